@@ -1,0 +1,1 @@
+"""Score and rank photos by quality, on the owner's own machine."""

@@ -1,0 +1,61 @@
+"""Every error this package raises on purpose.
+
+    NimaError
+    ├── PhotoError           one photo cannot be found, read or scored
+    ├── ViewError            a view policy is malformed or does not fit the model
+    ├── RatingError          votes, a mean or a distribution break the rating scale
+    ├── TableError           a rating table (CSV and the like) is malformed
+    ├── WeightsError         a checkpoint, model file or Keras weight file cannot be used
+    ├── CardError            a model card is malformed
+    ├── ConfigError          an option has an impossible value
+    ├── ContaminationError   a model would be evaluated on its own training photos
+    └── MissingExtraError    an optional dependency is not installed
+
+Messages name the file, what was found, what was wanted and what to do next. The command line prints
+them without a traceback.
+"""
+
+
+class NimaError(Exception):
+    """Base of all errors raised on purpose by siamese-nima."""
+
+
+class PhotoError(NimaError):
+    """One photo cannot be found, read or scored; other photos are not concerned."""
+
+
+class ViewError(NimaError, ValueError):
+    """A view policy is malformed, or does not fit the model it is used with."""
+
+
+class RatingError(NimaError, ValueError):
+    """Votes, a mean opinion score or a rating distribution break the rating scale."""
+
+
+class TableError(NimaError):
+    """A rating table is malformed."""
+
+
+class WeightsError(NimaError):
+    """A checkpoint, model file or weight file is missing, damaged or of the wrong kind."""
+
+
+class CardError(NimaError, ValueError):
+    """A model card is malformed."""
+
+
+class ConfigError(NimaError, ValueError):
+    """An option has an impossible value."""
+
+
+class ContaminationError(NimaError):
+    """A model would be evaluated on photos that it was trained on."""
+
+
+class MissingExtraError(NimaError, ImportError):
+    """An optional dependency is not installed; the message says which extra brings it."""
+
+    @classmethod
+    def of(cls, purpose: str, extra: str) -> "MissingExtraError":
+        """The error for `purpose` (starts the sentence), which needs the optional `extra`."""
+        return cls(f"{purpose} needs an optional part: pip install 'siamese-nima[{extra}]'")
