@@ -306,7 +306,7 @@ def _variance_limits(means: Floats, scale: RatingScale) -> tuple[Floats, Floats,
 
 
 def _newton(means: Floats, variances: Floats, scale: RatingScale) -> Floats:
-    """Minimise the convex dual log Z(a, b) over p_k ~ exp(a d + b (d^2 - variance)), d = k - mean."""
+    """Minimise the convex dual log Z(a, b) over p ~ exp(a d + b (d^2 - variance)), d = k - mean."""
     centred = scale.grades[np.newaxis, :] - means[:, np.newaxis]
     features = np.stack([centred, centred**2 - variances[:, np.newaxis]], axis=2)  # (N, K, 2)
     parameters = np.zeros((means.size, 2))
