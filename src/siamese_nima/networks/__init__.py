@@ -1,0 +1,1 @@
+"""Networks: NIMA on any timm backbone, its checkpoints, its ONNX model files, Keras weights."""
