@@ -1,0 +1,190 @@
+"""Find the photos that arguments of a command line mean."""
+
+import glob
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from siamese_nima.errors import PhotoError
+from siamese_nima.photos.formats import PHOTO_EXTENSIONS
+
+_DIGITS = re.compile(r"(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPhotos:
+    """Photos to read, and how many things were passed over.
+
+    Attributes:
+        paths: In the order of the arguments; natural order (photo2 before photo10) inside each.
+            Names that cannot be read (missing files, broken links, folders that cannot be listed)
+            are here too, so that reading them reports why.
+        skipped_hidden: Files and folders in searched folders whose name starts with a dot.
+        skipped_other: Files in searched folders that are not photos by their extension.
+        skipped_special: Pipes, sockets and devices in searched folders; they are never opened.
+        skipped_repeats: Files that an earlier argument, or another link, already gave.
+    """
+
+    paths: tuple[Path, ...]
+    skipped_hidden: int = 0
+    skipped_other: int = 0
+    skipped_special: int = 0
+    skipped_repeats: int = 0
+
+
+def find_photos(
+    patterns: Iterable[str | Path], *, stdin: IO[str] | IO[bytes] | None = None
+) -> FoundPhotos:
+    """Photos that files, folders, globs and `-` stand for, each file once.
+
+    - A file is taken whatever its extension: it was named on purpose.
+    - A folder is searched with all folders in it. Its own photos come first, then those of
+      the folders in it, one folder after another.
+      Links to folders are followed, each real folder once.
+    - A glob (`*`, `?`, `[...]`, `**` for any depth) is expanded here, for shells that do not; a
+      file whose name is literally so wins. Its matches are treated like entries of a folder. As
+      in a shell, hidden files do not match.
+    - `-` reads names of files and folders from standard input, one a line, taken literally.
+
+    Args:
+        patterns: Paths, globs or "-". A leading `~` means the home folder.
+        stdin: Read for `-` instead of standard input.
+
+    Raises:
+        PhotoError: A pattern is the empty string, which as a path would mean the current folder.
+    """
+    search = _Search()
+    for pattern in patterns:
+        if str(pattern) == "-":
+            for line in _lines(stdin):
+                search.take_named(Path(line))
+        else:
+            search.take_pattern(pattern)
+    return FoundPhotos(
+        paths=tuple(search.paths),
+        skipped_hidden=search.hidden,
+        skipped_other=search.other,
+        skipped_special=search.special,
+        skipped_repeats=search.repeats,
+    )
+
+
+def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
+    """Sort key that reads digits as numbers and ignores case.
+
+    >>> sorted(["photo10.jpg", "Photo2.jpg", "photo1.jpg"], key=natural_key)
+    ['photo1.jpg', 'Photo2.jpg', 'photo10.jpg']
+    """
+    # Splitting at digits alternates text and number, so keys never compare a str with an int.
+    parts = _DIGITS.split(name.casefold())
+    return tuple(int(part) if place % 2 else part for place, part in enumerate(parts)), name
+
+
+@dataclass(slots=True)
+class _Search:
+    """State of one search: what was found, and what was passed over."""
+
+    paths: list[Path] = field(default_factory=list)
+    hidden: int = 0
+    other: int = 0
+    special: int = 0
+    repeats: int = 0
+    _seen: set[str] = field(default_factory=set)
+
+    def take_pattern(self, pattern: str | Path) -> None:
+        if not str(pattern):
+            raise PhotoError("an empty name was given; wanted a photo, a folder, a glob or '-'")
+        path = Path(os.path.expanduser(pattern))  # noqa: PTH111 -- Path.expanduser fails on ~name
+        if os.path.lexists(path) or not glob.has_magic(str(path)):
+            self.take_named(path)
+            return
+        matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 -- Path.glob has hidden files
+        if not matches:
+            self.paths.append(path)
+        for match in sorted(map(Path, matches), key=lambda m: [natural_key(p) for p in m.parts]):
+            # A last `**` already matches everything inside the folders that it matches.
+            if not (path.name == "**" and match.is_dir()):
+                self._take_found(match, match, _real(match))
+
+    def take_named(self, path: Path) -> None:
+        """A path that was given itself: unlike a found one, it is always taken."""
+        if path.is_dir():
+            self._take_folder(path, _real(path))
+        else:
+            self._take_file(path, _real(path))
+
+    def _take_folder(self, folder: Path, real: str) -> None:
+        visited = set()
+        waiting = [(folder, real)]
+        while waiting:
+            folder, real = waiting.pop()
+            if real not in visited:
+                visited.add(real)
+                waiting.extend(reversed(self._take_photos_in(folder, real)))
+
+    def _take_photos_in(self, folder: Path, real: str) -> list[tuple[Path, str]]:
+        """Take the photos of one folder; returns the folders in it, each with its real path."""
+        folders = []
+        try:
+            with os.scandir(folder) as scan:
+                entries = sorted(scan, key=lambda entry: natural_key(entry.name))
+        except OSError:
+            self.paths.append(folder)
+            return []
+        for entry in entries:
+            path = folder / entry.name
+            # Resolving costs a system call per path component; only links can need it.
+            inside = _real(path) if entry.is_symlink() else str(Path(real, entry.name))
+            if entry.name.startswith("."):
+                self.hidden += 1
+            elif _holds(entry.is_dir):
+                folders.append((path, inside))
+            else:
+                self._take_found(entry, path, inside)
+        return folders
+
+    def _take_found(self, entry: os.DirEntry[str] | Path, path: Path, real: str) -> None:
+        """A path that was searched for: only what looks like a photo is taken."""
+        if _holds(entry.is_dir):
+            self._take_folder(path, real)
+        elif not _holds(entry.is_file) and path.exists():
+            self.special += 1
+        elif path.suffix.lower() not in PHOTO_EXTENSIONS:
+            self.other += 1
+        else:
+            self._take_file(path, real)
+
+    def _take_file(self, path: Path, real: str) -> None:
+        if real in self._seen:
+            self.repeats += 1
+        else:
+            self._seen.add(real)
+            self.paths.append(path)
+
+
+def _holds(question: Callable[[], bool]) -> bool:
+    """The answer to `is_dir` or `is_file`, which raise on links that run in a circle."""
+    try:
+        return question()
+    except OSError:
+        return False
+
+
+def _real(path: Path) -> str:
+    try:
+        return os.path.realpath(path)
+    except ValueError:  # a name with a NUL in it: no such file, and reading it will say so
+        return str(path)
+
+
+def _lines(stream: IO[str] | IO[bytes] | None) -> Iterator[str]:
+    """Non-empty lines; bytes become file names as the operating system would decode them."""
+    source = stream if stream is not None else sys.stdin
+    for line in getattr(source, "buffer", source):
+        name = os.fsdecode(line).rstrip("\r\n")
+        if name:
+            yield name
