@@ -1,1 +1,66 @@
-"""Score and rank photos by quality, on the owner's own machine."""
+"""Score and rank photos by quality, on the owner's own machine.
+
+>>> from siamese_nima import Scorer
+>>> scorer = Scorer()
+>>> scorer.card.name
+'quality'
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from siamese_nima.card import ModelCard
+from siamese_nima.errors import (
+    CardError,
+    ConfigError,
+    ContaminationError,
+    MissingExtraError,
+    NimaError,
+    PhotoError,
+    RatingError,
+    TableError,
+    ViewError,
+    WeightsError,
+)
+from siamese_nima.photos import ViewPolicy, find_photos, read_photo
+from siamese_nima.ratings import RatingScale
+from siamese_nima.scoring.ranking import rank_photos
+from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.scorer import Scorer
+
+if TYPE_CHECKING:
+    from siamese_nima.siamese import SiameseNIMA
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CardError",
+    "ConfigError",
+    "ContaminationError",
+    "MissingExtraError",
+    "ModelCard",
+    "NimaError",
+    "PhotoError",
+    "RatingError",
+    "RatingScale",
+    "ScoredPhoto",
+    "Scorer",
+    "SiameseNIMA",
+    "TableError",
+    "ViewError",
+    "ViewPolicy",
+    "WeightsError",
+    "find_photos",
+    "rank_photos",
+    "read_photo",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # SiameseNIMA needs torch and pandas; scoring must never wait for them.
+    if name == "SiameseNIMA":
+        from siamese_nima.siamese import SiameseNIMA
+
+        return SiameseNIMA
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

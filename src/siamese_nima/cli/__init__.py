@@ -1,0 +1,59 @@
+"""The command `nima`: the library, spoken aloud."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from siamese_nima import __version__
+from siamese_nima.cli import models, score, weights
+from siamese_nima.errors import ConfigError, NimaError, ViewError
+
+app = typer.Typer(
+    name="nima",
+    help="Score and rank photos by quality, on your own machine.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 all went well, 1 something failed, 2 wrong usage.",
+)
+app.command("score")(score.score)
+app.command("rank")(score.rank)
+app.add_typer(models.app, name="models")
+app.command("import")(weights.import_)
+app.command("export")(weights.export)
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and end.", callback=lambda v: _version(v)),
+    ] = False,
+) -> None:
+    """Score and rank photos by quality, on your own machine."""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"siamese-nima {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command; errors of this package end it with one line, not with a traceback."""
+    try:
+        app()
+    except (ConfigError, ViewError) as error:
+        typer.echo(f"nima: {error}", err=True)
+        sys.exit(2)
+    except NimaError as error:
+        typer.echo(f"nima: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader of our output (head, less) left; what is unflushed has nowhere to go.
+        sys.stdout = None  # type: ignore[assignment]
+        sys.exit(1)

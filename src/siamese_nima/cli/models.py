@@ -1,0 +1,125 @@
+"""`nima models`: what there is, and how to get what others published."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from siamese_nima.card import ModelCard
+from siamese_nima.cli.weights import import_weights
+from siamese_nima.errors import ConfigError, NimaError
+from siamese_nima.scoring.catalogue import (
+    embedded_models,
+    find_model,
+    installed_models,
+    models_folder,
+)
+from siamese_nima.scoring.model_file import ModelFile, read_card
+from siamese_nima.scoring.published import PUBLISHED, download
+
+app = typer.Typer(
+    help="List models, show a model's card, download published weights.",
+    invoke_without_command=True,
+)
+
+
+@app.callback(invoke_without_command=True)
+def list_models(context: typer.Context) -> None:
+    """List embedded, installed and published models.
+
+    Example: nima models
+    """
+    if context.invoked_subcommand is not None:
+        return
+    for title, models in (
+        ("embedded", embedded_models()),
+        (f"installed in {models_folder()}", installed_models()),
+    ):
+        typer.echo(f"{title}:")
+        for name, path in models.items():
+            typer.echo(f"  {name:30} {_summary(path)}")
+        if not models:
+            typer.echo("  none")
+    typer.echo("published by others ('nima models get NAME' downloads and converts):")
+    for entry in PUBLISHED.values():
+        typer.echo(f"  {entry.name:30} {entry.licence}; {entry.description}")
+
+
+@app.command("show")
+def show(model: Annotated[str, typer.Argument(help="Name or file of a model.")]) -> None:
+    """Show a model's card.
+
+    Example: nima models show quality
+    """
+    model_file = ModelFile(find_model(model))
+    typer.echo(describe(model_file.card))
+    typer.echo(f"file         {model_file.path}\nsha256       {model_file.digest}")
+
+
+@app.command("get")
+def get(
+    name: Annotated[str, typer.Argument(help="Name from 'nima models'.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="Models folder to use in place of the user's.")
+    ] = None,
+) -> None:
+    """Download published weights and make a model file of them.
+
+    Example: nima models get idealo-aesthetic
+    """
+    if name not in PUBLISHED:
+        raise ConfigError(f"no published weights named {name!r}; there are {', '.join(PUBLISHED)}")
+    target = folder or models_folder()
+    progress = Progress(
+        TextColumn(name),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )
+    with progress:
+        task = progress.add_task(name, total=None)
+        weights = download(
+            PUBLISHED[name],
+            target,
+            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    typer.echo(f"downloaded {weights}")
+    if PUBLISHED[name].git_blob is None:
+        typer.echo("its publisher states no hash, so only its structure is checked")
+    import_weights(weights, target / f"{name}.onnx", name=name)
+
+
+def describe(card: ModelCard) -> str:
+    """A card as readable text."""
+    lines = [
+        f"{card.name} {card.version}",
+        card.description,
+        "",
+        f"licence      {card.licence}",
+        f"backbone     {card.backbone} {dict(card.backbone_options) or ''}".rstrip(),
+        f"scale        {card.scale}, higher is better",
+        f"view         {card.view}",
+    ]
+    if card.population:
+        count = len(card.population.means)
+        lines.append(f"percentiles  against {card.population.name} ({count} photos)")
+    for title, values in (("training", card.training), ("metrics", card.metrics)):
+        lines += [f"{title}:"] + [f"  {key}: {value}" for key, value in values.items()]
+    for title, texts in (("credits", card.credits), ("limits", card.limits)):
+        lines += [f"{title}:"] + [f"  - {text}" for text in texts]
+    return "\n".join(lines)
+
+
+def _summary(path: Path) -> str:
+    try:
+        card = read_card(path)
+    except NimaError as error:
+        return f"UNUSABLE: {error}"
+    return f"{card.licence}; {card.description}"

@@ -1,0 +1,99 @@
+"""From weight files of every kind to the model file that scores."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from siamese_nima.card import ModelCard
+from siamese_nima.errors import ConfigError, WeightsError
+from siamese_nima.networks.checkpoint import load_checkpoint, save_checkpoint
+from siamese_nima.networks.keras_h5 import read_keras_h5, write_keras_h5
+from siamese_nima.networks.nima import NIMA
+from siamese_nima.networks.onnx_export import export_onnx
+from siamese_nima.photos.views import ViewPolicy
+from siamese_nima.scoring.catalogue import CHECKPOINT_SUFFIX, KERAS_SUFFIXES, models_folder
+
+EXPORT_FORMATS = {"onnx": ".onnx", "safetensors": CHECKPOINT_SUFFIX, "keras-h5": ".h5"}
+
+
+def read_weights(
+    path: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    view: ViewPolicy | None = None,
+    keras_version: int | None = None,
+) -> tuple[NIMA, ModelCard]:
+    """Read a checkpoint (.safetensors) or a Keras weight file (.h5, .hdf5).
+
+    Args:
+        path: The file.
+        name: Name for the card in place of the file's own.
+        view: View policy for the card in place of the usual one for such weights.
+        keras_version: 2 or 3, for Keras files that do not say which version wrote them.
+
+    Raises:
+        WeightsError: The file is missing, of another kind, or does not fit any known network.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise WeightsError(f"{source}: no such weight file")
+    if source.suffix == CHECKPOINT_SUFFIX:
+        nima, card = load_checkpoint(source)
+    elif source.suffix in KERAS_SUFFIXES:
+        nima, card = read_keras_h5(source, keras_version=keras_version)
+    else:
+        raise WeightsError(
+            f"{source}: weight files end in {CHECKPOINT_SUFFIX} or {' or '.join(KERAS_SUFFIXES)}"
+        )
+    if name is not None:
+        card = replace(card, name=name)
+    if view is not None:
+        card = replace(card, view=view)
+    return nima, card
+
+
+def export_weights(nima: NIMA, card: ModelCard, path: str | os.PathLike[str], kind: str) -> Path:
+    """Write a network as one of `EXPORT_FORMATS`.
+
+    Raises:
+        ConfigError: The format is unknown.
+        WeightsError: The format cannot hold this network, or the file cannot be written.
+    """
+    target = Path(path)
+    match kind:
+        case "onnx":
+            export_onnx(nima, card, target)
+        case "safetensors":
+            save_checkpoint(target, nima, card)
+        case "keras-h5":
+            write_keras_h5(target, nima, card)
+        case _:
+            raise ConfigError(
+                f"format {kind!r} is unknown; possible are {', '.join(EXPORT_FORMATS)}"
+            )
+    return target
+
+
+def converted(path: str | os.PathLike[str], *, view: ViewPolicy | None = None) -> Path:
+    """The model file for a weight file, made on first use and kept in the models folder.
+
+    The name of the kept file is the weight file's SHA-256, so a changed file is converted anew.
+
+    Raises:
+        WeightsError: As `read_weights`.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise WeightsError(f"{source}: no such weight file")
+    with source.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    suffix = "" if view is None else "-" + hashlib.sha256(str(view).encode()).hexdigest()[:8]
+    target = models_folder() / "converted" / f"{digest}{suffix}.onnx"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        nima, card = read_weights(source, view=view)
+        export_onnx(nima, card, target)
+    return target

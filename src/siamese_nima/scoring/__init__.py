@@ -1,0 +1,1 @@
+"""Views in, rating distributions out: ONNX Runtime, streaming, one result per photo."""

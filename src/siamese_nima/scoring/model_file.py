@@ -1,0 +1,184 @@
+"""The model file: one ONNX graph that carries its card, loaded with ONNX Runtime."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from siamese_nima.card import METADATA_KEY, ModelCard, golden_photo
+from siamese_nima.errors import CardError, ConfigError, PhotoError, ViewError, WeightsError
+from siamese_nima.photos.views import ViewPolicy
+
+GOLDEN_TOLERANCE = (
+    1e-3  # per probability; different processors stay well inside, wrong models do not
+)
+
+# What a user asks for, and the ONNX Runtime execution provider behind it.
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+}
+
+
+class ModelFile:
+    """A loaded model: from views to rating distributions.
+
+    Attributes:
+        path: Where it was loaded from.
+        card: Its model card.
+        digest: SHA-256 of the file, hexadecimal; with the name it identifies the model.
+        view: The view policy in use: the card's, or the one given instead.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        view: ViewPolicy | None = None,
+        threads: int = 1,
+        device: str = "cpu",
+    ) -> None:
+        """Load, and check the self-test.
+
+        Args:
+            path: An .onnx file written by siamese-nima.
+            view: Use this view policy in place of the card's. It must have as many groups.
+            threads: Threads that one call of `rate` may use.
+            device: One of `PROVIDERS`.
+
+        Raises:
+            WeightsError: The file is missing, is no model file, or fails its self-test.
+            ViewError: `view` does not fit the network.
+            ConfigError: The device is unknown or this ONNX Runtime cannot use it.
+        """
+        self.path = Path(path)
+        content = _read(self.path)
+        self.digest = hashlib.sha256(content).hexdigest()
+        self._session = _open_session(self.path, content, threads=threads, device=device)
+        self.card = _card_of(self.path, self._session)
+        self._check_golden()
+        self.view = self.card.view
+        if view is not None:
+            _check_view_fits(self.card, view)
+            self.view = view
+
+    @property
+    def model_id(self) -> str:
+        """Name, version and the first 12 digits of the file's SHA-256."""
+        return f"{self.card.name}-{self.card.version}@{self.digest[:12]}"
+
+    def rate(self, views: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Rating distributions of photos; may be called from several threads at once.
+
+        Args:
+            views: Shape (N, V, H, W, 3), RGB, V views per photo made by `view`.
+
+        Returns:
+            Shape (N, K); rows sum to 1.
+
+        Raises:
+            PhotoError: The network cannot take these views: too small for it, or too large for
+                the memory.
+        """
+        try:
+            result: NDArray[np.float32] = self._session.run(["distribution"], {"views": views})[0]
+        # ONNX Runtime raises bare exceptions of its own extension module.
+        except Exception as error:
+            height, width = views.shape[2:4]
+            raise PhotoError(f"the network failed on {width}x{height} views ({error})") from error
+        return result
+
+    def _check_golden(self) -> None:
+        if self.card.golden is None:
+            raise WeightsError(
+                f"{self.path}: the model file has no self-test; export it again with nima export"
+            )
+        found = self.rate(self.card.view.views(golden_photo())[np.newaxis])[0]
+        worst = float(np.max(np.abs(found - np.array(self.card.golden))))
+        if not worst <= GOLDEN_TOLERANCE:
+            raise WeightsError(
+                f"{self.path}: the self-test failed: the rating distribution of the built-in "
+                f"picture is off by {worst:.2g} (allowed {GOLDEN_TOLERANCE:g}). The file is "
+                "damaged, or this device computes wrongly; try --device cpu, or get it again."
+            )
+
+
+def read_card(path: str | os.PathLike[str]) -> ModelCard:
+    """The card of a model file, without making the network ready for use.
+
+    Raises:
+        WeightsError: The file is missing or no model file.
+    """
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    source = Path(path)
+    return _card_of(source, _start_session(source, _read(source), options, device="cpu"))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise WeightsError(
+            f"{path}: no such model file. 'nima models' lists the models by name."
+        ) from None
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _open_session(path: Path, content: bytes, *, threads: int, device: str) -> ort.InferenceSession:
+    if device not in PROVIDERS:
+        raise ConfigError(f"device {device!r} is unknown; possible are {', '.join(PROVIDERS)}")
+    usable = [d for d, p in PROVIDERS.items() if p in ort.get_available_providers()]
+    if device not in usable:
+        raise ConfigError(
+            f"device {device!r} needs an ONNX Runtime that is built for it; "
+            f"the installed one has {', '.join(usable)}"
+        )
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    return _start_session(path, content, options, device=device)
+
+
+def _start_session(
+    path: Path, content: bytes, options: ort.SessionOptions, *, device: str
+) -> ort.InferenceSession:
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(content, options, providers=[PROVIDERS[device]])
+    # ONNX Runtime raises bare exceptions of its own extension module.
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise WeightsError(f"{path}: not a model file that can be loaded ({reason})") from error
+
+
+def _card_of(path: Path, session: ort.InferenceSession) -> ModelCard:
+    metadata: dict[str, Any] = session.get_modelmeta().custom_metadata_map
+    if METADATA_KEY not in metadata:
+        raise WeightsError(
+            f"{path}: an ONNX file without a siamese-nima model card; "
+            "write model files with 'nima import' or 'nima export'"
+        )
+    try:
+        return ModelCard.from_json(metadata[METADATA_KEY])
+    except CardError as error:
+        raise WeightsError(f"{path}: {error}") from error
+
+
+def _check_view_fits(card: ModelCard, view: ViewPolicy) -> None:
+    made_for = card.view.group_sizes
+    given = view.group_sizes
+    if len(given) != len(made_for) or (len(made_for) > 1 and given != made_for):
+        raise ViewError(
+            f"model {card.name!r} takes view groups of {made_for} views ({card.view}), "
+            f"the view policy {view} has {given}"
+        )

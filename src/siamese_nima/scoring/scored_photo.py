@@ -1,0 +1,59 @@
+"""The result for one photo: a score, or a named error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from siamese_nima import ratings
+from siamese_nima.card import ModelCard
+from siamese_nima.ratings import Floats, RatingScale
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredPhoto:
+    """What a model says of one photo.
+
+    Exactly one of `mean` and `error` is None, and with `mean` go `spread` and `distribution`.
+
+    Attributes:
+        path: As it was given or found; "<photo 3>" for pictures without a path.
+        mean: The score, expectation of the distribution, in [scale.low, scale.high]; higher is
+            better.
+        spread: Standard deviation of the distribution in rating points: how much people would
+            disagree, not how sure the model is.
+        distribution: K probabilities over the scale.
+        percentile: Share of the model's reference population that scores lower, 0 to 100; None
+            where the model has no reference population.
+        model: Identity of the model: name, version, start of the file's SHA-256.
+        scale: The rating scale of `mean`.
+        error: Why there is no score.
+    """
+
+    path: str
+    model: str
+    scale: RatingScale
+    mean: float | None = None
+    spread: float | None = None
+    distribution: tuple[float, ...] | None = None
+    percentile: float | None = None
+    error: str | None = None
+
+
+def scored(path: str, distribution: Floats, card: ModelCard, model: str) -> ScoredPhoto:
+    """The result for a photo with this rating distribution, shape (K,)."""
+    row = np.asarray(distribution, dtype=np.float64)
+    score = float(ratings.mean(row, card.scale))
+    population = card.population
+    return ScoredPhoto(
+        path=path,
+        model=model,
+        scale=card.scale,
+        mean=score,
+        spread=float(ratings.spread(row, card.scale)),
+        distribution=tuple(float(p) for p in row),
+        percentile=None
+        if population is None
+        else float(ratings.percentile(score, population.means)),
+    )

@@ -1,0 +1,50 @@
+"""A tiny model file and a few photos, made on the spot."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from siamese_nima.card import ModelCard, Population, golden_photo
+from siamese_nima.photos import ViewPolicy
+from tiny_model import rate_tiny, write_model
+
+
+@pytest.fixture(scope="session")
+def tiny_card() -> ModelCard:
+    card = ModelCard(
+        name="tiny",
+        backbone="none",
+        licence="MIT",
+        description="brightness",
+        view=ViewPolicy.parse("warp:32"),
+        population=Population("greys", (2.0, 4.0, 5.0, 6.0)),
+    )
+    return replace(card, golden=tuple(rate_tiny(card, golden_photo())))
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_card: ModelCard) -> Path:
+    return write_model(tmp_path_factory.mktemp("model") / "tiny.onnx", tiny_card)
+
+
+@pytest.fixture(autouse=True)
+def _own_models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests never see the models that the user has."""
+    monkeypatch.setenv("SIAMESE_NIMA_MODELS", str(tmp_path / "models-of-the-user"))
+
+
+@pytest.fixture
+def photo_folder(tmp_path: Path) -> Path:
+    """Eleven grey photos, brighter with the number, of two shapes; one hidden, one text file."""
+    folder = tmp_path / "shoot"
+    folder.mkdir()
+    for number in range(1, 12):
+        size = (60, 40) if number % 3 else (40, 70)
+        Image.new("RGB", size, (number * 20,) * 3).save(folder / f"photo{number}.png")
+    (folder / "notes.txt").write_text("not a photo")
+    Image.new("RGB", (8, 8)).save(folder / ".hidden.png")
+    return folder
