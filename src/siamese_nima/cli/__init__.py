@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -45,6 +47,10 @@ def _version(wanted: bool) -> None:
 
 def main() -> None:
     """Run the command; errors of this package end it with one line, not with a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # Names that are not valid Unicode leave as the bytes they are.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")
     try:
         app()
     except (ConfigError, ViewError) as error:
@@ -55,5 +61,5 @@ def main() -> None:
         sys.exit(1)
     except BrokenPipeError:
         # The reader of our output (head, less) left; what is unflushed has nowhere to go.
-        sys.stdout = None  # type: ignore[assignment]
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -98,7 +98,7 @@ class FolderRun:
                 err=True,
             )
         for result in self._errors[:_ERRORS_SHOWN]:
-            typer.echo(f"failed: {result.error}", err=True)
+            typer.echo(f"failed: {printable(result.error or '')}", err=True)
         if failed > _ERRORS_SHOWN:
             typer.echo(f"... and {failed - _ERRORS_SHOWN} more failed", err=True)
         if failed:

@@ -120,10 +120,8 @@ class _ParquetWriter:
 
     def write(self, result: ScoredPhoto) -> None:
         row = as_json(result)
-        # Parquet text is UTF-8; bytes of a name that are not appear as \xNN.
-        row["path"] = (
-            row["path"].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        )
+        row["path"] = _utf8(result.path)
+        row["error"] = result.error and _utf8(result.error)
         row["distribution"] = result.distribution
         self._waiting.append(row)
         if len(self._waiting) >= _PARQUET_ROWS:
@@ -168,3 +166,8 @@ def _columns(scale: RatingScale) -> list[str]:
 
 def _rounded(value: float | None, digits: int) -> float | None:
     return None if value is None else round(value, digits)
+
+
+def _utf8(text: str) -> str:
+    """Parquet text is UTF-8; bytes of a file name that are not appear as \\xNN."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,0 +1,270 @@
+"""The origin's API (github.com/ryanfwy/image-quality): same names, same defaults, same numbers."""
+
+from __future__ import annotations
+
+import csv
+import os
+import tempfile
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from siamese_nima import ratings
+from siamese_nima.card import ModelCard
+from siamese_nima.errors import ConfigError, MissingExtraError, NimaError, TableError, WeightsError
+from siamese_nima.networks.backbones import backbone_normalisation
+from siamese_nima.networks.conversion import converted, read_weights
+from siamese_nima.networks.nima import NIMA, build_nima
+from siamese_nima.networks.onnx_export import export_onnx
+from siamese_nima.photos.views import Native, ViewPolicy, Warp
+from siamese_nima.scoring.catalogue import WEIGHT_SUFFIXES
+from siamese_nima.scoring.scorer import Scorer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_REFERENCE_BACKBONE = "inception_resnet_v2"
+_SEPARATORS = (" ", ",", "\t", ";")
+
+
+class SiameseNIMA:
+    """NIMA, and the Siamese network that shares its weights, as the origin has them.
+
+    What differs from the origin: a weight file that is missing is an error, never random weights;
+    photos are read upright (EXIF orientation) and as sRGB; a photo that cannot be read becomes a
+    row of NaN and a warning, it neither stops the run nor disappears; a table separated by commas
+    or tabs is recognised whatever `sep` says.
+
+    Attributes:
+        input_shape: (height, width, 3); None for a size means any.
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int | None, int | None, int] = (None, None, 3),
+        output_dir: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Nothing is loaded yet.
+
+        Args:
+            input_shape: (height, width, 3). With sizes given, `predict` resizes every photo to
+                them unless `target_size` says otherwise.
+            output_dir: Folder for output files; the current folder by default.
+        """
+        if len(input_shape) != 3 or input_shape[2] != 3:
+            raise ConfigError(f"input_shape is (height, width, 3), got {tuple(input_shape)}")
+        self.input_shape = tuple(input_shape)
+        self.output_dir = Path(output_dir or ".")
+        self._nima: NIMA | None = None
+        self._card: ModelCard | None = None
+
+    @property
+    def model_nima(self) -> NIMA | None:
+        """The NIMA network that was built or trained last; None before."""
+        return self._nima
+
+    def load_data(
+        self,
+        image_dir: str | os.PathLike[str],
+        data_path: str | os.PathLike[str],
+        columns: Sequence[str] = ("file_name", "label"),
+        sep: str = " ",
+    ) -> tuple[NDArray[Any], ...]:
+        """Read a table of file names, and labels where there are two columns.
+
+        Args:
+            image_dir: Folder that the file names are relative to.
+            data_path: A table with a header line.
+            columns: One column (file names, to predict) or two (file names and labels, to train).
+            sep: Separator; a table with commas, tabs or semicolons is recognised too.
+
+        Returns:
+            (paths,) or (paths, labels); labels are integers where they all are, else floats.
+
+        Raises:
+            TableError: The folder or the table is missing, or a column or a value is.
+        """
+        if not 1 <= len(columns) <= 2:
+            raise TableError(
+                f"columns are one (file names) or two (file names, labels), got {list(columns)}"
+            )
+        if not Path(image_dir).is_dir():
+            raise TableError(f"{image_dir}: no such folder of photos")
+        rows = _read_table(Path(data_path), columns, sep)
+        paths = np.array([str(Path(image_dir, row[0])) for row in rows], dtype=object)
+        if len(columns) == 1:
+            return (paths,)
+        return paths, _labels([row[1] for row in rows], Path(data_path))
+
+    def build(self, nima_weight_path: str | os.PathLike[str] | None = None) -> NIMA:
+        """Build the NIMA network.
+
+        Args:
+            nima_weight_path: Keras .h5 or a .safetensors checkpoint. None means what it says: an
+                InceptionResNetV2 with random weights.
+
+        Returns:
+            The network, in inference mode.
+
+        Raises:
+            WeightsError: The file is missing or does not fit.
+        """
+        if nima_weight_path is None:
+            self._nima = build_nima(_REFERENCE_BACKBONE, options={"bn_epsilon": 1e-3})
+            self._card = ModelCard(
+                name="random",
+                backbone=_REFERENCE_BACKBONE,
+                backbone_options={"bn_epsilon": 1e-3},
+                view=ViewPolicy((Native(),)),
+                normalisation=backbone_normalisation(self._nima.backbone),
+            )
+        else:
+            self._nima, self._card = read_weights(nima_weight_path)
+        self._nima.eval()
+        return self._nima
+
+    def train(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Train the Siamese stage; not in this version.
+
+        Raises:
+            NimaError: Always.
+        """
+        raise NimaError(
+            "SiameseNIMA.train is not in this version yet; the NIMA stage is, see "
+            "siamese_nima.training and recipes/quality."
+        )
+
+    def predict(
+        self,
+        predict_raw: Sequence[Any] | NDArray[Any],
+        batch_size: int = 1,
+        target_size: tuple[int, int] | None = None,
+        nima_weight_path: str | os.PathLike[str] | None = None,
+        to_df: bool = True,
+    ) -> pd.DataFrame | NDArray[np.float32]:
+        """Rate photos.
+
+        Args:
+            predict_raw: What `load_data` returned, or paths.
+            batch_size: Photos that go through the network together where their sizes are equal.
+            target_size: (height, width) that every photo is resized to, with the nearest pixel
+                as the origin's Keras does; None rates it at its own size.
+            nima_weight_path: Keras .h5, a .safetensors checkpoint, a model file, or the name of an
+                embedded model. None uses the network built or trained before.
+            to_df: Return a DataFrame (needs the `pandas` extra); else the distributions alone.
+
+        Returns:
+            DataFrame with the columns source, mean, std, scores, in input order; or distributions
+            of shape (N, 10). Photos that failed have NaN.
+
+        Raises:
+            WeightsError: The weights are missing or do not fit, or none were given or built.
+            MissingExtraError: `to_df` without pandas.
+        """
+        if to_df:
+            pandas = _pandas()
+        paths = _paths(predict_raw)
+        view = self._view(target_size)
+        with tempfile.TemporaryDirectory() as folder:
+            model = self._model_file(nima_weight_path, Path(folder))
+            scorer = Scorer(model, view=view, batch_size=batch_size, exact=True)
+            results = list(scorer.score(paths))
+        for result in results:
+            if result.error is not None:
+                warnings.warn(result.error, stacklevel=2)
+        absent = (np.nan,) * scorer.card.scale.size
+        scores = np.array([r.distribution or absent for r in results], dtype=np.float32)
+        scores = scores.reshape(len(results), scorer.card.scale.size)
+        if not to_df:
+            return scores
+        columns = {
+            "source": list(paths),
+            "mean": self.nima_mean_score(scores),
+            "std": self.nima_std_score(scores),
+            "scores": list(scores),
+        }
+        return pandas.DataFrame(columns)
+
+    @staticmethod
+    def nima_mean_score(scores: ArrayLike) -> ratings.Floats:
+        """Mean scores, shape (N,), of distributions over 1..10, shape (N, 10)."""
+        return ratings.mean(scores)
+
+    @staticmethod
+    def nima_std_score(scores: ArrayLike) -> ratings.Floats:
+        """Standard deviations, shape (N,), of distributions over 1..10, shape (N, 10)."""
+        return ratings.spread(scores)
+
+    def _view(self, target_size: tuple[int, int] | None) -> ViewPolicy:
+        height, width = target_size or self.input_shape[:2]
+        if height is None or width is None:
+            return ViewPolicy((Native(),))
+        return ViewPolicy((Warp(height, width),), resample="nearest")
+
+    def _model_file(
+        self, nima_weight_path: str | os.PathLike[str] | None, folder: Path
+    ) -> str | os.PathLike[str]:
+        if nima_weight_path is not None:
+            if Path(nima_weight_path).suffix in WEIGHT_SUFFIXES:
+                return converted(nima_weight_path)
+            return nima_weight_path
+        if self._nima is None or self._card is None:
+            raise WeightsError(
+                "no network yet: give nima_weight_path, or call build() or train() before predict()"
+            )
+        path = folder / "nima.onnx"
+        export_onnx(self._nima, self._card, path)
+        return path
+
+
+def _paths(predict_raw: Sequence[Any] | NDArray[Any]) -> list[str]:
+    given: Iterable[Any] = predict_raw[0] if isinstance(predict_raw, tuple) else predict_raw
+    return [os.fspath(path) for path in given]
+
+
+def _read_table(path: Path, columns: Sequence[str], sep: str) -> list[tuple[str, ...]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = file.read().splitlines()
+    except OSError as error:
+        raise TableError(f"{path}: the table cannot be read ({error.strerror})") from error
+    header = lines[0] if lines else ""
+    for separator in dict.fromkeys((sep, *_SEPARATORS)):
+        names = next(csv.reader([header], delimiter=separator), [])
+        if set(columns) <= set(names):
+            break
+    else:
+        raise TableError(f"{path}: the header {header!r} has no columns {', '.join(columns)}")
+    positions = [names.index(column) for column in columns]
+    rows = []
+    for number, row in enumerate(csv.reader(lines[1:], delimiter=separator), start=2):
+        if not row:
+            continue
+        if len(row) != len(names):
+            raise TableError(
+                f"{path} line {number}: {len(row)} values for {len(names)} columns; names with "
+                f"the separator {separator!r} in them need quotation marks"
+            )
+        rows.append(tuple(row[position] for position in positions))
+    return rows
+
+
+def _labels(texts: list[str], path: Path) -> NDArray[Any]:
+    try:
+        values = np.array([float(text) for text in texts])
+    except ValueError as error:
+        raise TableError(f"{path}: a label is not a number ({error})") from error
+    whole = values.astype(np.int64)
+    return whole if np.array_equal(whole, values) else values
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError as error:
+        raise MissingExtraError.of("predict(to_df=True)", "pandas") from error
+    return pandas

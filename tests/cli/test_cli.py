@@ -1,0 +1,151 @@
+"""Every command, as a user types it."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from siamese_nima.cli import app
+from siamese_nima.cli.run import printable
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def nima(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run `python -m siamese_nima` in a process of its own."""
+    command = [sys.executable, "-m", "siamese_nima", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+def commands() -> dict[str, typer.core.TyperCommand]:
+    group = typer.main.get_command(app)
+    found = {}
+    for name, command in group.commands.items():
+        found[name] = command
+        for sub, subcommand in getattr(command, "commands", {}).items():
+            found[f"{name} {sub}"] = subcommand
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_every_command_has_help_with_an_example_and_stands_in_the_docs(name):
+    command = commands()[name]
+    assert f"nima {name}" in command.help.split("Example:")[1]
+    assert f"nima {name}" in (REPOSITORY / "docs" / "cli.md").read_text()
+    shown = CliRunner().invoke(app, [*name.split(), "--help"])
+    assert shown.exit_code == 0
+
+
+def test_score_into_a_pipe_is_csv_and_a_summary_apart(tiny_model, photo_folder):
+    done = nima("score", photo_folder, "--model", tiny_model)
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert done.returncode == 0
+    assert [Path(row["path"]).name for row in rows] == [f"photo{n}.png" for n in range(1, 12)]
+    assert float(rows[0]["mean"]) < float(rows[10]["mean"])
+    assert "11 of 11 photos scored" in done.stderr
+    assert "skipped 1 hidden, 1 not photos" in done.stderr
+    assert "tiny-1@" in done.stderr
+
+
+def test_score_writes_a_table_and_nothing_else(tiny_model, photo_folder, tmp_path):
+    out = tmp_path / "scores.jsonl"
+    done = nima("score", photo_folder, "--model", tiny_model, "--out", out, "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert len([json.loads(line) for line in out.read_text().splitlines()]) == 11
+
+
+def test_a_broken_photo_is_a_row_a_message_and_exit_code_1(tiny_model, photo_folder):
+    (photo_folder / "photo2.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    done = nima("score", photo_folder, "--model", tiny_model)
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert done.returncode == 1
+    assert len(rows) == 11
+    assert "photo2.png" in rows[1]["error"]
+    assert "10 of 11 photos scored" in done.stderr
+    assert "failed: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_rank_shows_the_best_first_and_copies_them(tiny_model, photo_folder, tmp_path):
+    best = tmp_path / "best"
+    done = nima("rank", photo_folder, "--top", 3, "--copy-to", best, "--model", tiny_model)
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [Path(r["path"]).name for r in rows] == ["photo11.png", "photo10.png", "photo9.png"]
+    assert sorted(p.name for p in best.iterdir()) == [
+        "0001-photo11.png",
+        "0002-photo10.png",
+        "0003-photo9.png",
+    ]
+
+
+def test_a_list_of_photos_is_read_from_standard_input(tiny_model, photo_folder):
+    names = "\n".join(str(photo_folder / f"photo{n}.png") for n in (7, 2))
+    done = nima("score", "-", "--model", tiny_model, input=names)
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [Path(row["path"]).name for row in rows] == ["photo7.png", "photo2.png"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs file names that are any bytes")
+def test_a_name_that_is_not_unicode_leaves_as_its_bytes(tiny_model, photo_folder):
+    name = os.fsencode(photo_folder) + b"/caf\xe9.png"
+    os.rename(os.fsencode(photo_folder / "photo1.png"), name)  # noqa: PTH104
+    command = [sys.executable, "-m", "siamese_nima", "score", name, "-m", str(tiny_model)]
+    done = subprocess.run(command, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert name in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["score"], 2, "Missing argument"),
+        (["score", "{folder}", "--batch-size", "0"], 2, "--batch-size"),
+        (["score", "{folder}", "--view", "sideways"], 2, "view policy 'sideways'"),
+        (["score", "{folder}", "--out", "x.xlsx"], 2, "x.xlsx: a table ends in .csv"),
+        (["score", "{folder}", "--device", "tpu"], 2, "device 'tpu' is unknown"),
+        (["score", "{folder}", "--model", "nothing"], 1, "no model named 'nothing'"),
+        (["score", "{folder}", "--model", "no.h5"], 1, "no.h5: no such weight file"),
+        (["score", "{folder}/notes.txt/none*"], 1, "none*"),
+        (["import", "no.h5"], 1, "no.h5: no such weight file"),
+        (["export", "no.safetensors"], 1, "no.safetensors: no such weight file"),
+        (["models", "get", "nothing"], 2, "no published weights named 'nothing'"),
+        (["models", "show", "nothing"], 1, "no model named 'nothing'"),
+    ],
+)
+def test_mistakes_end_with_one_clear_line(tiny_model, photo_folder, arguments, code, message):
+    filled = [a.format(folder=photo_folder) for a in arguments]
+    if filled[0] == "score" and "--model" not in filled:
+        filled += ["--model", str(tiny_model)]
+    done = nima(*filled)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_models_are_listed_with_licence(tiny_model):
+    done = nima("models")
+    assert done.returncode == 0
+    assert "quality" in done.stdout
+    assert "idealo-aesthetic" in done.stdout
+    assert "Apache-2.0" in done.stdout
+
+
+def test_a_card_is_shown(tiny_model):
+    done = nima("models", "show", tiny_model)
+    assert "brightness" in done.stdout
+    assert "against greys (4 photos)" in done.stdout
+
+
+def test_the_version_is_told():
+    assert nima("--version").stdout.startswith("siamese-nima 0.")
+
+
+def test_unprintable_names_are_escaped():
+    assert printable("a\nb\x1b[31mé.jpg") == "a\\nb\\x1b[31mé.jpg"
