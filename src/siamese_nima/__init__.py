@@ -58,9 +58,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # SiameseNIMA needs torch and pandas; scoring must never wait for them.
-    if name == "SiameseNIMA":
+    # SiameseNIMA needs torch; scoring must never wait for it.
+    if name != "SiameseNIMA":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
         from siamese_nima.siamese import SiameseNIMA
-
-        return SiameseNIMA
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    except ImportError as error:
+        raise MissingExtraError.of_import(error, "SiameseNIMA", "train") from error
+    return SiameseNIMA

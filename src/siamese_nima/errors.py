@@ -59,3 +59,10 @@ class MissingExtraError(NimaError, ImportError):
     def of(cls, purpose: str, extra: str) -> "MissingExtraError":
         """The error for `purpose` (starts the sentence), which needs the optional `extra`."""
         return cls(f"{purpose} needs an optional part: pip install 'siamese-nima[{extra}]'")
+
+    @classmethod
+    def of_import(cls, error: ImportError, purpose: str, extra: str) -> ImportError:
+        """The same for an import that failed; an error of our own modules stays itself."""
+        if (error.name or "").startswith("siamese_nima"):
+            return error
+        return cls.of(purpose, extra)

@@ -152,7 +152,8 @@ class SiameseNIMA:
             predict_raw: What `load_data` returned, or paths.
             batch_size: Photos that go through the network together where their sizes are equal.
             target_size: (height, width) that every photo is resized to, with the nearest pixel
-                as the origin's Keras does; None rates it at its own size.
+                as the origin's Keras does. None leaves the view to the model: the photo's own
+                size for weights of the origin and titu1994.
             nima_weight_path: Keras .h5, a .safetensors checkpoint, a model file, or the name of an
                 embedded model. None uses the network built or trained before.
             to_df: Return a DataFrame (needs the `pandas` extra); else the distributions alone.
@@ -199,10 +200,10 @@ class SiameseNIMA:
         """Standard deviations, shape (N,), of distributions over 1..10, shape (N, 10)."""
         return ratings.spread(scores)
 
-    def _view(self, target_size: tuple[int, int] | None) -> ViewPolicy:
+    def _view(self, target_size: tuple[int, int] | None) -> ViewPolicy | None:
         height, width = target_size or self.input_shape[:2]
         if height is None or width is None:
-            return ViewPolicy((Native(),))
+            return None
         return ViewPolicy((Warp(height, width),), resample="nearest")
 
     def _model_file(

@@ -44,9 +44,7 @@ def test_no_backbone_is_ever_downloaded(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_an_unknown_backbone_is_an_error_that_suggests_close_names() -> None:
-    with pytest.raises(
-        ConfigError, match=r"no backbone 'mobilenet_v1_100'; did you mean "
-    ):
+    with pytest.raises(ConfigError, match=r"no backbone 'mobilenet_v1_100'; did you mean "):
         build_backbone("mobilenet_v1_100")
 
 

@@ -90,7 +90,5 @@ def conversion_part() -> ModuleType:
     try:
         from siamese_nima.networks import conversion
     except ImportError as error:
-        if (error.name or "").startswith("siamese_nima"):
-            raise
-        raise MissingExtraError.of("reading weight files", "train") from error
+        raise MissingExtraError.of_import(error, "reading weight files", "train") from error
     return conversion

@@ -1,0 +1,69 @@
+"""The front door: what is public, and what it must not drag in."""
+
+import subprocess
+import sys
+
+import pytest
+
+import siamese_nima
+
+BLOCKED = (
+    "torch",
+    "torchvision",
+    "timm",
+    "lightning",
+    "pandas",
+    "scipy",
+    "h5py",
+    "onnx",
+    "safetensors",
+)
+
+
+def test_all_is_sorted_and_importable():
+    assert list(siamese_nima.__all__) == sorted(siamese_nima.__all__)
+    for name in siamese_nima.__all__:
+        assert getattr(siamese_nima, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'siamese_nima' has no attribute 'nothing'"):
+        siamese_nima.nothing  # noqa: B018
+
+
+def run_without_extras(program: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in a Python where every optional dependency is missing."""
+    block = f"import sys\nfor name in {BLOCKED!r}: sys.modules[name] = None\n"
+    command = [sys.executable, "-c", block + program]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_scoring_works_without_any_extra(photo_folder):
+    done = run_without_extras(
+        "from siamese_nima import Scorer, rank_photos\n"
+        f"print(len(rank_photos(Scorer().score({str(photo_folder)!r}))))"
+    )
+    assert (done.stdout, done.stderr) == ("11\n", "")
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        ("from siamese_nima import SiameseNIMA", "SiameseNIMA needs .*'siamese-nima[train]'"),
+        (
+            "from siamese_nima.cli import main; sys.argv = ['nima', 'import', 'x.h5']; main()",
+            "reading weight files needs an optional part: pip install 'siamese-nima[train]'",
+        ),
+        (
+            "from siamese_nima.cli import main\n"
+            "sys.modules['pyarrow'] = None\n"
+            "sys.argv = ['nima', 'score', '{folder}', '-o', 'x.parquet']; main()",
+            "a Parquet table needs an optional part: pip install 'siamese-nima[parquet]'",
+        ),
+    ],
+)
+def test_a_missing_extra_is_named(program, message, photo_folder):
+    done = run_without_extras(program.replace("{folder}", str(photo_folder)))
+    assert done.returncode == 1
+    for part in message.split(".*"):
+        assert part in done.stderr
