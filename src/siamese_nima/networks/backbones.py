@@ -32,9 +32,12 @@ class BackboneOptions:
             TensorFlow's 'same' at even sizes. "same": TensorFlow's 'same', which depends on the
             size. "keras3": 'same' in the stem, below and right in all others.
         width: Channel multiplier; other than 1 for `mobilenetv1_100` only.
+        bn_scale: Whether batch norms learn a scale (gamma). Keras' InceptionResNetV2 has none: with
+            False it stays 1 and is not counted as a parameter.
     """
 
     bn_epsilon: float | None = None
+    bn_scale: bool = True
     padding: Padding = "timm"
     width: float = 1.0
 
@@ -99,10 +102,12 @@ def build_backbone(name: str, options: BackboneOptions | None = None) -> nn.Modu
     """
     options = options or BackboneOptions()
     backbone = _create(name, options)
-    if options.bn_epsilon is not None:
-        for module in backbone.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+    for module in backbone.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            if options.bn_epsilon is not None:
                 module.eps = options.bn_epsilon
+            if not options.bn_scale:
+                _fix_scale(module)
     if options.padding != "timm":
         _set_padding(name, backbone, options.padding)
     return backbone
@@ -142,6 +147,13 @@ def _create(name: str, options: BackboneOptions) -> nn.Module:
         name, options.width, pretrained=False, num_classes=0
     )
     return backbone
+
+
+def _fix_scale(norm: nn.modules.batchnorm._BatchNorm) -> None:
+    scale = norm.weight.detach()
+    del norm.weight
+    # A buffer under the old name: same state dict, same forward pass, nothing to train.
+    norm.register_buffer("weight", torch.ones_like(scale))
 
 
 def _set_padding(name: str, backbone: nn.Module, padding: Padding) -> None:
