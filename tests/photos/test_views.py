@@ -115,7 +115,8 @@ def test_unknown_text_lists_what_is_possible(text):
         ),
         (
             "centre:224@223",
-            "centre:224@223: a crop of 224 pixels does not fit into a photo with a short side of 223",
+            "centre:224@223: a crop of 224 pixels does not fit into a photo with a short side of"
+            " 223",
         ),
         (
             "warp:224+centre:256@512",
@@ -210,7 +211,8 @@ def test_groups_are_cut_one_after_another(photo, resample, size, factor):
 def test_crops_equal_resizing_the_whole_photo_and_then_cropping(
     width, height, size, more, resample, seed
 ):
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    # Far from black and white: Pillow clips overshoot between its two passes, in either order.
+    pixels = np.random.default_rng(seed).integers(80, 176, (height, width, 3), dtype=np.uint8)
     photo = Image.fromarray(pixels)
     short_side = size + more
     scale = Fraction(short_side, min(width, height))
@@ -223,7 +225,8 @@ def test_crops_equal_resizing_the_whole_photo_and_then_cropping(
     expected = np.stack([whole[y : y + size, x : x + size] for x, y in corners])
     views = ViewPolicy((Crops(short_side, size, "five"),), resample).views(photo)
     centre = ViewPolicy((Crops(short_side, size),), resample).views(photo)
-    assert np.abs(views - expected).max() <= 1  # fixed-point weights may round the other way
+    # It also rounds to 8 bits between them.
+    assert np.abs(views - expected).max() <= 2
     assert np.array_equal(views[4:], centre)
 
 

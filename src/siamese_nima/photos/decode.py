@@ -82,8 +82,11 @@ def _open(stream: BinaryIO, label: str) -> Image.Image:
             f"{label}: camera raw, which cannot be read yet. Export it as JPEG or TIFF."
         )
     if image is None:
-        found = damage[-1] if damage else f"starts with {head[:8]!r}"
-        raise PhotoError(f"{label}: not a photo in a format that can be read ({found}).")
+        if damage:
+            raise PhotoError(f"{label}: not a readable photo ({damage[0]}).")
+        raise PhotoError(
+            f"{label}: not a photo in a format that can be read (it starts with {head[:8]!r})."
+        )
     return image
 
 
@@ -91,18 +94,19 @@ def _open_as(
     formats: tuple[str, ...], head: bytes, stream: BinaryIO, damage: list[str]
 ) -> Image.Image | None:
     for name in formats:
-        factory, accepts = Image.OPEN.get(name, (None, None))
-        # `accepts` may answer with a sentence about a missing codec.
-        verdict = factory is not None and (accepts is None or accepts(head))
-        if isinstance(verdict, str):
-            damage.append(verdict)
-        elif factory is not None and verdict:
-            stream.seek(0)
-            try:
+        if name not in Image.OPEN:
+            continue
+        factory, accepts = Image.OPEN[name]
+        try:
+            verdict = accepts is None or accepts(head)
+            if isinstance(verdict, str):  # a sentence about a codec that Pillow was built without
+                damage.append(verdict)
+            elif verdict:
+                stream.seek(0)
                 return factory(stream, "")
-            except (SyntaxError, IndexError, TypeError, KeyError, EOFError, struct.error) as error:
-                if accepts is not None:
-                    damage.append(f"damaged {name}: {error}")
+        except (SyntaxError, IndexError, TypeError, KeyError, EOFError, struct.error) as error:
+            if accepts is not None:
+                damage.append(f"damaged {name}: {error}")
     return None
 
 
@@ -123,6 +127,7 @@ def _register_heif(label: str) -> None:
         ) from error
 
 
+_PILLOW_MODULES = r"PIL\."
 _muting = threading.Lock()
 _readers = 0
 
@@ -131,26 +136,28 @@ _readers = 0
 def pillow_muted() -> Iterator[None]:
     """Keep Pillow's warnings (odd metadata, large pictures) from being shown or raised.
 
-    `warnings.catch_warnings` swaps the list of filters of the whole process, so that two threads
-    leaving it in another order lose filters. Here one filter that concerns Pillow's modules alone
-    is put in by the first reader and taken out by the last.
+    `warnings.catch_warnings` swaps the list of filters of the whole process, so that threads which
+    leave it in another order than they entered lose filters. Here one filter, which concerns
+    Pillow's modules alone, is put in by the first reader and taken out by the last.
     """
     global _readers
     with _muting:
         _readers += 1
         if _readers == 1:
-            warnings.filterwarnings("ignore", module=r"PIL\.")
-            mute = warnings.filters[0]
-            _active.append(mute)
+            warnings.filterwarnings("ignore", module=_PILLOW_MODULES)
     try:
         yield
     finally:
         with _muting:
             _readers -= 1
             if _readers == 0:
-                # Somebody else's catch_warnings may have restored a list without it.
-                with suppress(ValueError):
-                    cast("MutableSequence[object]", warnings.filters).remove(_active.pop())
+                _unmute_pillow()
 
 
-_active: list[object] = []
+def _unmute_pillow() -> None:
+    filters = cast("MutableSequence[Any]", warnings.filters)
+    for entry in list(filters):
+        if getattr(entry[3], "pattern", entry[3]) == _PILLOW_MODULES:
+            # Between the two lines another thread's catch_warnings may have swapped the list.
+            with suppress(ValueError):
+                filters.remove(entry)

@@ -140,10 +140,10 @@ class Pad:
 
     def __post_init__(self) -> None:
         _check_size("pad", "size_px", self.size_px)
-        colour = tuple(self.colour)
-        if len(colour) != 3 or not all(_is_integer(part, 0, 255) for part in colour):
+        colour = self.colour
+        fits = isinstance(colour, tuple) and len(colour) == 3
+        if not fits or not all(_is_integer(part, 0, 255) for part in colour):
             raise ViewError(f"pad: colour must be three integers from 0 to 255, got {self.colour}")
-        object.__setattr__(self, "colour", colour)
 
     @property
     def view_count(self) -> int:

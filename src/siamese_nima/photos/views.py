@@ -168,7 +168,7 @@ def _parse_group(part: str, text: str) -> ViewGroup:
 
 def _group_from_json(group: Any) -> ViewGroup:
     kind = group.get("kind") if isinstance(group, Mapping) else None
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise ViewError(f"view group must have a kind of {', '.join(_KINDS)}, got {group!r}")
     entries = {name: value for name, value in group.items() if name != "kind"}
     if isinstance(entries.get("colour"), list):
