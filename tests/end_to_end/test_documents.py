@@ -1,0 +1,62 @@
+"""What the pages show works as it stands there."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+PAGES = sorted([*REPOSITORY.glob("README*.md"), *REPOSITORY.glob("docs/**/*.md")])
+
+
+def blocks() -> list[tuple[str, str]]:
+    """(page, code) of every Python block of every page."""
+    found = []
+    for page in PAGES:
+        for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+            found.append((page.relative_to(REPOSITORY).as_posix(), code))
+    return found
+
+
+@pytest.mark.parametrize(("page", "code"), blocks())
+def test_python_blocks_of_the_pages_run(page, code):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, f"{page}: {done.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_links_between_pages_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_both_readmes_have_the_same_code_and_the_same_headings():
+    english, chinese = ((REPOSITORY / name).read_text() for name in ("README.md", "README_zh.md"))
+    for pattern in (r"```.*?```", r"\d+\.\d+"):
+        assert re.findall(pattern, english, re.DOTALL) == re.findall(pattern, chinese, re.DOTALL)
+    assert len(re.findall("^#", english, re.M)) == len(re.findall("^#", chinese, re.M))
+
+
+def test_the_demo_of_the_origins_api_rates_the_example_photos():
+    done = subprocess.run(
+        [sys.executable, "examples/demo_predict.py"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[:4] == ["source", "mean", "std", "scores"]
+    assert len(done.stdout.splitlines()) == 1 + len(
+        list((REPOSITORY / "examples/photos").glob("*.jpg"))
+    )
