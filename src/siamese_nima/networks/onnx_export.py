@@ -1,0 +1,212 @@
+"""Model files: a network as one ONNX graph from pixels to rating distributions, with its card."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch.export import Dim
+
+from siamese_nima.card import METADATA_KEY, ModelCard, golden_photo
+from siamese_nima.errors import WeightsError
+from siamese_nima.networks.atomic import replacing
+from siamese_nima.networks.nima import NIMA, PhotoNIMA
+
+# Per probability. Both compute in float32 and differ in the order of sums: 1e-6 is usual.
+PARITY_TOLERANCE = 1e-4
+# Half-precision weights carry 11 bits; measured differences are below 1e-3.
+HALF_TOLERANCE = 5e-3
+
+_AXES = ("photos", "views", "height", "width")
+_HALF_FROM_SIZE = 1024  # smaller tensors (biases, normalisation) would save nothing
+_HALF_LARGEST = 65504.0
+
+
+def export_onnx(
+    nima: NIMA, card: ModelCard, path: str | os.PathLike[str], *, half_storage: bool = False
+) -> ModelCard:
+    """Write the model file that `Scorer` reads; it appears complete or not at all.
+
+    The graph reads `views`, uint8 (photos, views, height, width, 3), and gives `distribution`,
+    float32 (photos, K). All axes but the last are free, except that a network with several groups
+    of views needs exactly its own number of them, and a backbone that works at one size only (most
+    vision transformers) that size.
+
+    Args:
+        nima: On any device, in any mode; it is not changed.
+        card: Its view policy must fit `nima`. Its self-test is made anew.
+        path: Ends in `.onnx`.
+        half_storage: Store large weights in half precision: half the file, computed in float32.
+
+    Returns:
+        The card in the file, with the rating distribution of the self-test.
+
+    Raises:
+        WeightsError: The file would not compute what torch does, the card does not fit, or the file
+            cannot be written.
+    """
+    target = Path(path)
+    if nima.group_sizes != card.view.group_sizes or nima.head.out_features != card.scale.size:
+        raise WeightsError(
+            f"{target}: the network takes views in groups of {nima.group_sizes} and gives "
+            f"{nima.head.out_features} grades, its card says {card.view.group_sizes} and "
+            f"{card.scale.size}"
+        )
+    network = PhotoNIMA(copy.deepcopy(nima), card.normalisation).cpu().eval()
+    golden_views = card.view.views(golden_photo())[np.newaxis]
+    graph = _traced(target, network, golden_views)
+    golden = _checked(target, graph, network, golden_views, PARITY_TOLERANCE)
+    if half_storage:
+        _store_half(graph)
+        # The file's own result: rounded weights are another network, if only by a little.
+        _checked(target, graph, network, golden_views, HALF_TOLERANCE)
+        golden = _run(graph, golden_views)
+    card = card.with_golden(golden[0])
+    onnx.helper.set_model_props(graph, {METADATA_KEY: card.to_json()})
+    with replacing(target) as temporary:
+        temporary.write_bytes(graph.SerializeToString())
+    return card
+
+
+def _traced(target: Path, network: PhotoNIMA, golden_views: NDArray[np.uint8]) -> onnx.ModelProto:
+    group_sizes = network.nima.group_sizes
+    count = sum(group_sizes) if len(group_sizes) > 1 else 2
+    # Two of everything and unequal sides: the exporter takes 1 and coincidences for constants.
+    example = torch.zeros(2, count, 192, 224, 3, dtype=torch.uint8)
+    free: dict[int, Any] = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
+    if len(group_sizes) == 1:
+        free[1] = Dim.DYNAMIC
+    try:
+        graph = _export(network, example, free)
+    # The exporter reports a fixed size through many types, down to AssertionError.
+    except Exception:
+        height, width = golden_views.shape[2:4]
+        example = torch.zeros(2, count, height, width, 3, dtype=torch.uint8)
+        fixed = {axis: dim for axis, dim in free.items() if axis < 2}
+        try:
+            graph = _export(network, example, fixed)
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0]
+            raise WeightsError(
+                f"{target}: this backbone cannot be exported to ONNX ({reason})"
+            ) from error
+    _tidy(graph)
+    return graph
+
+
+def _export(
+    network: PhotoNIMA, example: torch.Tensor, free_axes: dict[int, Any]
+) -> onnx.ModelProto:
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            network,
+            (example,),
+            dynamo=True,
+            verbose=False,
+            input_names=["views"],
+            output_names=["distribution"],
+            dynamic_shapes=(free_axes,),
+        )
+    if program is None:
+        raise WeightsError("the ONNX exporter returned nothing")
+    return program.model_proto
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what torch and onnxscript say about themselves; failures still raise."""
+    logger = logging.getLogger("torch.export")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _tidy(graph: onnx.ModelProto) -> None:
+    """Name the free axes, and drop the exporter's notes: they hold paths of this machine."""
+    (views,), (distribution,) = graph.graph.input, graph.graph.output
+    sizes = views.type.tensor_type.shape.dim
+    names = {size.dim_param: axis for size, axis in zip(sizes, _AXES, strict=False)}
+    for size in (*sizes, *distribution.type.tensor_type.shape.dim):
+        if size.dim_param:
+            size.dim_param = names.get(size.dim_param, size.dim_param)
+    # Inner shapes are in terms of the exporter's own symbols; ONNX Runtime infers them.
+    del graph.graph.value_info[:]
+    graph.ClearField("doc_string")
+    for part in (graph.graph, *graph.graph.node, *graph.graph.initializer, views, distribution):
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")
+    if graph.functions:
+        for function in graph.functions:
+            for node in function.node:
+                node.ClearField("doc_string")
+                node.ClearField("metadata_props")
+
+
+def _checked(
+    target: Path,
+    graph: onnx.ModelProto,
+    network: PhotoNIMA,
+    golden_views: NDArray[np.uint8],
+    tolerance: float,
+) -> NDArray[np.float32]:
+    """Torch's distribution of the golden picture, when ONNX Runtime agrees on all samples."""
+    sizes = graph.graph.input[0].type.tensor_type.shape.dim[2:4]
+    samples = [golden_views, np.concatenate([golden_views, 255 - golden_views[:, :, ::-1]])]
+    if all(size.dim_param for size in sizes):
+        samples.append(np.ascontiguousarray(golden_views[:, :, :-9, :-30]))
+    expected = []
+    for views in samples:
+        with torch.no_grad():
+            expected.append(network(torch.from_numpy(views)).numpy())
+        worst = float(np.abs(_run(graph, views) - expected[-1]).max())
+        if not worst <= tolerance:
+            raise WeightsError(
+                f"{target}: not written, since ONNX Runtime and torch differ by {worst:.2g} in a "
+                f"probability on views of shape {views.shape} (allowed {tolerance:g})"
+            )
+    golden: NDArray[np.float32] = expected[0]
+    return golden
+
+
+def _run(graph: onnx.ModelProto, views: NDArray[np.uint8]) -> NDArray[np.float32]:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    result: NDArray[np.float32] = session.run(["distribution"], {"views": views})[0]
+    return result
+
+
+def _store_half(graph: onnx.ModelProto) -> None:
+    """Turn large float32 weights into float16 ones that the graph casts back."""
+    casts = []
+    for weights in graph.graph.initializer:
+        if weights.data_type != onnx.TensorProto.FLOAT:
+            continue
+        values = onnx.numpy_helper.to_array(weights)
+        if values.size < _HALF_FROM_SIZE or np.abs(values).max() > _HALF_LARGEST:
+            continue
+        name = weights.name
+        half = onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}.half")
+        weights.CopyFrom(half)
+        casts.append(onnx.helper.make_node("Cast", [half.name], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.graph.node]
+    del graph.graph.node[:]
+    graph.graph.node.extend(nodes)
