@@ -15,7 +15,7 @@ from siamese_nima.errors import PhotoError
 from siamese_nima.photos import read_photo
 
 ORIENTATION = 0x0112
-PILLOWS_WARNING = "Skipping tag 270"
+PILLOWS_WARNING = "Skipping tag 270|Truncated File Read"
 
 # How a picture must be stored so that each orientation shows it upright.
 STORED_TURNED = {
