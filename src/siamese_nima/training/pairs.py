@@ -1,0 +1,223 @@
+"""Pairs of the photos of one batch, and what their labels say about each pair.
+
+A batch of B photos goes through the network once; its B(B-1)/2 pairs are index arithmetic on the B
+results. A pair is (first, second), and everything said about it is said of the first: its gap is
+the first's mean less the second's, its preference is P(the first is the better one).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from siamese_nima.errors import ConfigError
+from siamese_nima.ratings import RatingScale
+
+PreferenceKind = Literal["soft", "hard", "votes"]
+
+# Thirty votes whose spread is a sixth of the scale's width: 1 / 6 / sqrt(30).
+DEFAULT_STANDARD_ERROR_SHARE = 0.03
+# Below it, labels would claim an order of photos that no panel of raters would repeat.
+_DEVIATION_FLOOR_SHARE = 0.005
+UNKNOWN = -1
+
+
+class PhotoLabels(NamedTuple):
+    """What is known about the photos of a batch; every tensor has shape (N,).
+
+    Attributes:
+        means: Mean opinion scores on the model's rating scale; NaN where nobody rated.
+        standard_errors: Of those means, in rating points (`standard_errors`).
+        buckets: The origin's class labels; -1 where there is none.
+        ladders: Which distortion ladder a photo belongs to; -1 for none.
+        rungs: Its place there: 0 is the clean photo, higher is worse.
+    """
+
+    means: Tensor
+    standard_errors: Tensor
+    buckets: Tensor
+    ladders: Tensor
+    rungs: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """Pairs within one batch; every tensor has shape (P,).
+
+    Attributes:
+        first: Places in the batch of the first photos.
+        second: Places of the second photos.
+        preference: P(first is better than second) by the labels, in [0, 1]; .5 is a tie.
+        deviation: Standard deviation that turned the labels' gap into that preference, in rating
+            points; above 0.
+        same_bucket: Whether both have one class label. Pairs of one ladder differ.
+        has_buckets: Whether `same_bucket` is known.
+    """
+
+    first: Tensor
+    second: Tensor
+    preference: Tensor
+    deviation: Tensor
+    same_bucket: Tensor
+    has_buckets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def swapped(self) -> Pairs:
+        """The same pairs with first and second exchanged."""
+        return Pairs(
+            self.second,
+            self.first,
+            1 - self.preference,
+            self.deviation,
+            self.same_bucket,
+            self.has_buckets,
+        )
+
+
+def all_pairs(photos: int, *, device: torch.device | str | None = None) -> Tensor:
+    """The B(B-1)/2 pairs of a batch of B photos, shape (2, B(B-1)/2); first is before second.
+
+    >>> all_pairs(3).tolist()
+    [[0, 0, 1], [1, 2, 2]]
+    """
+    return torch.triu_indices(photos, photos, offset=1, device=device)
+
+
+def pairs_among(rows: Tensor) -> Tensor:
+    """All pairs of some places of a batch, shape (2, R(R-1)/2).
+
+    >>> pairs_among(torch.tensor([4, 0, 7])).tolist()
+    [[4, 4, 0], [0, 7, 7]]
+    """
+    return rows[all_pairs(len(rows), device=rows.device)]
+
+
+def gaps(means: Tensor, index: Tensor) -> Tensor:
+    """The first's mean less the second's, shape (P,), in rating points.
+
+    Args:
+        means: Shape (B,).
+        index: Shape (2, P), places in the batch.
+    """
+    return means[index[0]] - means[index[1]]
+
+
+def standard_errors(
+    photos: int,
+    scale: RatingScale,
+    *,
+    spreads: Tensor | None = None,
+    voters: Tensor | float | None = None,
+) -> Tensor:
+    """Standard errors of mean opinion scores, shape (N,), in rating points.
+
+    Args:
+        photos: N.
+        scale: The scale of the scores.
+        spreads: Standard deviations of the votes, shape (N,), or None where not published.
+        voters: Votes per photo, shape (N,) or one number, or None where not published.
+
+    Returns:
+        spread / sqrt(voters). Where either is missing, 3 % of the scale's width, .27 points on
+        1..10: what thirty votes with a spread of a sixth of the scale give.
+
+    Raises:
+        ConfigError: A number of voters that is not positive.
+    """
+    if spreads is None or voters is None:
+        default = DEFAULT_STANDARD_ERROR_SHARE * (scale.high - scale.low)
+        return torch.full((photos,), default, dtype=torch.float64)
+    count = torch.as_tensor(voters, dtype=torch.float64)
+    if not bool((count > 0).all()):
+        raise ConfigError(f"a mean opinion score needs voters, got {float(count.min()):g}")
+    return spreads.double() / count.sqrt()
+
+
+def label_pairs(
+    index: Tensor,
+    labels: PhotoLabels,
+    scale: RatingScale,
+    *,
+    kind: PreferenceKind = "soft",
+    distributions: Tensor | None = None,
+) -> Pairs:
+    """What the labels say about pairs; pairs about which they say nothing are left out.
+
+    A pair is known when both photos have a mean opinion score, or stand on different rungs of one
+    ladder. On a ladder the lower rung is preferred for certain.
+
+    Args:
+        index: Shape (2, P), places in the batch.
+        labels: Of the batch.
+        scale: The rating scale.
+        kind: "soft": Phi(gap / sqrt(se_a^2 + se_b^2)), the probability that the means, each known
+            up to its standard error, are in this order. "hard": 1, .5 or 0 by the sign of the gap.
+            "votes": the probability that a vote on the first is above a vote on the second.
+        distributions: Shape (B, K), the labels' rating distributions; for "votes".
+
+    Raises:
+        ConfigError: "votes" without distributions.
+
+    Reference:
+        Thurstone, "A law of comparative judgment", 1927: case III.
+    """
+    a, b = index
+    on_ladder = (labels.ladders[a] == labels.ladders[b]) & (labels.ladders[a] != UNKNOWN)
+    on_ladder &= labels.rungs[a] != labels.rungs[b]
+    rated = labels.means[a].isfinite() & labels.means[b].isfinite()
+    known = rated | on_ladder
+    a, b, on_ladder = a[known], b[known], on_ladder[known]
+    index = torch.stack([a, b])
+    if kind == "votes":
+        if distributions is None:
+            raise ConfigError("preferences from votes need the labels' rating distributions")
+        preference = vote_preference(distributions, index)
+        errors = _spreads(distributions, scale)
+    else:
+        errors = labels.standard_errors
+    deviation = torch.hypot(errors[a], errors[b])
+    deviation = deviation.clamp_min(_DEVIATION_FLOOR_SHARE * (scale.high - scale.low))
+    gap = gaps(labels.means, index)
+    if kind == "soft":
+        preference = torch.special.ndtr(gap / deviation)
+    elif kind == "hard":
+        preference = (gap.sign() + 1) / 2
+    below = (labels.rungs[a] < labels.rungs[b]).to(preference.dtype)
+    return Pairs(
+        first=a,
+        second=b,
+        preference=torch.where(on_ladder, below, preference),
+        deviation=torch.where(on_ladder, _ladder_deviation(scale), deviation),
+        same_bucket=(labels.buckets[a] == labels.buckets[b]) & ~on_ladder,
+        has_buckets=(labels.buckets[a] != UNKNOWN) & (labels.buckets[b] != UNKNOWN) | on_ladder,
+    )
+
+
+def vote_preference(distributions: Tensor, index: Tensor) -> Tensor:
+    """P(a vote on the first is above a vote on the second) + half of P(equal), shape (P,).
+
+    `ratings.preference` for many pairs at once, with a gradient.
+
+    Args:
+        distributions: Shape (B, K).
+        index: Shape (2, P), places in the batch.
+    """
+    first, second = distributions[index[0]], distributions[index[1]]
+    below = second.cumsum(-1) - second
+    return (first * (below + 0.5 * second)).sum(-1)
+
+
+def _spreads(distributions: Tensor, scale: RatingScale) -> Tensor:
+    grades = torch.as_tensor(scale.grades, dtype=distributions.dtype, device=distributions.device)
+    means = distributions @ grades
+    return (distributions * (grades - means[:, None]).square()).sum(-1).sqrt()
+
+
+def _ladder_deviation(scale: RatingScale) -> float:
+    """As if either rung had the standard error of a photo that thirty people rated."""
+    return 2**0.5 * DEFAULT_STANDARD_ERROR_SHARE * (scale.high - scale.low)
