@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ class NIMA(nn.Module):
         backbone: From pixels (N, 3, H, W) to features (N, F).
         group_sizes: Views per group, in the order of the view axis. With a single group, the
             network takes any number of views and averages them.
+        frozen_modules: What `freeze` froze.
 
     Reference:
         Talebi and Milanfar, "NIMA: Neural Image Assessment", 2018. arXiv:1709.05424
@@ -40,8 +41,17 @@ class NIMA(nn.Module):
             raise ConfigError(f"each group of views needs at least one, got {tuple(group_sizes)}")
         self.backbone = backbone
         self.group_sizes = tuple(group_sizes)
+        # In a tuple, so that torch does not take them for further children.
+        self.frozen_modules: tuple[nn.Module, ...] = ()
         self.dropout = nn.Dropout(DROPOUT)
         self.head = nn.Linear(len(self.group_sizes) * feature_count(backbone), grades)
+
+    def train(self, mode: bool = True) -> Self:
+        """As torch has it, but what `freeze` froze stays in inference mode."""
+        super().train(mode)
+        for module in self.frozen_modules:
+            module.training = False
+        return self
 
     def features(self, views: Tensor) -> Tensor:
         """Pooled features per photo.
