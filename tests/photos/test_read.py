@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from siamese_nima.errors import PhotoError
+from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.photos import read_photo
 
 ORIENTATION = 0x0112
@@ -83,6 +83,11 @@ def test_reduced_decoding_shows_the_same_photo(scene, encoded, difference, mode,
     full = read_photo(contents)
     assert (reduced.size, full.size) == ((150, 100), (1200, 800))
     assert difference(reduced, full.resize((150, 100), Image.Resampling.BOX)) < 1
+
+
+def test_an_impossible_short_side_is_refused(photo_file):
+    with pytest.raises(ConfigError, match="min_short_side_px must be 1 or more, or None; got 0"):
+        read_photo(photo_file, min_short_side_px=0)
 
 
 def test_formats_without_reduced_decoding_are_read_whole(photo_file, scene):

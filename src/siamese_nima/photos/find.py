@@ -135,10 +135,11 @@ class _Search:
         except OSError:
             self.paths.append(folder)
             return []
+        prefix = f"{real.rstrip(os.sep)}{os.sep}"
         for entry in entries:
             path = folder / entry.name
             # Resolving costs a system call per path component; only links can need it.
-            inside = _real(path) if entry.is_symlink() else str(Path(real, entry.name))
+            inside = _real(path) if entry.is_symlink() else f"{prefix}{entry.name}"
             if entry.name.startswith("."):
                 self.hidden += 1
             elif _holds(entry.is_dir):

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 from PIL import ExifTags, Image
 
-from siamese_nima.errors import PhotoError
+from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.photos.colour import to_srgb
 from siamese_nima.photos.decode import check_size, decode, pillow_muted
 
@@ -56,7 +56,7 @@ def read_photo(
             decoded at 1/2, 1/4 or 1/8 of its size when that still has as much, which is several
             times faster. None decodes everything at full size.
         max_pixels: Larger photos are refused before they are decoded, against files made to fill
-            the memory.
+            the memory. WebP and single strips or tiles of TIFF stop at Pillow's own 179 million.
         name: What error messages call the photo; by default its path, or the kind of `source`.
 
     Returns:
@@ -65,7 +65,10 @@ def read_photo(
     Raises:
         PhotoError: The photo is missing, not a regular file, empty, in an unknown format, too
             large, truncated or otherwise damaged. The message starts with its name.
+        ConfigError: `min_short_side_px` is below 1.
     """
+    if min_short_side_px is not None and min_short_side_px < 1:
+        raise ConfigError(f"min_short_side_px must be 1 or more, or None; got {min_short_side_px}")
     label = name or _name_of(source)
     try:
         with pillow_muted():
