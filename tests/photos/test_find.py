@@ -2,6 +2,7 @@ import io
 import os
 import socket
 import sys
+from glob import glob
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos import find_photos
-from siamese_nima.photos.find import natural_key
+from siamese_nima.photos.find import _Search, natural_key
 
 
 @pytest.fixture
@@ -86,6 +87,41 @@ def test_quoted_globs_are_expanded(tree, pattern, expected):
     found = find_photos([pattern])
     assert names(found) == expected
     assert found.skipped_repeats == 0
+
+
+def test_globs_find_what_pythons_own_glob_finds(tree):
+    patterns = [
+        "*",
+        "*/*",
+        "**",
+        "**/*",
+        "b/**/*.*",
+        "**/deep/*",
+        "./*.png",
+        "[!a]*",
+        "**/**/*.web?",
+    ]
+    patterns += [
+        ".*",
+        ".cache/*",
+        "*/../*.txt",
+        "no*/*",
+        "photo2.JPG/*",
+        "**/d*/../*",
+        f"{tree}/*/*",
+    ]
+    for pattern in patterns:
+        found = {path.resolve() for path in _Search()._matches(Path(pattern))}
+        expected = {Path(name).resolve() for name in glob(pattern, recursive=True)}  # noqa: PTH207
+        # Python's `**` gives the folder it starts in too.
+        assert found == expected - {Path().resolve()}, pattern
+
+
+def test_a_double_star_does_not_go_through_links_in_circles(tree):
+    for name in ["a/up", "b/up", "b/deep/up"]:
+        Path(name).symlink_to(tree, target_is_directory=True)
+    assert names(find_photos(["**/*.webp"])) == ["b/inner.webp"]
+    assert len(find_photos(["**"]).paths) == 6
 
 
 def test_globs_pass_over_what_is_no_photo(tree):
@@ -217,6 +253,16 @@ def test_an_empty_name_is_an_error_not_the_current_folder(tree):
 
 def test_a_name_with_a_nul_stays_so_that_reading_reports_it(tree):
     assert find_photos(["-"], stdin=io.BytesIO(b"a\0b.jpg\n")).paths == (Path("a\0b.jpg"),)
+
+
+def test_a_name_that_is_too_long_stays_so_that_reading_reports_it(tree):
+    name = "x" * 300 + ".jpg"
+    assert names(find_photos([name, "-"], stdin=io.BytesIO(name.encode()))) == [name]
+
+
+def test_globs_look_into_folders_only(tree):
+    Path("b/broken").symlink_to("nowhere")
+    assert names(find_photos(["b/*/*"])) == ["b/deep/raw.NEF"]
 
 
 def test_a_leading_tilde_is_the_home_folder(tree, monkeypatch):

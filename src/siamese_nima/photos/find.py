@@ -1,5 +1,6 @@
 """Find the photos that arguments of a command line mean."""
 
+import fnmatch
 import glob
 import os
 import re
@@ -43,11 +44,11 @@ def find_photos(
 
     - A file is taken whatever its extension: it was named on purpose.
     - A folder is searched with all folders in it. Its own photos come first, then those of
-      the folders in it, one folder after another.
-      Links to folders are followed, each real folder once.
+      the folders in it, one folder after another. Links to folders are followed, each real folder
+      once.
     - A glob (`*`, `?`, `[...]`, `**` for any depth) is expanded here, for shells that do not; a
       file whose name is literally so wins. Its matches are treated like entries of a folder. As
-      in a shell, hidden files do not match.
+      in a shell, hidden files do not match and `**` does not go through links.
     - `-` reads names of files and folders from standard input, one a line, taken literally.
 
     Args:
@@ -102,17 +103,64 @@ class _Search:
         if os.path.lexists(path) or not glob.has_magic(str(path)):
             self.take_named(path)
             return
-        matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 -- Path.glob has hidden files
+        matches = self._matches(path)
         if not matches:
             self.paths.append(path)
-        for match in sorted(map(Path, matches), key=lambda m: [natural_key(p) for p in m.parts]):
+        for match in sorted(matches, key=lambda match: [natural_key(part) for part in match.parts]):
             # A last `**` already matches everything inside the folders that it matches.
-            if not (path.name == "**" and match.is_dir()):
+            if not (path.name == "**" and _holds(match.is_dir)):
                 self._take_found(match, match, _real(match))
+
+    def _matches(self, pattern: Path) -> list[Path]:
+        """What a glob matches, hidden files only where it spells the dot.
+
+        Not by `glob.glob`, whose `**` follows links to folders, in circles too.
+        """
+        matches = [Path(pattern.anchor)]
+        for place, part in enumerate(pattern.parts[1 if pattern.anchor else 0 :], start=1):
+            if part == "**":
+                matches = [inside for folder in matches for inside in self._folders_below(folder)]
+                part = "*" if place == len(pattern.parts) - bool(pattern.anchor) else ""
+            if glob.has_magic(part):
+                matches = [
+                    folder / entry.name
+                    for folder in matches
+                    if _holds(folder.is_dir)
+                    for entry in self._listed(folder)
+                    if fnmatch.fnmatch(entry.name, part)
+                    and (part.startswith(".") or not entry.name.startswith("."))
+                ]
+            else:
+                matches = [folder / part for folder in matches if os.path.lexists(folder / part)]
+        return matches
+
+    def _folders_below(self, folder: Path) -> Iterator[Path]:
+        """The folder itself and all in it that are neither hidden nor links."""
+        waiting = [folder]
+        while waiting:
+            folder = waiting.pop()
+            if _holds(folder.is_dir):
+                yield folder
+                waiting.extend(
+                    folder / entry.name
+                    for entry in self._listed(folder)
+                    if not entry.name.startswith(".")
+                    and not entry.is_symlink()
+                    and _holds(entry.is_dir)
+                )
+
+    def _listed(self, folder: Path) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(folder) as scan:
+                return sorted(scan, key=lambda entry: natural_key(entry.name))
+        except OSError:
+            if folder not in self.paths:
+                self.paths.append(folder)
+            return []
 
     def take_named(self, path: Path) -> None:
         """A path that was given itself: unlike a found one, it is always taken."""
-        if path.is_dir():
+        if _holds(path.is_dir):
             self._take_folder(path, _real(path))
         else:
             self._take_file(path, _real(path))
@@ -129,14 +177,8 @@ class _Search:
     def _take_photos_in(self, folder: Path, real: str) -> list[tuple[Path, str]]:
         """Take the photos of one folder; returns the folders in it, each with its real path."""
         folders = []
-        try:
-            with os.scandir(folder) as scan:
-                entries = sorted(scan, key=lambda entry: natural_key(entry.name))
-        except OSError:
-            self.paths.append(folder)
-            return []
         prefix = f"{real.rstrip(os.sep)}{os.sep}"
-        for entry in entries:
+        for entry in self._listed(folder):
             path = folder / entry.name
             # Resolving costs a system call per path component; only links can need it.
             inside = _real(path) if entry.is_symlink() else f"{prefix}{entry.name}"
@@ -152,7 +194,7 @@ class _Search:
         """A path that was searched for: only what looks like a photo is taken."""
         if _holds(entry.is_dir):
             self._take_folder(path, real)
-        elif not _holds(entry.is_file) and path.exists():
+        elif not _holds(entry.is_file) and _holds(path.exists):
             self.special += 1
         elif path.suffix.lower() not in PHOTO_EXTENSIONS:
             self.other += 1
@@ -168,7 +210,7 @@ class _Search:
 
 
 def _holds(question: Callable[[], bool]) -> bool:
-    """The answer to `is_dir` or `is_file`, which raise on links that run in a circle."""
+    """The answer to `is_dir` and the like; no if the file system will not say."""
     try:
         return question()
     except OSError:
