@@ -17,6 +17,7 @@ from siamese_nima.training.pairs import (
     gaps,
     label_pairs,
     pairs_among,
+    some_pairs,
     standard_errors,
     vote_preference,
 )
@@ -30,6 +31,7 @@ def labels_of(means, *, errors=0.5, buckets=None, ladders=None, rungs=None):
         buckets=torch.tensor(buckets or [-1] * count),
         ladders=torch.tensor(ladders or [-1] * count),
         rungs=torch.tensor(rungs or [0] * count),
+        scenes=torch.arange(count),
     )
 
 
@@ -45,6 +47,15 @@ def test_a_batch_has_every_pair_once_and_no_photo_with_itself(photos):
 def test_pairs_among_some_places_are_those_of_the_whole_batch_that_join_them():
     among = pairs_among(torch.tensor([1, 3, 4])).T.tolist()
     assert among == [[a, b] for a, b in all_pairs(5).T.tolist() if {a, b} <= {1, 3, 4}]
+
+
+def test_too_many_pairs_are_drawn_at_random_and_never_a_photo_with_itself():
+    assert some_pairs(10, 45).tolist() == all_pairs(10).tolist()
+    first, second = some_pairs(10, 44)
+    assert first.shape == (44,)
+    assert torch.all(first != second)
+    assert {*first.tolist(), *second.tolist()} == set(range(10))
+    assert some_pairs(10, 44).tolist() == [first.tolist(), second.tolist()]
 
 
 def test_soft_preference_is_the_normal_curve_of_gap_over_error():

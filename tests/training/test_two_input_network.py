@@ -65,6 +65,7 @@ def scene():
         buckets=torch.tensor([0, 0, 1, 2, 1, 0, 3]),
         ladders=torch.full((PHOTOS,), -1),
         rungs=torch.zeros(PHOTOS, dtype=torch.int64),
+        scenes=torch.arange(PHOTOS),
     )
     return nima, views, target, labels
 

@@ -34,6 +34,7 @@ class PhotoLabels(NamedTuple):
         buckets: The origin's class labels; -1 where there is none.
         ladders: Which distortion ladder a photo belongs to; -1 for none.
         rungs: Its place there: 0 is the clean photo, higher is worse.
+        scenes: A number per scene.
     """
 
     means: Tensor
@@ -41,6 +42,7 @@ class PhotoLabels(NamedTuple):
     buckets: Tensor
     ladders: Tensor
     rungs: Tensor
+    scenes: Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +97,19 @@ def pairs_among(rows: Tensor) -> Tensor:
     [[4, 4, 0], [0, 7, 7]]
     """
     return rows[all_pairs(len(rows), device=rows.device)]
+
+
+def some_pairs(photos: int, limit: int, *, seed: int = 0) -> Tensor:
+    """All pairs where they are at most `limit`, else that many drawn at random, shape (2, P).
+
+    Drawn pairs may repeat; no photo is paired with itself.
+    """
+    if photos * (photos - 1) // 2 <= limit:
+        return all_pairs(photos)
+    generator = torch.Generator().manual_seed(seed)
+    first = torch.randint(photos, (limit,), generator=generator)
+    step = torch.randint(1, photos, (limit,), generator=generator)
+    return torch.stack([first, (first + step) % photos])
 
 
 def gaps(means: Tensor, index: Tensor) -> Tensor:

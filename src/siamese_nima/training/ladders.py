@@ -1,0 +1,135 @@
+"""Distortion ladders: ordered pairs without any label, from clean photos.
+
+A photo and its ever more distorted copies are ordered by construction: rung 0 is the photo itself,
+each further rung is worse. Distortions act on pixels as given, so bring a photo to the short side
+that the model works at before, or a blur of four pixels is none.
+
+Reference:
+    Liu, van de Weijer and Bagdanov, "RankIQA: learning from rankings for no-reference image quality
+    assessment", 2017. arXiv:1707.08347
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from siamese_nima.errors import ConfigError, PhotoError
+
+LEVELS = 5
+
+# From just visible to ruined, for photos of some 500 pixels on the short side.
+_BLUR_RADII_PX = (0.8, 1.5, 2.5, 4.0, 6.5)
+_NOISE_DEVIATIONS = (5.0, 11.0, 20.0, 33.0, 52.0)  # of 255
+_JPEG_QUALITIES = (45, 28, 17, 10, 5)
+_SHRINK_FACTORS = (1.5, 2.2, 3.2, 4.7, 7.0)
+_EXPOSURE_STOPS = (0.6, 1.2, 1.9, 2.7, 3.6)
+
+Distortion = Callable[[Image.Image, int, np.random.Generator], Image.Image]
+
+
+def _blurred(photo: Image.Image, level: int, _: np.random.Generator) -> Image.Image:
+    return photo.filter(ImageFilter.GaussianBlur(_BLUR_RADII_PX[level - 1]))
+
+
+def _noisy(photo: Image.Image, level: int, generator: np.random.Generator) -> Image.Image:
+    # One grain for all rungs, scaled: each pixel moves further from the original rung by rung.
+    grain = generator.standard_normal((photo.height, photo.width, 3))
+    pixels = np.asarray(photo) + _NOISE_DEVIATIONS[level - 1] * grain
+    return Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8), "RGB")
+
+
+def _compressed(photo: Image.Image, level: int, _: np.random.Generator) -> Image.Image:
+    file = io.BytesIO()
+    photo.save(file, "JPEG", quality=_JPEG_QUALITIES[level - 1], subsampling="4:2:0")
+    return Image.open(file).convert("RGB")
+
+
+def _shrunk(photo: Image.Image, level: int, _: np.random.Generator) -> Image.Image:
+    factor = _SHRINK_FACTORS[level - 1]
+    small = tuple(max(1, round(side / factor)) for side in photo.size)
+    reduced = photo.resize((small[0], small[1]), Image.Resampling.BICUBIC)
+    return reduced.resize(photo.size, Image.Resampling.BICUBIC)
+
+
+def _underexposed(photo: Image.Image, level: int, _: np.random.Generator) -> Image.Image:
+    return _exposed(photo, -_EXPOSURE_STOPS[level - 1])
+
+
+def _overexposed(photo: Image.Image, level: int, _: np.random.Generator) -> Image.Image:
+    return _exposed(photo, _EXPOSURE_STOPS[level - 1])
+
+
+DISTORTIONS: Mapping[str, Distortion] = MappingProxyType(
+    {
+        "blur": _blurred,
+        "noise": _noisy,
+        "jpeg": _compressed,
+        "downscale": _shrunk,
+        "underexposure": _underexposed,
+        "overexposure": _overexposed,
+    }
+)
+
+
+def distort(photo: Image.Image, distortion: str, level: int, *, seed: int = 0) -> Image.Image:
+    """One rung of a ladder.
+
+    Args:
+        photo: Mode RGB, clean and well exposed: a distortion of a blurred photo may not be worse.
+        distortion: One of `DISTORTIONS`.
+        level: 0 (the photo itself) to 5 (ruined).
+        seed: Of the noise; the same seed gives the same picture on every call.
+
+    Returns:
+        Mode RGB, the size of `photo`.
+
+    Raises:
+        ConfigError: Unknown distortion or level.
+        PhotoError: The photo is in another mode.
+    """
+    if distortion not in DISTORTIONS:
+        raise ConfigError(f"distortion must be one of {', '.join(DISTORTIONS)}, got {distortion!r}")
+    if not 0 <= level <= LEVELS:
+        raise ConfigError(f"level must be 0 to {LEVELS}, got {level}")
+    if photo.mode != "RGB":
+        raise PhotoError(f"photos are distorted in RGB (see read_photo), got mode {photo.mode}")
+    if level == 0:
+        return photo.copy()
+    return DISTORTIONS[distortion](photo, level, np.random.default_rng(seed))
+
+
+def ladder(photo: Image.Image, distortion: str, *, seed: int = 0) -> tuple[Image.Image, ...]:
+    """The photo and its five distorted copies, best first.
+
+    Raises:
+        ConfigError: Unknown distortion.
+        PhotoError: The photo is in another mode than RGB.
+    """
+    return tuple(distort(photo, distortion, level, seed=seed) for level in range(LEVELS + 1))
+
+
+def ladder_pairs(steps: int = LEVELS + 1) -> NDArray[np.intp]:
+    """All ordered pairs of one ladder, shape (P, 2): the better rung, the worse rung.
+
+    The form in which `evaluation.metrics.pair_accuracy` takes pairs.
+
+    >>> ladder_pairs(3).tolist()
+    [[0, 1], [0, 2], [1, 2]]
+    """
+    return np.stack(np.triu_indices(steps, 1), axis=1)
+
+
+def _exposed(photo: Image.Image, stops: float) -> Image.Image:
+    """As if the shutter had been open 2^stops times as long: light is scaled, then clipped."""
+    values = np.arange(256) / 255
+    light = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    light = np.minimum(light * 2.0**stops, 1)
+    display = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+    table = (display * 255).round().astype(int).tolist()
+    return photo.point(table * 3)
