@@ -1,0 +1,211 @@
+"""The rating table: photos, what people thought of them, and which photos belong together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from siamese_nima.errors import RatingError, TableError
+from siamese_nima.ratings import (
+    AVA_SCALE,
+    RatingScale,
+    distribution_from_mos,
+    distribution_from_votes,
+    map_distribution,
+    map_mean,
+)
+
+Floats = NDArray[np.float64]
+
+_LISTED = 5  # names shown in a message before "and N more"
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class RatingTable:
+    """Photos with their ratings, one row per photo.
+
+    Attributes:
+        paths: Where the photos lie, N of them, each once.
+        mos: Shape (N,), mean opinion scores on `scale`; higher is better.
+        scale: The scale people rated on. A set that publishes scores of 0..1 has RatingScale(0, 1).
+        votes: Shape (N, K), vote counts per grade of `scale`, or None where only means are known.
+        spread: Shape (N,), standard deviations of the votes in points of `scale`, or None.
+        scenes: Per photo, the group of near-copies it belongs to; its own name where it has none.
+            A split must keep a scene on one side.
+        subsets: Per photo, the part of the data set it comes from; "" where there are no parts.
+        splits: Per photo "train", "val", "test", or "" where the set is not split.
+
+    Raises:
+        TableError: Columns differ in length, a photo appears twice, a score lies outside the scale,
+            or a scene is in two splits.
+    """
+
+    paths: tuple[Path, ...]
+    mos: Floats
+    scale: RatingScale = AVA_SCALE
+    votes: Floats | None = None
+    spread: Floats | None = None
+    scenes: tuple[str, ...] = ()
+    subsets: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        count = len(self.paths)
+        object.__setattr__(self, "mos", np.asarray(self.mos, dtype=np.float64))
+        for name, default in (
+            ("scenes", tuple(path.stem for path in self.paths)),
+            ("subsets", ("",) * count),
+            ("splits", ("",) * count),
+        ):
+            object.__setattr__(self, name, tuple(getattr(self, name)) or default)
+        _check_lengths(self, count)
+        _check_unique(self.paths)
+        outside = ~((self.mos >= self.scale.low) & (self.mos <= self.scale.high))
+        if np.any(outside):
+            i = int(np.flatnonzero(outside)[0])
+            raise TableError(
+                f"{self.paths[i].name}: score {self.mos[i]:g} is outside the scale {self.scale}"
+            )
+        _check_scenes(self.scenes, self.splits)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def select(self, rows: ArrayLike) -> RatingTable:
+        """The rows with these indices, in this order, or those that a boolean mask keeps."""
+        index = np.arange(len(self))[np.asarray(rows)]
+
+        def taken(values: Sequence[Any]) -> tuple[Any, ...]:
+            return tuple(values[i] for i in index)
+
+        return RatingTable(
+            paths=taken(self.paths),
+            mos=self.mos[index],
+            scale=self.scale,
+            votes=None if self.votes is None else self.votes[index],
+            spread=None if self.spread is None else self.spread[index],
+            scenes=taken(self.scenes),
+            subsets=taken(self.subsets),
+            splits=taken(self.splits),
+        )
+
+    def split(self, name: str) -> RatingTable:
+        """The photos of one split.
+
+        Raises:
+            TableError: No photo is in that split.
+        """
+        mask = np.array([split == name for split in self.splits])
+        if not mask.any():
+            known = sorted(set(self.splits) - {""})
+            raise TableError(f"no photo is in split {name!r}; splits are {known or 'not given'}")
+        return self.select(mask)
+
+    def means(self, scale: RatingScale) -> Floats:
+        """Shape (N,), the mean opinion scores at their relative position of another scale."""
+        return map_mean(self.mos, self.scale, scale)
+
+    def distributions(self, scale: RatingScale) -> Floats:
+        """What a network is trained on: rating distributions on `scale`, shape (N, K).
+
+        From votes where there are votes; else of maximum entropy for the mean and, where known, the
+        spread.
+
+        Raises:
+            TableError: A spread that no distribution with that mean has.
+        """
+        if self.votes is not None:
+            shares = distribution_from_votes(self.votes, self.scale)
+            return shares if scale == self.scale else map_distribution(shares, self.scale, scale)
+        factor = (scale.high - scale.low) / (self.scale.high - self.scale.low)
+        spread = None if self.spread is None else self.spread * factor
+        try:
+            return distribution_from_mos(self.means(scale), scale, spread=spread)
+        except RatingError as error:
+            raise TableError(f"rating table: {error}") from error
+
+    def missing_photos(self) -> tuple[Path, ...]:
+        """The photos that are not there, in table order."""
+        return tuple(path for path in self.paths if not path.is_file())
+
+    def require_photos(self) -> None:
+        """Stop unless every photo is there.
+
+        Raises:
+            TableError: Names the first missing photos and says how many there are.
+        """
+        if missing := self.missing_photos():
+            raise TableError(
+                f"{len(missing)} of {len(self)} photos are missing: {name_some(missing)}. "
+                "Check the folder, or drop them with RatingTable.select."
+            )
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the set of photo contents; order, names and ratings do not matter.
+
+        Two tables with the same photos have the same fingerprint wherever the photos lie.
+
+        Raises:
+            TableError: A photo is missing.
+        """
+        return fingerprint_of(photo_hashes(self))
+
+
+def photo_hashes(table: RatingTable) -> tuple[str, ...]:
+    """SHA-256 of each photo file's bytes, in table order.
+
+    Raises:
+        TableError: A photo is missing.
+    """
+    table.require_photos()
+    return tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in table.paths)
+
+
+def fingerprint_of(hashes: Iterable[str]) -> str:
+    """One SHA-256 for a set of photo hashes, in whatever order they come."""
+    return hashlib.sha256("\n".join(sorted(set(hashes))).encode()).hexdigest()
+
+
+def name_some(items: Sequence[object]) -> str:
+    """The first few items for a message, and how many more there are."""
+    shown = ", ".join(str(item) for item in items[:_LISTED])
+    more = len(items) - _LISTED
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _check_lengths(table: RatingTable, count: int) -> None:
+    for field in fields(table):
+        values = getattr(table, field.name)
+        if field.name in ("paths", "scale") or values is None:
+            continue
+        if len(values) != count:
+            raise TableError(f"{count} photos have {len(values)} {field.name}")
+    if table.votes is not None and table.votes.shape != (count, table.scale.size):
+        raise TableError(
+            f"votes on the scale {table.scale} have shape ({count}, {table.scale.size}), "
+            f"got {table.votes.shape}"
+        )
+
+
+def _check_unique(paths: Sequence[Path]) -> None:
+    seen: set[Path] = set()
+    for path in paths:
+        if path in seen:
+            raise TableError(f"{path} appears twice in the rating table")
+        seen.add(path)
+
+
+def _check_scenes(scenes: Sequence[str], splits: Sequence[str]) -> None:
+    split_of: dict[str, str] = {}
+    for scene, split in zip(scenes, splits, strict=True):
+        if split_of.setdefault(scene, split) != split:
+            raise TableError(
+                f"scene {scene!r} is in two splits, {split_of[scene]!r} and {split!r}: near-copies "
+                "of training photos would be tested on"
+            )

@@ -1,0 +1,183 @@
+"""Views of a rating table, decoded once and kept on disk as plain pixels.
+
+Decoding a photo costs more than running a light network's upper layers on it, and training sees
+each photo many times. So views are cut once: variant 0 as scoring cuts them, further variants with
+random crops and mirroring for training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from siamese_nima.datasets.rating_table import RatingTable, name_some, photo_hashes
+from siamese_nima.errors import PhotoError, TableError, ViewError
+from siamese_nima.photos.read import read_photo
+from siamese_nima.photos.view_groups import Crops
+from siamese_nima.photos.views import ViewPolicy, Views
+
+_CHUNK = 64  # photos between two notes of progress
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ViewCache:
+    """Cached views of the photos of one table.
+
+    Attributes:
+        pixels: uint8 of shape (variants, N, V, H, W, 3), a read-only memory map. Variant 0 is what
+            `ViewPolicy.views` gives; the others are augmented.
+        policy: How the views were cut.
+        key: SHA-256 over the photos' contents, the policy, the variants and the seed.
+    """
+
+    pixels: NDArray[np.uint8]
+    policy: ViewPolicy
+    key: str
+
+
+def build_view_cache(
+    table: RatingTable,
+    policy: ViewPolicy,
+    folder: Path,
+    *,
+    variants: int = 1,
+    seed: int = 0,
+    threads: int | None = None,
+    report: Callable[[int, int], None] | None = None,
+) -> ViewCache:
+    """Cut the views of all photos into one file, or go on where an earlier call was stopped.
+
+    Args:
+        table: Photos in the order of the cache.
+        policy: Must give views of one size.
+        folder: Where the cache lies; made if need be. The file name holds the cache's key, so that
+            caches of several tables and policies share a folder.
+        variants: How many versions of each photo; 1 is no augmentation.
+        seed: The same seed gives the same random crops.
+        threads: Decoding threads; None for one per core.
+        report: Called with photos done and photos in all.
+
+    Raises:
+        TableError: A photo is missing or cannot be read; lists them all, as no photo may be left
+            out in silence.
+        ViewError: Views of this policy differ in size from photo to photo.
+    """
+    if policy.view_size is None:
+        raise ViewError(f"views of {policy} have no fixed size and cannot be cached")
+    key = _key(photo_hashes(table), policy, variants, seed)
+    shape = (variants, len(table), sum(policy.group_sizes), *policy.view_size, 3)
+    path = folder / f"views-{key[:16]}.npy"
+    folder.mkdir(parents=True, exist_ok=True)
+    pixels, progress = _open(path, shape)
+    done = progress.count
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        for start in range(done, len(table), _CHUNK):
+            rows = range(start, min(start + _CHUNK, len(table)))
+            cut = pool.map(lambda row: _cut_row(table, row, policy, variants, seed), rows)
+            failures = list(_store(pixels, rows, cut))
+            if failures:
+                raise TableError(
+                    f"{len(failures)} photos from row {start} on cannot be read: "
+                    f"{name_some(failures)}. Mend them or drop their rows with RatingTable.select."
+                )
+            pixels.flush()
+            progress.note(rows.stop)
+            if report:
+                report(rows.stop, len(table))
+    return ViewCache(np.load(path, mmap_mode="r"), policy, key)
+
+
+def augmented_views(
+    photo: Image.Image, policy: ViewPolicy, generator: np.random.Generator
+) -> Views:
+    """Views of one photo with crops at random places, all mirrored with probability one half.
+
+    Crops keep the policy's scale, since sharpness and noise are judged at a resolution; whole views
+    are not cut, since composition and framing are part of the rating.
+
+    Returns:
+        uint8 of the shape of `policy.views(photo)`.
+    """
+    cuts: list[Image.Image] = []
+    for group in policy.groups:
+        if isinstance(group, Crops):
+            cuts += [_random_crop(photo, group, policy, generator) for _ in range(group.view_count)]
+        else:
+            cuts += group.cut(photo, policy.resample)
+    views = np.stack([np.asarray(cut) for cut in cuts])
+    return np.ascontiguousarray(views[:, :, ::-1]) if generator.random() < 0.5 else views
+
+
+def _random_crop(
+    photo: Image.Image, group: Crops, policy: ViewPolicy, generator: np.random.Generator
+) -> Image.Image:
+    side = group.size_px / group.short_side_px * min(photo.size)
+    left = int(generator.integers(0, int(photo.width - side), endpoint=True))
+    top = int(generator.integers(0, int(photo.height - side), endpoint=True))
+    # Whole pixels, so that a photo already at its short side is cut and not resampled.
+    right = round(min(left + side, photo.width))
+    bottom = round(min(top + side, photo.height))
+    piece = Crops(group.size_px, group.size_px)
+    return piece.cut(photo.crop((left, top, right, bottom)), policy.resample)[0]
+
+
+def _cut_row(
+    table: RatingTable, row: int, policy: ViewPolicy, variants: int, seed: int
+) -> Views | PhotoError:
+    try:
+        photo = read_photo(table.paths[row], min_short_side_px=policy.short_side_px)
+    except PhotoError as error:
+        return error
+    augmented = [
+        augmented_views(photo, policy, np.random.default_rng((seed, row, variant)))
+        for variant in range(1, variants)
+    ]
+    return np.stack([policy.views(photo), *augmented])
+
+
+def _store(
+    pixels: NDArray[np.uint8], rows: range, cut: Iterator[Views | PhotoError]
+) -> Iterator[PhotoError]:
+    for row, views in zip(rows, cut, strict=True):
+        if isinstance(views, PhotoError):
+            yield views
+        else:
+            pixels[:, row] = views
+
+
+def _key(hashes: tuple[str, ...], policy: ViewPolicy, variants: int, seed: int) -> str:
+    described = json.dumps([_FORMAT, hashes, str(policy), variants, seed if variants > 1 else 0])
+    return hashlib.sha256(described.encode()).hexdigest()
+
+
+@dataclass(slots=True)
+class _Progress:
+    path: Path
+    count: int
+
+    def note(self, count: int) -> None:
+        self.count = count
+        partial = self.path.with_suffix(".partial")
+        partial.write_text(str(count))
+        partial.replace(self.path)
+
+
+def _open(
+    path: Path, shape: tuple[int, ...]
+) -> tuple[np.memmap[Any, np.dtype[np.uint8]], _Progress]:
+    note = path.with_suffix(".rows")
+    if path.exists() and note.exists():
+        return np.load(path, mmap_mode="r+"), _Progress(note, int(note.read_text()))
+    pixels = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    return pixels, _Progress(note, 0)

@@ -1,0 +1,1 @@
+"""How well scores agree with people: figures and their intervals. Needs scipy, never torch."""

@@ -1,0 +1,1 @@
+"""Training: losses, and the stages that use them. Needs the extra `train`."""

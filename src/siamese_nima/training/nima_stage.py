@@ -1,0 +1,276 @@
+"""The NIMA stage: rating distributions learnt photo by photo, by the earth mover's distance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from siamese_nima.errors import ConfigError
+from siamese_nima.evaluation.metrics import plcc, srcc
+from siamese_nima.networks.nima import NIMA
+from siamese_nima.ratings import RatingScale
+from siamese_nima.training.losses import emd
+from siamese_nima.training.photo_loader import (
+    Batch,
+    EpochDraws,
+    RatedViews,
+    plain_loader,
+    train_loader,
+)
+
+_PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NimaStageConfig:
+    """How one stage trains.
+
+    Attributes:
+        epochs: Passes over the training photos.
+        batch_size: Photos per step.
+        head_learning_rate: Peak rate of the head, which starts from random weights.
+        backbone_learning_rate: Peak rate of the unfrozen backbone layers; 0 trains the head alone.
+        weight_decay: Decoupled decay of convolution and head weights (not of biases, not of batch
+            norms).
+        warmup_steps: Steps over which the rates rise from 0; after that they fall as a half cosine.
+        average_decay: Decay of the moving average of weights that is validated and kept; 0 keeps
+            the last weights themselves.
+        update_batch_norm: Whether unfrozen batch norms go on measuring their statistics.
+        precision: As Lightning names it; "bf16-mixed" is twice as fast on CPUs that have it.
+        seed: Of order, variants and dropout.
+    """
+
+    epochs: int = 8
+    batch_size: int = 32
+    head_learning_rate: float = 1e-3
+    backbone_learning_rate: float = 3e-4
+    weight_decay: float = 1e-2
+    warmup_steps: int = 100
+    average_decay: float = 0.995
+    update_batch_norm: bool = False
+    precision: str = "32-true"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in (
+            "head_learning_rate",
+            "backbone_learning_rate",
+            "weight_decay",
+            "warmup_steps",
+        ):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not 0 <= self.average_decay < 1:
+            raise ConfigError(f"average_decay must be in [0, 1), got {self.average_decay}")
+        if self.precision not in _PRECISIONS:
+            raise ConfigError(f"precision must be one of {_PRECISIONS}, got {self.precision!r}")
+
+
+class NimaStage(lightning.LightningModule):
+    """The NIMA stage as Lightning runs it.
+
+    Args:
+        nima: Trained in place. Its backbone may be the upper part of one (see `trunk`).
+        prepare: From batches of uint8 inputs (N, V, H, W, C) to what `nima` takes.
+        scale: The rating scale.
+        config: Learning rates and so on.
+        total_steps: Steps in all, for the schedule.
+        draws: Told each epoch's number, or None when the loader sees to that itself.
+    """
+
+    grades: Tensor
+
+    def __init__(
+        self,
+        nima: NIMA,
+        prepare: nn.Module,
+        scale: RatingScale,
+        config: NimaStageConfig,
+        total_steps: int,
+        draws: EpochDraws | None = None,
+    ) -> None:
+        super().__init__()
+        self.nima = nima
+        self.prepare = prepare
+        self.config = config
+        self.total_steps = total_steps
+        self.draws = draws
+        self.register_buffer(
+            "grades", torch.tensor(scale.grades, dtype=torch.float32), persistent=False
+        )
+        self.validated: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Rating distributions (N, K) of cached inputs (N, V, H, W, C)."""
+        distributions: Tensor = self.nima(self.prepare(inputs))
+        return distributions
+
+    def on_train_epoch_start(self) -> None:
+        """Fix order and dropout of this epoch, so that resuming repeats them; still the norms."""
+        if self.draws is not None:
+            self.draws.start_epoch(self.current_epoch)
+        torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch)
+        for module in self.nima.modules():
+            if isinstance(module, _BatchNorm):
+                trains = any(parameter.requires_grad for parameter in module.parameters())
+                module.train(trains and self.config.update_batch_norm)
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """Mean earth mover's distance of a batch."""
+        inputs, distributions = batch
+        loss = emd(self(inputs), distributions).mean()
+        self.log("train_emd", loss, on_step=False, on_epoch=True, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Keep predicted and true means and the distance until the epoch ends."""
+        inputs, distributions = batch
+        predicted = self(inputs)
+        self.validated.append(
+            (
+                emd(predicted, distributions),
+                predicted @ self.grades,
+                distributions @ self.grades,
+            )
+        )
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the correlations over all validation photos."""
+        distance, means, labels = (
+            torch.cat(column).cpu().double().numpy() for column in zip(*self.validated, strict=True)
+        )
+        self.validated.clear()
+        if len(means) > 1:
+            self.log("val_srcc", srcc(means, labels), prog_bar=True)
+            self.log("val_plcc", plcc(means, labels))
+        self.log("val_emd", float(np.mean(distance)), prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a rate for the head and one for the backbone; warm-up, then half a cosine."""
+        decay = self.config.weight_decay
+        backbone = [p for p in self.nima.backbone.parameters() if p.requires_grad]
+        head_rate, rate = self.config.head_learning_rate, self.config.backbone_learning_rate
+        groups = [
+            {"params": [self.nima.head.weight], "lr": head_rate, "weight_decay": decay},
+            {"params": [self.nima.head.bias], "lr": head_rate, "weight_decay": 0.0},
+            {"params": [p for p in backbone if p.ndim > 1], "lr": rate, "weight_decay": decay},
+            {"params": [p for p in backbone if p.ndim <= 1], "lr": rate, "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW([group for group in groups if group["params"]])
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.rate_factor)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def rate_factor(self, step: int) -> float:
+        """The learning rates' share of their peak at a step, 0 to 1."""
+        warmup = min(1.0, (step + 1) / (self.config.warmup_steps + 1))
+        return warmup * 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.total_steps)))
+
+
+def train_nima_stage(
+    nima: NIMA,
+    prepare: nn.Module,
+    train: RatedViews,
+    val: RatedViews,
+    folder: Path,
+    *,
+    scale: RatingScale,
+    config: NimaStageConfig,
+    report: Callable[[dict[str, float]], None] | None = None,
+) -> list[dict[str, float]]:
+    """Train in place, or go on from the last finished epoch where an earlier call was stopped.
+
+    Parameters with `requires_grad` False stay as they are, and so do their batch norms' statistics.
+
+    Args:
+        nima: Ends with the weights of the epoch with the best val SRCC.
+        prepare: From uint8 inputs (N, V, H, W, C) to what `nima` takes.
+        train: Training photos.
+        val: Validation photos; variant 0 of each is used.
+        folder: Holds the checkpoints, the CSV log and nothing else; a finished stage found there is
+            loaded, not trained again.
+        scale: The rating scale.
+        config: How to train.
+        report: Called after each epoch with its figures.
+
+    Returns:
+        The figures of each epoch: epoch, train_emd, val_emd, val_srcc, val_plcc.
+    """
+    draws = EpochDraws(train, config.seed)
+    loader = train_loader(train, config.batch_size, draws)
+    stage = NimaStage(nima, prepare, scale, config, config.epochs * len(loader), draws)
+    history = _History(report)
+    keeping: Any = {"save_on_train_epoch_end": True, "enable_version_counter": False}
+    best = ModelCheckpoint(folder, "best", monitor="val_srcc", mode="max", **keeping)
+    last = ModelCheckpoint(folder, "last", **keeping)
+    callbacks: list[Callback] = [history, best, last]
+    if config.average_decay:
+        callbacks.append(EMAWeightAveraging(decay=config.average_decay))
+    trainer = lightning.Trainer(
+        accelerator="auto",
+        devices=1,
+        max_epochs=config.epochs,
+        precision=config.precision,  # type: ignore[arg-type]
+        logger=CSVLogger(folder, name="log", version=""),
+        callbacks=callbacks,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    last_path = folder / "last.ckpt"
+    trainer.fit(
+        stage,
+        loader,
+        plain_loader(val, config.batch_size),
+        ckpt_path=last_path if last_path.exists() else None,
+        weights_only=True,
+    )
+    # Read by the path we chose: after a finished stage is found, Lightning does not know it.
+    state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)
+    stage.load_state_dict(state["state_dict"])
+    nima.eval()
+    return history.epochs
+
+
+def stage_config_to_dict(config: NimaStageConfig) -> dict[str, Any]:
+    """The configuration as the model card stores it."""
+    return asdict(config)
+
+
+class _History(Callback):
+    """The figures of each epoch, kept in the checkpoint so that a resumed run still has them."""
+
+    def __init__(self, report: Callable[[dict[str, float]], None] | None) -> None:
+        self.epochs: list[dict[str, float]] = []
+        self.report = report
+
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        del pl_module
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.epochs.append({"epoch": float(trainer.current_epoch), **figures})
+        if self.report:
+            self.report(self.epochs[-1])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epochs = list(state_dict["epochs"])

@@ -1,0 +1,132 @@
+"""Batches for training: cached views or activations beside the distributions to learn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence, Sized
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from siamese_nima.errors import ConfigError
+
+Batch = tuple[Tensor, Tensor]
+Draw = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RatedViews:
+    """What one stage trains or validates on.
+
+    Attributes:
+        inputs: uint8, shape (variants, N, V, H, W, C); pixels or trunk activations.
+        distributions: Shape (N, K), what people said, on the model's rating scale.
+        means: Shape (N,), their mean opinion scores on that scale.
+    """
+
+    inputs: NDArray[np.uint8]
+    distributions: NDArray[np.float64]
+    means: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if self.inputs.ndim != 6 or not (
+            self.inputs.shape[1] == len(self.distributions) == len(self.means) > 0
+        ):
+            raise ConfigError(
+                f"inputs of shape {self.inputs.shape} do not fit {len(self.distributions)} "
+                f"distributions and {len(self.means)} means"
+            )
+
+
+class _DrawnViews(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
+    def __init__(self, rated: RatedViews) -> None:
+        self.rated = rated
+        self.distributions = rated.distributions.astype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self.distributions)
+
+    def __getitem__(self, draw: Draw) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        variant, row = draw
+        return self.rated.inputs[variant, row], self.distributions[row]
+
+
+class EpochDraws(Sampler[Draw]):
+    """Each photo once per epoch, in random order and in a random variant.
+
+    The draw depends on seed and epoch alone, so that a resumed run sees what an uninterrupted one
+    would have seen.
+    """
+
+    def __init__(self, rated: RatedViews, seed: int) -> None:
+        self.variants: int = rated.inputs.shape[0]
+        self.photos: int = rated.inputs.shape[1]
+        self.seed = seed
+        self.epoch = 0
+
+    # Not `set_epoch`, which Lightning would call with the number of an earlier epoch on resuming.
+    def start_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose draw comes next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.photos
+
+    def __iter__(self) -> Iterator[Draw]:
+        generator = np.random.default_rng((self.seed, self.epoch))
+        order = generator.permutation(self.photos)
+        variants = generator.integers(0, self.variants, self.photos)
+        return ((int(variant), int(row)) for variant, row in zip(variants, order, strict=True))
+
+
+class PlainDraws(Sampler[Draw]):
+    """Each photo once, in table order, as scoring sees it (variant 0)."""
+
+    def __init__(self, rated: Sized) -> None:
+        self.photos = len(rated)
+
+    def __len__(self) -> int:
+        return self.photos
+
+    def __iter__(self) -> Iterator[Draw]:
+        return iter((0, row) for row in range(self.photos))
+
+
+def train_loader(rated: RatedViews, batch_size: int, draws: EpochDraws) -> DataLoader[Batch]:
+    """Shuffled batches; the last one is dropped when it is not full.
+
+    Raises:
+        ConfigError: There are fewer photos than a batch holds.
+    """
+    if len(rated.means) < batch_size:
+        raise ConfigError(
+            f"{len(rated.means)} training photos do not fill one batch of {batch_size}"
+        )
+    return _loader(rated, draws, batch_size, drop_last=True)
+
+
+def plain_loader(rated: RatedViews, batch_size: int) -> DataLoader[Batch]:
+    """All photos in table order."""
+    return _loader(rated, PlainDraws(rated.means), batch_size, drop_last=False)
+
+
+def _loader(
+    rated: RatedViews, sampler: Sampler[Draw], batch_size: int, *, drop_last: bool
+) -> DataLoader[Batch]:
+    return DataLoader(
+        _DrawnViews(rated),  # type: ignore[arg-type]
+        batch_size=batch_size,
+        sampler=sampler,
+        drop_last=drop_last,
+        collate_fn=_collate,
+        # Of its own: a loader draws from it at each start, and dropout must not depend on that.
+        generator=torch.Generator(),
+    )
+
+
+def _collate(rows: Sequence[tuple[NDArray[np.uint8], NDArray[np.float32]]]) -> Batch:
+    inputs, distributions = zip(*rows, strict=True)
+    return torch.from_numpy(np.stack(inputs)), torch.from_numpy(np.stack(distributions))
