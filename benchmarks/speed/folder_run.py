@@ -57,14 +57,14 @@ def seconds(work) -> float:
 def measure(paths: list[Path], folder: Path, model: str, *, exact: bool, rounds: int) -> dict:
     """Seconds of the command, of its views and of its network, in turn."""
     scorer = Scorer(model, exact=exact)
-    view, cores = scorer.model_file.view, usable_cores()
+    view, cores = scorer.view, usable_cores()
     least = None if exact else view.short_side_px
 
     def cut(path: Path) -> np.ndarray:
         return view.views(read_photo(path, min_short_side_px=least))
 
     views = cut(paths[0])[np.newaxis]
-    rate = scorer.model_file.rate
+    rate = scorer.model.rate
     command = [sys.executable, "-m", "siamese_nima", "score", str(folder), "--model", model]
     command += ["--quiet", "--out", str(folder / "scores.csv"), *(["--exact"] if exact else [])]
     times: dict[str, list[float]] = {"command": [], "views": [], "network": []}
@@ -76,7 +76,7 @@ def measure(paths: list[Path], folder: Path, model: str, *, exact: bool, rounds:
     median = {part: statistics.median(values) for part, values in times.items()}
     bound = median["views"] + median["network"]
     return {
-        "model": scorer.model_file.model_id,
+        "model": scorer.model.model_id,
         "view": str(view),
         "exact": exact,
         "seconds": {part: [round(v, 3) for v in values] for part, values in times.items()},

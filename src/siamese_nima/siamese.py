@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,9 +16,9 @@ from siamese_nima import ratings
 from siamese_nima.card import ModelCard
 from siamese_nima.errors import ConfigError, MissingExtraError, NimaError, TableError, WeightsError
 from siamese_nima.networks.backbones import backbone_normalisation
-from siamese_nima.networks.conversion import converted, read_weights
+from siamese_nima.networks.conversion import read_weights
+from siamese_nima.networks.network_model import NetworkModel
 from siamese_nima.networks.nima import NIMA, build_nima
-from siamese_nima.networks.onnx_export import export_onnx
 from siamese_nima.photos.views import Native, ViewPolicy, Warp
 from siamese_nima.scoring.catalogue import WEIGHT_SUFFIXES
 from siamese_nima.scoring.scorer import Scorer
@@ -170,10 +169,9 @@ class SiameseNIMA:
             pandas = _pandas()
         paths = _paths(predict_raw)
         view = self._view(target_size)
-        with tempfile.TemporaryDirectory() as folder:
-            model = self._model_file(nima_weight_path, Path(folder))
-            scorer = Scorer(model, view=view, batch_size=batch_size, exact=True)
-            results = list(scorer.score(paths))
+        model = self._model(nima_weight_path)
+        scorer = Scorer(model, view=view, batch_size=batch_size, exact=True)
+        results = list(scorer.score(paths))
         for result in results:
             if result.error is not None:
                 warnings.warn(result.error, stacklevel=2)
@@ -206,20 +204,18 @@ class SiameseNIMA:
             return None
         return ViewPolicy((Warp(height, width),), resample="nearest")
 
-    def _model_file(
-        self, nima_weight_path: str | os.PathLike[str] | None, folder: Path
-    ) -> str | os.PathLike[str]:
-        if nima_weight_path is not None:
-            if Path(nima_weight_path).suffix in WEIGHT_SUFFIXES:
-                return converted(nima_weight_path)
-            return nima_weight_path
-        if self._nima is None or self._card is None:
-            raise WeightsError(
-                "no network yet: give nima_weight_path, or call build() or train() before predict()"
-            )
-        path = folder / "nima.onnx"
-        export_onnx(self._nima, self._card, path)
-        return path
+    def _model(
+        self, nima_weight_path: str | os.PathLike[str] | None
+    ) -> str | os.PathLike[str] | NetworkModel:
+        if nima_weight_path is None:
+            if self._nima is None or self._card is None:
+                raise WeightsError(
+                    "no network yet: give nima_weight_path, or call build() or train() first"
+                )
+            return NetworkModel(self._nima, self._card)
+        if Path(nima_weight_path).suffix in WEIGHT_SUFFIXES:
+            return NetworkModel(*read_weights(nima_weight_path))
+        return nima_weight_path
 
 
 def _paths(predict_raw: Sequence[Any] | NDArray[Any]) -> list[str]:

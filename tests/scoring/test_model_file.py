@@ -9,7 +9,7 @@ import pytest
 from siamese_nima.card import golden_photo
 from siamese_nima.errors import ConfigError, PhotoError, ViewError, WeightsError
 from siamese_nima.photos import ViewPolicy
-from siamese_nima.scoring.model_file import ModelFile, read_card
+from siamese_nima.scoring.model_file import ModelFile, fitting_view, read_card
 from tiny_model import rate_tiny, tiny_graph, write_model
 
 
@@ -55,10 +55,11 @@ def test_files_that_are_no_models_are_named(tiny_card, tmp_path):
         ModelFile(tmp_path / "cardless.onnx")
 
 
-def test_another_view_policy_must_have_as_many_groups(tiny_model):
-    assert ModelFile(tiny_model, view=ViewPolicy.parse("five:24@30")).view.group_sizes == (5,)
+def test_another_view_policy_must_have_as_many_groups(tiny_card):
+    five, two = ViewPolicy.parse("five:24@30"), ViewPolicy.parse("warp:24+centre:24@30")
+    assert fitting_view(tiny_card, five) is five
     with pytest.raises(ViewError, match=r"\(1,\) views .*warp:32.* has \(1, 1\)"):
-        ModelFile(tiny_model, view=ViewPolicy.parse("warp:24+centre:24@30"))
+        fitting_view(tiny_card, two)
 
 
 def test_an_unknown_device_lists_the_known_ones(tiny_model):

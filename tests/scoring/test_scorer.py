@@ -28,7 +28,7 @@ def test_results_come_in_natural_order_and_agree_with_numpy(scorer, photo_folder
         assert result.spread == pytest.approx(ratings.spread(distribution), abs=1e-4)
         assert result.percentile == ratings.percentile(result.mean, (2, 4, 5, 6))
         assert result.error is None
-        assert result.model == scorer.model_file.model_id
+        assert result.model == scorer.model.model_id
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
@@ -61,14 +61,14 @@ def test_a_broken_photo_is_one_error_among_results(scorer, photo_folder):
 def test_a_photo_that_the_network_refuses_does_not_spoil_its_batch(
     scorer, photo_folder, monkeypatch
 ):
-    rate = scorer.model_file.rate
+    rate = scorer.model.rate
 
     def picky(views: np.ndarray) -> np.ndarray:
         if np.any(views.mean(axis=(1, 2, 3, 4)) == 60):  # photo3
             raise PhotoError("too grey")
         return rate(views)
 
-    monkeypatch.setattr(scorer.model_file, "rate", picky)
+    monkeypatch.setattr(scorer.model, "rate", picky)
     results = list(scorer.score(photo_folder))
     assert [r.error is not None for r in results] == [n == 3 for n in range(1, 12)]
     assert results[2].error.endswith("photo3.png: too grey")

@@ -93,7 +93,7 @@ class FolderRun:
             rate = total / self._seconds if self._seconds else 0.0
             typer.echo(
                 f"{total - failed} of {total} photos scored in {self._seconds:.1f} s "
-                f"({rate:.1f} photos/s) by {self._scorer.model_file.model_id}"
+                f"({rate:.1f} photos/s) by {self._scorer.model.model_id}"
                 f"{_skipped(self._found)}",
                 err=True,
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -28,6 +28,21 @@ PROVIDERS = {
 }
 
 
+class Model(Protocol):
+    """Anything that rates views: a model file, or a network in memory."""
+
+    @property
+    def card(self) -> ModelCard:
+        """Its model card."""
+
+    @property
+    def model_id(self) -> str:
+        """Name, version and what tells this model from others of that name."""
+
+    def rate(self, views: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Rating distributions, shape (N, K), of views of shape (N, V, H, W, 3)."""
+
+
 class ModelFile:
     """A loaded model: from views to rating distributions.
 
@@ -35,14 +50,12 @@ class ModelFile:
         path: Where it was loaded from.
         card: Its model card.
         digest: SHA-256 of the file, hexadecimal; with the name it identifies the model.
-        view: The view policy in use: the card's, or the one given instead.
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str],
         *,
-        view: ViewPolicy | None = None,
         threads: int = 1,
         device: str = "cpu",
     ) -> None:
@@ -50,13 +63,11 @@ class ModelFile:
 
         Args:
             path: An .onnx file written by siamese-nima.
-            view: Use this view policy in place of the card's. It must have as many groups.
             threads: Threads that one call of `rate` may use.
             device: One of `PROVIDERS`.
 
         Raises:
             WeightsError: The file is missing, is no model file, or fails its self-test.
-            ViewError: `view` does not fit the network.
             ConfigError: The device is unknown or this ONNX Runtime cannot use it.
         """
         self.path = Path(path)
@@ -65,10 +76,6 @@ class ModelFile:
         self._session = _open_session(self.path, content, threads=threads, device=device)
         self.card = _card_of(self.path, self._session)
         self._check_golden()
-        self.view = self.card.view
-        if view is not None:
-            _check_view_fits(self.card, view)
-            self.view = view
 
     @property
     def model_id(self) -> str:
@@ -79,7 +86,7 @@ class ModelFile:
         """Rating distributions of photos; may be called from several threads at once.
 
         Args:
-            views: Shape (N, V, H, W, 3), RGB, V views per photo made by `view`.
+            views: Shape (N, V, H, W, 3), RGB, V views per photo made by a view policy.
 
         Returns:
             Shape (N, K); rows sum to 1.
@@ -174,7 +181,12 @@ def _card_of(path: Path, session: ort.InferenceSession) -> ModelCard:
         raise WeightsError(f"{path}: {error}") from error
 
 
-def _check_view_fits(card: ModelCard, view: ViewPolicy) -> None:
+def fitting_view(card: ModelCard, view: ViewPolicy) -> ViewPolicy:
+    """`view`, if the network of `card` can be shown it in place of its own.
+
+    Raises:
+        ViewError: It has another number of groups, or, where there are several, of views in them.
+    """
     made_for = card.view.group_sizes
     given = view.group_sizes
     if len(given) != len(made_for) or (len(made_for) > 1 and given != made_for):
@@ -182,3 +194,4 @@ def _check_view_fits(card: ModelCard, view: ViewPolicy) -> None:
             f"model {card.name!r} takes view groups of {made_for} views ({card.view}), "
             f"the view policy {view} has {given}"
         )
+    return view

@@ -20,7 +20,7 @@ from siamese_nima.photos.find import find_photos
 from siamese_nima.photos.read import read_photo
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.scoring.catalogue import find_model
-from siamese_nima.scoring.model_file import ModelFile
+from siamese_nima.scoring.model_file import Model, ModelFile, fitting_view
 from siamese_nima.scoring.scored_photo import ScoredPhoto, scored
 
 Photo = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | NDArray[np.uint8]
@@ -31,6 +31,10 @@ DEFAULT_MODEL = "quality"
 
 class Scorer:
     """Scores photos with one model.
+
+    Attributes:
+        model: The loaded model.
+        view: The view policy in use: the model's own, or the one given instead.
 
     Every worker thread takes a few photos from file to score: reading, views and network all run
     outside Python's lock, so the cores stay busy, memory is bounded by the number of workers, and a
@@ -44,7 +48,7 @@ class Scorer:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] = DEFAULT_MODEL,
+        model: str | os.PathLike[str] | Model = DEFAULT_MODEL,
         *,
         view: ViewPolicy | str | None = None,
         batch_size: int = 4,
@@ -55,7 +59,8 @@ class Scorer:
         """Load a model.
 
         Args:
-            model: Name of an embedded or downloaded model, or the path of a model file.
+            model: Name of an embedded or downloaded model, the path of a model file, or anything
+                that rates views (see `Model`); `device` is for the first two.
             view: View policy in place of the model's own, as a value or as text such as
                 "centre:224@256".
             batch_size: Photos that one worker takes at a time; those of equal view size go
@@ -79,12 +84,15 @@ class Scorer:
         self.workers = workers or usable_cores()
         self.exact = exact
         policy = ViewPolicy.parse(view) if isinstance(view, str) else view
-        self.model_file = ModelFile(find_model(model), view=policy, device=device)
+        if isinstance(model, str | os.PathLike):
+            model = ModelFile(find_model(model), device=device)
+        self.model = model
+        self.view = model.card.view if policy is None else fitting_view(model.card, policy)
 
     @property
     def card(self) -> ModelCard:
         """The model's card."""
-        return self.model_file.card
+        return self.model.card
 
     def score(self, photos: str | os.PathLike[str] | Iterable[Photo]) -> Iterator[ScoredPhoto]:
         """Score photos, yielding results in input order while later photos are still read.
@@ -128,7 +136,7 @@ class Scorer:
         return results
 
     def _view(self, photo: Photo) -> NDArray[np.uint8] | PhotoError:
-        view = self.model_file.view
+        view = self.view
         try:
             picture = read_photo(
                 photo, min_short_side_px=None if self.exact else view.short_side_px
@@ -138,7 +146,7 @@ class Scorer:
             return error
 
     def _rate(self, names: Sequence[str], views: NDArray[np.uint8]) -> list[ScoredPhoto]:
-        model = self.model_file
+        model = self.model
         try:
             distributions = model.rate(views)
         except PhotoError as error:
@@ -153,7 +161,7 @@ class Scorer:
 
     def _failed(self, name: str, error: object) -> ScoredPhoto:
         return ScoredPhoto(
-            path=name, model=self.model_file.model_id, scale=self.card.scale, error=str(error)
+            path=name, model=self.model.model_id, scale=self.card.scale, error=str(error)
         )
 
 
