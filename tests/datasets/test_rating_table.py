@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from siamese_nima.datasets.rating_table import RatingTable, photo_hashes
+from siamese_nima.errors import TableError
+from siamese_nima.ratings import AVA_SCALE, RatingScale, mean, spread
+
+FIVE = RatingScale(1, 5)
+
+
+def make_table(folder: Path, count: int = 4, **columns: object) -> RatingTable:
+    paths = []
+    for i in range(count):
+        paths.append(folder / f"{i}.png")
+        Image.new("RGB", (8, 8), (i, 0, 0)).save(paths[-1])
+    given: dict[str, object] = {"mos": np.linspace(1, 5, count), "scale": FIVE}
+    return RatingTable(paths=tuple(paths), **(given | columns))  # type: ignore[arg-type]
+
+
+def test_photos_without_a_known_scene_are_scenes_of_their_own(tmp_path: Path) -> None:
+    assert make_table(tmp_path).scenes == ("0", "1", "2", "3")
+
+
+def test_rows_are_selected_by_index_or_mask(tmp_path: Path) -> None:
+    table = make_table(tmp_path, subsets=("a", "b", "a", "b"))
+    assert [p.name for p in table.select([2, 0]).paths] == ["2.png", "0.png"]
+    chosen = table.select(np.array([s == "b" for s in table.subsets]))
+    assert chosen.subsets == ("b", "b")
+    assert chosen.mos.tolist() == [table.mos[1], table.mos[3]]
+
+
+def test_a_split_holds_its_photos(tmp_path: Path) -> None:
+    table = make_table(tmp_path, splits=("train", "val", "train", "train"))
+    assert len(table.split("train")) == 3
+    with pytest.raises(TableError, match=r"split 'test'; splits are \['train', 'val'\]"):
+        table.split("test")
+
+
+def test_distributions_keep_the_relative_position_of_each_score(tmp_path: Path) -> None:
+    table = make_table(tmp_path)
+    np.testing.assert_allclose(mean(table.distributions(AVA_SCALE)), [1, 4, 7, 10], atol=1e-6)
+
+
+def test_a_known_spread_is_carried_to_the_other_scale(tmp_path: Path) -> None:
+    table = make_table(tmp_path, mos=np.full(4, 3.0), spread=np.full(4, 0.8))
+    np.testing.assert_allclose(spread(table.distributions(AVA_SCALE)), 0.8 * 9 / 4, atol=1e-6)
+
+
+def test_votes_are_taken_as_they_are(tmp_path: Path) -> None:
+    votes = np.array([[1, 0, 0, 0, 1]] * 4)
+    table = make_table(tmp_path, votes=votes, mos=np.full(4, 3.0))
+    np.testing.assert_allclose(table.distributions(FIVE), votes / 2)
+    np.testing.assert_allclose(mean(table.distributions(AVA_SCALE)), 5.5)
+
+
+def test_a_scene_in_two_splits_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="scene 'sea' is in two splits, 'train' and 'test'"):
+        make_table(tmp_path, scenes=("sea", "b", "sea", "d"), splits=("train", "", "test", "test"))
+
+
+def test_malformed_tables_are_refused_with_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="4 photos have 3 mos"):
+        make_table(tmp_path, mos=np.ones(3))
+    with pytest.raises(TableError, match=r"3\.png: score 7 is outside the scale 1\.\.5"):
+        make_table(tmp_path, mos=[1, 2, 3, 7])
+    with pytest.raises(TableError, match=r"score nan is outside the scale 1\.\.5"):
+        make_table(tmp_path, mos=[1, float("nan"), 3, 4])
+    with pytest.raises(TableError, match=r"0\.png appears twice"):
+        RatingTable(paths=(tmp_path / "0.png",) * 2, mos=np.ones(2))
+    with pytest.raises(TableError, match=r"have shape \(4, 5\), got \(4, 3\)"):
+        make_table(tmp_path, votes=np.ones((4, 3)))
+
+
+def test_missing_photos_are_named(tmp_path: Path) -> None:
+    table = make_table(tmp_path)
+    assert table.missing_photos() == ()
+    (tmp_path / "2.png").unlink()
+    assert table.missing_photos() == (tmp_path / "2.png",)
+    with pytest.raises(TableError, match=r"1 of 4 photos are missing: .*2\.png"):
+        table.require_photos()
+
+
+def test_the_fingerprint_is_of_contents_alone(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    table, copy = make_table(tmp_path / "a"), make_table(tmp_path / "b")
+    assert table.fingerprint() == copy.select([3, 1, 0, 2]).fingerprint()
+    assert table.fingerprint() != table.select([0, 1, 2]).fingerprint()
+    assert len(set(photo_hashes(table))) == 4

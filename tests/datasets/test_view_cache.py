@@ -1,0 +1,114 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from siamese_nima.datasets import view_cache
+from siamese_nima.datasets.rating_table import RatingTable
+from siamese_nima.datasets.view_cache import augmented_views, build_view_cache
+from siamese_nima.errors import TableError, ViewError
+from siamese_nima.photos.read import read_photo
+from siamese_nima.photos.views import ViewPolicy
+
+POLICY = ViewPolicy.parse("warp:16+centre:16@32")
+
+
+def make_table(folder: Path, count: int = 5) -> RatingTable:
+    generator = np.random.default_rng(0)
+    paths = []
+    for i in range(count):
+        paths.append(folder / f"{i}.png")
+        Image.fromarray(generator.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(paths[-1])
+    return RatingTable(paths=tuple(paths), mos=np.linspace(1, 10, count))
+
+
+def test_the_first_variant_is_what_scoring_sees(tmp_path: Path) -> None:
+    table = make_table(tmp_path)
+    cache = build_view_cache(table, POLICY, tmp_path / "cache", variants=3)
+    assert cache.pixels.shape == (3, 5, 2, 16, 16, 3)
+    for row, path in enumerate(table.paths):
+        np.testing.assert_array_equal(cache.pixels[0, row], POLICY.views(read_photo(path)))
+
+
+def test_variants_differ_but_repeat_with_the_seed(tmp_path: Path) -> None:
+    table = make_table(tmp_path)
+    first = build_view_cache(table, POLICY, tmp_path / "a", variants=4, seed=1)
+    again = build_view_cache(table, POLICY, tmp_path / "b", variants=4, seed=1)
+    other = build_view_cache(table, POLICY, tmp_path / "c", variants=4, seed=2)
+    np.testing.assert_array_equal(first.pixels, again.pixels)
+    assert not np.array_equal(first.pixels, other.pixels)
+    assert not np.array_equal(first.pixels[1], first.pixels[2])
+
+
+def test_a_stopped_cache_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view_cache, "_CHUNK", 2)
+    table = make_table(tmp_path)
+    expected = build_view_cache(table, POLICY, tmp_path / "whole")
+
+    def stop(done: int, _: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_view_cache(table, POLICY, tmp_path / "cache", report=stop)
+    done: list[int] = []
+    resumed = build_view_cache(
+        table, POLICY, tmp_path / "cache", report=lambda n, _: done.append(n)
+    )
+    assert done == [4, 5]
+    np.testing.assert_array_equal(resumed.pixels, expected.pixels)
+    build_view_cache(table, POLICY, tmp_path / "cache", report=lambda n, _: done.append(n))
+    assert done == [4, 5]
+
+
+def test_another_policy_or_other_photos_have_another_cache(tmp_path: Path) -> None:
+    table = make_table(tmp_path)
+    keys = {
+        build_view_cache(table, POLICY, tmp_path / "cache").key,
+        build_view_cache(table, ViewPolicy.parse("warp:16"), tmp_path / "cache").key,
+        build_view_cache(table.select([0, 1]), POLICY, tmp_path / "cache").key,
+        build_view_cache(table, POLICY, tmp_path / "cache", variants=2).key,
+    }
+    assert len(keys) == 4
+
+
+def test_photos_that_cannot_be_read_are_all_named(tmp_path: Path) -> None:
+    table = make_table(tmp_path)
+    for name in ("1.png", "3.png"):
+        (tmp_path / name).write_bytes(b"no picture")
+    with pytest.raises(TableError, match=r"2 photos from row 0 on .*1\.png.*3\.png"):
+        build_view_cache(table, POLICY, tmp_path / "cache")
+
+
+def test_native_views_cannot_be_cached(tmp_path: Path) -> None:
+    with pytest.raises(ViewError, match="views of native have no fixed size"):
+        build_view_cache(make_table(tmp_path), ViewPolicy.parse("native"), tmp_path / "cache")
+
+
+def test_random_crops_are_pieces_of_the_photo_at_the_policys_scale() -> None:
+    pixels = np.arange(32 * 48 * 3, dtype=np.uint32).reshape(32, 48, 3) % 251
+    photo = Image.fromarray(pixels.astype(np.uint8))
+    policy = ViewPolicy.parse("centre:16@32")
+    windows = np.lib.stride_tricks.sliding_window_view(np.asarray(photo), (16, 16), axis=(0, 1))
+    pieces = windows.transpose(0, 1, 3, 4, 2).reshape(-1, 16, 16, 3)
+    places = set()
+    for seed in range(20):
+        (view,) = augmented_views(photo, policy, np.random.default_rng(seed))
+        found = [np.all(pieces == v, axis=(1, 2, 3)).nonzero()[0] for v in (view, view[:, ::-1])]
+        assert sum(map(len, found)) >= 1
+        places.add(tuple(np.concatenate(found)))
+    assert len(places) > 10
+
+
+def test_whole_views_are_only_mirrored() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    photo, policy = Image.fromarray(pixels), ViewPolicy.parse("warp:16")
+    (plain,) = policy.views(photo)
+    seen = {
+        augmented_views(photo, policy, np.random.default_rng(seed))[0].tobytes()
+        for seed in range(20)
+    }
+    assert seen == {plain.tobytes(), np.ascontiguousarray(plain[:, ::-1]).tobytes()}

@@ -1,0 +1,94 @@
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from siamese_nima.card import Normalisation
+from siamese_nima.datasets.view_cache import ViewCache
+from siamese_nima.errors import ConfigError
+from siamese_nima.networks.backbones import BackboneOptions, build_backbone
+from siamese_nima.networks.nima import PixelNormalisation
+from siamese_nima.photos.views import ViewPolicy
+from siamese_nima.training.trunk import ActivationScaling, build_trunk_cache, split_backbone
+
+
+@pytest.fixture(scope="module")
+def backbone() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build_backbone("mobilenetv1_100", BackboneOptions(width=0.25)).eval()
+
+
+def some_views(count: int = 3) -> ViewCache:
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (2, count, 2, 32, 32, 3), dtype=np.uint8)
+    return ViewCache(pixels, ViewPolicy.parse("warp:32+centre:32@64"), f"key of {count}")
+
+
+@pytest.mark.parametrize("cut", ["blocks.0", "blocks.2", "blocks.3.1", "blocks.4"])
+def test_trunk_and_upper_layers_together_are_the_backbone(
+    backbone: torch.nn.Module, cut: str
+) -> None:
+    split = split_backbone(backbone, cut)
+    pixels = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(split.upper(split.trunk(pixels)), backbone(pixels))
+
+
+def test_training_the_upper_layers_trains_the_backbone(backbone: torch.nn.Module) -> None:
+    split = split_backbone(backbone, "blocks.3")
+    shared = {id(parameter) for parameter in backbone.parameters()}
+    parts = [*split.trunk.parameters(), *split.upper.parameters()]
+    assert {id(parameter) for parameter in parts} == shared
+    assert len(parts) == len(shared)
+
+
+def test_cached_activations_are_those_of_the_trunk_to_a_byte(
+    backbone: torch.nn.Module, tmp_path: Path
+) -> None:
+    views, split, normalisation = (
+        some_views(),
+        split_backbone(backbone, "blocks.2"),
+        Normalisation(),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside the ONNX exporter
+        cached = build_trunk_cache(views, split.trunk, normalisation, tmp_path)
+    assert cached.shape[:3] == (2, 3, 2)
+    inputs = PixelNormalisation(normalisation)(torch.from_numpy(views.pixels[1]))
+    with torch.no_grad():
+        expected = split.trunk(inputs.flatten(0, 1)).unflatten(0, (3, 2))
+    found = ActivationScaling()(torch.from_numpy(np.array(cached[1])))
+    torch.testing.assert_close(found, expected, atol=6 / 255 / 2 + 1e-4, rtol=0)
+
+
+def test_a_finished_cache_is_used_again_and_other_weights_have_their_own(
+    backbone: torch.nn.Module, tmp_path: Path
+) -> None:
+    views, split = some_views(), split_backbone(backbone, "blocks.1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        calls: list[int] = []
+        for _ in range(2):
+            build_trunk_cache(
+                views,
+                split.trunk,
+                Normalisation(),
+                tmp_path,
+                report=lambda done, _: calls.append(done),
+            )
+        assert calls == [12]
+        with torch.no_grad():
+            next(split.trunk.parameters()).add_(0.01)
+        build_trunk_cache(views, split.trunk, Normalisation(), tmp_path)
+    assert len(list(tmp_path.glob("*.npy"))) == 2
+
+
+def test_unknown_blocks_and_backbones_are_refused(backbone: torch.nn.Module) -> None:
+    with pytest.raises(ConfigError, match=r"no block 'blocks\.9' .* blocks\.0\.0, blocks\.1\.0"):
+        split_backbone(backbone, "blocks.9")
+    with pytest.raises(ConfigError, match="no block 'conv_stem'"):
+        split_backbone(backbone, "conv_stem")
+    with pytest.raises(ConfigError, match="for MobileNet v1 only, not for ResNet"):
+        split_backbone(build_backbone("resnet10t"), "blocks.1")
