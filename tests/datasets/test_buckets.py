@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from siamese_nima.datasets.buckets import bucketize
+from siamese_nima.errors import TableError
+
+scores = st.lists(st.floats(1, 10, width=32), min_size=1, max_size=60)
+counts = st.integers(2, 12)
+ways = st.sampled_from(["width", "quantile"])
+
+
+@settings(deadline=None)
+@given(scores, counts, ways)
+def test_labels_are_in_range_and_rise_with_the_score(mos, count, by):
+    labels = bucketize(mos, count, by=by)
+    order = np.argsort(mos, kind="stable")
+    assert np.all(np.diff(labels[order]) >= 0)
+    assert labels.min() >= 0
+    assert labels.max() < count
+
+
+@settings(deadline=None)
+@given(scores, counts, ways)
+def test_equal_scores_share_a_bucket(mos, count, by):
+    labels = bucketize(mos + mos, count, by=by)
+    assert labels[: len(mos)].tolist() == labels[len(mos) :].tolist()
+
+
+@settings(deadline=None)
+@given(scores, counts, st.integers(-3, 3))
+def test_equal_width_labels_do_not_depend_on_the_unit(mos, count, shift):
+    steps = np.round(np.array(mos) * 8)  # whole numbers, so that scaling by 4 is exact
+    if np.ptp(steps) % count:
+        steps *= count  # edges fall on whole numbers
+    moved = bucketize(steps * 4 + shift, count)
+    assert bucketize(steps, count).tolist() == moved.tolist()
+
+
+@settings(deadline=None)
+@given(st.integers(1, 20), st.integers(2, 8))
+def test_quantile_buckets_of_distinct_scores_hold_as_many_photos_each(size, count):
+    mos = np.random.default_rng(size).permutation(size * count).astype(float)
+    assert np.ptp(np.bincount(bucketize(mos, count, by="quantile"), minlength=count)) <= 2
+
+
+def test_equal_width_agrees_with_a_hand_worked_example():
+    assert bucketize([0.0, 0.19, 0.2, 0.5, 0.8, 1.0], 5).tolist() == [0, 0, 1, 2, 4, 4]
+
+
+def test_edges_are_taken_as_given():
+    assert bucketize([1, 4, 4.5, 9], [4.0, 6.0]).tolist() == [0, 1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("mos", "buckets", "message"),
+    [
+        ([], 3, "finite scores"),
+        ([1.0, float("nan")], 3, "finite scores"),
+        ([1.0, 2.0], 1, "got 1"),
+        ([1.0, 2.0], [3.0, 3.0], r"ascending, got \[3.0, 3.0\]"),
+    ],
+)
+def test_impossible_buckets_are_refused(mos, buckets, message):
+    with pytest.raises(TableError, match=message):
+        bucketize(mos, buckets)
