@@ -1,0 +1,138 @@
+"""`nima data`: look at a data set before anything is trained or judged with it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from siamese_nima.cli.progress import progress_bar
+from siamese_nima.cli.run import printable
+from siamese_nima.errors import ConfigError, MissingExtraError
+from siamese_nima.scoring.scorer import usable_cores
+
+app = typer.Typer(help="Check data sets, and split them by scene.", no_args_is_help=True)
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="A CSV, or a published set as NAME:FOLDER such as biq2021:data/BIQ2021.",
+        show_default=False,
+    ),
+]
+Photos = Annotated[
+    Path | None, typer.Option(help="Folder of the photos that a CSV names; default: its own.")
+]
+Scale = Annotated[str | None, typer.Option(help="Scale of a CSV's scores, such as 1..5.")]
+Splits = Annotated[
+    Path | None, typer.Option(help="Splits file (see 'nima data split') in place of the set's.")
+]
+
+
+@app.command("check")
+def check(
+    source: Source,
+    photos: Photos = None,
+    scale: Scale = None,
+    splits: Splits = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write all crossing pairs as CSV.")
+    ] = None,
+    show: Annotated[int, typer.Option(min=0, help="Crossing pairs to print.")] = 20,
+) -> None:
+    """Find missing and broken photos, and near-copies that cross from one split to another.
+
+    SOURCE can also be a folder, whose subfolders are then the splits.
+
+    Example: nima data check biq2021:data/BIQ2021
+    """
+    with needs_train_extra("checking a data set"):
+        from siamese_nima.datasets.set_check import (
+            CROSSING_COLUMNS,
+            PhotoSet,
+            check_set,
+            crossing_lines,
+        )
+        from siamese_nima.datasets.sources import parse_scale, read_source
+    if Path(source).is_dir():
+        photo_set = PhotoSet.of_folder(Path(source))
+    else:
+        limits = None if scale is None else parse_scale(scale)
+        table = read_source(source, photos=photos, scale=limits, splits=splits)
+        photo_set = PhotoSet.of_table(table)
+    with progress_bar("reading") as report:
+        result = check_set(photo_set, threads=usable_cores(), report=report)
+    typer.echo(result.describe())
+    for line in crossing_lines(result.crossing, show):
+        typer.echo("  " + printable(line))
+    if out:
+        with out.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            csv.writer(file, lineterminator="\n").writerows([CROSSING_COLUMNS, *result.crossing])
+    if not result.passed:
+        raise typer.Exit(1)
+
+
+@app.command("split")
+def split(
+    source: Source,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Splits file to write.")],
+    photos: Photos = None,
+    scale: Scale = None,
+    fractions: Annotated[
+        str, typer.Option(help="Shares of the photos for train, val and test.")
+    ] = ".7,.1,.2",
+    seed: Annotated[int, typer.Option(help="Of the order in which scenes are dealt out.")] = 0,
+) -> None:
+    """Divide a data set into train, val and test, near-copies always on the same side.
+
+    Example: nima data split biq2021:data/BIQ2021 --out splits.csv
+    """
+    with needs_train_extra("splitting a data set"):
+        from siamese_nima.datasets.near_copies import near_copies
+        from siamese_nima.datasets.scene_split import split_by_scene, with_scenes
+        from siamese_nima.datasets.signatures import read_signatures
+        from siamese_nima.datasets.sources import parse_scale, read_source
+        from siamese_nima.datasets.splits_file import splits_text
+    table = read_source(source, photos=photos, scale=None if scale is None else parse_scale(scale))
+    with progress_bar("reading") as report:
+        signatures = read_signatures(table.paths, threads=usable_cores(), report=report)
+    grouped = with_scenes(table, near_copies(signatures))
+    result = split_by_scene(grouped, parse_fractions(fractions), seed=seed)
+    out.write_text(splits_text(result), encoding="utf-8")
+    counts = ", ".join(f"{result.splits.count(name)} {name}" for name in ("train", "val", "test"))
+    typer.echo(f"wrote {out}: {counts}; {len(set(result.scenes))} scenes")
+    for _, reason in signatures.unreadable:
+        typer.echo(f"not compared: {printable(reason)}", err=True)
+    if signatures.unreadable:
+        raise typer.Exit(1)
+
+
+def parse_fractions(text: str) -> dict[str, float]:
+    """Shares of train, val and test from text such as ".7,.1,.2"; a share of 0 leaves one out.
+
+    Raises:
+        ConfigError: Not three numbers.
+    """
+    try:
+        train, val, test = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"fractions {text!r}: wanted three numbers such as .7,.1,.2") from error
+    shares = {"train": train, "val": val, "test": test}
+    return {name: share for name, share in shares.items() if share}
+
+
+@contextmanager
+def needs_train_extra(purpose: str) -> Iterator[None]:
+    """Around imports of parts that the base install lacks; `purpose` starts the message.
+
+    Raises:
+        MissingExtraError: The training extra is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtraError.of_import(error, purpose, "train") from error

@@ -1,0 +1,54 @@
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from siamese_nima.cli import app
+from siamese_nima.cli.data import parse_fractions
+from siamese_nima.errors import ConfigError
+
+
+@pytest.fixture
+def leaking(tmp_path):
+    """Six photos, two of which are the same picture in train and in test."""
+    rows = ["path,mos,split"]
+    for n, split in enumerate(["train", "train", "train", "test", "test", "val"]):
+        noise = np.random.default_rng(0 if n == 3 else n).integers(0, 256, (4, 6, 3), np.uint8)
+        Image.fromarray(noise).resize((96, 64)).save(tmp_path / f"{n}.png")
+        rows.append(f"{n}.png,{n},{split}")
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    return tmp_path
+
+
+def nima(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_check_lists_the_crossing_pairs_and_fails(leaking):
+    out = leaking / "pairs.csv"
+    done = nima("data", "check", leaking / "t.csv", "--scale", "0..9", "--out", out)
+    assert done.exit_code == 1, done.output
+    assert "6 of 6 photos can be read" in done.output
+    assert "1 of 2 test photos (50%) have a near-copy in train" in done.output
+    assert "0.png  ~  test: " in done.output
+    with out.open() as file:
+        [row] = csv.DictReader(file)
+    assert (row["split"], row["other_split"]) == ("train", "test")
+
+
+def test_a_split_by_scene_passes_the_check(leaking):
+    table, out = leaking / "t.csv", leaking / "splits.csv"
+    done = nima("data", "split", table, "--scale", "0..9", "--out", out, "--fractions", ".5,0,.5")
+    assert done.exit_code == 0, done.output
+    assert "3 train, 0 val, 3 test; 5 scenes" in done.output
+    checked = nima("data", "check", table, "--scale", "0..9", "--splits", out)
+    assert checked.exit_code == 0, checked.output
+    assert "1 pairs of near-copies, 0 across splits" in checked.output
+
+
+def test_fractions_are_three_numbers():
+    assert parse_fractions(".8,0,.2") == {"train": 0.8, "test": 0.2}
+    with pytest.raises(ConfigError, match="fractions 'half': wanted three numbers"):
+        parse_fractions("half")
