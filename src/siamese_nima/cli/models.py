@@ -22,15 +22,12 @@ from siamese_nima.scoring.catalogue import (
 from siamese_nima.scoring.model_file import ModelFile, read_card
 from siamese_nima.scoring.published import PUBLISHED, download
 
-app = typer.Typer(
-    help="List models, show a model's card, download published weights.",
-    invoke_without_command=True,
-)
+app = typer.Typer()
 
 
 @app.callback(invoke_without_command=True)
 def list_models(context: typer.Context) -> None:
-    """List embedded, installed and published models.
+    """List models; show a model's card; download published weights.
 
     Example: nima models
     """

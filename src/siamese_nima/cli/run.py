@@ -35,7 +35,8 @@ _ERRORS_SHOWN = 20
 
 class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text("" if task.speed is None else f"{task.speed:.1f} photos/s")
+        # Over the whole run: photos come in small bursts, one per worker's batch.
+        return Text(f"{task.completed / task.elapsed:.1f} photos/s" if task.elapsed else "")
 
 
 class FolderRun:
