@@ -55,7 +55,7 @@ def test_an_empty_group_is_an_error() -> None:
 def test_dropout_acts_on_the_features_in_training_only() -> None:
     nima = small_nima()
     assert nima.dropout.p == 0.75
-    views = torch.randn(1, 1, 3, 8, 8)
+    views = torch.randn(64, 1, 3, 8, 8)
     assert torch.equal(nima.logits(views), nima.logits(views))
     nima.train()
     assert not torch.equal(nima.logits(views), nima.logits(views))
