@@ -41,7 +41,7 @@ def test_each_photo_is_drawn_once_per_epoch_in_a_variant_that_exists(
     kind, photos, batch_size, epoch
 ):
     sampler = sampler_of(kind, photos, batch_size=batch_size)
-    sampler.set_epoch(epoch)
+    sampler.start_epoch(epoch)
     variants, rows = zip(*sampler, strict=True)
     assert sorted(rows) == list(range(photos))
     assert set(variants) <= {0, 1, 2}
@@ -53,9 +53,9 @@ def test_a_draw_depends_on_seed_and_epoch_alone(kind):
     whole, resumed, other = sampler_of(kind), sampler_of(kind), sampler_of(kind, seed=6)
     epochs = []
     for epoch in range(3):
-        whole.set_epoch(epoch)
+        whole.start_epoch(epoch)
         epochs.append(list(whole))
-    resumed.set_epoch(2)
+    resumed.start_epoch(2)
     assert list(resumed) == epochs[2]
     assert epochs[0] != epochs[1] != epochs[2]
     assert list(other) != epochs[0]
@@ -65,7 +65,7 @@ def test_photos_of_one_scene_are_in_one_batch_where_sizes_allow():
     scenes = ["a"] * 3 + ["b"] * 2 + ["c"] * 4 + [f"single{i}" for i in range(11)]
     sampler = SceneDraws(scenes, 1, 5, 0)
     for epoch in range(20):
-        sampler.set_epoch(epoch)
+        sampler.start_epoch(epoch)
         batches = batches_of(sampler)
         for scene in "abc":
             homes = {i for i, rows in enumerate(batches) for r in rows if scenes[r] == scene}

@@ -2,7 +2,7 @@
 
 Every sampler draws each photo once per epoch, in a random variant (see `photo_loader`), and its
 draw depends on seed and epoch alone: a resumed run sees what an uninterrupted one would have seen.
-Lightning calls `set_epoch`. Batches are runs of `batch_size` draws.
+The stage calls `start_epoch`. Batches are runs of `batch_size` draws.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class PairDraws(Sampler[Draw]):
         self.seed = seed
         self.epoch = 0
 
-    def set_epoch(self, epoch: int) -> None:
+    # Not `set_epoch`, which Lightning would call with the number of an earlier epoch on resuming.
+    def start_epoch(self, epoch: int) -> None:
         """Choose the epoch whose draw comes next."""
         self.epoch = epoch
 

@@ -1,0 +1,159 @@
+"""Batches for the Siamese stage: cached views, the labels of their photos, and their pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from siamese_nima.errors import ConfigError
+from siamese_nima.ratings import RatingScale
+from siamese_nima.training.pair_samplers import PairDraws
+from siamese_nima.training.pairs import UNKNOWN, PhotoLabels, all_pairs, standard_errors
+from siamese_nima.training.photo_loader import Draw, PlainDraws, RatedViews
+
+Integers = NDArray[np.int64]
+
+
+class PairBatch(NamedTuple):
+    """One step's photos, each once, and the pairs among them.
+
+    Attributes:
+        inputs: uint8, shape (B, V, H, W, C).
+        distributions: Shape (B, K), the labels' rating distributions; NaN where nobody rated.
+        labels: Of these photos.
+        places: Shape (2, P), the pairs, as places in the batch.
+    """
+
+    inputs: Tensor
+    distributions: Tensor
+    labels: PhotoLabels
+    places: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class PairedViews:
+    """What the Siamese stage trains or validates on.
+
+    Attributes:
+        rated: Views with distributions and means; both NaN for photos that nobody rated, such as
+            the distorted rungs of a ladder.
+        scale: The rating scale of the means.
+        standard_errors: Shape (N,), of the means in rating points; None for the scale's default.
+        buckets: Shape (N,), class labels for the contrastive objective, -1 for none; or None.
+        scenes: Shape (N,), the scene of each photo; None where each is its own.
+        ladders: Shape (N,), the ladder each photo belongs to, -1 for none; or None.
+        rungs: Shape (N,), its place on that ladder, 0 is the clean photo; or None.
+    """
+
+    rated: RatedViews
+    scale: RatingScale
+    standard_errors: NDArray[np.float64] | None = None
+    buckets: Integers | None = None
+    scenes: Sequence[str] | None = None
+    ladders: Integers | None = None
+    rungs: Integers | None = None
+
+    def __post_init__(self) -> None:
+        photos = len(self)
+        for name in ("standard_errors", "buckets", "scenes", "ladders", "rungs"):
+            values = getattr(self, name)
+            if values is not None and len(values) != photos:
+                raise ConfigError(f"{photos} photos have {len(values)} {name}")
+        if (self.ladders is None) != (self.rungs is None):
+            raise ConfigError("ladders and rungs belong together: give both or neither")
+
+    def __len__(self) -> int:
+        return len(self.rated.means)
+
+    def groups(self) -> Integers:
+        """Shape (N,), a number per group that a batch should hold together: ladder, else scene."""
+        _, codes = np.unique(
+            self.scenes if self.scenes is not None else np.arange(len(self)), return_inverse=True
+        )
+        if self.ladders is None:
+            return codes.astype(np.int64)
+        return np.where(self.ladders == UNKNOWN, codes, len(self) + self.ladders)
+
+    def labels(self) -> PhotoLabels:
+        """The labels as the objectives read them, single precision."""
+        photos = len(self)
+        errors = self.standard_errors
+        if errors is None:
+            errors = standard_errors(photos, self.scale).numpy()
+        _, scenes = np.unique(
+            self.scenes if self.scenes is not None else np.arange(photos), return_inverse=True
+        )
+        unknown = np.full(photos, UNKNOWN)
+        return PhotoLabels(
+            means=torch.tensor(self.rated.means, dtype=torch.float32),
+            standard_errors=torch.tensor(errors, dtype=torch.float32),
+            buckets=_integers(unknown if self.buckets is None else self.buckets),
+            ladders=_integers(unknown if self.ladders is None else self.ladders),
+            rungs=_integers(np.zeros(photos) if self.rungs is None else self.rungs),
+            scenes=_integers(scenes),
+        )
+
+
+def pair_loader(paired: PairedViews, draws: PairDraws) -> DataLoader[PairBatch]:
+    """Batches of distinct photos with all their pairs; the last is dropped when not full.
+
+    Raises:
+        ConfigError: There are fewer photos than a batch holds.
+    """
+    if len(paired) < draws.batch_size:
+        raise ConfigError(
+            f"{len(paired)} training photos do not fill one batch of {draws.batch_size}"
+        )
+    data = _DrawnPhotos(paired)
+    return DataLoader(
+        data,  # type: ignore[arg-type]
+        batch_size=draws.batch_size,
+        sampler=draws,
+        drop_last=True,
+        collate_fn=data.collate,
+    )
+
+
+def plain_pair_loader(paired: PairedViews, batch_size: int) -> DataLoader[PairBatch]:
+    """All photos in table order, in variant 0."""
+    data = _DrawnPhotos(paired)
+    return DataLoader(
+        data,  # type: ignore[arg-type]
+        batch_size=batch_size,
+        sampler=PlainDraws(paired.rated.means),
+        collate_fn=data.collate,
+    )
+
+
+class _DrawnPhotos(Dataset[Draw]):
+    def __init__(self, paired: PairedViews) -> None:
+        self.paired = paired
+        self.labels = paired.labels()
+        self.distributions = torch.tensor(paired.rated.distributions, dtype=torch.float32)
+
+    def __len__(self) -> int:
+        return len(self.paired)
+
+    def __getitem__(self, draw: Draw) -> Draw:
+        return draw
+
+    def collate(self, draws: Sequence[Draw]) -> PairBatch:
+        rows = torch.tensor([row for _, row in draws])
+        inputs = np.stack([self.paired.rated.inputs[variant, row] for variant, row in draws])
+        return PairBatch(
+            torch.from_numpy(inputs),
+            self.distributions[rows],
+            PhotoLabels(*(column[rows] for column in self.labels)),
+            all_pairs(len(rows)),
+        )
+
+
+def _integers(values: NDArray[np.generic]) -> Tensor:
+    return torch.from_numpy(np.asarray(values).astype(np.int64))

@@ -1,0 +1,281 @@
+"""The Siamese stage: a network that can rate learns from pairs of photos to rank them better."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor, nn
+
+from siamese_nima.errors import ConfigError
+from siamese_nima.networks.nima import NIMA
+from siamese_nima.ratings import RatingScale
+from siamese_nima.training.nima_stage import NimaStage, NimaStageConfig
+from siamese_nima.training.objectives import SiameseLoss, SiameseObjective, siamese_loss
+from siamese_nima.training.pair_figures import Validated, pair_figures
+from siamese_nima.training.pair_loader import (
+    PairBatch,
+    PairedViews,
+    pair_loader,
+    plain_pair_loader,
+)
+from siamese_nima.training.pair_samplers import SamplerKind, pair_draws
+from siamese_nima.training.pairs import label_pairs
+
+Figures = dict[str, float]
+Monitor = Literal["val_srcc", "val_pair_accuracy", "val_scene_accuracy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiameseStageConfig:
+    """How the Siamese stage trains.
+
+    Attributes:
+        objective: What is asked of pairs, and the weight of the earth mover's distance beside it.
+        sampler: Which photos share a batch: "random", "scene" (or ladder), or "hard".
+        learning: Epochs, batch size, the two learning rates and so on, as in the NIMA stage.
+        monitor: The figure whose best epoch is kept; higher is better.
+    """
+
+    objective: SiameseObjective = field(default_factory=SiameseObjective)
+    sampler: SamplerKind = "random"
+    learning: NimaStageConfig = field(default_factory=NimaStageConfig)
+    monitor: Monitor = "val_pair_accuracy"
+
+    def __post_init__(self) -> None:
+        for name, kinds in (("sampler", SamplerKind), ("monitor", Monitor)):
+            if getattr(self, name) not in get_args(kinds):
+                wanted = ", ".join(get_args(kinds))
+                raise ConfigError(f"{name} must be one of {wanted}, got {getattr(self, name)!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as the model card stores it."""
+        return asdict(self)
+
+
+class EpochStarter(Protocol):
+    """A sampler whose draw depends on the number of the epoch."""
+
+    def start_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose draw comes next."""
+
+
+class SiameseStage(NimaStage):
+    """The Siamese stage as Lightning runs it: one forward pass per photo, any number of pairs.
+
+    Optimiser, schedule, frozen batch norms and seeds are those of the NIMA stage.
+
+    Args:
+        nima: Trained in place.
+        prepare: From batches of uint8 inputs (N, V, H, W, C) to what `nima` takes.
+        scale: The rating scale.
+        config: How to train.
+        total_steps: Steps in all, for the schedule.
+        pair_draws: Told each epoch's number; None where nothing is drawn.
+    """
+
+    def __init__(
+        self,
+        nima: NIMA,
+        prepare: nn.Module,
+        scale: RatingScale,
+        config: SiameseStageConfig,
+        total_steps: int,
+        pair_draws: EpochStarter | None = None,
+    ) -> None:
+        super().__init__(nima, prepare, scale, config.learning, total_steps)
+        self.scale = scale
+        self.pair_draws = pair_draws
+        self.objective = config.objective
+        self.seen: list[Validated] = []
+
+    def on_train_epoch_start(self) -> None:
+        """Fix pairs and order of this epoch, so that resuming repeats them."""
+        if self.pair_draws is not None:
+            self.pair_draws.start_epoch(self.current_epoch)
+        super().on_train_epoch_start()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Fix the dropout of this step.
+
+        By step, not by epoch: a resumed run makes its data iterator at another moment, and making
+        one draws a random number.
+        """
+        del batch, batch_idx
+        torch.manual_seed(self.config.seed * 1_000_003 + self.global_step)
+
+    def pair_loss(self, batch: PairBatch) -> SiameseLoss:
+        """The loss of a batch from one forward pass."""
+        pairs = label_pairs(
+            batch.places,
+            batch.labels,
+            self.scale,
+            kind=self.objective.labels,
+            distributions=batch.distributions,
+        )
+        predicted = self(batch.inputs)
+        return siamese_loss(self.objective, predicted, batch.distributions, self.grades, pairs)
+
+    def training_step(self, batch: PairBatch, _: int) -> Tensor:  # type: ignore[override]
+        """The weighted loss of a batch."""
+        loss = self.pair_loss(batch)
+        figures = {"train_loss": loss.total, "train_pairs": loss.pairs, "train_emd": loss.emd}
+        self.log_dict(figures, on_step=False, on_epoch=True, batch_size=len(batch.inputs))
+        return loss.total
+
+    def validation_step(self, batch: PairBatch, _: int) -> None:  # type: ignore[override]
+        """Keep what the network says and what people said until the epoch ends."""
+        self.seen.append(Validated(self(batch.inputs), batch.distributions, batch.labels))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the figures over all validation photos."""
+        validated = Validated.joined(self.seen)
+        self.seen.clear()
+        self.log_dict(pair_figures(validated, self.objective, self.scale))
+
+
+def train_siamese_stage(
+    nima: NIMA,
+    prepare: nn.Module,
+    train: PairedViews,
+    val: PairedViews,
+    folder: Path,
+    *,
+    config: SiameseStageConfig,
+    report: Callable[[Figures], None] | None = None,
+) -> list[Figures]:
+    """Train in place, or go on from the last finished epoch where an earlier call was stopped.
+
+    Parameters with `requires_grad` False stay as they are (see `networks.freezing`), and so do
+    their batch norms' statistics.
+
+    Args:
+        nima: From a checkpoint of the NIMA stage, as a rule. Ends with the weights of the epoch
+            that was best by `config.monitor`.
+        prepare: From uint8 inputs (N, V, H, W, C) to what `nima` takes.
+        train: Training photos.
+        val: Validation photos; variant 0 of each is used.
+        folder: Holds the checkpoints, the CSV log and nothing else; a finished stage found there is
+            loaded, not trained again.
+        config: How to train.
+        report: Called after each epoch with its figures.
+
+    Returns:
+        The figures of each epoch: epoch, train_loss, train_pairs, train_emd, and those of
+        `pair_figures.pair_figures`.
+
+    Raises:
+        ConfigError: Fewer training photos than a batch holds, or `val` lacks what
+            `config.monitor` needs.
+    """
+    learning = config.learning
+    draws = pair_draws(
+        config.sampler,
+        means=train.rated.means,
+        scenes=train.groups(),
+        variants=train.rated.inputs.shape[0],
+        batch_size=learning.batch_size,
+        seed=learning.seed,
+    )
+    loader = pair_loader(train, draws)
+    _require_monitor(config, val)
+    steps = learning.epochs * len(loader)
+    stage = SiameseStage(nima, prepare, train.scale, config, steps, draws)
+    history = EpochHistory(report)
+    last_path = folder / "last.ckpt"
+    with quiet_lightning():
+        trainer = _trainer(config, folder, history)
+        trainer.fit(
+            stage,
+            loader,
+            plain_pair_loader(val, learning.batch_size),
+            ckpt_path=last_path if last_path.exists() else None,
+            weights_only=True,
+        )
+    # Read by the path we chose: after a finished stage is found, Lightning does not know it.
+    state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)
+    stage.load_state_dict(state["state_dict"])
+    nima.eval()
+    return history.epochs
+
+
+class EpochHistory(Callback):
+    """The figures of each epoch, kept in the checkpoint so that a resumed run still has them."""
+
+    def __init__(self, report: Callable[[Figures], None] | None = None) -> None:
+        self.epochs: list[Figures] = []
+        self.report = report
+
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Note the epoch's figures and hand them on."""
+        del pl_module
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.epochs.append({"epoch": float(trainer.current_epoch), **figures})
+        if self.report:
+            self.report(self.epochs[-1])
+
+    def state_dict(self) -> dict[str, Any]:
+        """What goes into the checkpoint."""
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self.epochs = list(state_dict["epochs"])
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Without Lightning's advice on worker processes and its talk about the machine."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            warnings.filterwarnings("ignore", module=r"torch\.", category=FutureWarning)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _trainer(config: SiameseStageConfig, folder: Path, history: Callback) -> lightning.Trainer:
+    learning = config.learning
+    keeping: Any = {"save_on_train_epoch_end": True, "enable_version_counter": False}
+    best = ModelCheckpoint(folder, "best", monitor=config.monitor, mode="max", **keeping)
+    last = ModelCheckpoint(folder, "last", **keeping)
+    callbacks: list[Callback] = [history, best, last]
+    if learning.average_decay:
+        callbacks.append(EMAWeightAveraging(decay=learning.average_decay))
+    return lightning.Trainer(
+        accelerator="auto",
+        devices=1,
+        max_epochs=learning.epochs,
+        precision=learning.precision,  # type: ignore[arg-type]
+        logger=CSVLogger(folder, name="log", version=""),
+        callbacks=callbacks,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def _require_monitor(config: SiameseStageConfig, val: PairedViews) -> None:
+    target = torch.tensor(val.rated.distributions, dtype=torch.float32)
+    perfect = Validated(target.nan_to_num(1 / target.shape[1]), target, val.labels())
+    possible = pair_figures(perfect, config.objective, val.scale)
+    if config.monitor not in possible:
+        raise ConfigError(
+            f"the {len(val)} validation photos give no {config.monitor} to choose the best epoch "
+            f"by; they give {', '.join(possible)}"
+        )
