@@ -20,31 +20,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from camera_photos import make_photos
 from machine import provenance
 from siamese_nima import Scorer, read_photo
-from siamese_nima.scoring.scorer import usable_cores
-
-EXAMPLES = Path(__file__).parents[2] / "examples" / "photos"
-
-
-def make_photos(folder: Path, count: int, megapixels: float) -> list[Path]:
-    """Enlarged examples with film grain, each file different."""
-    width = round((megapixels * 1e6 * 4 / 3) ** 0.5)
-    size = (width, round(width * 3 / 4))
-    sources = [read_photo(path) for path in sorted(EXAMPLES.glob("*.jpg"))]
-    rng = np.random.default_rng(0)
-    grain = rng.normal(0, 4, (size[1], size[0], 1)).astype(np.float32)
-    paths = []
-    for number in range(count):
-        picture = sources[number % len(sources)].resize(size, Image.Resampling.BICUBIC)
-        grained = np.asarray(picture) + np.roll(grain, 97 * number, axis=1)
-        path = folder / f"photo{number}.jpg"
-        Image.fromarray(grained.clip(0, 255).astype(np.uint8)).save(path, quality=92)
-        paths.append(path)
-    return paths
+from siamese_nima.scoring.scorer import DECODE_MARGIN, usable_cores
 
 
 def seconds(work) -> float:
@@ -58,7 +39,7 @@ def measure(paths: list[Path], folder: Path, model: str, *, exact: bool, rounds:
     """Seconds of the command, of its views and of its network, in turn."""
     scorer = Scorer(model, exact=exact)
     view, cores = scorer.view, usable_cores()
-    least = None if exact else view.short_side_px
+    least = None if exact or view.short_side_px is None else DECODE_MARGIN * view.short_side_px
 
     def cut(path: Path) -> np.ndarray:
         return view.views(read_photo(path, min_short_side_px=least))

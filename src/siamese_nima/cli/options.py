@@ -37,6 +37,6 @@ View = Annotated[
 Device = Annotated[str, typer.Option(help="cpu, cuda, openvino or coreml.")]
 Exact = Annotated[
     bool,
-    typer.Option("--exact", help="Decode JPEG files in full: slower, scores move by hundredths."),
+    typer.Option("--exact", help="Decode large JPEG files in full: slower."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")]

@@ -28,6 +28,10 @@ Named = tuple[str, Photo]
 
 DEFAULT_MODEL = "quality"
 
+# Large JPEG files are decoded at a reduced scale with at least this many times the pixels per side
+# that the views need. benchmarks/quality/reduced_decode.py measures what 1 and 2 do to scores.
+DECODE_MARGIN = 2
+
 
 class Scorer:
     """Scores photos with one model.
@@ -68,8 +72,8 @@ class Scorer:
             workers: Threads; by default one per usable core.
             device: "cpu", "cuda", "openvino" or "coreml".
             exact: Decode JPEG files in full. By default large ones are decoded at a reduced
-                scale that is still at least as large as the views need, which is several times
-                faster and moves scores by a few hundredths.
+                scale that is still at least twice as large as the views need, which is faster
+                and moves scores by about a hundredth.
 
         Raises:
             WeightsError: The model is missing or damaged.
@@ -136,12 +140,10 @@ class Scorer:
         return results
 
     def _view(self, photo: Photo) -> NDArray[np.uint8] | PhotoError:
-        view = self.view
+        needed = None if self.exact else self.view.short_side_px
         try:
-            picture = read_photo(
-                photo, min_short_side_px=None if self.exact else view.short_side_px
-            )
-            return view.views(picture)
+            picture = read_photo(photo, min_short_side_px=needed and DECODE_MARGIN * needed)
+            return self.view.views(picture)
         except PhotoError as error:
             return error
 
