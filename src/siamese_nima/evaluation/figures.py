@@ -1,0 +1,150 @@
+"""All figures of one model on one set of photos."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from siamese_nima.evaluation.calibration import (
+    CalibrationRow,
+    calibration_error,
+    calibration_slope,
+    calibration_table,
+    fitted_plcc,
+    majority_share,
+    middle_accuracy,
+    spread_ratio,
+)
+from siamese_nima.evaluation.metrics import PAIR_GAP, Agreement, Interval, measure_agreement
+from siamese_nima.evaluation.pairs_by_gap import (
+    GAP_SHARES,
+    PairAccuracies,
+    accuracy_by_gap,
+    top_precision,
+)
+from siamese_nima.evaluation.rated_photos import RatedPhotos
+from siamese_nima.ratings import emd
+
+TOP_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """How well a model agrees with people on one set of photos.
+
+    Attributes:
+        agreement: Correlations, error in points of the model's scale, and pairs of one scene whose
+            labels differ by more than a tenth of the scale.
+        fitted_plcc: PLCC after the four-parameter logistic.
+        pairs: Accuracy over all pairs, and by gap of the labels in points.
+        top_precision: Of the best-scored tenth, the share that people rate among the best tenth.
+        middle_accuracy: Share of photos on the right side of the scale's middle.
+        majority_share: The same for always giving the more frequent answer.
+        emd_r1: Mean earth mover's distance to the votes with r = 1; None without votes.
+        emd_r2: The same with r = 2.
+        constant_emd_r1: What predicting the set's mean distribution for every photo would give.
+        constant_emd_r2: The same with r = 2.
+        spread_ratio: Standard deviation of scores over that of labels.
+        calibration_slope: Points of label per point of score.
+        calibration_error: Mean distance of score and label over tenths of the photos, in points.
+        calibration: Those tenths.
+    """
+
+    agreement: Agreement
+    fitted_plcc: float
+    pairs: PairAccuracies
+    top_precision: float
+    middle_accuracy: float
+    majority_share: float
+    emd_r1: float | None
+    emd_r2: float | None
+    constant_emd_r1: float | None
+    constant_emd_r2: float | None
+    spread_ratio: float
+    calibration_slope: float
+    calibration_error: float
+    calibration: tuple[CalibrationRow, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures in values that JSON has, rounded to five decimals; nan as None."""
+        plain: dict[str, Any] = plain_figures(asdict(self))
+        return plain
+
+
+def measure_figures(rated: RatedPhotos, *, repeats: int = 1000, seed: int = 0) -> Figures:
+    """All figures of one set of photos, with 95 % intervals by scene.
+
+    Args:
+        rated: Scores and labels.
+        repeats: Resamples of the intervals.
+        seed: Of the resampling.
+    """
+    scores, labels = rated.scores, rated.labels
+    table = calibration_table(scores, labels)
+    middle = (rated.scale.low + rated.scale.high) / 2
+    distances = {r: _emd_to_votes(rated, r) for r in (1, 2)}
+    return Figures(
+        agreement=measure_agreement(
+            scores, labels, rated.scenes, gap=PAIR_GAP * rated.range, repeats=repeats, seed=seed
+        ),
+        fitted_plcc=fitted_plcc(scores, labels),
+        pairs=accuracy_by_gap(
+            scores,
+            labels,
+            rated.scenes,
+            np.array(GAP_SHARES) * rated.range,
+            repeats=min(repeats, 400),
+            seed=seed,
+        ),
+        top_precision=top_precision(scores, labels, share=TOP_SHARE),
+        middle_accuracy=middle_accuracy(scores, labels, middle),
+        majority_share=majority_share(labels, middle),
+        emd_r1=distances[1][0],
+        emd_r2=distances[2][0],
+        constant_emd_r1=distances[1][1],
+        constant_emd_r2=distances[2][1],
+        spread_ratio=spread_ratio(scores, labels),
+        calibration_slope=calibration_slope(scores, labels),
+        calibration_error=calibration_error(table),
+        calibration=table,
+    )
+
+
+def measure_by_subset(
+    rated: RatedPhotos, *, repeats: int = 1000, seed: int = 0
+) -> dict[str, Figures]:
+    """Figures of all photos ("all") and, where there are several, of each subset.
+
+    Where subsets differ in mean label, telling the subsets apart correlates by itself; each subset
+    alone shows what is left.
+    """
+    return {
+        name: measure_figures(part, repeats=repeats, seed=seed)
+        for name, part in rated.by_subset().items()
+    }
+
+
+def plain_figures(value: Any) -> Any:
+    """Nested figures as JSON values: floats rounded to five decimals, nan as None."""
+    if isinstance(value, Interval):
+        return plain_figures(asdict(value))
+    if isinstance(value, dict):
+        return {name: plain_figures(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain_figures(part) for part in value]
+    if isinstance(value, float):
+        return round(value, 5) if math.isfinite(value) else None
+    return value
+
+
+def _emd_to_votes(rated: RatedPhotos, r: Any) -> tuple[float | None, float | None]:
+    if rated.votes is None or rated.distributions is None:
+        return None, None
+    constant = rated.votes.mean(axis=0)
+    return (
+        float(emd(rated.distributions, rated.votes, r=r).mean()),
+        float(emd(constant, rated.votes, r=r).mean()),
+    )

@@ -1,0 +1,182 @@
+"""How often the better of two photos scores higher, by how much better people find it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from siamese_nima.errors import TableError
+from siamese_nima.evaluation.metrics import Interval
+from siamese_nima.ratings import Floats
+
+# Shares of the scale's range: .1, .2, .5, 1 and 2 points of the scale 1..10.
+GAP_SHARES = (0.0, 1 / 90, 2 / 90, 5 / 90, 1 / 9, 2 / 9, 1.0)
+MAX_PAIRS = 300_000
+
+
+@dataclass(frozen=True, slots=True)
+class GapAccuracy:
+    """Pairs whose labels differ by more than `low` up to `high`, and the share in right order."""
+
+    low: float
+    high: float
+    pairs: int
+    accuracy: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class PairAccuracies:
+    """Accuracy over all pairs with different labels, and by gap of the labels; see
+    `accuracy_by_gap`.
+    """
+
+    total: Interval
+    pairs: int
+    by_gap: tuple[GapAccuracy, ...]
+
+
+def sample_pairs(count: int, limit: int = MAX_PAIRS, *, seed: int = 0) -> NDArray[np.intp]:
+    """All pairs of `count` rows, or where there are more than `limit`, as many drawn at random.
+
+    Returns:
+        Shape (P, 2), two different rows each.
+    """
+    if count * (count - 1) // 2 <= limit:
+        return np.stack(np.triu_indices(count, k=1), axis=1)
+    generator = np.random.default_rng(seed)
+    first = generator.integers(0, count, limit)
+    second = (first + generator.integers(1, count, limit)) % count
+    return np.stack([first, second], axis=1)
+
+
+def right_order(scores: Floats, labels: Floats, pairs: NDArray[np.intp]) -> Floats:
+    """Per pair 1 where scores and labels agree on the better photo, 0 where not, .5 for a tie.
+
+    Args:
+        scores: Shape (N,).
+        labels: Shape (N,).
+        pairs: Shape (P, 2), rows with different labels.
+    """
+    first, second = pairs[:, 0], pairs[:, 1]
+    agreed = (scores[first] - scores[second]) * (labels[first] - labels[second])
+    return np.asarray((agreed > 0) + 0.5 * (agreed == 0), dtype=np.float64)
+
+
+def accuracy_by_gap(
+    scores: ArrayLike,
+    labels: ArrayLike,
+    scenes: Sequence[str],
+    edges: ArrayLike,
+    *,
+    repeats: int = 400,
+    seed: int = 0,
+    max_pairs: int = MAX_PAIRS,
+) -> PairAccuracies:
+    """Share of pairs in the order people gave them, 0 to 1, in total and by gap of the labels.
+
+    A tie of scores counts one half; pairs of equal labels count nowhere. Intervals hold 95 % and
+    come from drawing scenes again: a pair counts as often as both its scenes are drawn.
+
+    Args:
+        scores: Shape (N,).
+        labels: Shape (N,), higher is better.
+        scenes: Shape (N,).
+        edges: Ascending gaps between the classes, shape (E,); the first is excluded from its class
+            (a gap of 0 is no order), each other edge belongs to the class below it.
+        repeats: Resamples of the intervals.
+        seed: Of the drawing of pairs and scenes.
+        max_pairs: Where there are more pairs, as many are drawn at random.
+
+    Returns:
+        Classes without a pair are left out.
+    """
+    s, y = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+    bounds = np.asarray(edges, dtype=np.float64)
+    if bounds.size < 2 or np.any(np.diff(bounds) <= 0):
+        raise TableError(f"gap edges must ascend, at least two, got {bounds.tolist()}")
+    pairs = sample_pairs(len(s), max_pairs, seed=seed)
+    gaps = np.abs(y[pairs[:, 0]] - y[pairs[:, 1]])
+    pairs, gaps = pairs[gaps > 0], gaps[gaps > 0]
+    right = right_order(s, y, pairs)
+    classes = np.searchsorted(bounds, gaps, side="left") - 1
+    inside = (classes >= 0) & (classes < len(bounds) - 1)
+    size = len(bounds) - 1
+    # The last of the shares is that of all pairs.
+    values = _shares(right, classes, inside, np.ones(len(pairs)), size)
+    draws = np.array(
+        [
+            _shares(right, classes, inside, weights, size)
+            for weights in pair_weights(scenes, pairs, repeats, seed)
+        ]
+    ).reshape(repeats, size + 1)
+    counts = np.bincount(classes[inside], minlength=size)
+    rows = tuple(
+        GapAccuracy(
+            float(bounds[i]),
+            float(bounds[i + 1]),
+            int(counts[i]),
+            interval_of(values[i], draws[:, i]),
+        )
+        for i in range(size)
+        if counts[i]
+    )
+    return PairAccuracies(interval_of(values[size], draws[:, size]), len(pairs), rows)
+
+
+def pair_weights(
+    scenes: Sequence[str], pairs: NDArray[np.intp], repeats: int, seed: int
+) -> Iterator[Floats]:
+    """How often each pair counts in each of `repeats` drawings of scenes; shape (P,) each."""
+    _, codes = np.unique(np.asarray(scenes), return_inverse=True)
+    first, second = codes[pairs[:, 0]], codes[pairs[:, 1]]
+    count = int(codes.max()) + 1
+    generator = np.random.default_rng(seed)
+    for _ in range(repeats):
+        drawn = generator.integers(0, count, count)
+        times = np.bincount(drawn, minlength=count).astype(np.float64)
+        yield times[first] * times[second]
+
+
+def interval_of(value: float, draws: Floats) -> Interval:
+    """The 95 % percentile interval of resampled values, those that are nan left out."""
+    known = draws[~np.isnan(draws)]
+    if known.size == 0:
+        return Interval(float(value), float("nan"), float("nan"))
+    low, high = np.quantile(known, [0.025, 0.975])
+    return Interval(float(value), float(low), float(high))
+
+
+def top_precision(scores: ArrayLike, labels: ArrayLike, *, share: float = 0.1) -> float:
+    """Of the best-scored photos, the share that is among the best-rated as well, 0 to 1.
+
+    Chance gives `share`. Among equal labels at the border the model is given the benefit.
+
+    Args:
+        scores: Shape (N,).
+        labels: Shape (N,).
+        share: How many count as best, of all photos; at least one photo does.
+
+    >>> top_precision([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 4.0, 3.0], share=0.5)
+    1.0
+    """
+    s, y = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+    if not 0 < share <= 1:
+        raise TableError(f"the share of best photos must be above 0 and at most 1, got {share}")
+    count = max(1, round(share * len(s)))
+    best = np.argsort(-s, kind="stable")[:count]
+    return float(np.mean(y[best] >= np.sort(y)[-count]))
+
+
+def _shares(
+    right: Floats, classes: NDArray[np.intp], inside: NDArray[np.bool_], weights: Floats, size: int
+) -> Floats:
+    found = np.bincount(classes[inside], weights[inside], minlength=size)
+    agreed = np.bincount(classes[inside], (weights * right)[inside], minlength=size)
+    total = np.append(found, weights.sum())
+    sums = np.append(agreed, weights @ right)
+    shares = np.full(size + 1, np.nan)
+    np.divide(sums, total, out=shares, where=total > 0)
+    return shares

@@ -1,0 +1,69 @@
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from siamese_nima.errors import TableError
+from siamese_nima.evaluation.pair_error import PairError, measure_pair_error
+
+
+def measured(noise, count=1500, seed=0):
+    """Labels are the scores and normal noise, so P(right order | gap) = Phi(gap / (noise √2))."""
+    generator = np.random.default_rng(seed)
+    scores = generator.uniform(1, 10, count)
+    labels = scores + noise * generator.normal(size=count)
+    return measure_pair_error(scores, labels, [str(i) for i in range(count)], repeats=60)
+
+
+def test_the_measured_probability_is_that_of_the_noise():
+    error = measured(1.0)
+    gaps = np.array([0.3, 0.7, 1.5, 3.0])
+    assert error.accuracy_at(gaps) == pytest.approx(stats.norm.cdf(gaps / 2**0.5), abs=0.03)
+
+
+def test_probabilities_rise_from_one_half_and_bounds_lie_below():
+    error = measured(2.0)
+    assert error.accuracy_at(0.0) == 0.5
+    assert np.all(np.diff(error.accuracy) >= 0)
+    assert np.all(np.array(error.lower) <= np.array(error.accuracy))
+    assert error.accuracy_at(-1.2) == error.accuracy_at(1.2)
+
+
+def test_a_small_gap_is_too_close_and_a_large_one_is_not():
+    error = measured(1.0)
+    assert error.too_close(0.05)
+    assert not error.too_close(4.0)
+    assert error.closest_call() == pytest.approx(2**0.5 * stats.norm.ppf(0.8), abs=0.35)
+    assert error.closest_call(wanted=0.95) > error.closest_call(wanted=0.6)
+
+
+def test_a_model_that_knows_nothing_calls_nothing():
+    generator = np.random.default_rng(0)
+    scores, labels = generator.normal(size=(2, 400))
+    error = measure_pair_error(scores, labels, [str(i) for i in range(400)], repeats=30)
+    assert error.too_close(5.0)
+    assert error.closest_call() is None
+
+
+def test_fewer_photos_give_a_lower_bound():
+    few, many = measured(1.0, count=80), measured(1.0, count=2000)
+    assert few.accuracy_at(1.0) - few.lower_at(1.0) > many.accuracy_at(1.0) - many.lower_at(1.0)
+
+
+def test_it_is_a_small_json_value():
+    error = measured(1.0)
+    text = json.dumps(error.to_json())
+    assert len(text) < 1000
+    assert PairError.from_json(json.loads(text)).accuracy_at(1.0) == pytest.approx(
+        error.accuracy_at(1.0), abs=1e-3
+    )
+
+
+def test_malformed_values_and_too_few_pairs_are_refused():
+    with pytest.raises(TableError, match="malformed pair error \\(KeyError: 'accuracy'\\)"):
+        PairError.from_json({"gaps": [0, 1]})
+    with pytest.raises(TableError, match="must ascend"):
+        PairError((0.0, 0.0), (0.5, 0.6), (0.5, 0.5), 10)
+    with pytest.raises(TableError, match="100 pairs or more, got 3"):
+        measure_pair_error([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], ["a", "b", "c"])
