@@ -71,8 +71,8 @@ def main() -> None:
     seconds = time.monotonic() - started
 
     view = choose_view(nima, table, weights, config, options.work)
-    card = describe(table, weights, config, view["chosen"], history)
-    card = add_population(nima, card, table, config, options.work)
+    card = describe(table, weights, config, view["chosen"])
+    card = add_population(nima, card, table, options.work)
     save_checkpoint(options.work / "quality.safetensors", nima, card)
     figures = test_once(nima, card, table, options.work)
     card = dataclasses.replace(card, metrics={"BIQ2021 test split by scene": summary(figures)})
@@ -116,7 +116,7 @@ def train(
     for number, settings in enumerate(config["stage"], start=1):
         freeze = settings.get("freeze")
         stage = NimaStageConfig(
-            **{name: value for name, value in settings.items() if name != "freeze"}
+            **{name: settings[name] for name in settings if name not in ("freeze", "cache_trunk")}
         )
         log(f"stage {number}", {"freeze": freeze, **dataclasses.asdict(stage)})
         inputs = {name: view.pixels for name, view in views.items()}
@@ -127,6 +127,7 @@ def train(
             split = split_backbone(backbone, freeze)
             for parameter in split.trunk.parameters():
                 parameter.requires_grad_(False)
+        if freeze and settings["cache_trunk"]:
             inputs = {
                 name: build_trunk_cache(
                     view,
@@ -207,7 +208,6 @@ def describe(
     weights: QuantisedMobileNet,
     config: dict[str, Any],
     view: str,
-    history: list[dict[str, Any]],
 ) -> ModelCard:
     """The model card, as yet without population and metrics."""
     training = table.split("train")
@@ -216,8 +216,8 @@ def describe(
         version=config["version"],
         description="Technical quality of a photo as people rate it (sharpness, noise, exposure, "
         "compression), 1 to 10; higher is better.",
-        licence="MIT for the weights as trained here; begun from Apache-2.0 weights. BIQ2021 is "
-        "published for research without a stated licence, see credits.",
+        licence="MIT, for what is ours in the weights; they began as Apache-2.0 ImageNet weights "
+        "and were trained on BIQ2021, whose repository states no licence (see credits).",
         backbone=BACKBONE,
         backbone_options=KERAS_OPTIONS.to_dict(),
         scale=RatingScale(*config["scale"]),
@@ -232,14 +232,13 @@ def describe(
             "initial_weights": "ImageNet, google-coral/test_data "
             "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite",
             "stages": config["stage"],
-            "epochs_run": len(history),
         },
         credits=(
             "MobileNet v1 ImageNet weights: google-coral/test_data, Apache-2.0.",
             "BIQ2021: Ahmed and Asif, BIQ2021: a large-scale blind image quality assessment "
             "database, Journal of Electronic Imaging 31(5), 053010, 2022; GitHub "
-            "nisarahmedrana/BIQ2021. Its repository states no licence for the photos as a whole "
-            "(8,000 of them come from Unsplash); no photo of it is part of this model file.",
+            "nisarahmedrana/BIQ2021. The repository states no licence; of its 12,000 photos 8,000 "
+            "are from Unsplash and 4,000 the authors' own. No photo is part of this model file.",
             "Method: Talebi and Milanfar, NIMA: Neural Image Assessment, 2018, arXiv:1709.05424.",
         ),
         limits=(
@@ -285,11 +284,8 @@ def choose_view(
     return {"chosen": max(affordable, key=lambda text: tried[text]), "val_srcc": tried}
 
 
-def add_population(
-    nima: NIMA, card: ModelCard, table: RatingTable, config: dict[str, Any], work: Path
-) -> ModelCard:
+def add_population(nima: NIMA, card: ModelCard, table: RatingTable, work: Path) -> ModelCard:
     """The card with the val photos' scores as reference population."""
-    del config
     val = table.split("val")
     scores = np.sort(score(nima, card, cached(val, card.view, work), work))
     population = Population(

@@ -138,6 +138,36 @@ def test_unfrozen_batch_norms_measure_only_when_asked(tmp_path: Path) -> None:
     assert not torch.equal(moving.backbone.norm.running_mean, torch.zeros(6))  # type: ignore[union-attr]
 
 
+def test_the_squared_distance_settles_conflicting_labels_at_their_mean(tmp_path: Path) -> None:
+    """Alike photos, two thirds rated 8 and one third 2: the root keeps to the many."""
+    generator = np.random.default_rng(0)
+    means = np.where(np.arange(24) % 3 == 0, 2.0, 8.0)
+    inputs = generator.integers(120, 130, (1, 24, 2, 8, 8, 3)).astype(np.uint8)
+    rated = RatedViews(inputs, distribution_from_mos(means), means)
+    ends = {}
+    for loss in ("emd", "squared_emd"):
+        nima = tiny_nima()
+        nima.dropout.p = 0.0
+        config = NimaStageConfig(
+            epochs=30, batch_size=24, head_learning_rate=0.05, warmup_steps=2, loss=loss
+        )
+        prepare = PixelNormalisation(Normalisation())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            train_nima_stage(
+                nima, prepare, rated, rated, tmp_path / loss, scale=SCALE, config=config
+            )
+        last = torch.load(tmp_path / loss / "last.ckpt", weights_only=True)
+        nima.load_state_dict(
+            {k.removeprefix("nima."): v for k, v in last["current_model_state"].items()}
+        )
+        with torch.no_grad():
+            predicted = nima(prepare(torch.from_numpy(inputs[0])))
+        ends[loss] = float((predicted.numpy() @ SCALE.grades).mean())
+    assert ends["squared_emd"] == pytest.approx(6.0, abs=0.3)
+    assert ends["emd"] > ends["squared_emd"] + 0.3
+
+
 def test_rates_warm_up_and_then_fall_to_nothing() -> None:
     config = NimaStageConfig(warmup_steps=10)
     draws = EpochDraws(rated_views(), seed=0)
@@ -154,6 +184,7 @@ def test_rates_warm_up_and_then_fall_to_nothing() -> None:
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"head_learning_rate": -1.0}, "head_learning_rate must not be negative, got -1.0"),
         ({"average_decay": 1.0}, r"average_decay must be in \[0, 1\), got 1.0"),
+        ({"loss": "l2"}, r"loss must be one of \['emd', 'squared_emd'\], got 'l2'"),
         ({"precision": "fp8"}, "precision must be one of .* got 'fp8'"),
     ],
 )

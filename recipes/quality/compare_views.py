@@ -1,0 +1,125 @@
+"""Which view policy tells most about quality: frozen ImageNet features and ridge, on val.
+
+    python recipes/quality/compare_views.py --data BIQ2021 --imagenet mobilenet_v1_....tflite
+
+Fits on a part of the train split, reports on val, writes views.json beside this file. The policy
+that training starts from was chosen by this table; test photos are not touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from siamese_nima.datasets.biq2021 import read_biq2021
+from siamese_nima.datasets.rating_table import RatingTable
+from siamese_nima.datasets.view_cache import build_view_cache
+from siamese_nima.evaluation.metrics import pair_accuracy, same_scene_pairs, srcc
+from siamese_nima.networks.nima import NIMA, PixelNormalisation
+from siamese_nima.networks.quantised_mobilenet import build_dequantised, read_quantised_mobilenet
+from siamese_nima.photos.views import ViewPolicy
+
+HERE = Path(__file__).parent
+POLICIES = (
+    "warp:224",
+    "centre:224@512",
+    "centre:224@384",
+    "warp:224+centre:224@384",
+    "warp:224+centre:224@512",
+    "warp:224+centre:224@384+centre:224@512",
+    "warp:384",
+    "warp:256+centre:256@512",
+    "warp:224+five:224@512",
+)
+TRAIN_PHOTOS = 3000
+PENALTIES = (1000.0, 3000.0, 10000.0)
+BATCH = 16
+
+Floats = NDArray[np.float64]
+
+
+def main() -> None:
+    """Print and write the table."""
+    options = _options()
+    table = read_biq2021(options.data, HERE / "splits.csv")
+    chosen = np.random.default_rng(0).permutation(len(table.split("train")))[:TRAIN_PHOTOS]
+    train, val = table.split("train").select(np.sort(chosen)), table.split("val")
+    weights = read_quantised_mobilenet(options.imagenet)
+    backbone = build_dequantised("mobilenetv1_100", weights)
+    normalise = PixelNormalisation(weights.normalisation)
+
+    rows = []
+    for text in POLICIES:
+        policy = ViewPolicy.parse(text)
+        network = NIMA(backbone, group_sizes=policy.group_sizes)
+        known, unknown = (
+            _features(network, normalise, part, policy, options.work) for part in (train, val)
+        )
+        rows.append(
+            {"view": text, "views": sum(policy.group_sizes)} | _judge(known, unknown, train, val)
+        )
+        print(json.dumps(rows[-1]), flush=True)
+    (HERE / "views.json").write_text(
+        json.dumps({"train_photos": TRAIN_PHOTOS, "val_photos": len(val), "rows": rows}, indent=1)
+        + "\n"
+    )
+
+
+def _features(
+    network: NIMA,
+    normalise: PixelNormalisation,
+    table: RatingTable,
+    policy: ViewPolicy,
+    work: Path,
+) -> Floats:
+    pixels = build_view_cache(table, policy, work / "cache").pixels[0]
+    features = []
+    with torch.inference_mode():
+        for start in range(0, len(pixels), BATCH):
+            batch = torch.from_numpy(np.array(pixels[start : start + BATCH]))
+            features.append(network.features(normalise(batch)).numpy())
+    return np.concatenate(features).astype(np.float64)
+
+
+def _judge(
+    known: Floats, unknown: Floats, train: RatingTable, val: RatingTable
+) -> dict[str, object]:
+    centre, width = known.mean(0), known.std(0) + 1e-3
+    a, b = (known - centre) / width, (unknown - centre) / width
+    labels = train.mos - train.mos.mean()
+    scores = [
+        b @ (a.T @ np.linalg.solve(a @ a.T + penalty * np.eye(len(a)), labels))
+        for penalty in PENALTIES
+    ]
+    best = int(np.argmax([srcc(s, val.mos) for s in scores]))
+    subsets = np.array(val.subsets)
+    pairs = same_scene_pairs(val.mos, val.scenes)
+    return {
+        "penalty": PENALTIES[best],
+        "srcc": round(srcc(scores[best], val.mos), 4),
+        **{
+            name: round(srcc(scores[best][subsets == name], val.mos[subsets == name]), 4)
+            for name in sorted(set(val.subsets))
+        },
+        "pair_accuracy": round(pair_accuracy(scores[best], pairs), 4),
+        "pairs": len(pairs),
+    }
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of BIQ2021")
+    parser.add_argument("--imagenet", type=Path, required=True, help="the .tflite file")
+    parser.add_argument("--work", type=Path, default=Path("runs/quality"), help="caches")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
