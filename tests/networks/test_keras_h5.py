@@ -36,7 +36,7 @@ def path(nima: NIMA, tmp_path: Path) -> Path:
     return tmp_path / "small.h5"
 
 
-def rename_layers(path: Path, rename: Callable[[str], str], *, version: str | None = None) -> None:
+def rename_layers(path: Path, rename: Callable[[str], str]) -> None:
     """Give layers other names, as another session of Keras would."""
     with h5py.File(path, "r+") as file:
         names = [name.decode() for name in file.attrs["layer_names"]]
@@ -144,7 +144,7 @@ def test_another_epsilon_is_folded_into_the_variances(nima: NIMA, tmp_path: Path
     other.load_state_dict(nima.state_dict())
     write_keras_h5(tmp_path / "epsilon.h5", other, card)
     again, _ = read_keras_h5(tmp_path / "epsilon.h5")
-    torch.testing.assert_close(distributions(again), distributions(other), atol=1e-6, rtol=0)
+    torch.testing.assert_close(distributions(again), distributions(other), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -221,9 +221,9 @@ def test_a_backbone_without_a_rating_head_is_an_error(path: Path) -> None:
         read_keras_h5(path)
 
 
-def test_two_dense_layers_are_an_error_that_names_both(path: Path) -> None:
+def test_a_second_dense_layer_is_an_error_that_names_it(path: Path) -> None:
     change(path, "hidden", "kernel", np.zeros((4, 4), np.float32))
-    with pytest.raises(WeightsError, match=r"found dense_1/kernel, hidden/kernel"):
+    with pytest.raises(WeightsError, match=r"1 not used: hidden/kernel"):
         read_keras_h5(path)
 
 
