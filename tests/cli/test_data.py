@@ -6,8 +6,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from siamese_nima.cli import app
-from siamese_nima.cli.data import parse_fractions
+from siamese_nima.cli.data import parse_fractions, parse_scale
 from siamese_nima.errors import ConfigError
+from siamese_nima.ratings import RatingScale
 
 
 @pytest.fixture
@@ -52,3 +53,11 @@ def test_fractions_are_three_numbers():
     assert parse_fractions(".8,0,.2") == {"train": 0.8, "test": 0.2}
     with pytest.raises(ConfigError, match="fractions 'half': wanted three numbers"):
         parse_fractions("half")
+
+
+def test_a_scale_is_two_rising_numbers():
+    assert parse_scale("0..100") == RatingScale(0, 100)
+    assert parse_scale(None) is None
+    for wrong in ("5", "5..1", "a..b"):
+        with pytest.raises(ConfigError, match=f"scale '{wrong}': wanted two rising"):
+            parse_scale(wrong)

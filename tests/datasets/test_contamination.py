@@ -72,7 +72,7 @@ def test_a_fingerprint_is_looked_up_among_the_splits_of_the_set(photos):
 def test_a_card_that_tells_nothing_is_unknown(photos):
     found = refuse_contaminated(card(), photos)
     assert found.verdict == "unknown"
-    assert found.reason == "model 'm' does not say what it was trained on"
+    assert found.reason == "model 'm' does not say which photos it was trained on"
 
 
 def test_photos_that_are_not_there_are_ignored(photos):

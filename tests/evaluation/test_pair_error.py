@@ -36,6 +36,10 @@ def test_a_small_gap_is_too_close_and_a_large_one_is_not():
     assert not error.too_close(4.0)
     assert error.closest_call() == pytest.approx(2**0.5 * stats.norm.ppf(0.8), abs=0.35)
     assert error.closest_call(wanted=0.95) > error.closest_call(wanted=0.6)
+    closest = error.closest_call()
+    assert error.too_close(closest - 0.01)
+    assert not error.too_close(closest + 0.01)
+    assert error.closest_call(wanted=0.5) == 0
 
 
 def test_a_model_that_knows_nothing_calls_nothing():
@@ -67,3 +71,5 @@ def test_malformed_values_and_too_few_pairs_are_refused():
         PairError((0.0, 0.0), (0.5, 0.6), (0.5, 0.5), 10)
     with pytest.raises(TableError, match="100 pairs or more, got 3"):
         measure_pair_error([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], ["a", "b", "c"])
+    with pytest.raises(TableError, match="needs scores that differ, all 30 are 5"):
+        measure_pair_error([5.0] * 30, list(range(30)), [str(i) for i in range(30)])

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from siamese_nima import __version__
-from siamese_nima.cli import data, models, score, weights
+from siamese_nima.cli import data, evaluate, models, score, weights
 from siamese_nima.errors import ConfigError, NimaError, ViewError
 
 app = typer.Typer(
@@ -26,6 +26,8 @@ app.command("score")(score.score)
 app.command("rank")(score.rank)
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
+app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(evaluate.compare)
 app.command("import")(weights.import_)
 app.command("export")(weights.export)
 

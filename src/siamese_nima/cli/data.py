@@ -13,6 +13,7 @@ import typer
 from siamese_nima.cli.progress import progress_bar
 from siamese_nima.cli.run import printable
 from siamese_nima.errors import ConfigError, MissingExtraError
+from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.scorer import usable_cores
 
 app = typer.Typer(help="Check data sets, and split them by scene.", no_args_is_help=True)
@@ -57,12 +58,11 @@ def check(
             check_set,
             crossing_lines,
         )
-        from siamese_nima.datasets.sources import parse_scale, read_source
+        from siamese_nima.datasets.sources import read_source
     if Path(source).is_dir():
         photo_set = PhotoSet.of_folder(Path(source))
     else:
-        limits = None if scale is None else parse_scale(scale)
-        table = read_source(source, photos=photos, scale=limits, splits=splits)
+        table = read_source(source, photos=photos, scale=parse_scale(scale), splits=splits)
         photo_set = PhotoSet.of_table(table)
     with progress_bar("reading") as report:
         result = check_set(photo_set, threads=usable_cores(), report=report)
@@ -95,9 +95,9 @@ def split(
         from siamese_nima.datasets.near_copies import near_copies
         from siamese_nima.datasets.scene_split import split_by_scene, with_scenes
         from siamese_nima.datasets.signatures import read_signatures
-        from siamese_nima.datasets.sources import parse_scale, read_source
+        from siamese_nima.datasets.sources import read_source
         from siamese_nima.datasets.splits_file import splits_text
-    table = read_source(source, photos=photos, scale=None if scale is None else parse_scale(scale))
+    table = read_source(source, photos=photos, scale=parse_scale(scale))
     with progress_bar("reading") as report:
         signatures = read_signatures(table.paths, threads=usable_cores(), report=report)
     grouped = with_scenes(table, near_copies(signatures))
@@ -109,6 +109,20 @@ def split(
         typer.echo(f"not compared: {printable(reason)}", err=True)
     if signatures.unreadable:
         raise typer.Exit(1)
+
+
+def parse_scale(text: str | None) -> RatingScale | None:
+    """A rating scale from text such as "1..5"; None stays None.
+
+    Raises:
+        ConfigError: Another form.
+    """
+    if text is None:
+        return None
+    low, separator, high = text.partition("..")
+    if not (separator and low.isdigit() and high.isdigit() and int(low) < int(high)):
+        raise ConfigError(f"scale {text!r}: wanted two rising whole numbers such as 1..5")
+    return RatingScale(int(low), int(high))
 
 
 def parse_fractions(text: str) -> dict[str, float]:

@@ -83,8 +83,7 @@ def find_contamination(
     trained = _trained_on(card, hashes, source)
     name = f"model {card.name!r}"
     if trained is None:
-        said = "which other photos" if card.training.get("fingerprint") else "what"
-        return Contamination("unknown", (), f"{name} does not say {said} it was trained on")
+        return Contamination("unknown", (), f"{name} does not say which photos it was trained on")
     found = tuple(path for path, photo in hashes.items() if _print_of(photo) in trained)
     if found:
         reason = f"{name} was trained on {len(found)} of these {len(table)} photos"

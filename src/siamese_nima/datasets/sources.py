@@ -58,15 +58,3 @@ def read_source(
             f"{source}: neither a CSV nor NAME:FOLDER with one of the names {', '.join(READERS)}"
         )
     return table if splits is None else apply_splits(table, splits)
-
-
-def parse_scale(text: str) -> RatingScale:
-    """A rating scale from text such as "1..5".
-
-    Raises:
-        TableError: Another form.
-    """
-    low, separator, high = text.partition("..")
-    if not (separator and low.isdigit() and high.isdigit()):
-        raise TableError(f"scale {text!r}: wanted two whole numbers such as 1..5")
-    return RatingScale(int(low), int(high))

@@ -62,8 +62,13 @@ class PairError:
         return bool(self.lower_at(gap) < wanted)
 
     def closest_call(self, *, wanted: float = WANTED) -> float | None:
-        """The smallest measured gap that is not too close; None where every gap is."""
-        return next((g for g in self.gaps if not self.too_close(g, wanted=wanted)), None)
+        """The smallest gap that is not too close; None where every measured gap is."""
+        reached = [i for i, bound in enumerate(self.lower) if bound >= wanted]
+        if not reached or reached[0] == 0:
+            return None if not reached else self.gaps[0]
+        last = reached[0] - 1
+        ends = slice(last, last + 2)
+        return float(np.interp(wanted, self.lower[ends], self.gaps[ends]))
 
     def to_json(self) -> dict[str, Any]:
         """A small value for a model card; `from_json` reads it back."""
@@ -110,13 +115,15 @@ def measure_pair_error(
         seed: Of the drawing of pairs and scenes.
 
     Raises:
-        TableError: Fewer than 100 pairs.
+        TableError: Fewer than 100 pairs, or all scores are equal.
     """
     s, y = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=np.float64)
     pairs = sample_pairs(len(s), seed=seed)
     pairs = pairs[y[pairs[:, 0]] != y[pairs[:, 1]]]
     if len(pairs) < 100:
         raise TableError(f"a pair error is measured on 100 pairs or more, got {len(pairs)}")
+    if np.ptp(s) == 0:
+        raise TableError(f"a pair error needs scores that differ, all {len(s)} are {s[0]:g}")
     gaps, right = np.abs(s[pairs[:, 0]] - s[pairs[:, 1]]), right_order(s, y, pairs)
     groups = np.minimum(
         np.searchsorted(np.quantile(gaps, np.arange(1, _KNOTS) / _KNOTS), gaps, side="right"),

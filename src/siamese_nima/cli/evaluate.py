@@ -1,0 +1,103 @@
+"""`nima evaluate` and `nima compare`: models judged by photos that people rated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from siamese_nima.cli import options
+from siamese_nima.cli.data import Photos, Scale, Splits, needs_train_extra
+from siamese_nima.cli.run import open_scorer
+
+Data = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="Rated photos: a CSV, or a published set as NAME:FOLDER such as biq2021:data/BIQ2021.",
+        show_default=False,
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(help="Split to judge by; default: test where there is one, else all photos."),
+]
+OutFolder = Annotated[
+    Path, typer.Option("--out", "-o", help="Folder of the report.", file_okay=False)
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Judge by photos the model was trained on; marked so.")
+]
+Repeats = Annotated[int, typer.Option(min=10, help="Resamples behind the 95 % intervals.")]
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Name or file of the model.", show_default=False)],
+    data: Data,
+    photos: Photos = None,
+    scale: Scale = None,
+    splits: Splits = None,
+    split: Split = None,
+    out: OutFolder = Path("evaluation"),
+    force: Force = False,
+    repeats: Repeats = 1000,
+    batch_size: options.BatchSize = 4,
+    workers: options.Workers = None,
+    view: options.View = None,
+    device: options.Device = "cpu",
+    exact: options.Exact = False,
+) -> None:
+    """Judge a model by photos that people rated: a report in Markdown and HTML, figures in JSON.
+
+    Example: nima evaluate quality --data biq2021:data/BIQ2021 --splits splits.csv
+    """
+    with needs_train_extra("evaluating a model"):
+        from siamese_nima.cli.judgement import Judge, write_evaluation
+    judge = Judge.of_source(data, photos=photos, scale=scale, splits=splits, split=split)
+    scorer = open_scorer(
+        model, view=view, batch_size=batch_size, workers=workers, device=device, exact=exact
+    )
+    judged = judge.score(scorer, force=force)
+    for line in write_evaluation(judge, judged, out, repeats=repeats):
+        typer.echo(line)
+    if judged.failed:
+        raise typer.Exit(1)
+
+
+def compare(
+    first: Annotated[str, typer.Argument(help="Name or file of a model.", show_default=False)],
+    second: Annotated[str, typer.Argument(help="Another.", show_default=False)],
+    data: Data,
+    photos: Photos = None,
+    scale: Scale = None,
+    splits: Splits = None,
+    split: Split = None,
+    out: OutFolder = Path("comparison"),
+    force: Force = False,
+    repeats: Repeats = 1000,
+    batch_size: options.BatchSize = 4,
+    workers: options.Workers = None,
+    device: options.Device = "cpu",
+    exact: options.Exact = False,
+) -> None:
+    """Compare two models on the same rated photos, with a paired test.
+
+    Example: nima compare quality mine.onnx --data ratings.csv --scale 1..5
+    """
+    with needs_train_extra("comparing models"):
+        from siamese_nima.cli.judgement import Judge, write_comparison
+    judge = Judge.of_source(data, photos=photos, scale=scale, splits=splits, split=split)
+    judged = [
+        judge.score(
+            open_scorer(
+                model, view=None, batch_size=batch_size, workers=workers, device=device, exact=exact
+            ),
+            force=force,
+        )
+        for model in (first, second)
+    ]
+    for line in write_comparison(judge, (judged[0], judged[1]), out, repeats=repeats):
+        typer.echo(line)
+    if judged[0].failed or judged[1].failed:
+        raise typer.Exit(1)

@@ -1,0 +1,82 @@
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from siamese_nima.cli import app
+from siamese_nima.datasets.contamination import training_record
+from siamese_nima.datasets.sources import read_source
+from siamese_nima.errors import ContaminationError
+from tiny_model import write_model
+
+
+@pytest.fixture
+def ratings(tmp_path):
+    """40 greys, rated by brightness; scenes of two; votes on 1..5; the second half is the test."""
+    generator = np.random.default_rng(0)
+    rows = [["path", "v1", "v2", "v3", "v4", "v5", "scene", "split"]]
+    for n in range(40):
+        grey = 20 + 5 * (7 * n % 40)
+        Image.new("RGB", (32, 32), (grey,) * 3).save(tmp_path / f"{n}.png")
+        votes = np.bincount(generator.binomial(4, grey / 255, 30), minlength=5)
+        rows.append([f"{n}.png", *votes.tolist(), f"s{n // 2}", "train" if n < 20 else "test"])
+    with (tmp_path / "ratings.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return tmp_path / "ratings.csv"
+
+
+def nima(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_evaluate_writes_a_report_and_its_figures(tiny_model, ratings, tmp_path):
+    out = tmp_path / "out"
+    done = nima("evaluate", tiny_model, "--data", ratings, "--out", out, "--repeats", 20)
+    assert done.exit_code == 0, done.output
+    values = json.loads((out / "figures.json").read_text())
+    assert (values["split"], values["photos"]) == ("test", 20)
+    assert values["contamination"] == "unknown"
+    assert values["figures"]["all"]["agreement"]["srcc"]["value"] > 0.9
+    assert values["figures"]["all"]["emd_r2"] > 0
+    assert "does not say which photos it was trained on" in (out / "report.md").read_text()
+    assert (out / "report.html").read_text().count("data:image/jpeg") >= 16
+    assert "SRCC" in done.output
+
+
+def test_a_photo_that_fails_is_reported_and_the_rest_is_judged(tiny_model, ratings, tmp_path):
+    (tmp_path / "25.png").write_bytes(b"no picture")
+    (tmp_path / "26.png").unlink()
+    out = tmp_path / "out"
+    done = nima("evaluate", tiny_model, "--data", ratings, "--out", out, "--repeats", 20)
+    assert done.exit_code == 1
+    assert "2 photos got no score" in done.output
+    assert json.loads((out / "figures.json").read_text())["photos"] == 18
+
+
+def test_photos_trained_on_are_refused_unless_forced(tiny_card, ratings, tmp_path):
+    seen = training_record(read_source(str(ratings)).split("test"))
+    model = write_model(tmp_path / "seen.onnx", replace(tiny_card, training=seen))
+    arguments = ["evaluate", model, "--data", ratings, "--out", tmp_path / "o", "--repeats", 20]
+    refused = nima(*arguments)
+    assert isinstance(refused.exception, ContaminationError)
+    assert "trained on 20 of these 20 photos" in str(refused.exception)
+    assert nima(*arguments, "--split", "train").exit_code == 0
+    forced = nima(*arguments, "--force")
+    assert forced.exit_code == 0
+    assert "trained on 20 of these 20 photos" in (tmp_path / "o" / "report.md").read_text()
+
+
+def test_compare_says_which_model_is_better(tiny_model, tiny_card, ratings, tmp_path):
+    other = write_model(tmp_path / "five.onnx", replace(tiny_card, name="five"))
+    out = tmp_path / "out"
+    done = nima("compare", tiny_model, other, "--data", ratings, "--out", out, "--repeats", 20)
+    assert done.exit_code == 0, done.output
+    values = json.loads((out / "figures.json").read_text())
+    assert values["differences"]["all"]["srcc"]["winner"] == "neither"
+    assert [model["model"][:4] for model in values["models"]] == ["tiny", "five"]
+    assert "neither is better" in done.output
+    assert "no clear difference" in (out / "report.md").read_text()

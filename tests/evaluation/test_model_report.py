@@ -1,0 +1,51 @@
+from dataclasses import replace
+
+import numpy as np
+
+from rated_photos import rated
+from siamese_nima.evaluation.document import to_markdown
+from siamese_nima.evaluation.figures import measure_by_subset
+from siamese_nima.evaluation.metrics import Interval
+from siamese_nima.evaluation.model_report import model_sections, number, percent, too_close_text
+from siamese_nima.evaluation.pair_error import PairError, measure_pair_error
+
+
+def report(photos, **options):
+    figures = measure_by_subset(photos, repeats=10)
+    error = None
+    if np.ptp(photos.scores):
+        error = measure_pair_error(photos.scores, photos.labels, photos.scenes, repeats=10)
+    sections = model_sections(photos, figures, error, about=["Model: m."], **options)
+    return to_markdown("m", sections, "pictures")
+
+
+def test_every_figure_stands_in_the_report():
+    text = report(rated(60, votes=True, subsets=2), warnings=["careful"])
+    for name in ("SRCC", "PLCC, fitted", "KRCC", "RMSE", "top tenth", "EMD, r = 1", "spread ratio"):
+        assert f"| {name} |" in text
+    assert "| part0 | 30 |" in text
+    assert "**Note:** careful" in text
+    assert "too close to call" in text
+    for plot in ("scores", "calibration", "pairs-by-gap", "pair-error"):
+        assert f"(pictures/{plot}.svg)" in text
+
+
+def test_what_is_not_known_is_left_out_or_a_dash():
+    text = report(replace(rated(60, scenes=1), scores=np.full(60, 5.0)))
+    assert "| SRCC | - |" in text
+    assert "EMD" not in text
+    assert "same-scene pairs |" not in text
+    assert "By subset" not in text
+
+
+def test_figures_are_short():
+    assert number(Interval(0.8731, 0.86, 0.884)) == "0.873 [0.860, 0.884]"
+    assert percent(Interval(0.91, 0.9, 0.92)) == "91.0 % [90.0, 92.0]"
+    assert percent(Interval(0.91, float("nan"), float("nan"))) == "91.0 %"
+    assert percent(0.5) == "50.0 %"
+    assert number(float("nan")) == percent(float("nan")) == "-"
+
+
+def test_a_model_that_never_calls_says_so():
+    error = PairError((0.0, 1.0), (0.5, 0.6), (0.5, 0.55), 1000)
+    assert "all pairs are too close to call" in too_close_text(error)
