@@ -16,7 +16,10 @@ from siamese_nima.errors import ConfigError, MissingExtraError
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.scorer import usable_cores
 
-app = typer.Typer(help="Check data sets, and split them by scene.", no_args_is_help=True)
+app = typer.Typer(
+    help="Check data sets, and split them by scene.\n\nExample: nima data check holiday/",
+    no_args_is_help=True,
+)
 
 Source = Annotated[
     str,
