@@ -1,7 +1,5 @@
 """The origin's API: its names, its tables, its numbers."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +7,7 @@ import torch
 from PIL import Image
 
 from siamese_nima import SiameseNIMA, ratings
-from siamese_nima.errors import ConfigError, NimaError, TableError, WeightsError
+from siamese_nima.errors import ConfigError, TableError, WeightsError
 from siamese_nima.networks.checkpoint import save_checkpoint
 
 
@@ -144,8 +142,3 @@ def test_mean_and_std_are_those_of_the_distribution():
 def test_an_impossible_input_shape_is_refused():
     with pytest.raises(ConfigError, match=r"\(height, width, 3\), got \(None, None, 1\)"):
         SiameseNIMA((None, None, 1))
-
-
-def test_train_says_that_it_is_not_there_yet():
-    with pytest.raises(NimaError, match="not in this version yet"), warnings.catch_warnings():
-        SiameseNIMA().train(None)

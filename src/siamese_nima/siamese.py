@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from siamese_nima import ratings
 from siamese_nima.card import ModelCard
-from siamese_nima.errors import ConfigError, MissingExtraError, NimaError, TableError, WeightsError
+from siamese_nima.errors import ConfigError, MissingExtraError, TableError, WeightsError
 from siamese_nima.networks.backbones import backbone_normalisation
 from siamese_nima.networks.conversion import read_weights
+from siamese_nima.networks.freezing import freeze
 from siamese_nima.networks.network_model import NetworkModel
 from siamese_nima.networks.nima import NIMA, build_nima
 from siamese_nima.photos.views import Native, ViewPolicy, Warp
@@ -26,7 +27,11 @@ from siamese_nima.scoring.scorer import Scorer
 if TYPE_CHECKING:
     import pandas as pd
 
+    from siamese_nima.training.objectives import SiameseObjective
+    from siamese_nima.training.origin_checkpoints import CheckpointFormat
+
 _REFERENCE_BACKBONE = "inception_resnet_v2"
+_TRAINING_SIZE_PX = 224  # the origin's
 _SEPARATORS = (" ", ",", "\t", ";")
 
 
@@ -36,7 +41,8 @@ class SiameseNIMA:
     What differs from the origin: a weight file that is missing is an error, never random weights;
     photos are read upright (EXIF orientation) and as sRGB; a photo that cannot be read becomes a
     row of NaN and a warning, it neither stops the run nor disappears; a table separated by commas
-    or tabs is recognised whatever `sep` says.
+    or tabs is recognised whatever `sep` says. `train` passes each photo of a batch through the
+    network once, and no augmentation parts a pair from its label.
 
     Attributes:
         input_shape: (height, width, 3); None for a size means any.
@@ -126,16 +132,97 @@ class SiameseNIMA:
         self._nima.eval()
         return self._nima
 
-    def train(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Train the Siamese stage; not in this version.
+    def train(
+        self,
+        train_raw: tuple[Sequence[Any] | NDArray[Any], ...],
+        val_raw: tuple[Sequence[Any] | NDArray[Any], ...] | None = None,
+        nima_weight_path: str | os.PathLike[str] | None = None,
+        layer_to_freeze: str | int | None = 618,
+        epochs: int = 20,
+        batch_size: int = 64,
+        optimizer: Any = None,
+        is_callback_checkpoint: bool = True,
+        callback: Any = None,
+        augmentation_args: Mapping[str, Any] | None = None,
+        *,
+        objective: str | SiameseObjective = "contrastive",
+        checkpoint_format: CheckpointFormat = "safetensors",
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> list[dict[str, float]]:
+        """Train the Siamese stage; `predict` then uses the trained network.
+
+        Photos are seen as the origin shows them, warped to 224 x 224 by the nearest pixel, unless
+        `input_shape` or the card of the weights says otherwise. A photo that cannot be read is left
+        out with a warning.
+
+        Args:
+            train_raw: (paths, labels) of `load_data`. Labels are classes for "contrastive", and
+                rating points, higher is better, for the others.
+            val_raw: The same of validation photos; None for no validation.
+            nima_weight_path: Keras .h5 or a .safetensors checkpoint to go on from. None means what
+                it says: an InceptionResNetV2 with random weights, nothing frozen.
+            layer_to_freeze: The last stage to freeze by name ("mixed_7a", "blocks.3"), for an
+                InceptionResNetV2 a number of layers as the origin counts them, or None.
+            epochs: Passes over the pairs, which are drawn anew each time.
+            batch_size: Pairs per step. For "margin" and "preference" photos per step, and all pairs
+                of them are learnt from.
+            optimizer: A name ("adam", "sgd", ...), a function from parameters to a torch optimizer,
+                or one whose class and settings are taken. None for Adam with a rate of 1e-3.
+            is_callback_checkpoint: Write output_dir/checkpoints/nima_weights05-0.812 and so on
+                after each epoch: its number and `val_accuracy`, the share of validation pairs told
+                right as same or different class by a distance below .5.
+            callback: Lightning callbacks, or functions called after each epoch with its number,
+                from 0 on, and its figures; one or a list.
+            augmentation_args: Arguments of Keras' ImageDataGenerator that keep ratings true:
+                horizontal_flip, width_shift_range, height_shift_range, fill_mode, cval.
+            objective: "contrastive" is the origin's: it cannot know which photo of a pair is the
+                better one, and forgets the earth mover's distance. "preference" is better wherever
+                labels have an order. Or a `training.objectives.SiameseObjective`, which can keep
+                the earth mover's distance beside it.
+            checkpoint_format: "safetensors" or "h5", which Keras reads.
+            seed: Of random weights, pairs, order, dropout and augmentation.
+            **kwargs: For Lightning's Trainer; also `verbose=0`, as Keras has it.
+
+        Returns:
+            The figures of each epoch: loss, accuracy, val_loss, val_accuracy and others.
 
         Raises:
-            NimaError: Always.
+            TableError: Data of another form, or no photo of a table can be read.
+            WeightsError: The weights are missing or do not fit.
+            ConfigError: An option that is unknown or impossible, or labels that make no pairs.
         """
-        raise NimaError(
-            "SiameseNIMA.train is not in this version yet; the NIMA stage is, see "
-            "siamese_nima.training and recipes/quality."
+        # Lightning takes seconds to import, which predicting need not wait for.
+        from siamese_nima.training.origin_run import OriginRun
+
+        run = OriginRun.checked(
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            callback=callback,
+            augmentation_args=augmentation_args,
+            objective=objective,
+            checkpoint_format=checkpoint_format,
+            seed=seed,
+            trainer_arguments=kwargs,
         )
+        with run.seeded():
+            nima = self.build(nima_weight_path)
+        assert self._card is not None
+        if nima_weight_path is not None:
+            freeze(nima, layer_to_freeze)
+        trained = run.train(
+            nima,
+            self._card,
+            train_raw,
+            val_raw,
+            view=self._training_view(self._card),
+            checkpoints=self.output_dir / "checkpoints" if is_callback_checkpoint else None,
+            weights=nima_weight_path,
+            frozen=layer_to_freeze if nima_weight_path is not None else None,
+        )
+        self._card = trained.card
+        return trained.epochs
 
     def predict(
         self,
@@ -186,7 +273,8 @@ class SiameseNIMA:
             "std": self.nima_std_score(scores),
             "scores": list(scores),
         }
-        return pandas.DataFrame(columns)
+        frame: pd.DataFrame = pandas.DataFrame(columns)
+        return frame
 
     @staticmethod
     def nima_mean_score(scores: ArrayLike) -> ratings.Floats:
@@ -203,6 +291,11 @@ class SiameseNIMA:
         if height is None or width is None:
             return None
         return ViewPolicy((Warp(height, width),), resample="nearest")
+
+    def _training_view(self, card: ModelCard) -> ViewPolicy:
+        # Native views differ in size from photo to photo, which a batch cannot hold.
+        own = None if card.view.view_size is None else card.view
+        return self._view(None) or own or ViewPolicy((Warp(_TRAINING_SIZE_PX),), resample="nearest")
 
     def _model(
         self, nima_weight_path: str | os.PathLike[str] | None

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from siamese_nima.errors import ConfigError
 from siamese_nima.training.pair_samplers import (
+    BucketPairDraws,
     HardPairDraws,
     PairDraws,
     SceneDraws,
@@ -108,3 +109,18 @@ def test_hard_batches_take_photos_without_a_rating_too():
 def test_an_impossible_sampler_is_refused(make, message):
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+def test_pairs_by_bucket_are_drawn_anew_each_epoch_and_come_in_batches():
+    labels = np.arange(30) % 3
+    draws = BucketPairDraws(labels, 8, seed=2)
+    epochs = []
+    for epoch in (0, 1, 0):
+        draws.start_epoch(epoch)
+        epochs.append([batch.tolist() for batch in draws])
+    assert epochs[0] == epochs[2] != epochs[1]
+    assert len(draws) == len(epochs[0]) == 7
+    assert sorted(map(len, epochs[0])) == [6, 8, 8, 8, 8, 8, 8]
+    for epoch in epochs:
+        rows = np.concatenate(epoch)
+        assert np.mean(labels[rows[:, 0]] == labels[rows[:, 1]]) == 0.5

@@ -189,17 +189,19 @@ class SiameseObjective:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SiameseLoss:
-    """The parts of the loss of one batch, scalars.
+    """The loss of one batch and its parts.
 
     Attributes:
-        total: Weighted sum; what is trained on.
-        pairs: The objective over the pairs.
-        emd: Mean earth mover's distance over the photos that have a label.
+        total: Weighted sum, a scalar; what is trained on.
+        pairs: The objective over the pairs, a scalar.
+        emd: Mean earth mover's distance over the photos that have a label, a scalar.
+        gap: Shape (P,), the network's gaps.
     """
 
     total: Tensor
     pairs: Tensor
     emd: Tensor
+    gap: Tensor
 
 
 def siamese_loss(
@@ -226,7 +228,7 @@ def siamese_loss(
     else:
         distance = predicted.sum() * 0
     total = objective.weight * pair_loss + objective.emd_weight * distance
-    return SiameseLoss(total, pair_loss, distance)
+    return SiameseLoss(total, pair_loss, distance, gap)
 
 
 def _bucket_groups(pairs: Pairs, *, balanced: bool) -> list[Tensor]:

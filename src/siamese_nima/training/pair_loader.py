@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from siamese_nima.errors import ConfigError
 from siamese_nima.ratings import RatingScale
-from siamese_nima.training.pair_samplers import PairDraws
+from siamese_nima.training.augmentation import Augmentation
+from siamese_nima.training.pair_samplers import BucketPairDraws, PairDraws
 from siamese_nima.training.pairs import UNKNOWN, PhotoLabels, all_pairs, standard_errors
 from siamese_nima.training.photo_loader import Draw, PlainDraws, RatedViews
 
@@ -101,8 +102,15 @@ class PairedViews:
         )
 
 
-def pair_loader(paired: PairedViews, draws: PairDraws) -> DataLoader[PairBatch]:
+def pair_loader(
+    paired: PairedViews, draws: PairDraws, *, augmentation: Augmentation | None = None
+) -> DataLoader[PairBatch]:
     """Batches of distinct photos with all their pairs; the last is dropped when not full.
+
+    Args:
+        paired: The photos.
+        draws: Their order; its epoch and seed decide on the augmentation too.
+        augmentation: Drawn anew for each photo and epoch.
 
     Raises:
         ConfigError: There are fewer photos than a batch holds.
@@ -111,49 +119,90 @@ def pair_loader(paired: PairedViews, draws: PairDraws) -> DataLoader[PairBatch]:
         raise ConfigError(
             f"{len(paired)} training photos do not fill one batch of {draws.batch_size}"
         )
-    data = _DrawnPhotos(paired)
+    data = PairedPhotos(paired, draws, augmentation)
     return DataLoader(
-        data,  # type: ignore[arg-type]
+        data,
         batch_size=draws.batch_size,
         sampler=draws,
         drop_last=True,
-        collate_fn=data.collate,
+        collate_fn=data.with_all_pairs,
     )
 
 
 def plain_pair_loader(paired: PairedViews, batch_size: int) -> DataLoader[PairBatch]:
     """All photos in table order, in variant 0."""
-    data = _DrawnPhotos(paired)
+    data = PairedPhotos(paired)
     return DataLoader(
-        data,  # type: ignore[arg-type]
+        data,
         batch_size=batch_size,
         sampler=PlainDraws(paired.rated.means),
-        collate_fn=data.collate,
+        collate_fn=data.with_all_pairs,
     )
 
 
-class _DrawnPhotos(Dataset[Draw]):
-    def __init__(self, paired: PairedViews) -> None:
+def bucket_pair_loader(
+    paired: PairedViews, draws: BucketPairDraws, *, augmentation: Augmentation | None = None
+) -> DataLoader[PairBatch]:
+    """Batches of the origin's pairs; a photo that is in several pairs of a batch is in it once."""
+    data = PairedPhotos(paired, draws, augmentation)
+    return DataLoader(
+        data,
+        batch_size=None,
+        sampler=draws,
+        collate_fn=data.with_pairs,  # type: ignore[arg-type]
+    )
+
+
+class PairedPhotos(Dataset[Any]):
+    """Makes batches from draws; what is drawn is passed through to the collating functions.
+
+    Args:
+        paired: The photos.
+        draws: Whose epoch and seed decide on the augmentation; None for none.
+        augmentation: What is changed.
+    """
+
+    def __init__(
+        self,
+        paired: PairedViews,
+        draws: PairDraws | BucketPairDraws | None = None,
+        augmentation: Augmentation | None = None,
+    ) -> None:
         self.paired = paired
+        self.draws = draws
+        self.augmentation = augmentation
         self.labels = paired.labels()
         self.distributions = torch.tensor(paired.rated.distributions, dtype=torch.float32)
 
     def __len__(self) -> int:
         return len(self.paired)
 
-    def __getitem__(self, draw: Draw) -> Draw:
-        return draw
+    def __getitem__(self, drawn: Any) -> Any:
+        return drawn
 
-    def collate(self, draws: Sequence[Draw]) -> PairBatch:
+    def with_all_pairs(self, draws: Sequence[Draw]) -> PairBatch:
+        """The batch of distinct photos with all its pairs."""
+        return self._batch(draws, all_pairs(len(draws)))
+
+    def with_pairs(self, rows: NDArray[np.intp]) -> PairBatch:
+        """The batch of the pairs (P, 2) of rows."""
+        photos, places = np.unique(rows, return_inverse=True)
+        draws = [(0, int(row)) for row in photos]
+        return self._batch(draws, _integers(places.reshape(-1, 2).T))
+
+    def _batch(self, draws: Sequence[Draw], places: Tensor) -> PairBatch:
         rows = torch.tensor([row for _, row in draws])
-        inputs = np.stack([self.paired.rated.inputs[variant, row] for variant, row in draws])
-        return PairBatch(
-            torch.from_numpy(inputs),
-            self.distributions[rows],
-            PhotoLabels(*(column[rows] for column in self.labels)),
-            all_pairs(len(rows)),
-        )
+        inputs = np.stack([self._views(variant, row) for variant, row in draws])
+        labels = PhotoLabels(*(column[rows] for column in self.labels))
+        return PairBatch(torch.from_numpy(inputs), self.distributions[rows], labels, places)
+
+    def _views(self, variant: int, row: int) -> NDArray[np.uint8]:
+        views: NDArray[np.uint8] = self.paired.rated.inputs[variant, row]
+        if self.draws is None or self.augmentation is None:
+            return views
+        generator = np.random.default_rng((self.draws.seed, self.draws.epoch, row))
+        return self.augmentation.apply(views, generator)
 
 
 def _integers(values: NDArray[np.generic]) -> Tensor:
-    return torch.from_numpy(np.asarray(values).astype(np.int64))
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.int64))

@@ -1,8 +1,8 @@
 """Which photos share a batch, and with it which pairs there are.
 
-Every sampler draws each photo once per epoch, in a random variant (see `photo_loader`), and its
-draw depends on seed and epoch alone: a resumed run sees what an uninterrupted one would have seen.
-The stage calls `start_epoch`. Batches are runs of `batch_size` draws.
+A draw depends on seed and epoch alone: a resumed run sees what an uninterrupted one would have
+seen. The stage calls `start_epoch`. All but `BucketPairDraws` draw each photo once per epoch, in a
+random variant (see `photo_loader`); their batches are runs of `batch_size` draws.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch.utils.data import Sampler
 
 from siamese_nima.errors import ConfigError
+from siamese_nima.training.bucket_pairs import draw_bucket_pairs
 from siamese_nima.training.photo_loader import Draw
 
 SamplerKind = Literal["random", "scene", "hard"]
@@ -138,6 +139,47 @@ class HardPairDraws(PairDraws):
         left = np.sort(generator.choice(self.photos, short, replace=False))
         batches = np.delete(ranked, left).reshape(-1, self.batch_size)
         return np.concatenate([generator.permutation(batches).ravel(), ranked[left]])
+
+
+class BucketPairDraws(Sampler[Rows]):
+    """The origin's pairs, drawn anew each epoch; one draw is a whole batch of them, (P, 2) rows.
+
+    Batches are runs of the origin's list of pairs, in random order. Neighbours in that list share
+    photos, so a batch of 64 pairs holds some 65 to 97 photos, not 128.
+
+    Args:
+        buckets: Shape (N,), class labels.
+        batch_size: Pairs per batch; the last may have fewer.
+        seed: Of pairs and order.
+
+    Raises:
+        ConfigError: Labels that make no pairs.
+    """
+
+    def __init__(self, buckets: ArrayLike, batch_size: int, seed: int) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
+        self.buckets = np.asarray(buckets)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+        self.pairs = len(self._drawn(np.random.default_rng(0)))
+
+    def start_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose draw comes next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.pairs // self.batch_size)
+
+    def __iter__(self) -> Iterator[Rows]:
+        generator = np.random.default_rng((self.seed, self.epoch))
+        rows = self._drawn(generator)
+        batches = np.split(rows, range(self.batch_size, len(rows), self.batch_size))
+        return (batches[place] for place in generator.permutation(len(batches)))
+
+    def _drawn(self, generator: np.random.Generator) -> Rows:
+        return draw_bucket_pairs(self.buckets, generator).rows
 
 
 def pair_draws(

@@ -1,0 +1,139 @@
+"""Augmentation under the names of Keras' ImageDataGenerator, as far as it leaves ratings true."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese_nima.errors import ConfigError
+
+FillMode = Literal["nearest", "reflect", "wrap", "constant"]
+Views = NDArray[np.uint8]
+
+_RESAMPLES = "it resamples the photo, and sharpness is part of what people rated"
+_COLOURS = "it changes colours or exposure, which are part of what people rated"
+_NORMALISES = "pixels are normalised by the model, as its card says"
+_NOT_ONE = "it is no augmentation of photos"
+_REFUSED = {
+    "rotation_range": _RESAMPLES + ", and a tilted horizon is a fault of its own",
+    "shear_range": _RESAMPLES,
+    "zoom_range": _RESAMPLES,
+    "vertical_flip": "people rated photos upright",
+    "brightness_range": _COLOURS,
+    "channel_shift_range": _COLOURS,
+    "featurewise_center": _NORMALISES,
+    "samplewise_center": _NORMALISES,
+    "featurewise_std_normalization": _NORMALISES,
+    "samplewise_std_normalization": _NORMALISES,
+    "zca_whitening": _NORMALISES,
+    "zca_epsilon": _NORMALISES,
+    "rescale": _NORMALISES,
+    "preprocessing_function": _NORMALISES,
+    "validation_split": "give validation photos as val_raw",
+    "data_format": _NOT_ONE,
+    "dtype": _NOT_ONE,
+    "interpolation_order": _NOT_ONE,
+}
+_HARMLESS_VALUES = (None, False, 0, 0.0)
+# The generator's own defaults, which a call may spell out.
+_HARMLESS = {"data_format": "channels_last", "dtype": "float32", "zca_epsilon": 1e-6}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """Changes drawn anew for each photo and epoch; names and meanings are Keras'.
+
+    Attributes:
+        horizontal_flip: Mirror with probability one half.
+        width_shift_range: Largest shift left or right: below 1 a share of the width, else pixels.
+            Whole pixels only, so that nothing is resampled.
+        height_shift_range: The same up or down.
+        fill_mode: What comes in at the edge: the edge's pixels ("nearest"), the photo mirrored
+            ("reflect") or repeated ("wrap"), or one value ("constant").
+        cval: That value, 0 to 255.
+    """
+
+    horizontal_flip: bool = False
+    width_shift_range: float = 0.0
+    height_shift_range: float = 0.0
+    fill_mode: FillMode = "nearest"
+    cval: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.fill_mode not in get_args(FillMode):
+            wanted = ", ".join(get_args(FillMode))
+            raise ConfigError(f"fill_mode must be one of {wanted}, got {self.fill_mode!r}")
+        for name in ("width_shift_range", "height_shift_range"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or not 0 <= value < np.inf:
+                raise ConfigError(f"{name} must be a number from 0 on, got {value!r}")
+        if not 0 <= self.cval <= 255:
+            raise ConfigError(f"cval must be from 0 to 255, got {self.cval}")
+
+    def apply(self, views: Views, generator: np.random.Generator) -> Views:
+        """The views of one photo, shape (V, H, W, 3), all changed alike."""
+        height, width = views.shape[1:3]
+        down = _drawn_shift(self.height_shift_range, height, generator)
+        right = _drawn_shift(self.width_shift_range, width, generator)
+        mirrored = self.horizontal_flip and generator.random() < 0.5
+        if down or right:
+            views = self._shifted(views, down, right)
+        return np.ascontiguousarray(views[:, :, ::-1]) if mirrored else views
+
+    def _shifted(self, views: Views, down: int, right: int) -> Views:
+        height, width = views.shape[1:3]
+        pad = ((0, 0), (abs(down),) * 2, (abs(right),) * 2, (0, 0))
+        match self.fill_mode:
+            case "constant":
+                padded = np.pad(views, pad, constant_values=round(self.cval))
+            case "nearest":
+                padded = np.pad(views, pad, mode="edge")
+            case "reflect":  # Keras repeats the edge, which numpy calls symmetric
+                padded = np.pad(views, pad, mode="symmetric")
+            case "wrap":
+                padded = np.pad(views, pad, mode="wrap")
+        top, left = abs(down) - down, abs(right) - right
+        return padded[:, top : top + height, left : left + width]
+
+
+def augmentation_from_keras(arguments: Mapping[str, Any] | None) -> Augmentation:
+    """Read the arguments of Keras' ImageDataGenerator.
+
+    Args:
+        arguments: Name to value; None for no augmentation. A refused name with a value that does
+            nothing (False, 0, None) is accepted.
+
+    Raises:
+        ConfigError: A name that Keras does not have, one that would make ratings untrue, with the
+            reason, or an impossible value.
+    """
+    known = [field.name for field in fields(Augmentation)]
+    chosen = {}
+    for name, value in (arguments or {}).items():
+        if name in known:
+            chosen[name] = value
+        elif name not in _REFUSED:
+            close = difflib.get_close_matches(name, [*known, *_REFUSED], n=1)
+            hint = f"; did you mean {close[0]}?" if close else "."
+            raise ConfigError(
+                f"augmentation_args: ImageDataGenerator has no {name!r}{hint} Possible are "
+                + ", ".join(known)
+            )
+        elif value not in _HARMLESS_VALUES and value != _HARMLESS.get(name):
+            raise ConfigError(
+                f"augmentation_args: {name}={value!r} is refused, {_REFUSED[name]}. Possible are "
+                + ", ".join(known)
+            )
+    return Augmentation(**chosen)
+
+
+def _drawn_shift(shift_range: float, side_px: int, generator: np.random.Generator) -> int:
+    """Whole pixels; at most the side, beyond which nothing of the photo is left."""
+    largest = shift_range * side_px if shift_range < 1 else shift_range
+    drawn = generator.uniform(-largest, largest)
+    return int(np.clip(round(drawn), -side_px, side_px))
