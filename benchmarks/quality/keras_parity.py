@@ -8,11 +8,9 @@ folder with `mobilenet.h5` and `mobilenet.npz` of Keras 2, those are compared to
 """
 
 import argparse
-import datetime
 import importlib.util
 import json
 import os
-import platform
 import sys
 import tempfile
 from pathlib import Path
@@ -29,6 +27,9 @@ from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.onnx_export import export_onnx
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+
+from machine import provenance  # noqa: E402 - beside this folder, not a package
 
 
 def main() -> None:
@@ -51,7 +52,7 @@ def main() -> None:
             results[name] = compare(keras, build)
     if folder := os.environ.get("SIAMESE_NIMA_KERAS2_DATA"):
         results["mobilenet written and run by Keras 2"] = compare_with_keras_2(Path(folder))
-    print(json.dumps({**surroundings(keras), "results": results}, indent=2))
+    print(json.dumps({**provenance(), "versions": versions(keras), "results": results}, indent=2))
 
 
 def load_reference() -> ModuleType:
@@ -65,10 +66,8 @@ def load_reference() -> ModuleType:
     return module
 
 
-def surroundings(keras: ModuleType) -> dict[str, str]:
+def versions(keras: ModuleType) -> dict[str, str]:
     return {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
         "keras": keras.keras.__version__,
         "torch": torch.__version__,
         "timm": timm.__version__,
