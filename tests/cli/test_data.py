@@ -32,7 +32,7 @@ def test_check_lists_the_crossing_pairs_and_fails(leaking):
     done = nima("data", "check", leaking / "t.csv", "--scale", "0..9", "--out", out)
     assert done.exit_code == 1, done.output
     assert "6 of 6 photos can be read" in done.output
-    assert "1 of 2 test photos (50%) have a near-copy in train" in done.output
+    assert "1 of 2 test photos (50 %) have a near-copy in train" in done.output
     assert "0.png  ~  test: " in done.output
     with out.open() as file:
         [row] = csv.DictReader(file)

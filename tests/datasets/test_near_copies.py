@@ -115,9 +115,9 @@ def test_leaks_are_counted_per_split_and_subset():
     splits = ["train", "train", "test", "test", "test"]
     leaks = measure_leaks(pairs, splits, ["a", "b", "a", "a", "a"])
     assert [str(leak) for leak in leaks] == [
-        "1 of 1 train photos of a (100%) have a near-copy in test",
-        "1 of 1 train photos of b (100%) have a near-copy in test",
-        "1 of 3 test photos of a (33%) have a near-copy in train",
+        "1 of 1 train photos of a (100 %) have a near-copy in test",
+        "1 of 1 train photos of b (100 %) have a near-copy in test",
+        "1 of 3 test photos of a (33 %) have a near-copy in train",
     ]
     with pytest.raises(TableError, match="5 photos have 1 subsets"):
         measure_leaks(pairs, splits, ["a"])

@@ -21,7 +21,7 @@ def test_near_copies_across_subfolders_are_found(tmp_path):
     assert [pair[1].name for pair in result.crossing] == ["a_small.jpg"]
     assert not result.passed
     assert "1 pairs of near-copies, 1 across splits" in result.describe()
-    assert "1 of 2 test photos (50%) have a near-copy in train" in result.describe()
+    assert "1 of 2 test photos (50 %) have a near-copy in train" in result.describe()
     [line] = crossing_lines(result.crossing, 5)
     assert line.startswith("test: ")
     assert line.endswith("train/a.png")

@@ -7,7 +7,8 @@ from siamese_nima.evaluation.document import to_markdown
 from siamese_nima.evaluation.figures import measure_by_subset
 from siamese_nima.evaluation.metrics import Interval
 from siamese_nima.evaluation.model_report import model_sections, number, percent, too_close_text
-from siamese_nima.evaluation.pair_error import PairError, measure_pair_error
+from siamese_nima.evaluation.pair_error import measure_pair_error
+from siamese_nima.pair_error import PairError
 
 
 def report(photos, **options):

@@ -23,8 +23,9 @@ from siamese_nima.evaluation.comparison_report import comparison_sections
 from siamese_nima.evaluation.document import write_report
 from siamese_nima.evaluation.figures import Figures, measure_by_subset
 from siamese_nima.evaluation.model_report import model_sections, number, percent
-from siamese_nima.evaluation.pair_error import PairError, measure_pair_error
+from siamese_nima.evaluation.pair_error import measure_pair_error
 from siamese_nima.evaluation.rated_photos import RatedPhotos
+from siamese_nima.pair_error import PairError
 from siamese_nima.ratings import map_mean
 from siamese_nima.scoring.scored_photo import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer

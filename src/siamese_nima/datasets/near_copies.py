@@ -90,7 +90,7 @@ class Leak:
     def __str__(self) -> str:
         of = f" of {self.subset}" if self.subset else ""
         return (
-            f"{self.leaking} of {self.photos} {self.split} photos{of} ({self.share:.0%}) "
+            f"{self.leaking} of {self.photos} {self.split} photos{of} ({100 * self.share:.0f} %) "
             f"have a near-copy in {self.other}"
         )
 

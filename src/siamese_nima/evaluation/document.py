@@ -14,13 +14,13 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 960px; marg
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; display: block;
   overflow-x: auto; }
-th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #ddd;
-  vertical-align: top; }
+th, td { text-align: left; white-space: nowrap; padding: .25rem .8rem .25rem 0;
+  border-bottom: 1px solid #ddd; vertical-align: top; }
 .plots { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
 .plots figure { margin: 0; flex: 0 1 460px; } .plots img { width: 100%; height: auto; }
-.photos { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: .8rem; }
-.photos figure { margin: 0; } .photos img { width: 100%; height: 120px; object-fit: contain;
-  background: #f2f2f2; }
+.photos { display: flex; flex-wrap: wrap; gap: .8rem; }
+.photos figure { margin: 0; width: 150px; }
+.photos img { width: 100%; height: 120px; object-fit: contain; background: #f2f2f2; }
 figcaption { font-size: .8rem; color: #555; overflow-wrap: anywhere; }
 .warning { border-left: 4px solid #D55E00; padding-left: .8rem; }
 """

@@ -8,7 +8,6 @@ from siamese_nima.evaluation.document import Picture, Section, Table
 from siamese_nima.evaluation.figures import Figures
 from siamese_nima.evaluation.gallery import best_and_worst, gallery, most_disagreed
 from siamese_nima.evaluation.metrics import Interval
-from siamese_nima.evaluation.pair_error import WANTED, PairError
 from siamese_nima.evaluation.plots import (
     plot_calibration,
     plot_gaps,
@@ -16,6 +15,7 @@ from siamese_nima.evaluation.plots import (
     plot_scores,
 )
 from siamese_nima.evaluation.rated_photos import RatedPhotos
+from siamese_nima.pair_error import WANTED, PairError
 
 
 def model_sections(
@@ -177,15 +177,15 @@ def _pair_section(figures: Figures, pair_error: PairError | None) -> Section:
 
 def too_close_text(pair_error: PairError) -> str:
     """What the pair error means for a user, in a sentence."""
-    closest = pair_error.closest_call()
+    closest, wanted = pair_error.closest_call(), f"{100 * WANTED:.0f} %"
     if closest is None:
         return (
-            f"No gap of scores makes the order of two photos right in {WANTED:.0%} of the cases: "
-            "all pairs are too close to call."
+            f"No gap of scores makes the order of two photos right in {wanted} of the cases: all "
+            "pairs are too close to call."
         )
     return (
         f"Two photos whose scores differ by less than {closest:.2f} points are too close to call: "
-        f"below that the order is not sure to be right in {WANTED:.0%} of the cases."
+        f"below that the order is not sure to be right in {wanted} of the cases."
     )
 
 

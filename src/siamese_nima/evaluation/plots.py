@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from siamese_nima.evaluation.calibration import CalibrationRow
-from siamese_nima.evaluation.pair_error import WANTED, PairError
 from siamese_nima.evaluation.pairs_by_gap import GapAccuracy
 from siamese_nima.evaluation.rated_photos import RatedPhotos
+from siamese_nima.pair_error import WANTED, PairError
 from siamese_nima.ratings import RatingScale
 
 # Told apart by people with any colour vision too (Okabe and Ito, "Color universal design", 2008).
