@@ -27,10 +27,11 @@ def test_vote_columns_name_the_scale_and_come_before_a_mean(tmp_path):
 
 
 def test_scores_with_spread_scene_and_split(tmp_path):
-    text = "path,MOS,std,scene,set\na.jpg,3.5,1.0,s,training\nb.jpg,2,0.5,,test\n"
+    text = "path,MOS,std,N,scene,set\na.jpg,3.5,1.0,30,s,training\nb.jpg,2,0.5,25,,test\n"
     table = read_table_csv(write(tmp_path, text), scale=RatingScale(1, 5))
     assert table.mos.tolist() == [3.5, 2]
     assert table.spread.tolist() == [1.0, 0.5]
+    assert table.raters.tolist() == [30, 25]
     assert table.scenes == ("s", "b.jpg")
     assert table.splits == ("train", "test")
 

@@ -20,6 +20,7 @@ from siamese_nima.ratings import (
     map_distribution,
     map_mean,
 )
+from siamese_nima.ratings import spread as vote_spread
 
 Floats = NDArray[np.float64]
 
@@ -36,6 +37,7 @@ class RatingTable:
         scale: The scale people rated on. A set that publishes scores of 0..1 has RatingScale(0, 1).
         votes: Shape (N, K), vote counts per grade of `scale`, or None where only means are known.
         spread: Shape (N,), standard deviations of the votes in points of `scale`, or None.
+        raters: Shape (N,), how many people rated each photo, or None; with `votes` not needed.
         scenes: Per photo, the group of near-copies it belongs to; its own name where it has none.
             A split must keep a scene on one side.
         subsets: Per photo, the part of the data set it comes from; "" where there are no parts.
@@ -51,6 +53,7 @@ class RatingTable:
     scale: RatingScale = AVA_SCALE
     votes: Floats | None = None
     spread: Floats | None = None
+    raters: Floats | None = None
     scenes: tuple[str, ...] = ()
     subsets: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()
@@ -66,6 +69,8 @@ class RatingTable:
             object.__setattr__(self, name, tuple(getattr(self, name)) or default)
         _check_lengths(self, count)
         _check_unique(self.paths)
+        if self.raters is not None and not np.all(self.raters >= 1):
+            raise TableError(f"every photo needs a rater, one has {np.min(self.raters):g}")
         outside = ~((self.mos >= self.scale.low) & (self.mos <= self.scale.high))
         if np.any(outside):
             i = int(np.flatnonzero(outside)[0])
@@ -90,6 +95,7 @@ class RatingTable:
             scale=self.scale,
             votes=None if self.votes is None else self.votes[index],
             spread=None if self.spread is None else self.spread[index],
+            raters=None if self.raters is None else self.raters[index],
             scenes=taken(self.scenes),
             subsets=taken(self.subsets),
             splits=taken(self.splits),
@@ -129,6 +135,22 @@ class RatingTable:
             return distribution_from_mos(self.means(scale), scale, spread=spread)
         except RatingError as error:
             raise TableError(f"rating table: {error}") from error
+
+    def standard_errors(self, scale: RatingScale) -> Floats | None:
+        """Shape (N,), standard errors of the mean opinion scores in points of another scale.
+
+        From votes, or from spread and number of raters; None where neither is known. A panel that
+        agrees is not certain for that: one further vote, a grade off, is added to each.
+        """
+        spread, raters = self.spread, self.raters
+        if self.votes is not None:
+            shares = distribution_from_votes(self.votes, self.scale)
+            spread, raters = vote_spread(shares, self.scale), self.votes.sum(axis=1)
+        if spread is None or raters is None:
+            return None
+        factor = (scale.high - scale.low) / (self.scale.high - self.scale.low)
+        widened = np.sqrt((raters * spread**2 + 1) / (raters + 1))
+        return np.asarray(factor * widened / np.sqrt(raters))
 
     def missing_photos(self) -> tuple[Path, ...]:
         """The photos that are not there, in table order."""

@@ -18,6 +18,7 @@ _KNOWN = {
     "path": ("path", "file_name", "filename", "image_name", "image", "photo", "tile"),
     "mos": ("mos", "mean", "score"),
     "spread": ("spread", "std", "sd"),
+    "raters": ("raters", "voters", "n"),
     "scene": ("scene",),
     "subset": ("subset", "source_db"),
     "split": ("split", "set"),
@@ -35,6 +36,7 @@ class TableColumns:
         votes: Vote counts, one column per grade, ascending.
         mos: Mean opinion scores; not read where there are votes.
         spread: Standard deviation of the votes.
+        raters: How many people rated; not read where there are votes.
         scene: Group of near-copies.
         subset: Part of the set.
         split: train, val or test.
@@ -44,6 +46,7 @@ class TableColumns:
     votes: tuple[str, ...] = ()
     mos: str | None = None
     spread: str | None = None
+    raters: str | None = None
     scene: str | None = None
     subset: str | None = None
     split: str | None = None
@@ -104,8 +107,9 @@ def detect_columns(table: Path, header: Sequence[str]) -> TableColumns:
     """Which column holds what, told by the names in use.
 
     Photos: path, file_name, filename, image_name, image, photo or tile. Votes: v1, v2, ... (also
-    c1, vote_1, votes1, count_1). Scores: mos, mean or score. Further: spread, std or sd; scene;
-    subset or source_db; split or set. Upper and lower case do not matter.
+    c1, vote_1, votes1, count_1). Scores: mos, mean or score. Further: spread, std or sd;
+    raters, voters or n; scene; subset or source_db; split or set. Upper and lower case do not
+    matter.
 
     Raises:
         TableError: No column of photos, or neither votes nor scores.
@@ -130,6 +134,7 @@ def detect_columns(table: Path, header: Sequence[str]) -> TableColumns:
             votes=tuple(name for _, name in votes) if len(votes) > 1 else (),
             mos=known("mos"),
             spread=known("spread"),
+            raters=known("raters"),
             scene=known("scene"),
             subset=known("subset"),
             split=known("split"),
@@ -139,8 +144,8 @@ def detect_columns(table: Path, header: Sequence[str]) -> TableColumns:
 
 
 def _used(columns: TableColumns) -> list[str]:
-    single = (columns.path, columns.spread, columns.scene, columns.subset, columns.split)
-    scores = columns.votes or (columns.mos,)
+    single = (columns.path, columns.scene, columns.subset, columns.split)
+    scores = columns.votes or (columns.mos, columns.spread, columns.raters)
     return [name for name in (*single, *scores) if name is not None]
 
 
@@ -190,7 +195,8 @@ def _with_scores(
             "the highest score that people could give, such as 1..5"
         )
     mos = np.array([row.number(columns.mos) for row in rows])
-    if columns.spread is None:
-        return replace(table, mos=mos, scale=scale)
-    spread = np.array([row.number(columns.spread) for row in rows])
-    return replace(table, mos=mos, scale=scale, spread=spread)
+    spread, raters = (
+        None if column is None else np.array([row.number(column) for row in rows])
+        for column in (columns.spread, columns.raters)
+    )
+    return replace(table, mos=mos, scale=scale, spread=spread, raters=raters)
