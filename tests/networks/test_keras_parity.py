@@ -17,7 +17,8 @@ from siamese_nima.networks.nima import NIMA
 TOLERANCE = 1e-4
 SIZES = [(224, 224), (299, 299), (333, 500)]
 
-pytestmark = pytest.mark.filterwarnings("default")
+# Of Keras, about numpy and torch.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 def distributions(nima: NIMA, pixels: np.ndarray) -> np.ndarray:
