@@ -45,6 +45,11 @@ def test_evaluate_writes_a_report_and_its_figures(tiny_model, ratings, tmp_path)
     assert "does not say which photos it was trained on" in (out / "report.md").read_text()
     assert (out / "report.html").read_text().count("data:image/jpeg") >= 16
     assert "SRCC" in done.output
+    with (out / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 20
+    assert rows[0]["path"].endswith("20.png")
+    assert rows[0]["scene"] == "s10"
 
 
 def test_a_photo_that_fails_is_reported_and_the_rest_is_judged(tiny_model, ratings, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -111,7 +112,7 @@ class Judge:
 
 
 def write_evaluation(judge: Judge, judged: Judged, out: Path, *, repeats: int) -> list[str]:
-    """Measure and write report.md, report.html, figures.json; gives lines for the terminal."""
+    """Measure and write the report, figures.json and scores.csv; gives lines for the terminal."""
     rated = judged.rated
     figures = measure_by_subset(rated, repeats=repeats)
     pair_error = _pair_error(rated)
@@ -124,7 +125,9 @@ def write_evaluation(judge: Judge, judged: Judged, out: Path, *, repeats: int) -
         "pair_error": None if pair_error is None else pair_error.to_json(),
     }
     _write_json(out / "figures.json", values)
-    return [*_warnings(judged), *_summary(figures), f"wrote {page}, report.md, figures.json"]
+    _write_scores(out / "scores.csv", rated)
+    written = f"wrote {page}, report.md, figures.json, scores.csv"
+    return [*_warnings(judged), *_summary(figures), written]
 
 
 def write_comparison(
@@ -252,3 +255,13 @@ def _summary(figures: dict[str, Figures]) -> list[str]:
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
     path.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _write_scores(path: Path, rated: RatedPhotos) -> None:
+    # Names that are not valid Unicode keep their bytes.
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("path", "score", "label", "subset", "scene"))
+        columns = (rated.paths, rated.scores, rated.labels, rated.subsets, rated.scenes)
+        for name, score, label, subset, scene in zip(*columns, strict=True):
+            rows.writerow((name, f"{score:.5f}", f"{label:.5f}", subset, scene))
