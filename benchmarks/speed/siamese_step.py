@@ -1,0 +1,124 @@
+"""What a step of the Siamese stage costs beside one of the NIMA stage with the same batch.
+
+    python benchmarks/speed/siamese_step.py --batch-size 32 --out siamese_step.json
+
+Times forward, loss and backward with MobileNet at 224 x 224, in turn, and the two-input network
+that sees both photos of 64 pairs, as the origin's does. The bar: at most 1.1 times a NIMA step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from machine import provenance
+from siamese_nima.card import Normalisation
+from siamese_nima.networks.nima import PixelNormalisation, build_nima
+from siamese_nima.ratings import AVA_SCALE, distribution_from_mos
+from siamese_nima.training.losses import emd
+from siamese_nima.training.nima_stage import NimaStageConfig
+from siamese_nima.training.objectives import SiameseObjective
+from siamese_nima.training.pair_loader import PairBatch, PairedViews, plain_pair_loader
+from siamese_nima.training.photo_loader import RatedViews
+from siamese_nima.training.siamese_stage import SiameseStage, SiameseStageConfig
+
+ORIGIN_PAIRS = 64
+
+
+def make_batch(photos: int, size_px: int) -> PairBatch:
+    """Noise with mean opinion scores."""
+    generator = np.random.default_rng(0)
+    means = generator.uniform(2, 9, photos)
+    pixels = generator.integers(0, 255, (1, photos, 1, size_px, size_px, 3), dtype=np.uint8)
+    rated = RatedViews(pixels, distribution_from_mos(means), means)
+    paired = PairedViews(rated=rated, scale=AVA_SCALE, buckets=means.astype(np.int64))
+    return next(iter(plain_pair_loader(paired, photos)))
+
+
+def make_steps(batch: PairBatch, backbone: str) -> dict:
+    """Functions that run one step each."""
+    nima = build_nima(backbone).train()
+
+    def stage(kind: str) -> SiameseStage:
+        config = SiameseStageConfig(
+            objective=SiameseObjective(kind=kind), learning=NimaStageConfig()
+        )
+        prepare = PixelNormalisation(Normalisation())
+        return SiameseStage(nima, prepare, AVA_SCALE, config, total_steps=1)
+
+    def nima_step() -> None:
+        nima.zero_grad()
+        emd(base(batch.inputs), batch.distributions).mean().backward()
+
+    def siamese_step(chosen: SiameseStage) -> None:
+        nima.zero_grad()
+        chosen.pair_loss(batch).total.backward()
+
+    def two_input_step() -> None:
+        nima.zero_grad()
+        rows = torch.arange(ORIGIN_PAIRS) % len(batch.inputs)
+        first = base(batch.inputs[rows]) @ base.grades
+        second = base(batch.inputs[rows.flip(0)]) @ base.grades
+        (first - second).square().mean().backward()
+
+    base = stage("preference")
+    stages = {kind: stage(kind) for kind in ("contrastive", "margin", "preference")}
+    siamese = {kind: partial(siamese_step, chosen) for kind, chosen in stages.items()}
+    return {"nima": nima_step, **siamese, f"two inputs, {ORIGIN_PAIRS} pairs": two_input_step}
+
+
+def measure(steps: dict, rounds: int) -> dict[str, list[float]]:
+    """Processor-seconds of each step, in turn; other work on the machine does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for number in range(rounds + 1):
+        for name, step in steps.items():
+            started = time.process_time()
+            step()
+            if number:  # the first round warms up
+                seconds[name].append(time.process_time() - started)
+    return seconds
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backbone", default="mobilenetv1_100")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--size-px", type=int, default=224)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    batch = make_batch(options.batch_size, options.size_px)
+    seconds = measure(make_steps(batch, options.backbone), options.rounds)
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    result = {
+        **provenance(),
+        "backbone": options.backbone,
+        "batch_size": options.batch_size,
+        "size_px": options.size_px,
+        "pairs": batch.places.shape[1],
+        "threads": torch.get_num_threads(),
+        "rounds": options.rounds,
+        "processor_seconds": {name: round(value, 4) for name, value in median.items()},
+        "times_a_nima_step": {
+            name: round(value / median["nima"], 3) for name, value in median.items()
+        },
+    }
+    text = json.dumps(result, indent=1)
+    print(text)
+    if options.out:
+        options.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

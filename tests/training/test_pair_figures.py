@@ -1,0 +1,96 @@
+"""The validation figures of the Siamese stage against hand-worked ones."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from siamese_nima.evaluation.metrics import srcc
+from siamese_nima.ratings import AVA_SCALE, distribution_from_mos
+from siamese_nima.training.bucket_pairs import draw_bucket_pairs
+from siamese_nima.training.objectives import SiameseObjective
+from siamese_nima.training.pair_figures import Validated, pair_figures
+from siamese_nima.training.pairs import PhotoLabels
+
+
+def validated(scores, means, *, buckets=None, ladders=None, rungs=None, scenes=None):
+    count = len(scores)
+    target = np.full((count, 10), math.nan)
+    rated = np.isfinite(means)
+    target[rated] = distribution_from_mos(np.array(means)[rated])
+    return Validated(
+        torch.tensor(distribution_from_mos(scores), dtype=torch.float32),
+        torch.tensor(target, dtype=torch.float32),
+        PhotoLabels(
+            means=torch.tensor(means, dtype=torch.float32),
+            standard_errors=torch.full((count,), 0.3),
+            buckets=torch.tensor(buckets or [-1] * count),
+            ladders=torch.tensor(ladders or [-1] * count),
+            rungs=torch.tensor(rungs or [0] * count),
+            scenes=torch.tensor(scenes or list(range(count))),
+        ),
+    )
+
+
+def figures_of(*args, objective=None, **known):
+    return pair_figures(validated(*args, **known), objective or SiameseObjective(), AVA_SCALE)
+
+
+def test_pairs_count_whose_labels_are_a_tenth_of_the_scale_apart():
+    # 3 and 3.5 are within .9 points of each other, and their order does not count.
+    figures = figures_of([5.0, 4.0, 6.0], [3.0, 3.5, 7.0])
+    assert figures["val_pair_accuracy"] == 1.0
+    figures = figures_of([5.0, 4.0, 4.5], [3.0, 3.5, 7.0])
+    assert figures["val_pair_accuracy"] == 0.5
+    assert figures["val_srcc"] == pytest.approx(srcc([5.0, 4.0, 4.5], [3.0, 3.5, 7.0]))
+
+
+def test_scenes_are_judged_within():
+    scores, means = [2.0, 3.0, 8.0, 7.0], [2.0, 4.0, 6.0, 8.0]
+    figures = figures_of(scores, means, scenes=[0, 0, 1, 1])
+    assert figures["val_scene_accuracy"] == 0.5
+    assert "val_scene_accuracy" not in figures_of(scores, means)
+
+
+def test_ladders_are_judged_by_their_rungs():
+    unrated = [math.nan] * 5
+    figures = figures_of(
+        [8.0, 6.0, 7.0, 5.0, 3.0], unrated, ladders=[0, 0, 0, 1, -1], rungs=[0, 1, 2, 0, 0]
+    )
+    assert figures["val_ladder_accuracy"] == pytest.approx(2 / 3)
+    assert "val_pair_accuracy" not in figures
+    assert "val_srcc" not in figures
+    assert figures["val_emd"] == 0
+
+
+def test_the_origins_accuracy_is_over_pairs_drawn_as_the_origin_draws_them():
+    rng = np.random.default_rng(0)
+    buckets = rng.integers(0, 3, 30)
+    scores = 4 + buckets + rng.normal(0, 0.4, 30)
+    figures = figures_of(scores.tolist(), (4.0 + buckets).tolist(), buckets=buckets.tolist())
+    rows, same = draw_bucket_pairs(buckets, np.random.default_rng(0))
+    near = np.abs(scores[rows[:, 0]] - scores[rows[:, 1]]) < 0.5
+    assert figures["val_accuracy"] == pytest.approx(np.mean(near == same), abs=1e-9)
+    assert 0.5 < figures["val_accuracy"] < 1
+
+
+def test_labels_that_make_no_bucket_pairs_give_no_accuracy():
+    assert "val_accuracy" not in figures_of([1.0, 2.0], [1.0, 2.0], buckets=[0, 0])
+
+
+def test_the_loss_is_that_of_the_objective_and_zero_for_the_labels_themselves():
+    means = [2.0, 4.0, 6.0, 8.0]
+    figures = figures_of(means, means)
+    assert figures["val_pairs"] == pytest.approx(0, abs=1e-5)
+    assert figures["val_loss"] == pytest.approx(figures["val_emd"], abs=1e-5)
+    contrastive = SiameseObjective(kind="contrastive", emd_weight=0)
+    assert figures_of(means, means, objective=contrastive, buckets=[0, 1, 2, 3])["val_loss"] == 0
+
+
+def test_batches_are_joined_in_their_order():
+    one = validated([2.0, 4.0], [2.0, 4.0])
+    two = validated([6.0], [6.0])
+    joined = Validated.joined([one, two])
+    assert joined.labels.means.tolist() == [2.0, 4.0, 6.0]
+    assert joined.predicted.shape == (3, 10)
