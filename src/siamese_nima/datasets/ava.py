@@ -75,7 +75,7 @@ def _read_votes(table: Path) -> tuple[tuple[str, ...], Floats]:
             raise TableError(f"{table} line {number}: photo {cells[1]} has no vote at all")
     if not lines:
         raise TableError(f"{table} holds no photo")
-    votes = np.array([cells[2:12] for cells in lines], dtype=np.float64)
+    votes = np.array([[int(count) for count in cells[2:12]] for cells in lines], dtype=np.float64)
     return tuple(cells[1] for cells in lines), votes
 
 
