@@ -19,7 +19,6 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from camera_photos import make_photos
 from machine import provenance
-
 from siamese_nima import Scorer, read_photo
 from siamese_nima.ratings import mean
 from siamese_nima.scoring.scorer import DECODE_MARGIN
