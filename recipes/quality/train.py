@@ -45,7 +45,7 @@ from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import RatingScale, mean
 from siamese_nima.scoring.model_file import ModelFile
 from siamese_nima.training.nima_stage import NimaStageConfig, train_nima_stage
-from siamese_nima.training.photo_loader import RatedViews
+from siamese_nima.training.photo_loader import RatedViews, plain_loader
 from siamese_nima.training.trunk import (
     ActivationScaling,
     build_trunk_cache,
@@ -112,7 +112,6 @@ def train(
     backbone = nima.backbone
 
     history: list[dict[str, Any]] = []
-    best = -1.0
     for number, settings in enumerate(config["stage"], start=1):
         freeze = settings.get("freeze")
         stage = NimaStageConfig(
@@ -158,13 +157,48 @@ def train(
             config=stage,
             report=lambda epoch: log("epoch", epoch),
         )
-        reached = max(epoch["val_srcc"] for epoch in figures)
-        if reached < best:
-            log(f"stage {number}", f"val SRCC {reached:.4f}, was {best:.4f}: undone")
-            nima.load_state_dict(before)
-        best = max(best, reached)
+        if number > 1:
+            blend = choose_blend(nima, before, network, prepare, rated["val"], scale, config)
+            log(f"blend {number}", blend)
+            figures[-1] |= {"blend": blend["chosen"]}
         history += [{"stage": number, **epoch} for epoch in figures]
     return nima.eval(), history
+
+
+def choose_blend(
+    nima: NIMA,
+    before: dict[str, torch.Tensor],
+    network: NIMA,
+    prepare: nn.Module,
+    val: RatedViews,
+    scale: RatingScale,
+    config: dict[str, Any],
+) -> dict[str, Any]:
+    """Leave `nima` with the mean of its weights and those before the stage that val likes best."""
+    after = copy.deepcopy(nima.state_dict())
+
+    def load(share: float) -> None:
+        nima.load_state_dict(
+            {
+                name: torch.lerp(before[name], value, share)
+                for name, value in after.items()
+                if value.is_floating_point()
+            }
+            | {name: value for name, value in after.items() if not value.is_floating_point()}
+        )
+
+    grades = torch.tensor(scale.grades, dtype=torch.float32)
+    tried: dict[float, float] = {}
+    for share in config["blends"]:
+        load(share)
+        scores = []
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            for inputs, _ in plain_loader(val, SCORE_BATCH):
+                scores.append(network(prepare(inputs)) @ grades)
+        tried[share] = srcc(torch.cat(scores).float().numpy(), val.means)
+    chosen = max(tried, key=lambda share: tried[share])
+    load(chosen)
+    return {"chosen": chosen, "val_srcc": {str(s): round(v, 4) for s, v in tried.items()}}
 
 
 def initial_network(
