@@ -230,7 +230,7 @@ def test_the_loss_is_the_weighted_sum_and_unlabelled_photos_have_no_distance():
         ({"kind": "triplet"}, "one of contrastive, margin, preference, got 'triplet'"),
         ({"distance": "cosine"}, "one of l1, l2, got 'cosine'"),
         ({"labels": "firm"}, "one of soft, hard, votes, got 'firm'"),
-        ({"weight": -1}, "must not be negative nor both 0, got -1 and 1.0"),
+        ({"weight": -1}, "must not be negative nor both 0, got -1 and 30.0"),
         ({"weight": 0, "emd_weight": 0}, "got 0 and 0"),
         ({"kind": "margin", "margin": 0}, "above 0 rating points, got 0"),
         ({"margin": 1}, "'preference' has no margin, got 1"),
