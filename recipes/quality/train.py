@@ -37,6 +37,7 @@ from siamese_nima.networks.nima import NIMA, PixelNormalisation
 from siamese_nima.networks.onnx_export import export_onnx
 from siamese_nima.networks.quantised_mobilenet import (
     KERAS_OPTIONS,
+    MobileNetName,
     QuantisedMobileNet,
     build_dequantised,
     read_quantised_mobilenet,
@@ -53,7 +54,7 @@ from siamese_nima.training.trunk import (
 )
 
 HERE = Path(__file__).parent
-BACKBONE = "mobilenetv1_100"
+BACKBONE: MobileNetName = "mobilenetv1_100"
 SCORE_BATCH = 16
 
 
@@ -84,7 +85,7 @@ def main() -> None:
         "command": "python recipes/quality/train.py --data BIQ2021 --imagenet "
         + options.imagenet.name,
         "machine": machine(),
-        "seconds_this_run": round(seconds),
+        "seconds_of_last_call": round(seconds),
         "model_sha256": hashlib.sha256((options.out / "quality.onnx").read_bytes()).hexdigest(),
         "view_on_val": view,
         "history": history,
@@ -119,7 +120,8 @@ def train(
         )
         log(f"stage {number}", {"freeze": freeze, **dataclasses.asdict(stage)})
         inputs = {name: view.pixels for name, view in views.items()}
-        network, prepare = nima, PixelNormalisation(weights.normalisation)
+        network: NIMA = nima
+        prepare: nn.Module = PixelNormalisation(weights.normalisation)
         for parameter in nima.parameters():
             parameter.requires_grad_(True)
         if freeze:
@@ -133,7 +135,7 @@ def train(
                     split.trunk,
                     weights.normalisation,
                     work / "cache",
-                    report=lambda done, n, name=name: log(f"trunk {name}", f"{done}/{n}"),
+                    report=lambda done, n: log("trunk", f"{done}/{n}"),
                 )
                 for name, view in views.items()
             }
@@ -282,8 +284,9 @@ def describe(
             "Ratings are by 30 observers from one laboratory; within a subset of alike photos "
             "(indoor test shots, ss02) agreement is weak.",
             "Screenshots, drawings, documents and generated pictures were not in the data.",
-            "Mean scores are drawn to the middle; compare photos by score or percentile, do not "
-            "read 7.0 as a grade.",
+            "BIQ2021 publishes means alone, so the shape and the spread of the distribution follow "
+            "from the assumption of maximum entropy; they do not tell how much people disagree.",
+            "Compare photos by score or percentile; 7.0 is no grade that anybody gave.",
         ),
     )
 
