@@ -1,0 +1,58 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from siamese_nima.card import golden_photo
+from siamese_nima.ratings import mean
+from siamese_nima.scoring.catalogue import embedded_models
+from siamese_nima.scoring.model_file import ModelFile
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "quality"
+
+
+@pytest.fixture(scope="module")
+def quality() -> ModelFile:
+    return ModelFile(embedded_models()["quality"])
+
+
+def test_the_file_is_small_enough_to_ship() -> None:
+    assert embedded_models()["quality"].stat().st_size <= 8_000_000
+
+
+def test_the_card_says_what_one_must_know(quality: ModelFile) -> None:
+    card = quality.card
+    assert str(card.view) == "warp:224+centre:224@512"
+    assert (card.scale.low, card.scale.high) == (1, 10)
+    assert len(card.training["fingerprint"]) == 64
+    assert any("google-coral" in credit for credit in card.credits)
+    assert any("BIQ2021" in credit for credit in card.credits)
+    assert card.limits
+
+
+def test_the_reference_population_is_the_val_split(quality: ModelFile) -> None:
+    assert quality.card.population is not None
+    assert len(quality.card.population.means) == 1164
+
+
+def test_the_figures_of_the_card_are_those_of_the_recorded_result(quality: ModelFile) -> None:
+    result = json.loads((RECIPE / "result.json").read_text())
+    assert result["model_sha256"] == quality.digest
+    (figures,) = quality.card.metrics.values()
+    for subset, recorded in result["test"].items():
+        assert figures[subset]["srcc"] == recorded["srcc"]
+
+
+def test_the_bars_of_the_recipe_are_met() -> None:
+    test = json.loads((RECIPE / "result.json").read_text())["test"]
+    assert test["all"]["srcc"]["value"] >= 0.82
+    assert test["all"]["pair_accuracy"]["value"] >= 0.93
+
+
+def test_a_photo_scores_the_same_alone_and_in_a_batch(quality: ModelFile) -> None:
+    views = quality.card.view.views(golden_photo())
+    batch = np.stack([views, views[:, ::-1], views])
+    alone, together = quality.rate(views[None]), quality.rate(batch)
+    np.testing.assert_allclose(mean(together)[[0, 2]], mean(alone)[0], atol=1e-4)
+    np.testing.assert_allclose(together.sum(axis=1), 1, atol=1e-5)
