@@ -17,6 +17,7 @@ import platform
 import sys
 import time
 import tomllib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def main() -> None:
     log("photos", {name: len(table.split(name)) for name in ("train", "val", "test")})
 
     weights = read_quantised_mobilenet(options.imagenet)
-    nima, history = train(table, weights, config, options.work)
+    nima, history, blends = train(table, weights, config, options.work)
     seconds = time.monotonic() - started
 
     view = choose_view(nima, table, weights, config, options.work)
@@ -89,6 +90,7 @@ def main() -> None:
         "model_sha256": hashlib.sha256((options.out / "quality.onnx").read_bytes()).hexdigest(),
         "view_on_val": view,
         "history": history,
+        "blends": blends,
         "test": figures,
     }
     (HERE / "result.json").write_text(json.dumps(result, indent=1) + "\n")
@@ -97,8 +99,8 @@ def main() -> None:
 
 def train(
     table: RatingTable, weights: QuantisedMobileNet, config: dict[str, Any], work: Path
-) -> tuple[NIMA, list[dict[str, Any]]]:
-    """All stages; returns the network and the figures of each epoch."""
+) -> tuple[NIMA, list[dict[str, Any]], list[dict[str, Any]]]:
+    """All stages; returns the network, the figures of each epoch, and those of each blend."""
     scale = RatingScale(*config["scale"])
     policy = ViewPolicy.parse(config["view"])
     parts = {name: table.split(name) for name in ("train", "val")}
@@ -113,6 +115,7 @@ def train(
     backbone = nima.backbone
 
     history: list[dict[str, Any]] = []
+    blends: list[dict[str, Any]] = []
     for number, settings in enumerate(config["stage"], start=1):
         freeze = settings.get("freeze")
         stage = NimaStageConfig(
@@ -160,11 +163,12 @@ def train(
             report=lambda epoch: log("epoch", epoch),
         )
         if number > 1:
-            blend = choose_blend(nima, before, network, prepare, rated["val"], scale, config)
+            subsets = parts["val"].subsets
+            blend = choose_blend(nima, before, network, prepare, rated["val"], subsets, config)
             log(f"blend {number}", blend)
-            figures[-1] |= {"blend": blend["chosen"]}
+            blends.append({"stage": number, **blend})
         history += [{"stage": number, **epoch} for epoch in figures]
-    return nima.eval(), history
+    return nima.eval(), history, blends
 
 
 def choose_blend(
@@ -173,10 +177,14 @@ def choose_blend(
     network: NIMA,
     prepare: nn.Module,
     val: RatedViews,
-    scale: RatingScale,
+    subsets: Sequence[str],
     config: dict[str, Any],
 ) -> dict[str, Any]:
-    """Leave `nima` with the mean of its weights and those before the stage that val likes best."""
+    """Leave `nima` with the blend of its weights and those before the stage that val likes best.
+
+    By the mean SRCC over the subsets: an SRCC over all of them together mostly tells the subsets
+    apart, which is of no use to somebody who ranks photos of one kind.
+    """
     after = copy.deepcopy(nima.state_dict())
 
     def load(share: float) -> None:
@@ -189,18 +197,30 @@ def choose_blend(
             | {name: value for name, value in after.items() if not value.is_floating_point()}
         )
 
-    grades = torch.tensor(scale.grades, dtype=torch.float32)
-    tried: dict[float, float] = {}
+    grades = torch.tensor(RatingScale(*config["scale"]).grades, dtype=torch.float32)
+    names = np.asarray(subsets)
+    tried: dict[float, dict[str, float]] = {}
     for share in config["blends"]:
         load(share)
         scores = []
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
             for inputs, _ in plain_loader(val, SCORE_BATCH):
                 scores.append(network(prepare(inputs)) @ grades)
-        tried[share] = srcc(torch.cat(scores).float().numpy(), val.means)
-    chosen = max(tried, key=lambda share: tried[share])
+        means = torch.cat(scores).float().numpy()
+        within = {
+            str(name): srcc(means[names == name], val.means[names == name])
+            for name in np.unique(names)
+        }
+        tried[share] = {"all": srcc(means, val.means), **within}
+    chosen = max(tried, key=lambda share: sum(v for k, v in tried[share].items() if k != "all"))
     load(chosen)
-    return {"chosen": chosen, "val_srcc": {str(s): round(v, 4) for s, v in tried.items()}}
+    return {
+        "chosen": chosen,
+        "val_srcc": {
+            str(share): {name: round(value, 4) for name, value in figures.items()}
+            for share, figures in tried.items()
+        },
+    }
 
 
 def initial_network(

@@ -177,9 +177,9 @@ class SiameseNIMA:
             augmentation_args: Arguments of Keras' ImageDataGenerator that keep ratings true:
                 horizontal_flip, width_shift_range, height_shift_range, fill_mode, cval.
             objective: "contrastive" is the origin's: it cannot know which photo of a pair is the
-                better one, and forgets the earth mover's distance. "preference" is better wherever
-                labels have an order. Or a `training.objectives.SiameseObjective`, which can keep
-                the earth mover's distance beside it.
+                better one, and forgets the earth mover's distance. "preference" and "margin" learn
+                which photo is the better one, where labels have an order. Or a
+                `training.objectives.SiameseObjective`, which can keep the earth mover's distance.
             checkpoint_format: "safetensors" or "h5", which Keras reads.
             seed: Of random weights, pairs, order, dropout and augmentation.
             **kwargs: For Lightning's Trainer; also `verbose=0`, as Keras has it.
