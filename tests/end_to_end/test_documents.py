@@ -1,5 +1,6 @@
 """What the pages show works as it stands there."""
 
+import json
 import os
 import re
 import subprocess
@@ -60,3 +61,17 @@ def test_the_demo_of_the_origins_api_rates_the_example_photos():
     assert len(done.stdout.splitlines()) == 1 + len(
         list((REPOSITORY / "examples/photos").glob("*.jpg"))
     )
+
+
+@pytest.mark.parametrize("page", ["README.md", "README_zh.md"])
+def test_the_figures_of_the_readme_are_the_recorded_ones(page):
+    text = (REPOSITORY / page).read_text()
+    quality = json.loads((REPOSITORY / "recipes/quality/result.json").read_text())["test"]
+    for part in quality.values():
+        srcc = part["srcc"]
+        assert f"{srcc['value']:.3f} [{srcc['low']:.3f}, {srcc['high']:.3f}]" in text
+    unlinked = json.loads((REPOSITORY / "recipes/quality/near_copies.json").read_text())
+    assert f"{unlinked['test']['unlinked']['all']['srcc']['value']:.3f}" in text
+    speed = json.loads((REPOSITORY / "benchmarks/speed/folder_run.json").read_text())
+    for run in speed["runs"]:
+        assert f"{run['photos_per_second']['command']:.1f}" in text
