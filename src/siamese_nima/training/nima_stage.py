@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -20,6 +18,7 @@ from siamese_nima.errors import ConfigError
 from siamese_nima.evaluation.metrics import plcc, srcc
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.ratings import RatingScale
+from siamese_nima.training.fitting import Figures, fit_stage
 from siamese_nima.training.losses import emd, squared_emd
 from siamese_nima.training.photo_loader import (
     Batch,
@@ -200,8 +199,8 @@ def train_nima_stage(
     *,
     scale: RatingScale,
     config: NimaStageConfig,
-    report: Callable[[dict[str, float]], None] | None = None,
-) -> list[dict[str, float]]:
+    report: Callable[[Figures], None] | None = None,
+) -> list[Figures]:
     """Train in place, or go on from the last finished epoch where an earlier call was stopped.
 
     Parameters with `requires_grad` False stay as they are, and so do their batch norms' statistics.
@@ -223,62 +222,16 @@ def train_nima_stage(
     draws = EpochDraws(train, config.seed)
     loader = train_loader(train, config.batch_size, draws)
     stage = NimaStage(nima, prepare, scale, config, config.epochs * len(loader), draws)
-    history = _History(report)
-    keeping: Any = {"save_on_train_epoch_end": True, "enable_version_counter": False}
-    best = ModelCheckpoint(folder, "best", monitor="val_srcc", mode="max", **keeping)
-    last = ModelCheckpoint(folder, "last", **keeping)
-    callbacks: list[Callback] = [history, best, last]
-    if config.average_decay:
-        callbacks.append(EMAWeightAveraging(decay=config.average_decay))
-    trainer = lightning.Trainer(
-        accelerator="auto",
-        devices=1,
-        max_epochs=config.epochs,
-        precision=config.precision,  # type: ignore[arg-type]
-        logger=CSVLogger(folder, name="log", version=""),
-        callbacks=callbacks,
-        num_sanity_val_steps=0,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    last_path = folder / "last.ckpt"
-    trainer.fit(
+    epochs = fit_stage(
         stage,
         loader,
         plain_loader(val, config.batch_size),
-        ckpt_path=last_path if last_path.exists() else None,
-        weights_only=True,
+        folder,
+        epochs=config.epochs,
+        precision=config.precision,
+        average_decay=config.average_decay,
+        monitor="val_srcc",
+        report=report,
     )
-    # Read by the path we chose: after a finished stage is found, Lightning does not know it.
-    state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)
-    stage.load_state_dict(state["state_dict"])
     nima.eval()
-    return history.epochs
-
-
-def stage_config_to_dict(config: NimaStageConfig) -> dict[str, Any]:
-    """The configuration as the model card stores it."""
-    return asdict(config)
-
-
-class _History(Callback):
-    """The figures of each epoch, kept in the checkpoint so that a resumed run still has them."""
-
-    def __init__(self, report: Callable[[dict[str, float]], None] | None) -> None:
-        self.epochs: list[dict[str, float]] = []
-        self.report = report
-
-    def on_train_epoch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
-    ) -> None:
-        del pl_module
-        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.epochs.append({"epoch": float(trainer.current_epoch), **figures})
-        if self.report:
-            self.report(self.epochs[-1])
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"epochs": self.epochs}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.epochs = list(state_dict["epochs"])
+    return epochs

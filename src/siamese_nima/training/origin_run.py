@@ -18,6 +18,7 @@ from siamese_nima.errors import ConfigError
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.training.augmentation import augmentation_from_keras
+from siamese_nima.training.fitting import Figures
 from siamese_nima.training.labelled_photos import LabelledPhotos, read_labelled_photos
 from siamese_nima.training.objectives import SiameseObjective
 from siamese_nima.training.optimizers import MakeOptimizer, optimizer_maker
@@ -34,7 +35,6 @@ from siamese_nima.training.origin_training import (
     check_trainer_arguments,
     train_as_origin,
 )
-from siamese_nima.training.siamese_stage import Figures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from siamese_nima.networks.nima import NIMA, PixelNormalisation
 from siamese_nima.ratings import RatingScale, distribution_from_mos
 from siamese_nima.training.augmentation import Augmentation
 from siamese_nima.training.bucket_pairs import same_bucket_accuracy
+from siamese_nima.training.fitting import EpochHistory, Figures, quiet_lightning
 from siamese_nima.training.labelled_photos import LabelledPhotos
 from siamese_nima.training.nima_stage import NimaStageConfig
 from siamese_nima.training.objectives import SiameseObjective
@@ -42,13 +43,7 @@ from siamese_nima.training.pair_loader import (
 )
 from siamese_nima.training.pair_samplers import BucketPairDraws, PairDraws
 from siamese_nima.training.photo_loader import RatedViews
-from siamese_nima.training.siamese_stage import (
-    EpochHistory,
-    Figures,
-    SiameseStage,
-    SiameseStageConfig,
-    quiet_lightning,
-)
+from siamese_nima.training.siamese_stage import SiameseStage, SiameseStageConfig
 
 EpochFunction = Callable[[int, Figures], object]
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
-import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 
 from siamese_nima.errors import ConfigError
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.ratings import RatingScale
+from siamese_nima.training.fitting import Figures, fit_stage
 from siamese_nima.training.nima_stage import NimaStage, NimaStageConfig
 from siamese_nima.training.objectives import SiameseLoss, SiameseObjective, siamese_loss
 from siamese_nima.training.pair_figures import Validated, pair_figures
@@ -31,7 +26,6 @@ from siamese_nima.training.pair_loader import (
 from siamese_nima.training.pair_samplers import SamplerKind, pair_draws
 from siamese_nima.training.pairs import label_pairs
 
-Figures = dict[str, float]
 Monitor = Literal["val_srcc", "val_pair_accuracy", "val_scene_accuracy"]
 
 
@@ -190,84 +184,19 @@ def train_siamese_stage(
     _require_monitor(config, val)
     steps = learning.epochs * len(loader)
     stage = SiameseStage(nima, prepare, train.scale, config, steps, draws)
-    history = EpochHistory(report)
-    last_path = folder / "last.ckpt"
-    with quiet_lightning():
-        trainer = _trainer(config, folder, history)
-        trainer.fit(
-            stage,
-            loader,
-            plain_pair_loader(val, learning.batch_size),
-            ckpt_path=last_path if last_path.exists() else None,
-            weights_only=True,
-        )
-    # Read by the path we chose: after a finished stage is found, Lightning does not know it.
-    state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)
-    stage.load_state_dict(state["state_dict"])
-    nima.eval()
-    return history.epochs
-
-
-class EpochHistory(Callback):
-    """The figures of each epoch, kept in the checkpoint so that a resumed run still has them."""
-
-    def __init__(self, report: Callable[[Figures], None] | None = None) -> None:
-        self.epochs: list[Figures] = []
-        self.report = report
-
-    def on_train_epoch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
-    ) -> None:
-        """Note the epoch's figures and hand them on."""
-        del pl_module
-        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.epochs.append({"epoch": float(trainer.current_epoch), **figures})
-        if self.report:
-            self.report(self.epochs[-1])
-
-    def state_dict(self) -> dict[str, Any]:
-        """What goes into the checkpoint."""
-        return {"epochs": self.epochs}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave."""
-        self.epochs = list(state_dict["epochs"])
-
-
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Without Lightning's advice on worker processes and its talk about the machine."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            warnings.filterwarnings("ignore", module=r"torch\.", category=FutureWarning)
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-def _trainer(config: SiameseStageConfig, folder: Path, history: Callback) -> lightning.Trainer:
-    learning = config.learning
-    keeping: Any = {"save_on_train_epoch_end": True, "enable_version_counter": False}
-    best = ModelCheckpoint(folder, "best", monitor=config.monitor, mode="max", **keeping)
-    last = ModelCheckpoint(folder, "last", **keeping)
-    callbacks: list[Callback] = [history, best, last]
-    if learning.average_decay:
-        callbacks.append(EMAWeightAveraging(decay=learning.average_decay))
-    return lightning.Trainer(
-        accelerator="auto",
-        devices=1,
-        max_epochs=learning.epochs,
-        precision=learning.precision,  # type: ignore[arg-type]
-        logger=CSVLogger(folder, name="log", version=""),
-        callbacks=callbacks,
-        num_sanity_val_steps=0,
-        enable_progress_bar=False,
-        enable_model_summary=False,
+    epochs = fit_stage(
+        stage,
+        loader,
+        plain_pair_loader(val, learning.batch_size),
+        folder,
+        epochs=learning.epochs,
+        precision=learning.precision,
+        average_decay=learning.average_decay,
+        monitor=config.monitor,
+        report=report,
     )
+    nima.eval()
+    return epochs
 
 
 def _require_monitor(config: SiameseStageConfig, val: PairedViews) -> None:
