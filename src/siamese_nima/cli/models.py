@@ -119,4 +119,5 @@ def _summary(path: Path) -> str:
         card = read_card(path)
     except NimaError as error:
         return f"UNUSABLE: {error}"
-    return f"{card.licence}; {card.description}"
+    # A licence may go on at length; its name comes first, and 'nima models show' has it all.
+    return f"{card.licence.split(',')[0]}; {card.description}"
