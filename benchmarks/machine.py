@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -20,6 +21,14 @@ def provenance() -> dict[str, Any]:
         "commit": _commit(),
         "command": " ".join(["python", *sys.argv]),
     }
+
+
+def report(result: dict[str, Any], out: Path | None) -> None:
+    """Print a result as JSON; write it too where `out` is given."""
+    text = json.dumps(result, indent=1) + "\n"
+    print(text)
+    if out:
+        out.write_text(text)
 
 
 def _cpu() -> str:

@@ -8,7 +8,6 @@ Also writes FOLDER/*_ours.h5, which `keras2_reference.py check FOLDER` loads in 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from machine import provenance
+from machine import provenance, report
 from siamese_nima.networks.keras_h5 import read_keras_h5, write_keras_h5
 from siamese_nima.ratings import mean
 
@@ -52,10 +51,7 @@ def main() -> None:
         "reference": "Keras 2.2.4, TensorFlow 1.12.0",
         "largest_difference": {name: differences(options.folder, name) for name in networks},
     }
-    text = json.dumps(result, indent=1) + "\n"
-    print(text)
-    if options.out:
-        options.out.write_text(text)
+    report(result, options.out)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ many times what the views need. Differences are against a full decode, in rating
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from camera_photos import make_photos
-from machine import provenance
+from machine import provenance, report
 from siamese_nima import Scorer, read_photo
 from siamese_nima.ratings import mean
 from siamese_nima.scoring.scorer import DECODE_MARGIN
@@ -63,10 +62,7 @@ def main() -> None:
             for margin, moved in margins.items()
         },
     }
-    text = json.dumps(result, indent=1) + "\n"
-    print(text)
-    if options.out:
-        options.out.write_text(text)
+    report(result, options.out)
 
 
 if __name__ == "__main__":

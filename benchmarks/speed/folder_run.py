@@ -10,7 +10,6 @@ all cores. The bound is what the two parts' seconds allow when the cores share t
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -23,7 +22,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from camera_photos import make_photos
-from machine import provenance
+from machine import provenance, report
 from siamese_nima import Scorer, read_photo
 from siamese_nima.scoring.scorer import DECODE_MARGIN, usable_cores
 
@@ -90,10 +89,7 @@ def main() -> None:
         "mean_file_mb": round(size / 1e6, 2),
         "runs": runs,
     }
-    text = json.dumps(result, indent=1) + "\n"
-    print(text)
-    if options.out:
-        options.out.write_text(text)
+    report(result, options.out)
 
 
 if __name__ == "__main__":
