@@ -9,7 +9,6 @@ that sees both photos of 64 pairs, as the origin's does. The bar: at most 1.1 ti
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from machine import provenance
+from machine import provenance, report
 from siamese_nima.card import Normalisation
 from siamese_nima.networks.nima import PixelNormalisation, build_nima
 from siamese_nima.ratings import AVA_SCALE, distribution_from_mos
@@ -114,10 +113,7 @@ def main() -> None:
             name: round(value / median["nima"], 3) for name, value in median.items()
         },
     }
-    text = json.dumps(result, indent=1)
-    print(text)
-    if options.out:
-        options.out.write_text(text + "\n")
+    report(result, options.out)
 
 
 if __name__ == "__main__":
