@@ -6,11 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from siamese_nima.card import ModelCard, Population, golden_photo
 from siamese_nima.photos import ViewPolicy
 from tiny_model import rate_tiny, write_model
+
+# A busy machine is not a failure.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
