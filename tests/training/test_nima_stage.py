@@ -170,7 +170,7 @@ def test_the_squared_distance_settles_conflicting_labels_at_their_mean(tmp_path:
 
 def test_rates_warm_up_and_then_fall_to_nothing() -> None:
     config = NimaStageConfig(warmup_steps=10)
-    draws = EpochDraws(rated_views(), seed=0)
+    draws = EpochDraws(24, 2, seed=0)
     stage = NimaStage(tiny_nima(), nn.Identity(), SCALE, config, 100, draws)
     factors = [stage.rate_factor(step) for step in range(101)]
     assert factors[0] < 0.1

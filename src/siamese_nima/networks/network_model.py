@@ -13,8 +13,7 @@ from siamese_nima.networks.nima import NIMA, PhotoNIMA
 class NetworkModel:
     """Rates views with PyTorch; what `Scorer` takes in place of a model file.
 
-    For networks that are being trained or used once. A model file rates two to three times faster
-    on a processor.
+    For networks that are being trained or used once; a model file rates faster on a processor.
     """
 
     def __init__(self, nima: NIMA, card: ModelCard) -> None:

@@ -219,7 +219,8 @@ def train_nima_stage(
     Returns:
         The figures of each epoch: epoch, train_emd, val_emd, val_srcc, val_plcc.
     """
-    draws = EpochDraws(train, config.seed)
+    variants, photos = train.inputs.shape[:2]
+    draws = EpochDraws(photos, variants, config.seed)
     loader = train_loader(train, config.batch_size, draws)
     stage = NimaStage(nima, prepare, scale, config, config.epochs * len(loader), draws)
     epochs = fit_stage(

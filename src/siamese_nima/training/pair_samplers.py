@@ -16,13 +16,13 @@ from torch.utils.data import Sampler
 
 from siamese_nima.errors import ConfigError
 from siamese_nima.training.bucket_pairs import draw_bucket_pairs
-from siamese_nima.training.photo_loader import Draw
+from siamese_nima.training.photo_loader import EpochDraws
 
 SamplerKind = Literal["random", "scene", "hard"]
 Rows = NDArray[np.intp]
 
 
-class PairDraws(Sampler[Draw]):
+class PairDraws(EpochDraws):
     """Photos in random order: pairs of every kind, most of them from different scenes.
 
     Args:
@@ -38,29 +38,8 @@ class PairDraws(Sampler[Draw]):
                 f"pairs need at least two photos per batch, got {photos} photos in batches of "
                 f"{batch_size}"
             )
-        self.photos = photos
-        self.variants = variants
+        super().__init__(photos, variants, seed)
         self.batch_size = batch_size
-        self.seed = seed
-        self.epoch = 0
-
-    # Not `set_epoch`, which Lightning would call with the number of an earlier epoch on resuming.
-    def start_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose draw comes next."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.photos
-
-    def __iter__(self) -> Iterator[Draw]:
-        generator = np.random.default_rng((self.seed, self.epoch))
-        order = self.order(generator)
-        variants = generator.integers(0, self.variants, self.photos)
-        return iter(zip(variants.tolist(), order.tolist(), strict=True))
-
-    def order(self, generator: np.random.Generator) -> Rows:
-        """The photos' rows in the order of this epoch, shape (N,)."""
-        return generator.permutation(self.photos)
 
 
 class SceneDraws(PairDraws):

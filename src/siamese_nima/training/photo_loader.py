@@ -59,11 +59,16 @@ class EpochDraws(Sampler[Draw]):
 
     The draw depends on seed and epoch alone, so that a resumed run sees what an uninterrupted one
     would have seen.
+
+    Args:
+        photos: N.
+        variants: Versions of each photo in the cache.
+        seed: Of order and variants.
     """
 
-    def __init__(self, rated: RatedViews, seed: int) -> None:
-        self.variants: int = rated.inputs.shape[0]
-        self.photos: int = rated.inputs.shape[1]
+    def __init__(self, photos: int, variants: int, seed: int) -> None:
+        self.photos = photos
+        self.variants = variants
         self.seed = seed
         self.epoch = 0
 
@@ -72,14 +77,18 @@ class EpochDraws(Sampler[Draw]):
         """Choose the epoch whose draw comes next."""
         self.epoch = epoch
 
+    def order(self, generator: np.random.Generator) -> NDArray[np.intp]:
+        """The photos' rows in the order of this epoch, shape (N,)."""
+        return generator.permutation(self.photos)
+
     def __len__(self) -> int:
         return self.photos
 
     def __iter__(self) -> Iterator[Draw]:
         generator = np.random.default_rng((self.seed, self.epoch))
-        order = generator.permutation(self.photos)
+        order = self.order(generator)
         variants = generator.integers(0, self.variants, self.photos)
-        return ((int(variant), int(row)) for variant, row in zip(variants, order, strict=True))
+        return iter(zip(variants.tolist(), order.tolist(), strict=True))
 
 
 class PlainDraws(Sampler[Draw]):
