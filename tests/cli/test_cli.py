@@ -13,7 +13,6 @@ import typer
 from typer.testing import CliRunner
 
 from siamese_nima.cli import app
-from siamese_nima.cli.run import printable
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -145,7 +144,3 @@ def test_a_card_is_shown(tiny_model):
 
 def test_the_version_is_told():
     assert nima("--version").stdout.startswith("siamese-nima 0.")
-
-
-def test_unprintable_names_are_escaped():
-    assert printable("a\nb\x1b[31mé.jpg") == "a\\nb\\x1b[31mé.jpg"

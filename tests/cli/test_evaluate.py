@@ -43,7 +43,7 @@ def test_evaluate_writes_a_report_and_its_figures(tiny_model, ratings, tmp_path)
     assert values["figures"]["all"]["agreement"]["srcc"]["value"] > 0.9
     assert values["figures"]["all"]["emd_r2"] > 0
     assert "does not say which photos it was trained on" in (out / "report.md").read_text()
-    assert (out / "report.html").read_text().count("data:image/jpeg") >= 16
+    assert (out / "report.html").read_text().count("data:image/webp") >= 16
     assert "SRCC" in done.output
     with (out / "scores.csv").open() as file:
         rows = list(csv.DictReader(file))

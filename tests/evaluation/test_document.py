@@ -9,7 +9,7 @@ SECTIONS = [
         warnings=["mind *this*"],
         tables=[Table(("figure", "value"), [("x|y", "1")])],
         plots=[Picture("plot.svg", b"<svg/>", "a plot")],
-        photos=[Picture("best-1.jpg", b"\xff\xd8", "7.00 a[1].jpg")],
+        photos=[Picture("best-1.webp", b"\xff\xd8", "7.00 a[1].jpg")],
     )
 ]
 
@@ -44,5 +44,5 @@ def test_markdown_shows_text_as_it_is_and_names_its_pictures(tmp_path):
     assert "| x\\|y | 1 |" in text
     assert "**Note:** mind \\*this\\*" in text
     assert "![a plot](pictures/plot.svg)" in text
-    assert (markdown.parent / "pictures" / "best-1.jpg").read_bytes() == b"\xff\xd8"
+    assert (markdown.parent / "pictures" / "best-1.webp").read_bytes() == b"\xff\xd8"
     assert page.read_text().startswith("<!DOCTYPE html>")

@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from siamese_nima.cli.progress import progress_bar
-from siamese_nima.cli.run import printable
 from siamese_nima.errors import ConfigError, MissingExtraError
+from siamese_nima.photos.names import printable
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.scorer import usable_cores
 

@@ -24,6 +24,7 @@ from rich.text import Text
 from siamese_nima.cli.weights import conversion_part
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.find import FoundPhotos, find_photos
+from siamese_nima.photos.names import printable
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.catalogue import WEIGHT_SUFFIXES
 from siamese_nima.scoring.scored_photo import ScoredPhoto
@@ -147,11 +148,6 @@ class _TerminalWriter:
 
     def _print(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def printable(name: str) -> str:
-    """A file name as one line of visible characters; unprintable ones are escaped."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
 
 
 def open_scorer(

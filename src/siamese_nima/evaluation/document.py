@@ -31,7 +31,7 @@ class Picture:
     """A picture of a report.
 
     Attributes:
-        name: File name with its ending, unique in the report; .svg, .jpg or .png.
+        name: File name with its ending, unique in the report; .svg, .webp or .png.
         content: The file's bytes.
         caption: What it shows.
     """
@@ -44,7 +44,7 @@ class Picture:
     def media_type(self) -> str:
         """Its media type."""
         kind = Path(self.name).suffix.lstrip(".")
-        return {"svg": "image/svg+xml", "jpg": "image/jpeg"}.get(kind, f"image/{kind}")
+        return "image/svg+xml" if kind == "svg" else f"image/{kind}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,12 +12,10 @@ from scipy.stats import rankdata
 from siamese_nima.errors import PhotoError
 from siamese_nima.evaluation.document import Picture
 from siamese_nima.evaluation.rated_photos import RatedPhotos
-from siamese_nima.photos.read import read_photo
+from siamese_nima.photos.thumbnails import thumbnail
 from siamese_nima.ratings import Floats
 
 SHOWN = 8
-_SIDE_PX = 240
-_QUALITY = 80
 
 
 def best_and_worst(rated: RatedPhotos, count: int = SHOWN) -> tuple[NDArray[np.intp], ...]:
@@ -48,18 +45,9 @@ def gallery(
     for number, (row, caption) in enumerate(zip(rows, captions, strict=True), start=1):
         path = rated.paths[int(row)]
         try:
-            content = thumbnail(Path(path))
+            content = thumbnail(path)
         except PhotoError:
             continue
         text = f"{caption} {Path(path).name}"
-        pictures.append(Picture(f"{name}-{number}.jpg", content, text))
+        pictures.append(Picture(f"{name}-{number}.webp", content, text))
     return pictures
-
-
-def thumbnail(path: Path) -> bytes:
-    """The photo as a small JPEG file, its longer side 240 px."""
-    photo = read_photo(path, min_short_side_px=_SIDE_PX)
-    photo.thumbnail((_SIDE_PX, _SIDE_PX))
-    file = io.BytesIO()
-    photo.save(file, format="JPEG", quality=_QUALITY)
-    return file.getvalue()

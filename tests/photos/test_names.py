@@ -1,0 +1,9 @@
+from siamese_nima.photos.names import printable
+
+
+def test_unprintable_names_are_escaped():
+    assert printable("a\nb\x1b[31mé.jpg") == "a\\nb\\x1b[31mé.jpg"
+
+
+def test_bytes_that_are_no_utf_8_and_marks_that_turn_text_around_are_escaped():
+    assert printable("a\udcff\u202egpj.exe") == "a\\udcff\\u202egpj.exe"
