@@ -13,10 +13,12 @@ from siamese_nima.networks.checkpoint import load_checkpoint, save_checkpoint
 from siamese_nima.networks.keras_h5 import read_keras_h5, write_keras_h5
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.onnx_export import export_onnx
+from siamese_nima.networks.onnx_weights import read_onnx_weights
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.scoring.catalogue import CHECKPOINT_SUFFIX, KERAS_SUFFIXES, models_folder
 
-EXPORT_FORMATS = {"onnx": ".onnx", "safetensors": CHECKPOINT_SUFFIX, "keras-h5": ".h5"}
+MODEL_SUFFIX = ".onnx"
+EXPORT_FORMATS = {"onnx": MODEL_SUFFIX, "safetensors": CHECKPOINT_SUFFIX, "keras-h5": ".h5"}
 
 
 def read_weights(
@@ -26,7 +28,7 @@ def read_weights(
     view: ViewPolicy | None = None,
     keras_version: int | None = None,
 ) -> tuple[NIMA, ModelCard]:
-    """Read a checkpoint (.safetensors) or a Keras weight file (.h5, .hdf5).
+    """Read a checkpoint (.safetensors), a Keras weight file (.h5, .hdf5) or a model file (.onnx).
 
     Args:
         path: The file.
@@ -44,9 +46,12 @@ def read_weights(
         nima, card = load_checkpoint(source)
     elif source.suffix in KERAS_SUFFIXES:
         nima, card = read_keras_h5(source, keras_version=keras_version)
+    elif source.suffix == MODEL_SUFFIX:
+        nima, card = read_onnx_weights(source)
     else:
         raise WeightsError(
-            f"{source}: weight files end in {CHECKPOINT_SUFFIX} or {' or '.join(KERAS_SUFFIXES)}"
+            f"{source}: weight files end in "
+            f"{', '.join((CHECKPOINT_SUFFIX, *KERAS_SUFFIXES))} or {MODEL_SUFFIX}"
         )
     if name is not None:
         card = replace(card, name=name)
