@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,3 +55,19 @@ def photo_folder(tmp_path: Path) -> Path:
     (folder / "notes.txt").write_text("not a photo")
     Image.new("RGB", (8, 8)).save(folder / ".hidden.png")
     return folder
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A real browser; its tests are skipped where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next((found for name in names if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    # Chromium refuses its sandbox to root.
+    arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()

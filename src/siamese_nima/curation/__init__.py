@@ -1,0 +1,1 @@
+"""What people do with scores: pages to look at, bursts, stars, explanations, crops."""

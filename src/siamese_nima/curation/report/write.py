@@ -1,0 +1,115 @@
+"""From results to a page on disk."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import quote
+
+from siamese_nima.card import ModelCard
+from siamese_nima.curation.report.entries import Entry, make_entries
+from siamese_nima.curation.report.page import Shown, page
+from siamese_nima.errors import NimaError, PhotoError
+from siamese_nima.photos.thumbnails import thumbnail
+from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.scorer import usable_cores
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    results: Iterable[ScoredPhoto],
+    card: ModelCard,
+    *,
+    bursts: Sequence[Sequence[str]] = (),
+    title: str = "Photos by score",
+    report: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write one HTML page that shows scored photos, and needs nothing but a browser.
+
+    Thumbnails are inside the page, about 8 kB a photo; originals are linked by their path relative
+    to the page. It replaces an older page only when it is complete.
+
+    Args:
+        path: The page to write.
+        results: Results of one model, in the order given; each path once.
+        card: Of that model; with a pair error, the page marks what is too close to call.
+        bursts: Paths of the photos of each burst.
+        title: Heading of the page.
+        report: Called with thumbnails made and photos in all.
+
+    Returns:
+        The page.
+
+    Raises:
+        NimaError: The page cannot be written.
+    """
+    target = Path(path)
+    entries = make_entries(list(results), bursts=bursts, pair_error=card.pair_error)
+    shown = []
+    for item in _shown(entries, target.parent):
+        shown.append(item)
+        if report:
+            report(len(shown), len(entries))
+    part = target.with_name(f".{target.name}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.writelines(page(title, _summary(entries, card), shown, card))
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+    except OSError as error:
+        raise NimaError(f"{target}: cannot be written ({error.strerror or error})") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return target
+
+
+def _shown(entries: Sequence[Entry], folder: Path) -> Iterator[Shown]:
+    """Entries with their thumbnails, which are made in parallel and a few ahead."""
+    workers = usable_cores()
+    with ThreadPoolExecutor(workers, thread_name_prefix="nima-report") as pool:
+        waiting: deque[Future[Shown]] = deque()
+        for entry in entries:
+            waiting.append(pool.submit(_show, entry, folder))
+            if len(waiting) > 4 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _show(entry: Entry, folder: Path) -> Shown:
+    path = Path(entry.result.path)
+    link = _link(path, folder) if path.is_file() else None
+    if entry.result.error is not None:
+        return Shown(entry=entry, link=link, thumbnail=None)
+    try:
+        return Shown(entry=entry, link=link, thumbnail=thumbnail(path))
+    except PhotoError as error:
+        return Shown(entry=entry, link=link, thumbnail=None, note=str(error))
+
+
+def _link(path: Path, folder: Path) -> str:
+    """Address of a file from a page in `folder`; its bytes are escaped, whatever they are."""
+    try:
+        relative = os.path.relpath(path, folder)
+    except ValueError:  # another drive
+        return path.absolute().as_uri()
+    # "./" so that no name can be taken for a scheme such as "javascript:".
+    return "./" + quote(os.fsencode(Path(relative).as_posix()))
+
+
+def _summary(entries: Sequence[Entry], card: ModelCard) -> str:
+    failed = sum(entry.result.error is not None for entry in entries)
+    text = f"{len(entries) - failed} photos scored by {card.name}"
+    if failed:
+        text += f", {failed} could not be read"
+    text += f". Scores are on a scale of {card.scale}, higher is better."
+    if card.pair_error is None:
+        return text + " The model does not say which scores are too close to call."
+    gap = card.pair_error.closest_call()
+    if gap is None:
+        return text + " All orders are too close to call."
+    return text + f" Less than {gap:.2f} points apart, an order is too close to call."
