@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -18,7 +19,7 @@ from siamese_nima.errors import ConfigError
 from siamese_nima.evaluation.metrics import plcc, srcc
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.ratings import RatingScale
-from siamese_nima.training.fitting import Figures, fit_stage
+from siamese_nima.training.fitting import Figures, Machine, fit_stage
 from siamese_nima.training.losses import emd, squared_emd
 from siamese_nima.training.photo_loader import (
     Batch,
@@ -27,7 +28,11 @@ from siamese_nima.training.photo_loader import (
     plain_loader,
     train_loader,
 )
+from siamese_nima.training.processes import SharedDropout, this_process
 
+Schedule = Literal["cosine", "plateau", "constant"]
+
+_PLATEAU_FACTOR, _PLATEAU_EPOCHS = 0.3, 2
 _LOSSES = {"emd": emd, "squared_emd": squared_emd}
 _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
@@ -43,9 +48,15 @@ class NimaStageConfig:
         backbone_learning_rate: Peak rate of the unfrozen backbone layers; 0 trains the head alone.
         weight_decay: Decoupled decay of convolution and head weights (not of biases, not of batch
             norms).
-        warmup_steps: Steps over which the rates rise from 0; after that they fall as a half cosine.
+        warmup_steps: Steps over which the rates rise from 0; None for a tenth of all steps, at most
+            100. Not for the schedule "plateau".
+        schedule: What the rates do after that: "cosine", fall as half a cosine to 0 at the last
+            epoch; "plateau", fall to .3 of themselves after two epochs without a better val EMD;
+            "constant".
+        patience: Stop after so many epochs without a better one; 0 never does.
         average_decay: Decay of the moving average of weights that is validated and kept; 0 keeps
-            the last weights themselves.
+            the last weights themselves. None averages over about the last tenth of all steps, at
+            most 200 (.995).
         update_batch_norm: Whether unfrozen batch norms go on measuring their statistics.
         precision: As Lightning names it; "bf16-mixed" is twice as fast on CPUs that have it.
         seed: Of order, variants and dropout.
@@ -59,8 +70,10 @@ class NimaStageConfig:
     head_learning_rate: float = 1e-3
     backbone_learning_rate: float = 3e-4
     weight_decay: float = 1e-2
-    warmup_steps: int = 100
-    average_decay: float = 0.995
+    warmup_steps: int | None = 100
+    schedule: Schedule = "cosine"
+    patience: int = 0
+    average_decay: float | None = 0.995
     update_batch_norm: bool = False
     precision: str = "32-true"
     seed: int = 0
@@ -75,15 +88,31 @@ class NimaStageConfig:
             "backbone_learning_rate",
             "weight_decay",
             "warmup_steps",
+            "patience",
         ):
-            if getattr(self, name) < 0:
+            if (getattr(self, name) or 0) < 0:
                 raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
-        if not 0 <= self.average_decay < 1:
+        if self.average_decay is not None and not 0 <= self.average_decay < 1:
             raise ConfigError(f"average_decay must be in [0, 1), got {self.average_decay}")
+        if self.schedule not in get_args(Schedule):
+            wanted = ", ".join(get_args(Schedule))
+            raise ConfigError(f"schedule must be one of {wanted}, got {self.schedule!r}")
         if self.loss not in _LOSSES:
             raise ConfigError(f"loss must be one of {sorted(_LOSSES)}, got {self.loss!r}")
         if self.precision not in _PRECISIONS:
             raise ConfigError(f"precision must be one of {_PRECISIONS}, got {self.precision!r}")
+
+    def fitted_to(self, steps: int) -> NimaStageConfig:
+        """The same with numbers where `warmup_steps` or `average_decay` is None.
+
+        A moving average over 200 steps would, in a run of 60, mostly hold the weights before it.
+        """
+        warmup, decay = self.warmup_steps, self.average_decay
+        return replace(
+            self,
+            warmup_steps=min(100, steps // 10) if warmup is None else warmup,
+            average_decay=max(0.0, min(0.995, 1 - 10 / steps)) if decay is None else decay,
+        )
 
 
 class NimaStage(lightning.LightningModule):
@@ -112,7 +141,7 @@ class NimaStage(lightning.LightningModule):
         super().__init__()
         self.nima = nima
         self.prepare = prepare
-        self.config = config
+        self.config = config.fitted_to(total_steps)
         self.total_steps = total_steps
         self.draws = draws
         self.register_buffer(
@@ -124,6 +153,20 @@ class NimaStage(lightning.LightningModule):
         """Rating distributions (N, K) of cached inputs (N, V, H, W, C)."""
         distributions: Tensor = self.nima(self.prepare(inputs))
         return distributions
+
+    def on_fit_start(self) -> None:
+        """Make dropout one mask for all processes; check that they can share the batches."""
+        count = this_process().count
+        if count == 1:
+            return
+        if self.config.batch_size % count:
+            raise ConfigError(
+                f"batch_size {self.config.batch_size} cannot be shared by {count} processes; it is "
+                "the number of photos per step in all, so take a multiple"
+            )
+        if self.config.update_batch_norm:
+            raise ConfigError("update_batch_norm works in one process: statistics are not shared")
+        self.nima.dropout = SharedDropout(self.nima.dropout.p)
 
     def on_train_epoch_start(self) -> None:
         """Fix order and dropout of this epoch, so that resuming repeats them; still the norms."""
@@ -140,7 +183,7 @@ class NimaStage(lightning.LightningModule):
         inputs, distributions = batch
         predicted = self(inputs)
         distance = emd(predicted.detach(), distributions).mean()
-        self.log("train_emd", distance, on_step=False, on_epoch=True, prog_bar=True)
+        self.log("train_emd", distance, on_step=False, on_epoch=True, sync_dist=True)
         return _LOSSES[self.config.loss](predicted, distributions).mean()
 
     def validation_step(self, batch: Batch, _: int) -> None:
@@ -162,9 +205,9 @@ class NimaStage(lightning.LightningModule):
         )
         self.validated.clear()
         if len(means) > 1:
-            self.log("val_srcc", srcc(means, labels), prog_bar=True)
+            self.log("val_srcc", srcc(means, labels))
             self.log("val_plcc", plcc(means, labels))
-        self.log("val_emd", float(np.mean(distance)), prog_bar=True)
+        self.log("val_emd", float(np.mean(distance)))
 
     def configure_optimizers(self) -> Any:
         """AdamW with a rate for the head and one for the backbone; warm-up, then half a cosine."""
@@ -178,6 +221,12 @@ class NimaStage(lightning.LightningModule):
             {"params": [p for p in backbone if p.ndim <= 1], "lr": rate, "weight_decay": 0.0},
         ]
         optimizer = torch.optim.AdamW([group for group in groups if group["params"]])
+        if self.config.schedule == "plateau":
+            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+                optimizer, factor=_PLATEAU_FACTOR, patience=_PLATEAU_EPOCHS - 1
+            )
+            chosen = {"scheduler": plateau, "interval": "epoch", "monitor": "val_emd"}
+            return {"optimizer": optimizer, "lr_scheduler": chosen}
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.rate_factor)
         return {
             "optimizer": optimizer,
@@ -186,7 +235,9 @@ class NimaStage(lightning.LightningModule):
 
     def rate_factor(self, step: int) -> float:
         """The learning rates' share of their peak at a step, 0 to 1."""
-        warmup = min(1.0, (step + 1) / (self.config.warmup_steps + 1))
+        warmup = min(1.0, (step + 1) / ((self.config.warmup_steps or 0) + 1))
+        if self.config.schedule == "constant":
+            return warmup
         return warmup * 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.total_steps)))
 
 
@@ -200,6 +251,8 @@ def train_nima_stage(
     scale: RatingScale,
     config: NimaStageConfig,
     report: Callable[[Figures], None] | None = None,
+    callbacks: Sequence[Callback] = (),
+    machine: Machine | None = None,
 ) -> list[Figures]:
     """Train in place, or go on from the last finished epoch where an earlier call was stopped.
 
@@ -210,11 +263,13 @@ def train_nima_stage(
         prepare: From uint8 inputs (N, V, H, W, C) to what `nima` takes.
         train: Training photos.
         val: Validation photos; variant 0 of each is used.
-        folder: Holds the checkpoints, the CSV log and nothing else; a finished stage found there is
+        folder: Holds the checkpoints, the log and nothing else; a finished stage found there is
             loaded, not trained again.
         scale: The rating scale.
         config: How to train.
         report: Called after each epoch with its figures.
+        callbacks: As `fitting.fit_stage` takes them.
+        machine: As `fitting.fit_stage` takes it.
 
     Returns:
         The figures of each epoch: epoch, train_emd, val_emd, val_srcc, val_plcc.
@@ -230,9 +285,12 @@ def train_nima_stage(
         folder,
         epochs=config.epochs,
         precision=config.precision,
-        average_decay=config.average_decay,
+        average_decay=stage.config.average_decay or 0.0,
         monitor="val_srcc",
+        patience=config.patience,
         report=report,
+        callbacks=callbacks,
+        machine=machine,
     )
     nima.eval()
     return epochs

@@ -18,6 +18,7 @@ from siamese_nima.training.augmentation import Augmentation
 from siamese_nima.training.pair_samplers import BucketPairDraws, PairDraws
 from siamese_nima.training.pairs import UNKNOWN, PhotoLabels, all_pairs, standard_errors
 from siamese_nima.training.photo_loader import Draw, PlainDraws, RatedViews
+from siamese_nima.training.processes import SharedBatches
 
 Integers = NDArray[np.int64]
 
@@ -122,9 +123,7 @@ def pair_loader(
     data = PairedPhotos(paired, draws, augmentation)
     return DataLoader(
         data,
-        batch_size=draws.batch_size,
-        sampler=draws,
-        drop_last=True,
+        batch_sampler=SharedBatches(draws, draws.batch_size),
         collate_fn=data.with_all_pairs,
     )
 

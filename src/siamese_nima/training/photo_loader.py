@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from siamese_nima.errors import ConfigError
+from siamese_nima.training.processes import SharedBatches
 
 Batch = tuple[Tensor, Tensor]
 Draw = tuple[int, int]
@@ -107,6 +109,8 @@ class PlainDraws(Sampler[Draw]):
 def train_loader(rated: RatedViews, batch_size: int, draws: EpochDraws) -> DataLoader[Batch]:
     """Shuffled batches; the last one is dropped when it is not full.
 
+    Several processes share each batch.
+
     Raises:
         ConfigError: There are fewer photos than a batch holds.
     """
@@ -114,22 +118,18 @@ def train_loader(rated: RatedViews, batch_size: int, draws: EpochDraws) -> DataL
         raise ConfigError(
             f"{len(rated.means)} training photos do not fill one batch of {batch_size}"
         )
-    return _loader(rated, draws, batch_size, drop_last=True)
+    return _loader(rated, batch_sampler=SharedBatches(draws, batch_size))
 
 
 def plain_loader(rated: RatedViews, batch_size: int) -> DataLoader[Batch]:
     """All photos in table order."""
-    return _loader(rated, PlainDraws(rated.means), batch_size, drop_last=False)
+    return _loader(rated, batch_size=batch_size, sampler=PlainDraws(rated.means))
 
 
-def _loader(
-    rated: RatedViews, sampler: Sampler[Draw], batch_size: int, *, drop_last: bool
-) -> DataLoader[Batch]:
+def _loader(rated: RatedViews, **batches: Any) -> DataLoader[Batch]:
     return DataLoader(
         _DrawnViews(rated),  # type: ignore[arg-type]
-        batch_size=batch_size,
-        sampler=sampler,
-        drop_last=drop_last,
+        **batches,
         collate_fn=_collate,
         # Of its own: a loader draws from it at each start, and dropout must not depend on that.
         generator=torch.Generator(),

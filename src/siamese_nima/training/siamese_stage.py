@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
 from siamese_nima.errors import ConfigError
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.ratings import RatingScale
-from siamese_nima.training.fitting import Figures, fit_stage
+from siamese_nima.training.fitting import Figures, Machine, fit_stage
 from siamese_nima.training.nima_stage import NimaStage, NimaStageConfig
 from siamese_nima.training.objectives import SiameseLoss, SiameseObjective, siamese_loss
 from siamese_nima.training.pair_figures import Validated, pair_figures
@@ -24,7 +25,8 @@ from siamese_nima.training.pair_loader import (
     plain_pair_loader,
 )
 from siamese_nima.training.pair_samplers import SamplerKind, pair_draws
-from siamese_nima.training.pairs import label_pairs
+from siamese_nima.training.pairs import PhotoLabels, all_pairs, label_pairs
+from siamese_nima.training.processes import of_all_processes, this_process
 
 Monitor = Literal["val_srcc", "val_pair_accuracy", "val_scene_accuracy"]
 
@@ -108,23 +110,28 @@ class SiameseStage(NimaStage):
         torch.manual_seed(self.config.seed * 1_000_003 + self.global_step)
 
     def pair_loss(self, batch: PairBatch) -> SiameseLoss:
-        """The loss of a batch from one forward pass."""
+        """The loss of a batch from one forward pass; several processes form all pairs together."""
+        labels, places, distributions = batch.labels, batch.places, batch.distributions
+        predicted = of_all_processes(self(batch.inputs))
+        if this_process().count > 1:
+            labels = PhotoLabels(*map(of_all_processes, labels))
+            distributions = of_all_processes(distributions)
+            places = all_pairs(len(predicted), device=predicted.device)
         pairs = label_pairs(
-            batch.places,
-            batch.labels,
+            places,
+            labels,
             self.scale,
             kind=self.objective.labels,
-            distributions=batch.distributions,
+            distributions=distributions,
         )
-        predicted = self(batch.inputs)
-        return siamese_loss(self.objective, predicted, batch.distributions, self.grades, pairs)
+        return siamese_loss(self.objective, predicted, distributions, self.grades, pairs)
 
     def training_step(self, batch: PairBatch, _: int) -> Tensor:  # type: ignore[override]
         """The weighted loss of a batch."""
         loss = self.pair_loss(batch)
         figures = {"train_loss": loss.total, "train_pairs": loss.pairs, "train_emd": loss.emd}
         self.log_dict(figures, on_step=False, on_epoch=True, batch_size=len(batch.inputs))
-        return loss.total
+        return loss.total * this_process().count
 
     def validation_step(self, batch: PairBatch, _: int) -> None:  # type: ignore[override]
         """Keep what the network says and what people said until the epoch ends."""
@@ -146,6 +153,8 @@ def train_siamese_stage(
     *,
     config: SiameseStageConfig,
     report: Callable[[Figures], None] | None = None,
+    callbacks: Sequence[Callback] = (),
+    machine: Machine | None = None,
 ) -> list[Figures]:
     """Train in place, or go on from the last finished epoch where an earlier call was stopped.
 
@@ -158,10 +167,12 @@ def train_siamese_stage(
         prepare: From uint8 inputs (N, V, H, W, C) to what `nima` takes.
         train: Training photos.
         val: Validation photos; variant 0 of each is used.
-        folder: Holds the checkpoints, the CSV log and nothing else; a finished stage found there is
+        folder: Holds the checkpoints, the log and nothing else; a finished stage found there is
             loaded, not trained again.
         config: How to train.
         report: Called after each epoch with its figures.
+        callbacks: As `fitting.fit_stage` takes them.
+        machine: As `fitting.fit_stage` takes it.
 
     Returns:
         The figures of each epoch: epoch, train_loss, train_pairs, train_emd, and those of
@@ -191,9 +202,12 @@ def train_siamese_stage(
         folder,
         epochs=learning.epochs,
         precision=learning.precision,
-        average_decay=learning.average_decay,
+        average_decay=stage.config.average_decay or 0.0,
         monitor=config.monitor,
+        patience=learning.patience,
         report=report,
+        callbacks=callbacks,
+        machine=machine,
     )
     nima.eval()
     return epochs
