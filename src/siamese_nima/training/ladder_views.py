@@ -1,0 +1,155 @@
+"""Cached views of distortion ladders, and how they stand beside rated photos in training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese_nima.datasets.rating_table import RatingTable, photo_hashes
+from siamese_nima.datasets.view_cache import ViewCache
+from siamese_nima.errors import ConfigError, ViewError
+from siamese_nima.photos.read import read_photo
+from siamese_nima.photos.views import ViewPolicy, Views
+from siamese_nima.ratings import RatingScale
+from siamese_nima.training.ladders import DISTORTIONS, LEVELS, ladder
+from siamese_nima.training.pair_loader import PairedViews
+from siamese_nima.training.pairs import UNKNOWN
+from siamese_nima.training.photo_loader import RatedViews
+
+RUNGS = LEVELS + 1
+_NAMES = tuple(DISTORTIONS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LadderViews:
+    """Views of L ladders of six rungs each, best first; ladders of one photo lie together.
+
+    Attributes:
+        views: Pixels of shape (1, 6 L, V, H, W, 3).
+        photos: Shape (L,), the photo that each ladder is of: a row of the table.
+        distortions: Shape (L,), names of `ladders.DISTORTIONS`.
+    """
+
+    views: ViewCache
+    photos: NDArray[np.intp]
+    distortions: tuple[str, ...]
+
+
+def build_ladder_views(
+    table: RatingTable, policy: ViewPolicy, folder: Path, *, per_photo: int = len(_NAMES)
+) -> LadderViews:
+    """Distort all photos of a table and cut the views of every rung, or find them in `folder`.
+
+    Args:
+        table: Clean photos, of about the short side that the views need (see `ladders`).
+        policy: Must give views of one size.
+        folder: Where the cache lies.
+        per_photo: Ladders per photo. With fewer than there are distortions, photos take turns.
+
+    Raises:
+        ViewError: Views of this policy differ in size from photo to photo.
+    """
+    if policy.view_size is None:
+        raise ViewError(f"views of {policy} have no fixed size and cannot be cached")
+    photos = np.repeat(np.arange(len(table)), per_photo)
+    names = tuple(_NAMES[place % len(_NAMES)] for place in range(len(photos)))
+    described = json.dumps([photo_hashes(table), str(policy), per_photo, "ladders 1"])
+    key = hashlib.sha256(described.encode()).hexdigest()
+    path = folder / f"ladders-{key[:16]}.npy"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        shape = (1, len(photos) * RUNGS, sum(policy.group_sizes), *policy.view_size, 3)
+        partial_path = path.with_suffix(".partial")
+        pixels = np.lib.format.open_memmap(partial_path, "w+", np.uint8, shape)
+        cut = partial(_cut_ladder, table, policy)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for place, rungs in enumerate(pool.map(cut, photos.tolist(), names)):
+                pixels[0, place * RUNGS : (place + 1) * RUNGS] = rungs
+        pixels.flush()
+        partial_path.replace(path)
+    return LadderViews(ViewCache(np.load(path, mmap_mode="r"), policy, key), photos, names)
+
+
+def with_ladders(
+    rated: RatedViews,
+    table: RatingTable,
+    ladder_inputs: NDArray[np.uint8],
+    ladder_rows: NDArray[np.intp],
+    scale: RatingScale,
+) -> PairedViews:
+    """Rated photos and ladders of some of them, as the Siamese stage takes them.
+
+    The first rung of a ladder is a rated photo and keeps its rating; the others have none.
+
+    Args:
+        rated: Photos of `table`, in its order.
+        table: The photos; scenes are theirs.
+        ladder_inputs: Shape (1, 6 L, ...): views or activations of L ladders.
+        ladder_rows: Shape (L,), the row of `table` that each ladder is of.
+        scale: The rating scale.
+
+    Raises:
+        ConfigError: Ladders of another number or form than the photos.
+    """
+    if ladder_inputs.shape[1] != len(ladder_rows) * RUNGS:
+        raise ConfigError(
+            f"{len(ladder_rows)} ladders have {len(ladder_rows) * RUNGS} rungs, got "
+            f"{ladder_inputs.shape[1]}"
+        )
+    rungs = np.tile(np.arange(RUNGS), len(ladder_rows))
+    rows = np.repeat(ladder_rows, RUNGS)
+    clean = rungs == 0
+    joined: Any = JoinedInputs(rated.inputs, ladder_inputs)
+    none = np.full(len(table), UNKNOWN)
+    return PairedViews(
+        rated=RatedViews(
+            joined,
+            np.concatenate(
+                [rated.distributions, np.where(clean[:, None], rated.distributions[rows], np.nan)]
+            ),
+            np.concatenate([rated.means, np.where(clean, rated.means[rows], np.nan)]),
+        ),
+        scale=scale,
+        scenes=(*table.scenes, *(table.scenes[row] for row in rows)),
+        ladders=np.concatenate([none, np.repeat(np.arange(len(ladder_rows)), RUNGS)]),
+        rungs=np.concatenate([np.zeros(len(table), dtype=np.int64), rungs]),
+    )
+
+
+class JoinedInputs:
+    """Two arrays of inputs one after the other, on the disk as they are.
+
+    Args:
+        first: Shape (variants, N, ...).
+        second: Shape (1, M, ...); its rows are the same in every variant.
+    """
+
+    def __init__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> None:
+        if first.shape[2:] != second.shape[2:] or second.shape[0] != 1:
+            raise ConfigError(f"inputs of shape {second.shape} do not go on those of {first.shape}")
+        self.first = first
+        self.second = second
+        self.shape = (first.shape[0], first.shape[1] + second.shape[1], *first.shape[2:])
+        self.ndim = first.ndim
+
+    def __getitem__(self, place: tuple[int, int]) -> NDArray[np.uint8]:
+        variant, row = place
+        known = self.first.shape[1]
+        found: NDArray[np.uint8] = (
+            self.first[variant, row] if row < known else self.second[0, row - known]
+        )
+        return found
+
+
+def _cut_ladder(table: RatingTable, policy: ViewPolicy, row: int, distortion: str) -> Views:
+    photo = read_photo(table.paths[row])
+    return np.stack([policy.views(rung) for rung in ladder(photo, distortion, seed=row)])

@@ -1,0 +1,88 @@
+"""Ladders in training: their views, and their place behind the rated photos."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from siamese_nima.datasets.rating_table import RatingTable
+from siamese_nima.errors import ConfigError, ViewError
+from siamese_nima.photos.views import ViewPolicy
+from siamese_nima.ratings import AVA_SCALE
+from siamese_nima.training.ladder_views import (
+    RUNGS,
+    JoinedInputs,
+    build_ladder_views,
+    with_ladders,
+)
+from siamese_nima.training.ladders import DISTORTIONS, ladder
+from siamese_nima.training.pair_samplers import SceneDraws
+from siamese_nima.training.pairs import UNKNOWN
+from siamese_nima.training.photo_loader import RatedViews
+
+POLICY = ViewPolicy.parse("warp:32")
+
+
+@pytest.fixture
+def table(tmp_path):
+    generator = np.random.default_rng(0)
+    paths = [tmp_path / f"{i}.png" for i in range(4)]
+    for path in paths:
+        Image.fromarray(generator.integers(0, 255, (40, 48, 3), dtype=np.uint8)).save(path)
+    return RatingTable(paths=tuple(paths), mos=np.array([3.0, 5.0, 7.0, 9.0]), scale=AVA_SCALE)
+
+
+def test_every_rung_is_the_view_of_the_distorted_photo(table, tmp_path):
+    built = build_ladder_views(table, POLICY, tmp_path / "cache", per_photo=2)
+    assert built.photos.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert built.distortions == (*DISTORTIONS, *tuple(DISTORTIONS)[:2])
+    rungs = ladder(Image.open(table.paths[1]), built.distortions[3], seed=1)
+    for level, rung in enumerate(rungs):
+        found = built.views.pixels[0, 3 * RUNGS + level]
+        assert np.array_equal(found, POLICY.views(rung))
+
+
+def test_views_are_cut_once(table, tmp_path):
+    first = build_ladder_views(table, POLICY, tmp_path / "cache")
+    for path in table.paths:
+        Image.new("RGB", (40, 40)).save(path.with_suffix(".other.png"))
+    (file,) = (tmp_path / "cache").iterdir()
+    stamp = file.stat().st_mtime_ns
+    again = build_ladder_views(table, POLICY, tmp_path / "cache")
+    assert file.stat().st_mtime_ns == stamp
+    assert np.array_equal(first.views.pixels, again.views.pixels)
+
+
+def test_a_first_rung_keeps_its_rating_and_the_others_have_none(table):
+    inputs = np.zeros((2, 4, 1, 1, 1, 3), np.uint8)
+    rated = RatedViews(inputs, table.distributions(AVA_SCALE), table.mos)
+    rungs = np.ones((1, 2 * RUNGS, 1, 1, 1, 3), np.uint8)
+    paired = with_ladders(rated, table, rungs, np.array([3, 1]), AVA_SCALE)
+    assert len(paired) == 4 + 2 * RUNGS
+    assert paired.rated.means[[4, 10]].tolist() == [9.0, 5.0]
+    assert np.isnan(paired.rated.means[[5, 9, 11]]).all()
+    assert paired.ladders.tolist() == [UNKNOWN] * 4 + [0] * RUNGS + [1] * RUNGS
+    assert paired.rungs.tolist() == [0] * 4 + 2 * list(range(RUNGS))
+    assert paired.rated.inputs[1, 4].max() == 1
+
+
+def test_the_scene_sampler_keeps_a_ladder_in_one_batch(table):
+    inputs = np.zeros((1, 4, 1, 1, 1, 3), np.uint8)
+    rated = RatedViews(inputs, table.distributions(AVA_SCALE), table.mos)
+    rungs = np.ones((1, 3 * RUNGS, 1, 1, 1, 3), np.uint8)
+    paired = with_ladders(rated, table, rungs, np.array([0, 1, 2]), AVA_SCALE)
+    order = [row for _, row in SceneDraws(paired.groups(), 1, 12, 0)]
+    batches = [set(paired.ladders[order[start : start + 12]]) for start in (0, 12)]
+    assert not (batches[0] & batches[1]) - {UNKNOWN}
+
+
+def test_ladders_that_do_not_fit_are_refused(table, tmp_path):
+    first = np.zeros((2, 4, 1, 2, 2, 3), np.uint8)
+    with pytest.raises(ConfigError, match=r"\(2, 6, 1, 2, 2, 3\) do not go on"):
+        JoinedInputs(first, np.zeros((2, 6, 1, 2, 2, 3), np.uint8))
+    rated = RatedViews(first, table.distributions(AVA_SCALE), table.mos)
+    with pytest.raises(ConfigError, match="2 ladders have 12 rungs, got 6"):
+        with_ladders(
+            rated, table, np.zeros((1, 6, 1, 2, 2, 3), np.uint8), np.array([0, 1]), AVA_SCALE
+        )
+    with pytest.raises(ViewError, match="no fixed size"):
+        build_ladder_views(table, ViewPolicy.parse("native"), tmp_path)
