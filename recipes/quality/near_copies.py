@@ -18,10 +18,11 @@ import numpy as np
 
 from siamese_nima import Scorer
 from siamese_nima.datasets.biq2021 import read_biq2021
-from siamese_nima.datasets.near_copies import group_pairs, measure_leaks, near_copies
+from siamese_nima.datasets.near_copies import measure_leaks, near_copies
 from siamese_nima.datasets.rating_table import RatingTable
-from siamese_nima.datasets.signatures import read_signatures
 from siamese_nima.evaluation.metrics import measure_by_subset, srcc
+from siamese_nima.photos.likeness import group_pairs
+from siamese_nima.photos.signatures import read_signatures
 
 HERE = Path(__file__).parent
 MODEL = HERE.parents[1] / "src" / "siamese_nima" / "models" / "quality.onnx"

@@ -1,17 +1,11 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from siamese_nima.datasets.near_copies import (
-    crossing_pairs,
-    group_pairs,
-    measure_leaks,
-    near_copies,
-)
-from siamese_nima.datasets.signatures import Signatures, difference_hash, read_signatures
+from siamese_nima.datasets.near_copies import crossing_pairs, measure_leaks, near_copies
 from siamese_nima.errors import TableError
+from siamese_nima.photos.likeness import group_pairs
+from siamese_nima.photos.signatures import Signatures, read_signatures
 
 
 def scene(seed, size=(240, 160)):
@@ -79,30 +73,6 @@ def test_flat_and_unreadable_photos_are_near_copies_of_nothing(tmp_path):
     signatures = read_signatures([tmp_path / name for name in names])
     assert [row for row, _ in signatures.unreadable] == [2, 3]
     assert near_copies(signatures).tolist() == []
-
-
-def test_the_difference_hash_has_a_bit_per_brighter_right_neighbour():
-    ramp = np.tile(np.arange(0, 252, 28, dtype=np.uint8), (8, 1))
-    assert difference_hash(Image.fromarray(ramp)) == 2**64 - 1
-    assert difference_hash(Image.fromarray(ramp[:, ::-1].copy())) == 0
-
-
-@settings(deadline=None)
-@given(st.integers(1, 30).flatmap(lambda n: st.tuples(
-    st.just(n), st.lists(st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)), max_size=40)
-)))  # fmt: skip
-def test_groups_are_the_connected_components(case):
-    count, pairs = case
-    component = list(range(count))
-    for a, b in pairs * count:
-        component = [min(component[a], component[b]) if c in (component[a], component[b]) else c
-                     for c in component]  # fmt: skip
-    assert group_pairs(count, pairs).tolist() == component
-
-
-def test_a_long_chain_is_one_group():
-    chain = [[i, i + 1] for i in range(999)]
-    assert set(group_pairs(1000, chain).tolist()) == {0}
 
 
 def test_only_pairs_between_two_splits_cross():

@@ -97,9 +97,9 @@ def split(
     with needs_train_extra("splitting a data set"):
         from siamese_nima.datasets.near_copies import near_copies
         from siamese_nima.datasets.scene_split import split_by_scene, with_scenes
-        from siamese_nima.datasets.signatures import read_signatures
         from siamese_nima.datasets.sources import read_source
         from siamese_nima.datasets.splits_file import splits_text
+        from siamese_nima.photos.signatures import read_signatures
     table = read_source(source, photos=photos, scale=parse_scale(scale))
     with progress_bar("reading") as report:
         signatures = read_signatures(table.paths, threads=usable_cores(), report=report)
@@ -120,12 +120,7 @@ def parse_scale(text: str | None) -> RatingScale | None:
     Raises:
         ConfigError: Another form.
     """
-    if text is None:
-        return None
-    low, separator, high = text.partition("..")
-    if not (separator and low.isdigit() and high.isdigit() and int(low) < int(high)):
-        raise ConfigError(f"scale {text!r}: wanted two rising whole numbers such as 1..5")
-    return RatingScale(int(low), int(high))
+    return None if text is None else RatingScale.parse(text)
 
 
 def parse_fractions(text: str) -> dict[str, float]:

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from siamese_nima.datasets.near_copies import Pairs, group_pairs
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.errors import TableError
+from siamese_nima.photos.likeness import Pairs, group_pairs
 
 DEFAULT_FRACTIONS = {"train": 0.7, "val": 0.1, "test": 0.2}
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from siamese_nima.datasets.near_copies import Leak, crossing_pairs, measure_leaks, near_copies
 from siamese_nima.datasets.rating_table import RatingTable, name_some
-from siamese_nima.datasets.signatures import read_signatures
 from siamese_nima.errors import TableError
 from siamese_nima.photos.find import find_photos
+from siamese_nima.photos.signatures import read_signatures
 
 CROSSING_COLUMNS = ("split", "photo", "other_split", "other_photo")
 
