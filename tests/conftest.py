@@ -39,9 +39,10 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_card: ModelCard) -
 
 
 @pytest.fixture(autouse=True)
-def _own_models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests never see the models that the user has."""
+def _own_user_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests never see the models that the user has, nor results of earlier runs."""
     monkeypatch.setenv("SIAMESE_NIMA_MODELS", str(tmp_path / "models-of-the-user"))
+    monkeypatch.setenv("SIAMESE_NIMA_CACHE", str(tmp_path / "cache-of-the-user" / "results.sqlite"))
 
 
 @pytest.fixture

@@ -11,11 +11,13 @@ import numpy as np
 from PIL import Image
 
 from siamese_nima.errors import CardError, NimaError
+from siamese_nima.pair_error import PairError
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import AVA_SCALE, RatingScale
 
 METADATA_KEY = "siamese_nima.card"
 FORMAT = 1
+PAIR_ERROR = "pair_error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ class ModelCard:
         view: How a photo becomes network input.
         normalisation: From pixels to network input; applied inside the model file.
         training: Data, fingerprint of the training photos, stages, recipe; free form.
-        metrics: Measured figures, each with its data set; free form.
+        metrics: Measured figures, each with its data set; free form but for "pair_error", see
+            `pair_error`.
         population: Reference population for percentiles, or None.
         credits: Sources of weights and data.
         limits: What the model must not be trusted with.
@@ -84,6 +87,17 @@ class ModelCard:
                 f"model {self.name!r}: the golden distribution has {len(self.golden)} grades, "
                 f"its scale {self.scale} has {self.scale.size}"
             )
+        _ = self.pair_error  # a malformed one is found now, not in the middle of a run
+
+    @property
+    def pair_error(self) -> PairError | None:
+        """How sure the order of two photos is, as measured; None where nobody has measured it.
+
+        Raises:
+            CardError: What `metrics` has under "pair_error" is malformed.
+        """
+        value = self.metrics.get(PAIR_ERROR)
+        return None if value is None else PairError.from_json(value)
 
     def with_golden(self, distribution: np.ndarray[Any, np.dtype[Any]]) -> ModelCard:
         """The same card with `distribution`, shape (K,), as its self-test."""

@@ -2,16 +2,19 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
 
 from siamese_nima.errors import ConfigError, NimaError
 from siamese_nima.ratings import RatingScale
+from siamese_nima.scoring.ranking import RankPlace
 from siamese_nima.scoring.scored_photo import ScoredPhoto
-from siamese_nima.scoring.tables import open_table
+from siamese_nima.scoring.tables import Columns, open_table
 
 THREE = RatingScale(1, 3)
+ONE_MODEL = Columns({"m": THREE})
 GOOD = ScoredPhoto(
     path='a "b",\nc.jpg',
     model="m-1@0",
@@ -21,6 +24,23 @@ GOOD = ScoredPhoto(
     distribution=(0.125, 0.5, 0.375),
     percentile=62.5,
 )
+FIVE = RatingScale(1, 5)
+BOTH = replace(
+    GOOD,
+    others={
+        "looks": ScoredPhoto(
+            path=GOOD.path,
+            model="looks-2@1",
+            scale=FIVE,
+            mean=4.0,
+            spread=1.0,
+            distribution=(0.0, 0.125, 0.125, 0.375, 0.375),
+        )
+    },
+)
+TWO_MODELS = Columns({"m": THREE, "looks": FIVE})
+RANKING = Columns({"m": THREE}, ranked=True)
+PLACE = RankPlace(rank=2, best=1, worst=4, over_next=0.625)
 BAD = ScoredPhoto(path="café/ж.jpg", model="m-1@0", scale=THREE, error="café/ж.jpg: truncated")
 
 
@@ -30,7 +50,7 @@ def path(request, tmp_path):
 
 
 def test_csv_rows_come_back(tmp_path):
-    with open_table(tmp_path / "t.csv", THREE) as table:
+    with open_table(tmp_path / "t.csv", ONE_MODEL) as table:
         table.write(GOOD)
         table.write(BAD)
     with (tmp_path / "t.csv").open(newline="", encoding="utf-8") as file:
@@ -51,7 +71,7 @@ def test_csv_rows_come_back(tmp_path):
 
 
 def test_json_lines_come_back(tmp_path):
-    with open_table(tmp_path / "t.jsonl", THREE) as table:
+    with open_table(tmp_path / "t.jsonl", ONE_MODEL) as table:
         table.write(GOOD)
         table.write(BAD)
     good, bad = map(json.loads, (tmp_path / "t.jsonl").read_text().splitlines())
@@ -61,7 +81,7 @@ def test_json_lines_come_back(tmp_path):
 
 
 def test_parquet_rows_come_back(tmp_path):
-    with open_table(tmp_path / "t.parquet", THREE) as table:
+    with open_table(tmp_path / "t.parquet", ONE_MODEL) as table:
         table.write(GOOD)
         table.write(BAD)
     good, bad = pq.read_table(tmp_path / "t.parquet").to_pylist()
@@ -70,9 +90,60 @@ def test_parquet_rows_come_back(tmp_path):
     assert (bad["distribution"], bad["error"]) == (None, BAD.error)
 
 
+def rows_of(path):
+    if path.suffix == ".parquet":
+        return pq.read_table(path).to_pylist()
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_several_models_stand_side_by_side_each_on_its_scale(path):
+    broken = {"looks": replace(BAD, scale=FIVE)}
+    with open_table(path, TWO_MODELS) as table:
+        table.write(BOTH)
+        table.write(replace(BAD, others=broken))
+    good, bad = rows_of(path)
+    assert (float(good["m_mean"]), float(good["looks_mean"])) == (2.25, 4.0)
+    assert (good["m_model"], good["looks_model"]) == ("m-1@0", "looks-2@1")
+    assert not good["looks_percentile"]
+    if path.suffix == ".csv":
+        assert (good["m_p3"], good["looks_p5"]) == ("0.375", "0.375")
+        assert (good["m_scale"], good["looks_scale"]) == ("1..3", "1..5")
+    else:
+        assert good["looks_distribution"] == [0.0, 0.125, 0.125, 0.375, 0.375]
+        assert (good["m_scale"], good["looks_scale"]) == ([1, 3], [1, 5])
+    assert bad["error"] == BAD.error
+    assert not bad["looks_mean"]
+
+
+def test_a_ranking_has_places_where_they_are_known(path):
+    with open_table(path, RANKING) as table:
+        table.write(GOOD, PLACE)
+        table.write(GOOD, RankPlace(rank=3))
+        table.write(BAD)
+    sure, unknown, failed = rows_of(path)
+    names = ("rank", "rank_best", "rank_worst", "over_next")
+    assert [float(sure[name]) for name in names] == [2, 1, 4, 0.625]
+    assert int(unknown["rank"]) == 3
+    assert not any(unknown[name] for name in names[1:])
+    assert not any(failed[name] for name in names)
+
+
+def test_every_format_has_the_same_columns(tmp_path):
+    keys = []
+    for ending in (".jsonl", ".parquet"):
+        path = tmp_path / f"t{ending}"
+        with open_table(path, Columns(TWO_MODELS.scales, ranked=True)) as table:
+            table.write(BOTH, PLACE)
+        keys.append(list(rows_of(path)[0]))
+    assert keys[0] == keys[1]
+
+
 def test_names_that_are_not_unicode_survive(path):
     odd = ScoredPhoto(path="caf\udce9.jpg", model="m", scale=THREE, error="caf\udce9.jpg: empty")
-    with open_table(path, THREE) as table:
+    with open_table(path, ONE_MODEL) as table:
         table.write(odd)
     if path.suffix == ".csv":
         assert b"caf\xe9.jpg" in path.read_bytes()
@@ -91,7 +162,7 @@ def test_an_interrupted_run_leaves_the_old_table_and_no_half_one(path):
 
 
 def write_and_interrupt(path):
-    with open_table(path, THREE) as table:
+    with open_table(path, ONE_MODEL) as table:
         table.write(GOOD)
         raise KeyboardInterrupt
 
@@ -99,7 +170,7 @@ def write_and_interrupt(path):
 def test_an_unknown_ending_lists_the_known_ones(tmp_path):
     with (
         pytest.raises(ConfigError, match=r"t.xlsx: a table ends in .csv, .jsonl, .parquet"),
-        open_table(tmp_path / "t.xlsx", THREE),
+        open_table(tmp_path / "t.xlsx", ONE_MODEL),
     ):
         pass
 
@@ -107,6 +178,6 @@ def test_an_unknown_ending_lists_the_known_ones(tmp_path):
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with (
         pytest.raises(NimaError, match=r"none/t.csv: cannot be written \(No such file"),
-        open_table(tmp_path / "none" / "t.csv", THREE),
+        open_table(tmp_path / "none" / "t.csv", ONE_MODEL),
     ):
         pass

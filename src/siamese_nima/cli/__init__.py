@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from siamese_nima import __version__
-from siamese_nima.cli import data, evaluate, models, score, weights
+from siamese_nima.cli import cache, data, evaluate, models, score, weights
 from siamese_nima.errors import ConfigError, NimaError, ViewError
 
 app = typer.Typer(
@@ -20,11 +20,12 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 all went well, 1 something failed, 2 wrong usage.",
+    epilog="Exit codes: 0 all went well, 1 something failed, 2 wrong usage, 130 interrupted.",
 )
 app.command("score")(score.score)
 app.command("rank")(score.rank)
 app.add_typer(models.app, name="models")
+app.add_typer(cache.app, name="cache")
 app.add_typer(data.app, name="data")
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(evaluate.compare)

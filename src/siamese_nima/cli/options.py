@@ -19,6 +19,12 @@ Model = Annotated[
     str,
     typer.Option("--model", "-m", help="Name ('nima models' lists them) or file of a model."),
 ]
+Models = Annotated[
+    str,
+    typer.Option(
+        "--model", "-m", help="Name or file of a model; several, joined by commas, each rate."
+    ),
+]
 Out = Annotated[
     Path | None,
     typer.Option("--out", "-o", help="Write a table: .csv, .jsonl or .parquet.", dir_okay=False),
@@ -40,3 +46,12 @@ Exact = Annotated[
     typer.Option("--exact", help="Decode large JPEG files in full: slower."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")]
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        help="File that keeps results for the next run; 'nima cache' shows the usual one."
+    ),
+]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Score every photo again, and remember nothing.")
+]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Self
 
@@ -25,13 +26,12 @@ from siamese_nima.cli.weights import conversion_part
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.find import FoundPhotos, find_photos
 from siamese_nima.photos.names import printable
-from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.catalogue import WEIGHT_SUFFIXES
 from siamese_nima.scoring.scored_photo import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer
-from siamese_nima.scoring.tables import CsvWriter, ResultWriter
 
 _ERRORS_SHOWN = 20
+_INTERRUPTED = 130  # as shells report a process that Ctrl-C ended
 
 
 class _RateColumn(ProgressColumn):
@@ -52,8 +52,10 @@ class FolderRun:
         self._found = find_photos(patterns)
         if not self._found.paths:
             raise PhotoError(f"no photo found in {', '.join(patterns)}{_skipped(self._found)}")
-        self._errors: list[ScoredPhoto] = []
+        self._errors: list[str] = []
+        self._done = self._failed = self._cached = 0
         self._seconds = 0.0
+        self._results = self._scored()
         self._progress = Progress(
             TextColumn("scoring"),
             BarColumn(),
@@ -74,37 +76,68 @@ class FolderRun:
         self._progress.__enter__()
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        self._results.close()
         self._progress.stop()
+        if kind is KeyboardInterrupt:
+            total = len(self._found.paths)
+            typer.echo(
+                f"interrupted after {self._done} of {total} photos. {self._advice()}", err=True
+            )
+            raise typer.Exit(_INTERRUPTED)
 
     def results(self) -> Iterator[ScoredPhoto]:
-        """One result per photo, in order; errors are counted and kept for the summary."""
+        """One result per photo, in order; errors are counted, the first kept for the summary."""
+        return self._results
+
+    def end(self, remark: str = "") -> None:
+        """Print the summary and a remark; end the command with code 1 if a photo failed."""
+        if not self._quiet:
+            for line in (*self._summary(), remark):
+                if line:
+                    typer.echo(line, err=True)
+        for error in self._errors:
+            typer.echo(f"failed: {printable(error)}", err=True)
+        if self._failed > len(self._errors):
+            typer.echo(f"... and {self._failed - len(self._errors)} more failed", err=True)
+        if self._failed:
+            raise typer.Exit(1)
+
+    def _scored(self) -> Generator[ScoredPhoto, None, None]:
         started = time.perf_counter()
         task = self._progress.add_task("scoring", total=len(self._found.paths))
-        for result in self._scorer.score(self._found.paths):
-            if result.error is not None:
-                self._errors.append(result)
-            yield result
-            self._progress.advance(task)
+        with closing(self._scorer.score(self._found.paths)) as results:
+            for result in results:
+                self._done += 1
+                self._cached += all(r.cached for r in (result, *result.others.values()))
+                if result.errors:
+                    self._failed += 1
+                    if len(self._errors) < _ERRORS_SHOWN:
+                        self._errors.append("; ".join(result.errors))
+                yield result
+                self._progress.advance(task)
         self._seconds = time.perf_counter() - started
 
-    def end(self) -> None:
-        """Print the summary; end the command with code 1 if a photo failed."""
-        total, failed = len(self._found.paths), len(self._errors)
-        if not self._quiet:
-            rate = total / self._seconds if self._seconds else 0.0
-            typer.echo(
-                f"{total - failed} of {total} photos scored in {self._seconds:.1f} s "
-                f"({rate:.1f} photos/s) by {self._scorer.model.model_id}"
-                f"{_skipped(self._found)}",
-                err=True,
-            )
-        for result in self._errors[:_ERRORS_SHOWN]:
-            typer.echo(f"failed: {printable(result.error or '')}", err=True)
-        if failed > _ERRORS_SHOWN:
-            typer.echo(f"... and {failed - _ERRORS_SHOWN} more failed", err=True)
-        if failed:
-            raise typer.Exit(1)
+    def _summary(self) -> Iterator[str]:
+        total = len(self._found.paths)
+        rate = total / self._seconds if self._seconds else 0.0
+        models = self._scorer.models
+        yield (
+            f"{total - self._failed} of {total} photos scored in {self._seconds:.1f} s "
+            f"({rate:.1f} photos/s) by {', '.join(m.model_id for m in models.values())}"
+            + (f"; {self._cached} from the cache" if self._cached else "")
+            + _skipped(self._found)
+        )
+        for name, model in models.items():
+            if population := model.card.population:
+                whose = f"percentile of {name}" if len(models) > 1 else "percentile"
+                count = len(population.means)
+                yield f"{whose}: share of {count} photos that score lower, {population.name}"
+
+    def _advice(self) -> str:
+        if self._scorer.cache is None:
+            return "Nothing is kept without a cache: the same command begins anew."
+        return f"The same command goes on from there: results are kept in {self._scorer.cache}"
 
 
 def _skipped(found: FoundPhotos) -> str:
@@ -118,50 +151,32 @@ def _skipped(found: FoundPhotos) -> str:
     return f"; skipped {', '.join(parts)}" if parts else ""
 
 
-def result_printer(console: Console, scale: RatingScale, *, ranks: bool = False) -> ResultWriter:
-    """Prints results on standard output: aligned on a terminal, CSV into a pipe."""
-    if sys.stdout.isatty():
-        return _TerminalWriter(console, scale, ranks=ranks)
-    return CsvWriter(sys.stdout, scale)
-
-
-class _TerminalWriter:
-    def __init__(self, console: Console, scale: RatingScale, *, ranks: bool) -> None:
-        # With the bar on the same terminal, rows must be printed above it by its own console.
-        self._console = console if console.is_terminal else Console()
-        self._ranks = ranks
-        self._rank = 0
-        rank = "  rank" if ranks else ""
-        self._print(
-            f"{rank}  score  spread  percentile  photo      (score {scale}, higher is better)"
-        )
-
-    def write(self, result: ScoredPhoto) -> None:
-        self._rank += 1
-        rank = f"{self._rank:6d}" if self._ranks else ""
-        name = printable(result.path)
-        if result.mean is None:
-            self._print(f"{rank}      -       -           -  {name}  FAILED")
-            return
-        percentile = "-" if result.percentile is None else f"{result.percentile:.0f} %"
-        self._print(f"{rank}{result.mean:7.2f}{result.spread:8.2f}{percentile:>12}  {name}")
-
-    def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+def named_models(text: str) -> list[str]:
+    """The models that `--model` names, separated by commas; a file may have commas in its name."""
+    return [text] if Path(text).exists() else [name for name in text.split(",") if name]
 
 
 def open_scorer(
-    model: str,
-    *,
+    *models: str,
     view: str | None,
     batch_size: int,
     workers: int | None,
     device: str,
     exact: bool,
+    cache: Path | None = None,
 ) -> Scorer:
     """A scorer for any kind of model the command line takes, weight files included."""
-    if Path(model).suffix in WEIGHT_SUFFIXES:
-        model = str(conversion_part().converted(model))
     return Scorer(
-        model, view=view, batch_size=batch_size, workers=workers, device=device, exact=exact
+        [
+            str(conversion_part().converted(model))
+            if Path(model).suffix in WEIGHT_SUFFIXES
+            else model
+            for model in models
+        ],
+        view=view,
+        batch_size=batch_size,
+        workers=workers,
+        device=device,
+        exact=exact,
+        cache=cache,
     )

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from siamese_nima.cli import options, run
-from siamese_nima.scoring.ranking import copy_ranked, rank_photos
+from siamese_nima.cli.cache import chosen_cache
+from siamese_nima.cli.terminal import result_printer
+from siamese_nima.errors import ConfigError
+from siamese_nima.scoring.ranking import copy_ranked, describe_ranking, rank_photos, rank_places
 from siamese_nima.scoring.scorer import DEFAULT_MODEL
-from siamese_nima.scoring.tables import open_table
+from siamese_nima.scoring.tables import Columns, open_table
 
 
 def score(
     photos: options.Photos,
-    model: options.Model = DEFAULT_MODEL,
+    model: options.Models = DEFAULT_MODEL,
     out: options.Out = None,
     batch_size: options.BatchSize = 4,
     workers: options.Workers = None,
     view: options.View = None,
     device: options.Device = "cpu",
     exact: options.Exact = False,
+    cache: options.Cache = None,
+    no_cache: options.NoCache = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Score photos, in the order given: a table on the terminal, CSV into a pipe, or a file.
@@ -30,16 +36,22 @@ def score(
     Example: nima score holiday/ --out scores.csv
     """
     scorer = run.open_scorer(
-        model, view=view, batch_size=batch_size, workers=workers, device=device, exact=exact
+        *run.named_models(model),
+        view=view,
+        batch_size=batch_size,
+        workers=workers,
+        device=device,
+        exact=exact,
+        cache=chosen_cache(cache, no_cache=no_cache),
     )
+    columns = Columns(scorer.scales)
     with run.FolderRun(scorer, photos, quiet=quiet) as folder_run, ExitStack() as stack:
-        printed = run.result_printer(folder_run.console, scorer.card.scale) if out is None else None
-        table = stack.enter_context(open_table(out, scorer.card.scale)) if out else None
+        if out:
+            table = stack.enter_context(open_table(out, columns))
+        else:
+            table = result_printer(folder_run.console, columns)
         for result in folder_run.results():
-            if table:
-                table.write(result)
-            elif printed:
-                printed.write(result)
+            table.write(result)
     folder_run.end()
 
 
@@ -52,34 +64,57 @@ def rank(
         Path | None,
         typer.Option(help="Copy the photos there, names beginning with the rank.", file_okay=False),
     ] = None,
-    model: options.Model = DEFAULT_MODEL,
+    model: options.Models = DEFAULT_MODEL,
+    by: Annotated[
+        str | None, typer.Option(help="Model that orders, of several; by default the first.")
+    ] = None,
     out: options.Out = None,
     batch_size: options.BatchSize = 4,
     workers: options.Workers = None,
     view: options.View = None,
     device: options.Device = "cpu",
     exact: options.Exact = False,
+    cache: options.Cache = None,
+    no_cache: options.NoCache = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Rank photos, best first.
+    """Rank photos, best first, and say where the order is too close to call.
 
     Example: nima rank holiday/ --top 20 --copy-to best/
     """
     scorer = run.open_scorer(
-        model, view=view, batch_size=batch_size, workers=workers, device=device, exact=exact
+        *_ordering_first(run.named_models(model), by),
+        view=view,
+        batch_size=batch_size,
+        workers=workers,
+        device=device,
+        exact=exact,
+        cache=chosen_cache(cache, no_cache=no_cache),
     )
     with run.FolderRun(scorer, photos, quiet=quiet) as folder_run:
         ranked = rank_photos(folder_run.results())
+    pair_error = scorer.card.pair_error
     shown = [result for result in ranked if result.mean is not None][:top]
     if copy_to:
         copy_ranked(shown, copy_to)
     failed = [result for result in ranked if result.mean is None]
-    if out:
-        with open_table(out, scorer.card.scale) as table:
-            for result in shown + failed:
-                table.write(result)
-    else:
-        printed = run.result_printer(folder_run.console, scorer.card.scale, ranks=True)
-        for result in shown:
-            printed.write(result)
-    folder_run.end()
+    columns = Columns(scorer.scales, ranked=True)
+    with ExitStack() as stack:
+        if out:
+            table = stack.enter_context(open_table(out, columns))
+        else:
+            table = result_printer(folder_run.console, columns)
+        places = rank_places(ranked, pair_error)[: len(shown)]
+        for result, place in zip_longest(shown + (failed if out else []), places):
+            table.write(result, place)
+    folder_run.end(describe_ranking(ranked, pair_error))
+
+
+def _ordering_first(models: list[str], by: str | None) -> list[str]:
+    """The models, the one that orders first; its name is what was typed, or a file's name."""
+    if by is None:
+        return models
+    chosen = [model for model in models if by in (model, Path(model).stem)]
+    if not chosen:
+        raise ConfigError(f"--by {by}: none of the models {', '.join(models)}")
+    return [*chosen[:1], *(model for model in models if model != chosen[0])]

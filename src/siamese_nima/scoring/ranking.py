@@ -1,13 +1,19 @@
-"""From results to a ranking, and copies of the best."""
+"""From results to a ranking: best first, how sure the order is, and copies of the best."""
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from siamese_nima.errors import NimaError
+import numpy as np
+
+from siamese_nima.errors import ConfigError, NimaError
+from siamese_nima.pair_error import PairError
+from siamese_nima.photos.names import printable
 from siamese_nima.scoring.scored_photo import ScoredPhoto
 
 
@@ -19,31 +25,139 @@ def rank_photos(results: Iterable[ScoredPhoto]) -> list[ScoredPhoto]:
     return [result for *_, result in sorted(rated, key=lambda row: row[:2])] + failed
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankPlace:
+    """Where a photo stands in a ranking, and how sure that is.
+
+    Attributes:
+        rank: 1 for the best.
+        best: The best rank it could have: 1 more than the photos whose scores are surely higher.
+            Photos that are too close to call with it are not surely higher. None where nobody has
+            measured the model's pair error.
+        worst: The worst rank it could have, likewise.
+        over_next: Probability that people would put it before the next photo, .5 to 1. None for the
+            last one, and where the pair error is unknown.
+    """
+
+    rank: int
+    best: int | None = None
+    worst: int | None = None
+    over_next: float | None = None
+
+
+def rank_places(ranked: Iterable[ScoredPhoto], pair_error: PairError | None) -> list[RankPlace]:
+    """The place of every photo with a score, in the order of the ranking.
+
+    Args:
+        ranked: As `rank_photos` gives it. Photos without a score come last and have no place.
+        pair_error: `card.pair_error` of the model that gave the scores.
+
+    >>> from siamese_nima.ratings import AVA_SCALE
+    >>> photos = [ScoredPhoto(path="", model="", scale=AVA_SCALE, mean=m) for m in (7, 6.9, 4)]
+    >>> sure_from_1 = PairError((0, 1), (0.5, 0.9), (0.5, 0.8), pairs=500)
+    >>> [(place.best, place.worst) for place in rank_places(photos, sure_from_1)]
+    [(1, 2), (1, 2), (3, 3)]
+    """
+    means = np.array([result.mean for result in ranked if result.mean is not None], np.float64)
+    count = len(means)
+    if pair_error is None:
+        return [RankPlace(rank=rank) for rank in range(1, count + 1)]
+    gap = pair_error.closest_call()
+    if gap is None:
+        best, worst = np.ones(count, np.int64), np.full(count, count)
+    else:
+        # A photo is surely better from a gap of scores on; scores ascend for searchsorted.
+        best = 1 + np.searchsorted(-means, -(means + gap), side="right")
+        worst = np.searchsorted(-means, -(means - gap), side="left")
+        worst = np.maximum(worst, np.arange(1, count + 1))
+        best = np.minimum(best, np.arange(1, count + 1))
+    over_next = [*map(float, pair_error.accuracy_at(np.diff(means))), None]
+    return [
+        RankPlace(rank=rank, best=int(first), worst=int(last), over_next=sure)
+        for rank, first, last, sure in zip(
+            range(1, count + 1), best, worst, over_next, strict=False
+        )
+    ]
+
+
+def describe_order(better: ScoredPhoto, worse: ScoredPhoto, pair_error: PairError | None) -> str:
+    """One or two sentences on the order of two photos with scores, the better one first."""
+    if better.mean is None or worse.mean is None:
+        raise ConfigError("only photos with scores have an order")
+    first, second = (f"{printable(r.path)} ({r.mean:.2f})" for r in (better, worse))
+    if pair_error is None:
+        return (
+            f"{first} scores higher than {second}; how sure that is, is unknown: "
+            f"nobody has measured the pair error of {better.model}."
+        )
+    gap = better.mean - worse.mean
+    sure, least = (100 * float(at(gap)) for at in (pair_error.accuracy_at, pair_error.lower_at))
+    opinion = (
+        f"of 100 pairs with such a gap of scores, people put {sure:.0f} in this order "
+        f"(at least {least:.0f}, with 95 % confidence)."
+    )
+    if pair_error.too_close(gap):
+        return f"Too close to call: {first} and {second}; {opinion}"
+    return f"{first} is better than {second}; {opinion}"
+
+
+def describe_ranking(ranked: Sequence[ScoredPhoto], pair_error: PairError | None) -> str:
+    """A sentence on how sure the order of a ranking is; empty for fewer than two scores."""
+    scored = [result for result in ranked if result.mean is not None]
+    if len(scored) < 2:
+        return ""
+    if len(scored) == 2:
+        return describe_order(scored[0], scored[1], pair_error)
+    if pair_error is None:
+        return (
+            "How sure this order is, is unknown: nobody has measured the pair error of "
+            f"{scored[0].model}."
+        )
+    leaders = sum(place.best == 1 for place in rank_places(scored, pair_error))
+    gap = pair_error.closest_call()
+    if gap is None:
+        return "Too close to call: no gap of scores makes an order sure with this model."
+    measure = f"a gap of {gap:.2f} points makes an order sure: 8 of 10 pairs as people put them"
+    if leaders == 1:
+        return f"The first is the best ({measure})."
+    return f"Too close to call: any of the first {leaders} may be the best ({measure})."
+
+
 def copy_ranked(ranked: Iterable[ScoredPhoto], folder: str | os.PathLike[str]) -> list[Path]:
     """Copy ranked photos into a folder under names that begin with the rank, "0001-beach.jpg".
 
     Args:
         ranked: Best first; photos without a score are left out.
-        folder: Made if missing. A copy that is there already is never overwritten.
+        folder: Made if missing. A copy that is there already stays, from an earlier run that was
+            cut short perhaps; another file under its name is never overwritten.
 
     Returns:
         The copies, best first.
 
     Raises:
-        NimaError: A copy exists already, or the folder cannot be written.
+        NimaError: Another file has the name of a copy, or the folder cannot be written.
     """
     target = Path(folder)
     sources = [Path(result.path) for result in ranked if result.mean is not None]
     copies = [target / f"{rank:04d}-{path.name}" for rank, path in enumerate(sources, start=1)]
-    for copy in copies:
-        if copy.exists():
-            raise NimaError(f"{copy}: exists already; give an empty or a new folder")
     try:
+        missing = _missing(sources, copies)
         target.mkdir(parents=True, exist_ok=True)
-        for source, copy in zip(sources, copies, strict=True):
+        for source, copy in missing:
             part = copy.with_name(f".{copy.name}.part")
             shutil.copy2(source, part)
             part.replace(copy)
     except OSError as error:
         raise NimaError(f"{target}: the copies cannot be written ({error})") from error
     return copies
+
+
+def _missing(sources: Sequence[Path], copies: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """Sources with the copies to be made; everything is checked before the first is made."""
+    missing = []
+    for source, copy in zip(sources, copies, strict=True):
+        if not os.path.lexists(copy):
+            missing.append((source, copy))
+        elif not filecmp.cmp(source, copy, shallow=False):
+            raise NimaError(f"{copy}: another file exists already; give an empty or a new folder")
+    return missing

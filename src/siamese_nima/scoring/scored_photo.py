@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -29,6 +30,8 @@ class ScoredPhoto:
         model: Identity of the model: name, version, start of the file's SHA-256.
         scale: The rating scale of `mean`.
         error: Why there is no score.
+        others: What the scorer's further models say of the same photo, by model name.
+        cached: Whether the distribution comes from the result cache; equal photos may differ here.
     """
 
     path: str
@@ -39,9 +42,19 @@ class ScoredPhoto:
     distribution: tuple[float, ...] | None = None
     percentile: float | None = None
     error: str | None = None
+    others: Mapping[str, ScoredPhoto] = field(default_factory=dict, hash=False)
+    cached: bool = field(default=False, compare=False)
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """The errors of all models, each once."""
+        found = [result.error for result in (self, *self.others.values())]
+        return tuple(dict.fromkeys(error for error in found if error is not None))
 
 
-def scored(path: str, distribution: Floats, card: ModelCard, model: str) -> ScoredPhoto:
+def scored(
+    path: str, distribution: Floats, card: ModelCard, model: str, *, cached: bool = False
+) -> ScoredPhoto:
     """The result for a photo with this rating distribution, shape (K,)."""
     row = np.asarray(distribution, dtype=np.float64)
     score = float(ratings.mean(row, card.scale))
@@ -56,4 +69,5 @@ def scored(path: str, distribution: Floats, card: ModelCard, model: str) -> Scor
         percentile=None
         if population is None
         else float(ratings.percentile(score, population.means)),
+        cached=cached,
     )

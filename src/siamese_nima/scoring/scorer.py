@@ -2,70 +2,77 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import groupby, islice
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from siamese_nima.card import ModelCard
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.photos.find import find_photos
-from siamese_nima.photos.read import read_photo
+from siamese_nima.photos.read import PhotoSource
 from siamese_nima.photos.views import ViewPolicy
-from siamese_nima.scoring.catalogue import find_model
-from siamese_nima.scoring.model_file import Model, ModelFile, fitting_view
-from siamese_nima.scoring.scored_photo import ScoredPhoto, scored
+from siamese_nima.ratings import RatingScale
+from siamese_nima.scoring.in_order import in_order
+from siamese_nima.scoring.model_file import Model
+from siamese_nima.scoring.panel import (
+    DECODE_MARGIN,
+    ModelSource,
+    Panel,
+    PhotoOnPanel,
+    load_members,
+)
+from siamese_nima.scoring.result_cache import Content, ResultCache
+from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.settings import settings_of
 
-Photo = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | NDArray[np.uint8]
-Named = tuple[str, Photo]
+__all__ = ["DECODE_MARGIN", "DEFAULT_MODEL", "Scorer", "usable_cores"]
 
 DEFAULT_MODEL = "quality"
 
-# Large JPEG files are decoded at a reduced scale with at least this many times the pixels per side
-# that the views need. benchmarks/quality/reduced_decode.py measures what 1 and 2 do to scores.
-DECODE_MARGIN = 2
-
 
 class Scorer:
-    """Scores photos with one model.
+    """Scores photos with one model, or with several that share one decoding of each photo.
 
     Attributes:
-        model: The loaded model.
-        view: The view policy in use: the model's own, or the one given instead.
+        batch_size: Photos that one worker takes at a time.
+        workers: Threads.
+        cache: The cache file in use, or None.
 
     Every worker thread takes a few photos from file to score: reading, views and network all run
     outside Python's lock, so the cores stay busy, memory is bounded by the number of workers, and a
     photo's score does not depend on its neighbours.
 
     >>> scorer = Scorer()
-    >>> [result] = scorer.score([np.zeros((300, 400, 3), np.uint8)])
+    >>> [result] = scorer.score(np.zeros((300, 400, 3), np.uint8))
     >>> 1 <= result.mean <= 10
     True
     """
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | Model = DEFAULT_MODEL,
+        model: ModelSource | Sequence[ModelSource] = DEFAULT_MODEL,
         *,
         view: ViewPolicy | str | None = None,
         batch_size: int = 4,
         workers: int | None = None,
         device: str = "cpu",
         exact: bool = False,
+        cache: str | os.PathLike[str] | None = None,
     ) -> None:
-        """Load a model.
+        """Load a model, or several.
 
         Args:
             model: Name of an embedded or downloaded model, the path of a model file, or anything
-                that rates views (see `Model`); `device` is for the first two.
-            view: View policy in place of the model's own, as a value or as text such as
+                that rates views (see `Model`); `device` is for the first two. Or a sequence of
+                these: the first one's result then holds those of the others.
+            view: View policy in place of the models' own, as a value or as text such as
                 "centre:224@256".
             batch_size: Photos that one worker takes at a time; those of equal view size go
                 through the network together.
@@ -74,10 +81,13 @@ class Scorer:
             exact: Decode JPEG files in full. By default large ones are decoded at a reduced
                 scale that is still at least twice as large as the views need, which is faster
                 and moves scores by about a hundredth.
+            cache: File that keeps results from one run to the next, made if missing; photos that
+                are given as paths are then not scored again as long as they and the model are the
+                same. `cache_path()` is the one of the command line. None keeps nothing.
 
         Raises:
-            WeightsError: The model is missing or damaged.
-            ViewError: The view policy is malformed or does not fit the model.
+            WeightsError: A model is missing or damaged.
+            ViewError: The view policy is malformed or does not fit a model.
             ConfigError: An option has an impossible value.
         """
         if batch_size < 1:
@@ -86,85 +96,122 @@ class Scorer:
             raise ConfigError(f"the number of workers must be at least 1, got {workers}")
         self.batch_size = batch_size
         self.workers = workers or usable_cores()
-        self.exact = exact
         policy = ViewPolicy.parse(view) if isinstance(view, str) else view
-        if isinstance(model, str | os.PathLike):
-            model = ModelFile(find_model(model), device=device)
-        self.model = model
-        self.view = model.card.view if policy is None else fitting_view(model.card, policy)
+        sources = model if isinstance(model, Sequence) and not isinstance(model, str) else [model]
+        self._panel = Panel(load_members(sources, view=policy, device=device), exact=exact)
+        self.cache = None if cache is None else Path(cache)
+        self._settings: tuple[str, ...] = ()
+        if self.cache:
+            self._settings = settings_of(self._panel, device=device)
+
+    @property
+    def model(self) -> Model:
+        """The model, the first where there are several."""
+        return self._panel.members[0].model
 
     @property
     def card(self) -> ModelCard:
-        """The model's card."""
+        """Its card."""
         return self.model.card
 
-    def score(self, photos: str | os.PathLike[str] | Iterable[Photo]) -> Iterator[ScoredPhoto]:
+    @property
+    def view(self) -> ViewPolicy:
+        """Its view policy in use: its own, or the one given instead."""
+        return self._panel.members[0].view
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        """All models by name, in order; a model file is called by its file name."""
+        return {member.name: member.model for member in self._panel.members}
+
+    @property
+    def scales(self) -> Mapping[str, RatingScale]:
+        """The rating scales of all models by name."""
+        return {name: model.card.scale for name, model in self.models.items()}
+
+    def score(
+        self, photos: PhotoSource | Iterable[PhotoSource]
+    ) -> Generator[ScoredPhoto, None, None]:
         """Score photos, yielding results in input order while later photos are still read.
 
+        Several threads may do so with one scorer.
+
         Args:
-            photos: A file, a folder (searched recursively) or a glob; or an iterable of photos:
-                paths (taken as they are, without a search), bytes or binary files of an encoded
-                picture, PIL images, or arrays as `read_photo` takes them.
+            photos: A file, a folder (searched recursively) or a glob; bytes or a binary file of
+                one encoded picture, one PIL image, or one array as `read_photo` takes it; or an
+                iterable of photos of all these kinds, paths then taken as they are, without a
+                search.
 
         Yields:
             One result per photo: a score, or the error that prevented it. A broken photo never
             stops the run.
         """
-        if isinstance(photos, str | os.PathLike):
-            photos = find_photos([os.fspath(photos)]).paths
-        named = ((_name(photo, index), photo) for index, photo in enumerate(photos, start=1))
-        chunks = iter(lambda: list(islice(named, self.batch_size)), [])
-        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="nima-score")
-        waiting: deque[Future[list[ScoredPhoto]]] = deque()
+        every = enumerate(_as_series(photos), start=1)
+        named = (PhotoOnPanel(_name(photo, index), photo) for index, photo in every)
+        with ExitStack() as stack:
+            cache = stack.enter_context(ResultCache(self.cache)) if self.cache else None
+            work = partial(self._score_batch, cache)
+            results = in_order(work, named, batch_size=self.batch_size, workers=self.workers)
+            # Closed first: no worker must find the cache closed.
+            stack.callback(results.close)
+            yield from results
+
+    async def score_async(
+        self, photos: PhotoSource | Iterable[PhotoSource]
+    ) -> AsyncIterator[ScoredPhoto]:
+        """`score` for asyncio: the event loop is free while photos are read and scored.
+
+        An iterable of photos is iterated in other threads. Cancelling waits for the batches that
+        have begun.
+        """
+        results = self.score(photos)
+        pending: asyncio.Future[ScoredPhoto | None] | None = None
         try:
-            for chunk in islice(chunks, 2 * self.workers):
-                waiting.append(pool.submit(self._score_chunk, chunk))
-            while waiting:
-                yield from waiting.popleft().result()
-                for chunk in islice(chunks, 1):
-                    waiting.append(pool.submit(self._score_chunk, chunk))
+            while True:
+                pending = asyncio.ensure_future(asyncio.to_thread(next, results, None))
+                # A thread cannot be cancelled; the iterator is not to be closed under it.
+                result = await asyncio.shield(pending)
+                if result is None:
+                    return
+                yield result
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            if pending is not None and not pending.done():
+                await asyncio.wait([pending])
+            await asyncio.to_thread(results.close)
 
-    def _score_chunk(self, chunk: list[Named]) -> list[ScoredPhoto]:
-        viewed = [(name, self._view(photo)) for name, photo in chunk]
-        results: list[ScoredPhoto] = []
-        for shape, group in groupby(viewed, key=lambda item: _shape(item[1])):
-            names, views = zip(*group, strict=True)
-            if shape is None:
-                results += [
-                    self._failed(name, error) for name, error in zip(names, views, strict=True)
-                ]
-            else:
-                results += self._rate(names, np.stack(views))
-        return results
+    def _score_batch(
+        self, cache: ResultCache | None, photos: Sequence[PhotoOnPanel]
+    ) -> list[ScoredPhoto]:
+        if cache is None:
+            self._panel.rate(photos)
+        else:
+            contents = [self._recall(cache, photo) for photo in photos]
+            self._panel.rate(photos)
+            for photo, content in zip(photos, contents, strict=True):
+                if content is not None:
+                    self._keep(cache, photo, content)
+        return [self._panel.result(photo) for photo in photos]
 
-    def _view(self, photo: Photo) -> NDArray[np.uint8] | PhotoError:
-        needed = None if self.exact else self.view.short_side_px
-        try:
-            picture = read_photo(photo, min_short_side_px=needed and DECODE_MARGIN * needed)
-            return self.view.views(picture)
-        except PhotoError as error:
-            return error
+    def _recall(self, cache: ResultCache, photo: PhotoOnPanel) -> Content | None:
+        """Take what the cache knows of a photo; None for photos that are not files."""
+        if not isinstance(photo.source, str | os.PathLike):
+            return None
+        content = cache.content(photo.source)
+        if content is not None:
+            found = cache.find(content, self._settings)
+            known = {i: found[text] for i, text in enumerate(self._settings) if text in found}
+            photo.outcomes |= known
+            photo.cached = frozenset(known)
+        return content
 
-    def _rate(self, names: Sequence[str], views: NDArray[np.uint8]) -> list[ScoredPhoto]:
-        model = self.model
-        try:
-            distributions = model.rate(views)
-        except PhotoError as error:
-            if len(names) == 1:
-                return [self._failed(names[0], PhotoError(f"{names[0]}: {error}"))]
-            halves = slice(0, len(names) // 2), slice(len(names) // 2, None)
-            return [result for half in halves for result in self._rate(names[half], views[half])]
-        return [
-            scored(name, row.astype(np.float64), self.card, model.model_id)
-            for name, row in zip(names, distributions, strict=True)
-        ]
-
-    def _failed(self, name: str, error: object) -> ScoredPhoto:
-        return ScoredPhoto(
-            path=name, model=self.model.model_id, scale=self.card.scale, error=str(error)
-        )
+    def _keep(self, cache: ResultCache, photo: PhotoOnPanel, content: Content) -> None:
+        new = {
+            self._settings[place]: outcome
+            for place, outcome in photo.outcomes.items()
+            if place not in photo.cached and not isinstance(outcome, PhotoError)
+        }
+        if new or not content.known:
+            cache.keep(content, new)
 
 
 def usable_cores() -> int:
@@ -174,12 +221,18 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _name(photo: Photo, index: int) -> str:
+def _as_series(photos: PhotoSource | Iterable[PhotoSource]) -> Iterable[PhotoSource]:
+    if isinstance(photos, str | os.PathLike):
+        return find_photos([os.fspath(photos)]).paths
+    # An array of shape (H, W) or (H, W, C) is a picture, not a series of its lines.
+    one_array = isinstance(photos, np.ndarray) and photos.ndim < 4
+    if one_array or isinstance(photos, bytes | Image.Image) or hasattr(photos, "read"):
+        return [cast(PhotoSource, photos)]
+    return photos
+
+
+def _name(photo: PhotoSource, index: int) -> str:
     if isinstance(photo, str | os.PathLike):
         return os.fspath(photo)
     name = getattr(photo, "filename", None) or getattr(photo, "name", None)
     return str(name) if isinstance(name, str | Path) and str(name) else f"<photo {index}>"
-
-
-def _shape(views: NDArray[np.uint8] | PhotoError) -> tuple[int, ...] | None:
-    return None if isinstance(views, PhotoError) else views.shape

@@ -5,33 +5,65 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from siamese_nima.errors import ConfigError, MissingExtraError, NimaError
 from siamese_nima.ratings import RatingScale
+from siamese_nima.scoring.ranking import RankPlace
 from siamese_nima.scoring.scored_photo import ScoredPhoto
 
 TABLE_FORMATS = (".csv", ".jsonl", ".parquet")
 _PARQUET_ROWS = 4096
+_PLACE = ("rank", "rank_best", "rank_worst", "over_next")
+_NUMBERS = ("mean", "spread", "percentile")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns a table has: the same in every format.
+
+    Attributes:
+        scales: Rating scale of every model by its name, in the order of the columns. Where there
+            are several models, their columns begin with their names: "quality_mean".
+        ranked: Whether rows have a place in a ranking.
+    """
+
+    scales: Mapping[str, RatingScale]
+    ranked: bool = False
+
+    def prefixes(self) -> dict[str, str]:
+        """What the columns of each model begin with."""
+        return {name: f"{name}_" if len(self.scales) > 1 else "" for name in self.scales}
+
+    def row(self, result: ScoredPhoto, place: RankPlace | None) -> dict[str, Any]:
+        """The values of one photo by column; scores have 4 decimals, probabilities 6."""
+        row: dict[str, Any] = {"path": result.path}
+        if self.ranked:
+            row |= _place_values(place)
+        results = (result, *result.others.values())
+        for prefix, own in zip(self.prefixes().values(), results, strict=True):
+            row |= {f"{prefix}{column}": value for column, value in _values(own).items()}
+        return row | {"error": "; ".join(result.errors) or None}
 
 
 class ResultWriter(Protocol):
     """Takes one result at a time."""
 
-    def write(self, result: ScoredPhoto) -> None:
-        """Append one result."""
+    def write(self, result: ScoredPhoto, place: RankPlace | None = None) -> None:
+        """Append one result, with its place where the table is of a ranking."""
 
 
 @contextmanager
-def open_table(path: str | os.PathLike[str], scale: RatingScale) -> Iterator[ResultWriter]:
+def open_table(path: str | os.PathLike[str], columns: Columns) -> Iterator[ResultWriter]:
     """Open a table for results; it appears under its name only when it is complete.
 
     Args:
         path: Ends in .csv, .jsonl or .parquet (the last needs the `parquet` extra).
-        scale: The rating scale of the results; it names the columns of the distribution.
+        columns: Which columns it has.
 
     Raises:
         ConfigError: Another ending.
@@ -44,15 +76,15 @@ def open_table(path: str | os.PathLike[str], scale: RatingScale) -> Iterator[Res
     part = target.with_name(f".{target.name}.part")
     try:
         if target.suffix == ".parquet":
-            with _parquet_writer(part, scale) as parquet:
+            with _parquet_writer(part, columns) as parquet:
                 yield parquet
         else:
             # Names that are not valid UTF-8 keep their bytes.
             with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
                 if target.suffix == ".csv":
-                    yield CsvWriter(file, scale)
+                    yield CsvWriter(file, columns)
                 else:
-                    yield JsonLinesWriter(file)
+                    yield JsonLinesWriter(file, columns)
                 file.flush()
                 os.fsync(file.fileno())
         part.replace(target)
@@ -65,64 +97,51 @@ def open_table(path: str | os.PathLike[str], scale: RatingScale) -> Iterator[Res
 class CsvWriter:
     """One row per photo; a header first; empty cells where there is no value."""
 
-    def __init__(self, file: TextIO, scale: RatingScale) -> None:
+    def __init__(self, file: TextIO, columns: Columns) -> None:
         self._rows = csv.writer(file, lineterminator="\n")
-        self._scale = scale
-        self._rows.writerow(_columns(scale))
+        self._columns = columns
+        header = ["path", *(_PLACE if columns.ranked else ())]
+        for name, prefix in columns.prefixes().items():
+            grades = [f"p{grade:g}" for grade in columns.scales[name].grades]
+            header += [f"{prefix}{column}" for column in (*_NUMBERS, *grades, "scale", "model")]
+        self._rows.writerow([*header, "error"])
 
-    def write(self, result: ScoredPhoto) -> None:
-        """Append one row; scores have 4 decimals, probabilities 6."""
-        distribution = result.distribution or [None] * self._scale.size
-        self._rows.writerow(
-            [
-                result.path,
-                _rounded(result.mean, 4),
-                _rounded(result.spread, 4),
-                _rounded(result.percentile, 2),
-                *(_rounded(p, 6) for p in distribution),
-                str(result.scale),
-                result.model,
-                result.error,
-            ]
-        )
+    def write(self, result: ScoredPhoto, place: RankPlace | None = None) -> None:
+        """Append one row: probabilities in columns of their own, the scale as "1..10"."""
+        row = self._columns.row(result, place)
+        for name, prefix in self._columns.prefixes().items():
+            scale = self._columns.scales[name]
+            row[f"{prefix}distribution"] = row[f"{prefix}distribution"] or [None] * scale.size
+            row[f"{prefix}scale"] = str(scale)
+        cells: list[Any] = []
+        for value in row.values():
+            cells += value if isinstance(value, list) else [value]
+        self._rows.writerow(cells)
 
 
 class JsonLinesWriter:
-    """One JSON object per photo and line."""
+    """One JSON object per photo and line; scales as [low, high]."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, columns: Columns) -> None:
         self._file = file
+        self._columns = columns
 
-    def write(self, result: ScoredPhoto) -> None:
+    def write(self, result: ScoredPhoto, place: RankPlace | None = None) -> None:
         """Append one line."""
-        self._file.write(json.dumps(as_json(result)) + "\n")
-
-
-def as_json(result: ScoredPhoto) -> dict[str, Any]:
-    """The result with the names of its fields; the scale as [low, high]."""
-    return {
-        "path": result.path,
-        "mean": _rounded(result.mean, 4),
-        "spread": _rounded(result.spread, 4),
-        "percentile": _rounded(result.percentile, 2),
-        "distribution": result.distribution and [round(p, 6) for p in result.distribution],
-        "scale": [result.scale.low, result.scale.high],
-        "model": result.model,
-        "error": result.error,
-    }
+        self._file.write(json.dumps(self._columns.row(result, place)) + "\n")
 
 
 class _ParquetWriter:
-    def __init__(self, writer: Any, schema: Any) -> None:
+    def __init__(self, writer: Any, schema: Any, columns: Columns) -> None:
         self._writer = writer
         self._schema = schema
+        self._columns = columns
         self._waiting: list[dict[str, Any]] = []
 
-    def write(self, result: ScoredPhoto) -> None:
-        row = as_json(result)
-        row["path"] = _utf8(result.path)
-        row["error"] = result.error and _utf8(result.error)
-        row["distribution"] = result.distribution
+    def write(self, result: ScoredPhoto, place: RankPlace | None = None) -> None:
+        row = self._columns.row(result, place)
+        for column in ("path", "error"):
+            row[column] = row[column] and _utf8(row[column])
         self._waiting.append(row)
         if len(self._waiting) >= _PARQUET_ROWS:
             self.flush()
@@ -135,33 +154,46 @@ class _ParquetWriter:
 
 
 @contextmanager
-def _parquet_writer(path: Path, scale: RatingScale) -> Iterator[_ParquetWriter]:
+def _parquet_writer(path: Path, columns: Columns) -> Iterator[_ParquetWriter]:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
         raise MissingExtraError.of("a Parquet table", "parquet") from error
-    schema = pa.schema(
-        [
-            ("path", pa.string()),
-            ("mean", pa.float64()),
-            ("spread", pa.float64()),
-            ("percentile", pa.float64()),
-            ("distribution", pa.list_(pa.float32(), scale.size)),
-            ("scale", pa.list_(pa.int32(), 2)),
-            ("model", pa.string()),
-            ("error", pa.string()),
+    fields = [("path", pa.string())]
+    if columns.ranked:
+        fields += [(column, pa.int64()) for column in _PLACE[:-1]]
+        fields.append((_PLACE[-1], pa.float64()))
+    for name, prefix in columns.prefixes().items():
+        fields += [(f"{prefix}{column}", pa.float64()) for column in _NUMBERS]
+        fields += [
+            (f"{prefix}distribution", pa.list_(pa.float32(), columns.scales[name].size)),
+            (f"{prefix}scale", pa.list_(pa.int32(), 2)),
+            (f"{prefix}model", pa.string()),
         ]
-    )
+    schema = pa.schema([*fields, ("error", pa.string())])
     with pq.ParquetWriter(path, schema) as file:
-        writer = _ParquetWriter(file, schema)
+        writer = _ParquetWriter(file, schema, columns)
         yield writer
         writer.flush()
 
 
-def _columns(scale: RatingScale) -> list[str]:
-    grades = [f"p{grade:g}" for grade in scale.grades]
-    return ["path", "mean", "spread", "percentile", *grades, "scale", "model", "error"]
+def _values(result: ScoredPhoto) -> dict[str, Any]:
+    return {
+        "mean": _rounded(result.mean, 4),
+        "spread": _rounded(result.spread, 4),
+        "percentile": _rounded(result.percentile, 2),
+        "distribution": result.distribution and [round(p, 6) for p in result.distribution],
+        "scale": [result.scale.low, result.scale.high],
+        "model": result.model,
+    }
+
+
+def _place_values(place: RankPlace | None) -> dict[str, Any]:
+    if place is None:
+        return dict.fromkeys(_PLACE)
+    values = (place.rank, place.best, place.worst, _rounded(place.over_next, 4))
+    return dict(zip(_PLACE, values, strict=True))
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -1,0 +1,150 @@
+"""Several models rate the same photos, each photo decoded once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese_nima.errors import ConfigError, PhotoError
+from siamese_nima.photos.read import PhotoSource, read_photo
+from siamese_nima.photos.views import ViewPolicy, Views
+from siamese_nima.scoring.catalogue import find_model
+from siamese_nima.scoring.model_file import Model, ModelFile, fitting_view
+from siamese_nima.scoring.scored_photo import ScoredPhoto, scored
+
+ModelSource: TypeAlias = "str | os.PathLike[str] | Model"
+Distribution: TypeAlias = NDArray[np.float32]
+
+# Large JPEG files are decoded at a reduced scale with at least this many times the pixels per side
+# that the views need. benchmarks/quality/reduced_decode.py measures what 1 and 2 do to scores.
+DECODE_MARGIN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A model of a panel, what it is called there, and the view policy in use."""
+
+    name: str
+    model: Model
+    view: ViewPolicy
+
+    def result(self, path: str, outcome: Distribution | PhotoError, cached: bool) -> ScoredPhoto:
+        """The result for one photo."""
+        card, identity = self.model.card, self.model.model_id
+        if isinstance(outcome, PhotoError):
+            return ScoredPhoto(path=path, model=identity, scale=card.scale, error=str(outcome))
+        return scored(path, outcome.astype(np.float64), card, identity, cached=cached)
+
+
+@dataclass(slots=True)
+class PhotoOnPanel:
+    """One photo on its way.
+
+    Attributes:
+        name: What results and errors call it.
+        source: The photo.
+        outcomes: Distribution or error of every member that has rated it, by the member's place.
+        cached: Places of the members whose outcomes come from a cache.
+    """
+
+    name: str
+    source: PhotoSource
+    outcomes: dict[int, Distribution | PhotoError] = field(default_factory=dict)
+    cached: frozenset[int] = frozenset()
+
+
+class Panel:
+    """Models that rate together.
+
+    Attributes:
+        members: At least one; names differ.
+        decode_px: Short side that a photo keeps at least when it is decoded; None for all of it.
+    """
+
+    def __init__(self, members: Sequence[Member], *, exact: bool) -> None:
+        self.members = tuple(members)
+        names = [member.name for member in self.members]
+        if not names:
+            raise ConfigError("no model was given; wanted one or more")
+        if len(set(names)) < len(names):
+            raise ConfigError(
+                f"the models of one run need different names, got {', '.join(names)}; "
+                "a model file is called by its file name"
+            )
+        needs = [member.view.short_side_px for member in self.members]
+        known = [need for need in needs if need is not None]
+        self.decode_px = None if exact or len(known) < len(needs) else DECODE_MARGIN * max(known)
+
+    def rate(self, photos: Sequence[PhotoOnPanel]) -> None:
+        """Fill in the outcomes that are missing."""
+        views = [self._views(photo) for photo in photos]
+        for place, member in enumerate(self.members):
+            missing = [
+                (photo, own[member.view])
+                for photo, own in zip(photos, views, strict=True)
+                if place not in photo.outcomes
+            ]
+            for _, group in groupby(missing, key=lambda item: item[1].shape):
+                alike, stacked = zip(*group, strict=True)
+                outcomes = _rate(member.model, np.stack(stacked))
+                for photo, outcome in zip(alike, outcomes, strict=True):
+                    if isinstance(outcome, PhotoError):
+                        outcome = PhotoError(f"{photo.name}: {outcome}")
+                    photo.outcomes[place] = outcome
+
+    def result(self, photo: PhotoOnPanel) -> ScoredPhoto:
+        """The first member's result, with those of the others."""
+        first, *others = (
+            member.result(photo.name, photo.outcomes[place], place in photo.cached)
+            for place, member in enumerate(self.members)
+        )
+        if not others:
+            return first
+        names = (member.name for member in self.members[1:])
+        return replace(first, others=dict(zip(names, others, strict=True)))
+
+    def _views(self, photo: PhotoOnPanel) -> dict[ViewPolicy, Views]:
+        """What members that have no outcome yet need to see; or an error is their outcome."""
+        wanted = [place for place in range(len(self.members)) if place not in photo.outcomes]
+        if not wanted:
+            return {}
+        try:
+            picture = read_photo(photo.source, min_short_side_px=self.decode_px, name=photo.name)
+            policies = {self.members[place].view for place in wanted}
+            return {policy: policy.views(picture) for policy in policies}
+        except PhotoError as error:
+            photo.outcomes |= dict.fromkeys(wanted, error)
+            return {}
+
+
+def load_members(
+    models: Sequence[ModelSource], *, view: ViewPolicy | None, device: str
+) -> list[Member]:
+    """Load models for a panel; a model file is called by its file name, others by their card."""
+    members = []
+    for source in models:
+        if isinstance(source, str | os.PathLike):
+            path = find_model(source)
+            name, model = path.stem, cast(Model, ModelFile(path, device=device))
+        else:
+            name, model = source.card.name, source
+        policy = model.card.view if view is None else fitting_view(model.card, view)
+        members.append(Member(name, model, policy))
+    return members
+
+
+def _rate(model: Model, views: Views) -> list[Distribution | PhotoError]:
+    """One outcome per photo; a photo that the network refuses does not spoil the others'."""
+    try:
+        return list(model.rate(views))
+    except PhotoError as error:
+        count = len(views)
+        if count == 1:
+            return [error]
+        return [*_rate(model, views[: count // 2]), *_rate(model, views[count // 2 :])]

@@ -1,0 +1,318 @@
+"""What was scored before: rating distributions by content of the photo and by what rated it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sqlite3
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese_nima.errors import ConfigError
+from siamese_nima.scoring.cache_file import is_damage, open_database, remove_database
+
+CACHE_VARIABLE = "SIAMESE_NIMA_CACHE"
+
+_log = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
+_Distribution = NDArray[np.float32]
+
+# Clocks of file systems tick every few milliseconds to 2 s (FAT). A file that changes twice within
+# a tick looks unchanged, so the state of one that has just changed is not trusted.
+_SETTLED_NS = 2_000_000_000
+_FLUSH_S = 1.0
+_FLUSH_ROWS = 1000
+_MAX_BYTES = 256 << 20
+
+
+def cache_path() -> Path:
+    """Where results are kept.
+
+    The environment variable SIAMESE_NIMA_CACHE (a file), or else the platform's folder for caches.
+    """
+    if chosen := os.environ.get(CACHE_VARIABLE):
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "siamese-nima" / "results.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What a file system says of a file without opening it; a change of content changes it.
+
+    The time of the last status change is there because a program can set the modification time
+    back, but not that one (except on Windows, which has none).
+    """
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: str) -> Self:
+        """The state now."""
+        found = os.stat(path)  # noqa: PTH116 -- four times as fast as Path.stat
+        inode = found.st_ino & 0x7FFF_FFFF_FFFF_FFFF  # SQLite's integers have a sign
+        return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, inode)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the last change is so long ago that another one would show."""
+        now = time.time_ns()
+        return all(abs(now - at) > _SETTLED_NS for at in (self.mtime_ns, self.ctime_ns))
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A photo file, by what is in it.
+
+    Attributes:
+        path: Its absolute path.
+        state: Its state when it was read.
+        digest: BLAKE2b of its bytes.
+        known: Whether the cache has path and state already.
+        settled: Whether any later change would show in the state.
+    """
+
+    path: str
+    state: FileState
+    digest: bytes
+    known: bool
+    settled: bool
+
+    def still_there(self) -> bool:
+        """Whether the file has this content now."""
+        same = FileState.of(self.path) == self.state
+        return same and (self.settled or _digest(self.path) == self.digest)
+
+    @property
+    def row(self) -> tuple[bytes, int, int, int, int, bytes]:
+        """The row of the table `files`."""
+        state = self.state
+        numbers = (state.size, state.mtime_ns, state.ctime_ns, state.inode)
+        return (os.fsencode(self.path), *numbers, self.digest)
+
+
+class ResultCache:
+    """A cache file, open; may be used from several threads and processes at once.
+
+    A distribution is found by the digest of the photo's bytes and by its *settings*: a text that
+    names the model by its hash and all else that can change a score. So a photo that was moved or
+    renamed is found again, and one that was changed is not. The state of a file spares reading it:
+    a path with the size, times and inode that the cache knows has the content that it knows.
+
+    Rows are written about once a second, in transactions: a process that is killed loses the last
+    second of its work and harms nothing. A damaged file is thrown away and begun anew; one that
+    cannot be written is left alone. Both are logged, and the photos are then scored as usual.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Open, or make, a cache file.
+
+        Raises:
+            ConfigError: The file is something else than a cache, or cannot be made.
+        """
+        self.path = Path(path)
+        self._lock = threading.Lock()
+        self._files: list[tuple[bytes, int, int, int, int, bytes]] = []
+        self._scores: list[tuple[bytes, str, bytes]] = []
+        self._flushed = time.monotonic()
+        self._database: sqlite3.Connection | None = open_database(
+            self.path, ours=self.path == cache_path()
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def content(self, path: str | os.PathLike[str]) -> Content | None:
+        """The content of a photo file, read only where the cache does not know its state.
+
+        None for what is no regular file or cannot be read.
+        """
+        name = os.path.abspath(path)  # noqa: PTH100 -- keeps bytes that are not Unicode as they are
+        try:
+            state = FileState.of(name)
+            settled = state.settled
+            known = self._known_digest(name, state)
+            if known is not None:
+                return Content(name, state, known, known=True, settled=settled)
+            if not os.path.isfile(name):  # noqa: PTH113 -- a pipe must not be opened
+                return None
+            return Content(name, state, _digest(name), known=False, settled=settled)
+        except (OSError, ValueError):
+            return None
+
+    def find(self, content: Content, settings: Sequence[str]) -> dict[str, _Distribution]:
+        """The distributions that are known of this content, by settings."""
+        rows = self._ask(
+            lambda database: [
+                (text, database.execute(_FIND, (content.digest, text)).fetchone())
+                for text in settings
+            ]
+        )
+        found = {text: self._unpacked(content, text, row[0]) for text, row in rows or () if row}
+        return {text: value for text, value in found.items() if value is not None}
+
+    def keep(self, content: Content, distributions: Mapping[str, _Distribution]) -> None:
+        """Remember distributions by settings, and the file's state, if it is still the same file.
+
+        Call it after the photo was decoded: what changed in between is not remembered.
+        """
+        try:
+            if not content.still_there():
+                return
+        except OSError:
+            return
+        with self._lock:
+            if not content.known and content.settled:
+                self._files.append(content.row)
+            for text, distribution in distributions.items():
+                self._scores.append((content.digest, text, _packed(content, text, distribution)))
+            waiting = len(self._files) + len(self._scores)
+            due = time.monotonic() - self._flushed > _FLUSH_S or waiting > _FLUSH_ROWS
+        if due:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is not written yet."""
+        self._ask(self._write)
+
+    def close(self) -> None:
+        """Write what is not written yet, throw away the oldest where it is too much, and close."""
+        self.flush()
+        self._ask(_shrink)
+        with self._lock:
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+
+    def counts(self) -> dict[str, int]:
+        """How many files and distributions it holds, and its size in bytes."""
+        found = self._ask(
+            lambda database: {
+                "files": database.execute("SELECT count(*) FROM files").fetchone()[0],
+                "distributions": database.execute("SELECT count(*) FROM scores").fetchone()[0],
+            }
+        )
+        return (found or {}) | {"bytes": self.path.stat().st_size}
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._ask(_clear)
+
+    def _known_digest(self, name: str, state: FileState) -> bytes | None:
+        row = self._ask(lambda database: database.execute(_STATE, (os.fsencode(name),)).fetchone())
+        return row[4] if row and FileState(*row[:4]) == state else None
+
+    def _write(self, database: sqlite3.Connection) -> None:
+        if self._files or self._scores:
+            database.execute("BEGIN IMMEDIATE")
+            database.executemany("REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", self._files)
+            texts = {text for _, text, _ in self._scores}
+            database.executemany(
+                "INSERT OR IGNORE INTO settings(text) VALUES (?)", [(text,) for text in texts]
+            )
+            database.executemany(_KEEP, self._scores)
+            database.execute("COMMIT")
+            self._files, self._scores = [], []
+        self._flushed = time.monotonic()
+
+    def _unpacked(self, content: Content, text: str, packed: object) -> _Distribution | None:
+        if isinstance(packed, bytes) and _check(content, text, packed[:-4]) == packed[-4:]:
+            return np.frombuffer(packed[:-4], np.float32)
+        self._ask(_raise_damaged)
+        return None
+
+    def _ask(self, question: Callable[[sqlite3.Connection], _Answer]) -> _Answer | None:
+        """The answer of the database; None, and a line in the log, where it has a problem."""
+        with self._lock:
+            if self._database is None:
+                return None
+            try:
+                return question(self._database)
+            except sqlite3.Error as error:
+                self._recover(error)
+                return None
+
+    def _recover(self, error: sqlite3.Error) -> None:
+        """Begin a damaged file anew; go on without one that cannot be used."""
+        assert self._database is not None
+        with suppress(sqlite3.Error):
+            self._database.close()
+        self._database = None
+        if not is_damage(error):
+            _log.warning("%s: the cache cannot be used (%s); going on without", self.path, error)
+            return
+        _log.warning("%s: the cache is damaged (%s); it is begun anew", self.path, error)
+        remove_database(self.path)
+        with suppress(ConfigError):
+            self._database = open_database(self.path, ours=True)
+
+
+_STATE = "SELECT size, mtime_ns, ctime_ns, inode, content FROM files WHERE path = ?"
+_FIND = """SELECT distribution FROM scores JOIN settings USING (settings_id)
+    WHERE content = ? AND text = ?"""
+_KEEP = """REPLACE INTO scores(content, settings_id, distribution)
+    VALUES (?1, (SELECT settings_id FROM settings WHERE text = ?2), ?3)"""
+
+
+def _digest(path: str) -> bytes:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).digest()
+
+
+def _packed(content: Content, text: str, distribution: _Distribution) -> bytes:
+    values = np.ascontiguousarray(distribution, np.float32).tobytes()
+    return values + _check(content, text, values)
+
+
+def _check(content: Content, text: str, values: bytes) -> bytes:
+    """A check sum over a distribution and its key: damage must not become a score."""
+    return zlib.crc32(values, zlib.crc32(text.encode(), zlib.crc32(content.digest))).to_bytes(4)
+
+
+def _raise_damaged(database: sqlite3.Connection) -> None:  # noqa: ARG001
+    raise sqlite3.DatabaseError("a check sum is wrong")
+
+
+def _clear(database: sqlite3.Connection) -> None:
+    database.execute("BEGIN IMMEDIATE")
+    for table in ("files", "scores", "settings"):
+        database.execute(f"DELETE FROM {table}")
+    database.execute("COMMIT")
+    database.execute("VACUUM")
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _shrink(database: sqlite3.Connection) -> None:
+    pages = database.execute("PRAGMA page_count").fetchone()[0]
+    if pages * database.execute("PRAGMA page_size").fetchone()[0] <= _MAX_BYTES:
+        return
+    database.execute("BEGIN IMMEDIATE")
+    for table in ("files", "scores"):
+        database.execute(
+            f"DELETE FROM {table} WHERE rowid <= (SELECT rowid FROM {table} ORDER BY rowid "
+            f"LIMIT 1 OFFSET (SELECT count(*) / 2 FROM {table}))"
+        )
+    database.execute("COMMIT")
+    database.execute("VACUUM")
