@@ -1,0 +1,188 @@
+"""Bursts: photos of the same thing, taken again or copied, and the best of each.
+
+Two photos belong together when the same camera took them within a short time and their thumbnails
+are alike; or, where times cannot be compared, when they are near-copies by a stricter measure. A
+burst is all photos that such pairs connect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese_nima.curation.frames import Frame
+from siamese_nima.errors import ConfigError
+from siamese_nima.pair_error import PairError
+from siamese_nima.photos.capture import Capture
+from siamese_nima.photos.find import natural_key
+from siamese_nima.photos.likeness import (
+    LIKE_CORRELATION,
+    Pairs,
+    alike_by_hash,
+    group_pairs,
+    more_alike,
+)
+from siamese_nima.scoring.ranking import rank_photos
+from siamese_nima.scoring.scored_photo import ScoredPhoto
+
+# A photo is compared with this many that follow it in time, and with as many whose hashes are
+# close: all pairs of a long series would be far more than are needed to connect it.
+_REACH = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BurstRule:
+    """Which photos belong together.
+
+    Attributes:
+        window_s: Longest time between two photos of a pair, in seconds. A burst can last longer:
+            it goes on as long as no pause between its photos does.
+        similarity: Correlation that the thumbnails of photos within the window must exceed, 0 to
+            1. What the numbers mean in practice: docs/bursts.md.
+    """
+
+    window_s: float = 10.0
+    similarity: float = 0.8
+
+    def __post_init__(self) -> None:
+        if not self.window_s >= 0:
+            raise ConfigError(f"the window must be 0 seconds or more, got {self.window_s}")
+        if not 0 <= self.similarity < 1:
+            raise ConfigError(f"the similarity must be from 0 to below 1, got {self.similarity}")
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """Photos of the same thing, best first.
+
+    Attributes:
+        photos: Two or more, all with a score.
+        too_close: Whether the best and the second are too close to call; None where nobody has
+            measured the model's pair error.
+        over_next: Probability that people would put the best before the second, .5 to 1, or None.
+    """
+
+    photos: tuple[ScoredPhoto, ...]
+    too_close: bool | None = None
+    over_next: float | None = None
+
+    @property
+    def best(self) -> ScoredPhoto:
+        """The photo with the highest score."""
+        return self.photos[0]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Paths of the photos, best first."""
+        return tuple(photo.path for photo in self.photos)
+
+
+def group_bursts(
+    results: Iterable[ScoredPhoto],
+    frames: Iterable[Frame | None],
+    *,
+    pair_error: PairError | None = None,
+    rule: BurstRule | None = None,
+) -> tuple[Burst, ...]:
+    """Find bursts, and rank the photos of each.
+
+    Args:
+        results: One per photo; paths differ. Photos without a score are in no burst.
+        frames: Parallel to `results`; None for photos that cannot be read.
+        pair_error: `card.pair_error` of the model that gave the scores.
+        rule: Which photos belong together.
+
+    Returns:
+        The bursts in the natural order of their first photos' paths. Neither they nor the order
+        of their photos depend on the order of `results`.
+    """
+    pairs = zip(results, frames, strict=True)
+    rated = [(result, frame) for result, frame in pairs if frame and result.mean is not None]
+    rated.sort(key=lambda pair: natural_key(pair[0].path))
+    groups: dict[int, list[ScoredPhoto]] = {}
+    for (result, _), group in zip(
+        rated, group_frames([frame for _, frame in rated], rule or BurstRule()), strict=True
+    ):
+        groups.setdefault(group, []).append(result)
+    return tuple(_ranked(photos, pair_error) for photos in groups.values() if len(photos) > 1)
+
+
+def keepers(results: Iterable[ScoredPhoto], bursts: Iterable[Burst]) -> list[ScoredPhoto]:
+    """The best photo of each burst and all photos with a score in none, in the order given."""
+    dropped = {photo.path for burst in bursts for photo in burst.photos[1:]}
+    return [r for r in results if r.mean is not None and r.path not in dropped]
+
+
+def group_frames(frames: Sequence[Frame], rule: BurstRule) -> list[int]:
+    """The group of each frame: equal numbers belong together.
+
+    Args:
+        frames: In any order; the groups do not depend on it.
+        rule: Which photos belong together.
+    """
+    order = sorted(range(len(frames)), key=lambda row: _time_key(frames[row]))
+    looks = _Looks([frames[row] for row in order])
+    pairs = np.concatenate([np.empty((0, 2), dtype=np.intp), *looks.pairs(rule)])
+    # Rows of `order` back to rows of `frames`.
+    groups = group_pairs(len(frames), np.asarray(order, dtype=np.intp)[pairs])
+    return [int(group) for group in groups]
+
+
+class _Looks:
+    """Frames in the order of time, as arrays."""
+
+    def __init__(self, frames: Sequence[Frame]) -> None:
+        captures = [frame.capture for frame in frames]
+        self.hashes = np.array([frame.difference_hash for frame in frames], dtype=np.uint64)
+        self.thumbnails = np.array([frame.thumbnail for frame in frames], dtype=np.float32)
+        self.seconds = np.array([c.seconds if c else np.nan for c in captures])
+        names = [c.camera if c else "" for c in captures]
+        numbers = {name: number for number, name in enumerate(sorted({"", *names}))}
+        self.cameras = np.array([numbers[name] for name in names], dtype=np.intp)  # 0: not known
+        self.in_utc = np.array([bool(c and c.in_utc) for c in captures])
+
+    def pairs(self, rule: BurstRule) -> Iterator[Pairs]:
+        """Pairs that belong together, some of them repeatedly."""
+        for step in range(1, min(_REACH, len(self.hashes) - 1) + 1):
+            rows = np.arange(len(self.hashes) - step)
+            pairs = np.stack([rows, rows + step], axis=1)
+            near = pairs[self._comparable(pairs) & (self._apart(pairs) <= rule.window_s)]
+            yield more_alike(self.thumbnails, near, rule.similarity)
+        for pairs in alike_by_hash(self.hashes, reach=_REACH):
+            timeless = pairs[~self._comparable(pairs) & ~self._two_cameras(pairs)]
+            yield more_alike(self.thumbnails, timeless, LIKE_CORRELATION)
+
+    def _apart(self, pairs: Pairs) -> NDArray[np.float64]:
+        first, second = pairs.T
+        return np.asarray(np.abs(self.seconds[first] - self.seconds[second]))
+
+    def _comparable(self, pairs: Pairs) -> NDArray[np.bool_]:
+        """Whether one clock timed both photos."""
+        first, second = pairs.T
+        timed = ~np.isnan(self.seconds[first] + self.seconds[second])
+        alike = self.in_utc[first] == self.in_utc[second]
+        return np.asarray(timed & alike & (self.cameras[first] == self.cameras[second]))
+
+    def _two_cameras(self, pairs: Pairs) -> NDArray[np.bool_]:
+        first, second = pairs.T
+        named = (self.cameras[first] > 0) & (self.cameras[second] > 0)
+        return np.asarray(named & (self.cameras[first] != self.cameras[second]))
+
+
+def _time_key(frame: Frame) -> tuple[object, ...]:
+    capture = frame.capture or Capture(0)
+    timed = frame.capture is not None
+    return timed, capture.camera, capture.in_utc, capture.seconds, natural_key(frame.path)
+
+
+def _ranked(photos: Sequence[ScoredPhoto], pair_error: PairError | None) -> Burst:
+    best, second, *others = rank_photos(photos)
+    if pair_error is None or best.mean is None or second.mean is None:
+        return Burst((best, second, *others))
+    gap = best.mean - second.mean
+    return Burst(
+        (best, second, *others), pair_error.too_close(gap), float(pair_error.accuracy_at(gap))
+    )
