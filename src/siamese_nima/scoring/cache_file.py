@@ -15,6 +15,8 @@ _APPLICATION_ID = 0x4E494D41  # "NIMA"; bytes 68 to 72 of the file
 _FORMAT = 1
 _BUSY_S = 30.0
 _MAGIC = b"SQLite format 3\0"
+# Python fails to decode the message of an error that quotes damaged text.
+DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 # Our own statements are right, so that a complaint about one is about the tables it finds.
 _DAMAGE = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _TABLES = """
@@ -49,20 +51,20 @@ def open_database(path: Path, *, ours: bool) -> sqlite3.Connection:
             )
         try:
             return _connect(path)
-        except sqlite3.DatabaseError as error:
+        except DATABASE_ERRORS as error:
             if not is_damage(error):
                 raise
             _log.warning("%s: the cache is damaged (%s); it is begun anew", path, error)
             remove_database(path)
             return _connect(path)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, *DATABASE_ERRORS) as error:
         raise ConfigError(
             f"{path}: the result cache cannot be used ({error}). Name another file with --cache or "
             "the environment variable SIAMESE_NIMA_CACHE, or do without: --no-cache"
         ) from error
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+def is_damage(error: Exception) -> bool:
     """Whether an error means a damaged file, not one that is locked, full or forbidden."""
     code = getattr(error, "sqlite_errorcode", None)
     return code is None or code & 0xFF in _DAMAGE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import sqlite3
@@ -12,7 +11,6 @@ import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -20,7 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_nima.errors import ConfigError
-from siamese_nima.scoring.cache_file import is_damage, open_database, remove_database
+from siamese_nima.scoring.cache_file import (
+    DATABASE_ERRORS,
+    is_damage,
+    open_database,
+    remove_database,
+)
+from siamese_nima.scoring.file_content import Content, FileState, digest_of
 
 CACHE_VARIABLE = "SIAMESE_NIMA_CACHE"
 
@@ -28,9 +32,6 @@ _log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 _Distribution = NDArray[np.float32]
 
-# Clocks of file systems tick every few milliseconds to 2 s (FAT). A file that changes twice within
-# a tick looks unchanged, so the state of one that has just changed is not trusted.
-_SETTLED_NS = 2_000_000_000
 _FLUSH_S = 1.0
 _FLUSH_ROWS = 1000
 _MAX_BYTES = 256 << 20
@@ -50,64 +51,6 @@ def cache_path() -> Path:
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return base / "siamese-nima" / "results.sqlite"
-
-
-@dataclass(frozen=True, slots=True)
-class FileState:
-    """What a file system says of a file without opening it; a change of content changes it.
-
-    The time of the last status change is there because a program can set the modification time
-    back, but not that one (except on Windows, which has none).
-    """
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-
-    @classmethod
-    def of(cls, path: str) -> Self:
-        """The state now."""
-        found = os.stat(path)  # noqa: PTH116 -- four times as fast as Path.stat
-        inode = found.st_ino & 0x7FFF_FFFF_FFFF_FFFF  # SQLite's integers have a sign
-        return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, inode)
-
-    @property
-    def settled(self) -> bool:
-        """Whether the last change is so long ago that another one would show."""
-        now = time.time_ns()
-        return all(abs(now - at) > _SETTLED_NS for at in (self.mtime_ns, self.ctime_ns))
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """A photo file, by what is in it.
-
-    Attributes:
-        path: Its absolute path.
-        state: Its state when it was read.
-        digest: BLAKE2b of its bytes.
-        known: Whether the cache has path and state already.
-        settled: Whether any later change would show in the state.
-    """
-
-    path: str
-    state: FileState
-    digest: bytes
-    known: bool
-    settled: bool
-
-    def still_there(self) -> bool:
-        """Whether the file has this content now."""
-        same = FileState.of(self.path) == self.state
-        return same and (self.settled or _digest(self.path) == self.digest)
-
-    @property
-    def row(self) -> tuple[bytes, int, int, int, int, bytes]:
-        """The row of the table `files`."""
-        state = self.state
-        numbers = (state.size, state.mtime_ns, state.ctime_ns, state.inode)
-        return (os.fsencode(self.path), *numbers, self.digest)
 
 
 class ResultCache:
@@ -158,7 +101,7 @@ class ResultCache:
                 return Content(name, state, known, known=True, settled=settled)
             if not os.path.isfile(name):  # noqa: PTH113 -- a pipe must not be opened
                 return None
-            return Content(name, state, _digest(name), known=False, settled=settled)
+            return Content(name, state, digest_of(name), known=False, settled=settled)
         except (OSError, ValueError):
             return None
 
@@ -178,13 +121,14 @@ class ResultCache:
 
         Call it after the photo was decoded: what changed in between is not remembered.
         """
+        new_file = content.settled and not content.known
         try:
-            if not content.still_there():
+            if not (distributions or new_file) or not content.still_there():
                 return
         except OSError:
             return
         with self._lock:
-            if not content.known and content.settled:
+            if new_file:
                 self._files.append(content.row)
             for text, distribution in distributions.items():
                 self._scores.append((content.digest, text, _packed(content, text, distribution)))
@@ -222,7 +166,9 @@ class ResultCache:
 
     def _known_digest(self, name: str, state: FileState) -> bytes | None:
         row = self._ask(lambda database: database.execute(_STATE, (os.fsencode(name),)).fetchone())
-        return row[4] if row and FileState(*row[:4]) == state else None
+        if row is None or FileState(*row[:4]) != state or not isinstance(row[4], bytes):
+            return None
+        return row[4]
 
     def _write(self, database: sqlite3.Connection) -> None:
         if self._files or self._scores:
@@ -250,11 +196,11 @@ class ResultCache:
                 return None
             try:
                 return question(self._database)
-            except sqlite3.Error as error:
+            except DATABASE_ERRORS as error:
                 self._recover(error)
                 return None
 
-    def _recover(self, error: sqlite3.Error) -> None:
+    def _recover(self, error: Exception) -> None:
         """Begin a damaged file anew; go on without one that cannot be used."""
         assert self._database is not None
         with suppress(sqlite3.Error):
@@ -274,11 +220,6 @@ _FIND = """SELECT distribution FROM scores JOIN settings USING (settings_id)
     WHERE content = ? AND text = ?"""
 _KEEP = """REPLACE INTO scores(content, settings_id, distribution)
     VALUES (?1, (SELECT settings_id FROM settings WHERE text = ?2), ?3)"""
-
-
-def _digest(path: str) -> bytes:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).digest()
 
 
 def _packed(content: Content, text: str, distribution: _Distribution) -> bytes:

@@ -19,6 +19,7 @@ from siamese_nima.photos.find import find_photos
 from siamese_nima.photos.read import PhotoSource
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import RatingScale
+from siamese_nima.scoring.file_content import Content
 from siamese_nima.scoring.in_order import in_order
 from siamese_nima.scoring.model_file import Model
 from siamese_nima.scoring.panel import (
@@ -28,7 +29,7 @@ from siamese_nima.scoring.panel import (
     PhotoOnPanel,
     load_members,
 )
-from siamese_nima.scoring.result_cache import Content, ResultCache
+from siamese_nima.scoring.result_cache import ResultCache
 from siamese_nima.scoring.scored_photo import ScoredPhoto
 from siamese_nima.scoring.settings import settings_of
 
@@ -210,8 +211,7 @@ class Scorer:
             for place, outcome in photo.outcomes.items()
             if place not in photo.cached and not isinstance(outcome, PhotoError)
         }
-        if new or not content.known:
-            cache.keep(content, new)
+        cache.keep(content, new)
 
 
 def usable_cores() -> int:
