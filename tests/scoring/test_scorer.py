@@ -1,6 +1,10 @@
 """One result per photo, in order, the same however the work is cut."""
 
+import asyncio
 import io
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +95,95 @@ def test_every_kind_of_photo_gets_the_same_score(scorer, photo_folder):
     assert results[2].path == "<photo 3>"
 
 
+def test_one_picture_of_any_kind_is_one_photo(scorer, photo_folder):
+    path = photo_folder / "photo4.png"
+    pixels = np.asarray(Image.open(path))
+    with path.open("rb") as file:
+        results = [list(scorer.score(p)) for p in (path, path.read_bytes(), pixels, file)]
+    results.append(list(scorer.score(Image.open(path))))
+    assert {len(found) for found in results} == {1}
+    assert len({found[0].mean for found in results}) == 1
+    assert len(list(scorer.score(np.stack([pixels, pixels])))) == 2
+
+
+def test_what_is_no_picture_is_a_named_error(scorer, photo_folder):
+    wrong = [np.zeros((4, 4, 3)), np.zeros((4, 4, 7), np.uint8), 7, io.StringIO("text")]
+    errors = [result.error for result in scorer.score(wrong)]
+    assert "<photo 1>: an array of float64" in errors[0]
+    assert "<photo 2>: an array of uint8 and shape (4, 4, 7); wanted" in errors[1]
+    assert "<photo 3>: int is not a photo; wanted a path, bytes" in errors[2]
+    assert "<photo 4>: a text stream is not a photo" in errors[3]
+
+
+def test_several_threads_use_one_scorer(scorer, photo_folder):
+    expected = list(scorer.score(photo_folder))
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda _: list(scorer.score(photo_folder)), range(12)))
+    assert found == [expected] * 12
+
+
+def test_asyncio_gets_the_same_results_in_order(scorer, photo_folder):
+    async def scored():
+        return [result async for result in scorer.score_async(photo_folder)]
+
+    assert asyncio.run(scored()) == list(scorer.score(photo_folder))
+
+
+def test_the_event_loop_runs_on_while_photos_are_scored(scorer, photo_folder, monkeypatch):
+    rate = scorer.model.rate
+
+    def slow(views):
+        time.sleep(0.1)
+        return rate(views)
+
+    monkeypatch.setattr(scorer.model, "rate", slow)
+    waits = []
+
+    async def tick():
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0.001)
+            waits.append(time.perf_counter() - before)
+
+    async def scored():
+        ticking = asyncio.create_task(tick())
+        results = [result async for result in scorer.score_async(photo_folder)]
+        ticking.cancel()
+        return results
+
+    assert len(asyncio.run(scored())) == 11
+    # Blocked, the loop would have ticked once per result at most.
+    assert len(waits) > 30
+
+
+def test_cancelling_ends_the_run_and_its_threads(scorer, photo_folder, monkeypatch):
+    begun = threading.Event()
+    rate = scorer.model.rate
+
+    def slow(views):
+        begun.set()
+        time.sleep(0.05)
+        return rate(views)
+
+    monkeypatch.setattr(scorer.model, "rate", slow)
+
+    async def first_result():
+        async for result in scorer.score_async(photo_folder):
+            return result
+
+    async def cancelled():
+        task = asyncio.create_task(first_result())
+        await asyncio.to_thread(begun.wait)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not [t for t in threading.enumerate() if t.name.startswith("nima-score")]
+        assert (await first_result()).error is None
+
+    asyncio.run(cancelled())
+    assert not [t for t in threading.enumerate() if t.name.startswith("nima-score")]
+
+
 def test_photos_are_read_while_results_are_taken_not_all_before(scorer, photo_folder):
     taken = 0
 
@@ -105,6 +198,20 @@ def test_photos_are_read_while_results_are_taken_not_all_before(scorer, photo_fo
         next(results)
     results.close()
     assert taken <= 50 + scorer.batch_size * (2 * scorer.workers + 1)
+
+
+def test_decoded_photos_are_shown_to_whoever_asks_cached_ones_are_not(
+    tiny_model, photo_folder, tmp_path
+):
+    (photo_folder / "photo2.png").write_bytes(b"broken")
+    scorer = Scorer(tiny_model, cache=tmp_path / "cache.sqlite")
+    seen = {}
+    results = list(scorer.score(photo_folder, on_photo=seen.__setitem__))
+    assert sorted(seen) == sorted(result.path for result in results if result.error is None)
+    assert seen[results[0].path].size == (60, 40)
+    again = {}
+    assert list(scorer.score(photo_folder, on_photo=again.__setitem__)) == results
+    assert again == {}
 
 
 def test_no_photos_give_no_results(scorer):

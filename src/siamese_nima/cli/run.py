@@ -27,6 +27,7 @@ from siamese_nima.errors import PhotoError
 from siamese_nima.photos.find import FoundPhotos, find_photos
 from siamese_nima.photos.names import printable
 from siamese_nima.scoring.catalogue import WEIGHT_SUFFIXES
+from siamese_nima.scoring.panel import OnPhoto
 from siamese_nima.scoring.scored_photo import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer
 
@@ -46,8 +47,16 @@ class FolderRun:
     Use as a context manager around `results`, then call `end`.
     """
 
-    def __init__(self, scorer: Scorer, patterns: Sequence[str], *, quiet: bool) -> None:
+    def __init__(
+        self,
+        scorer: Scorer,
+        patterns: Sequence[str],
+        *,
+        quiet: bool,
+        on_photo: OnPhoto | None = None,
+    ) -> None:
         self._scorer = scorer
+        self._on_photo = on_photo
         self._quiet = quiet
         self._found = find_photos(patterns)
         if not self._found.paths:
@@ -106,7 +115,7 @@ class FolderRun:
     def _scored(self) -> Generator[ScoredPhoto, None, None]:
         started = time.perf_counter()
         task = self._progress.add_task("scoring", total=len(self._found.paths))
-        with closing(self._scorer.score(self._found.paths)) as results:
+        with closing(self._scorer.score(self._found.paths, on_photo=self._on_photo)) as results:
             for result in results:
                 self._done += 1
                 self._cached += all(r.cached for r in (result, *result.others.values()))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.photos.read import PhotoSource, read_photo
@@ -20,6 +21,7 @@ from siamese_nima.scoring.scored_photo import ScoredPhoto, scored
 
 ModelSource: TypeAlias = "str | os.PathLike[str] | Model"
 Distribution: TypeAlias = NDArray[np.float32]
+OnPhoto: TypeAlias = Callable[[str, Image.Image], None]
 
 # Large JPEG files are decoded at a reduced scale with at least this many times the pixels per side
 # that the views need. benchmarks/quality/reduced_decode.py measures what 1 and 2 do to scores.
@@ -81,9 +83,9 @@ class Panel:
         known = [need for need in needs if need is not None]
         self.decode_px = None if exact or len(known) < len(needs) else DECODE_MARGIN * max(known)
 
-    def rate(self, photos: Sequence[PhotoOnPanel]) -> None:
-        """Fill in the outcomes that are missing."""
-        views = [self._views(photo) for photo in photos]
+    def rate(self, photos: Sequence[PhotoOnPanel], on_photo: OnPhoto | None = None) -> None:
+        """Fill in the outcomes that are missing; show `on_photo` every photo that is decoded."""
+        views = [self._views(photo, on_photo) for photo in photos]
         for place, member in enumerate(self.members):
             missing = [
                 (photo, own[member.view])
@@ -109,13 +111,15 @@ class Panel:
         names = (member.name for member in self.members[1:])
         return replace(first, others=dict(zip(names, others, strict=True)))
 
-    def _views(self, photo: PhotoOnPanel) -> dict[ViewPolicy, Views]:
+    def _views(self, photo: PhotoOnPanel, on_photo: OnPhoto | None) -> dict[ViewPolicy, Views]:
         """What members that have no outcome yet need to see; or an error is their outcome."""
         wanted = [place for place in range(len(self.members)) if place not in photo.outcomes]
         if not wanted:
             return {}
         try:
             picture = read_photo(photo.source, min_short_side_px=self.decode_px, name=photo.name)
+            if on_photo:
+                on_photo(photo.name, picture)
             policies = {self.members[place].view for place in wanted}
             return {policy: policy.views(picture) for policy in policies}
         except PhotoError as error:

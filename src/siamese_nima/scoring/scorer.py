@@ -25,6 +25,7 @@ from siamese_nima.scoring.model_file import Model
 from siamese_nima.scoring.panel import (
     DECODE_MARGIN,
     ModelSource,
+    OnPhoto,
     Panel,
     PhotoOnPanel,
     load_members,
@@ -130,8 +131,16 @@ class Scorer:
         """The rating scales of all models by name."""
         return {name: model.card.scale for name, model in self.models.items()}
 
+    @property
+    def decode_px(self) -> int | None:
+        """Short side that a photo keeps at least when it is decoded; None for all of it."""
+        return self._panel.decode_px
+
     def score(
-        self, photos: PhotoSource | Iterable[PhotoSource]
+        self,
+        photos: PhotoSource | Iterable[PhotoSource],
+        *,
+        on_photo: OnPhoto | None = None,
     ) -> Generator[ScoredPhoto, None, None]:
         """Score photos, yielding results in input order while later photos are still read.
 
@@ -142,6 +151,8 @@ class Scorer:
                 one encoded picture, one PIL image, or one array as `read_photo` takes it; or an
                 iterable of photos of all these kinds, paths then taken as they are, without a
                 search.
+            on_photo: Called by worker threads with the name and the upright picture of every
+                photo that is decoded, which those in the cache are not; it must not change it.
 
         Yields:
             One result per photo: a score, or the error that prevented it. A broken photo never
@@ -151,7 +162,7 @@ class Scorer:
         named = (PhotoOnPanel(_name(photo, index), photo) for index, photo in every)
         with ExitStack() as stack:
             cache = stack.enter_context(ResultCache(self.cache)) if self.cache else None
-            work = partial(self._score_batch, cache)
+            work = partial(self._score_batch, cache, on_photo)
             results = in_order(work, named, batch_size=self.batch_size, workers=self.workers)
             # Closed first: no worker must find the cache closed.
             stack.callback(results.close)
@@ -181,13 +192,16 @@ class Scorer:
             await asyncio.to_thread(results.close)
 
     def _score_batch(
-        self, cache: ResultCache | None, photos: Sequence[PhotoOnPanel]
+        self,
+        cache: ResultCache | None,
+        on_photo: OnPhoto | None,
+        photos: Sequence[PhotoOnPanel],
     ) -> list[ScoredPhoto]:
         if cache is None:
-            self._panel.rate(photos)
+            self._panel.rate(photos, on_photo)
         else:
             contents = [self._recall(cache, photo) for photo in photos]
-            self._panel.rate(photos)
+            self._panel.rate(photos, on_photo)
             for photo, content in zip(photos, contents, strict=True):
                 if content is not None:
                     self._keep(cache, photo, content)
