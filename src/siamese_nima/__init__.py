@@ -23,9 +23,11 @@ from siamese_nima.errors import (
     ViewError,
     WeightsError,
 )
+from siamese_nima.pair_error import PairError
 from siamese_nima.photos import ViewPolicy, find_photos, read_photo
 from siamese_nima.ratings import RatingScale
-from siamese_nima.scoring.ranking import rank_photos
+from siamese_nima.scoring.ranking import RankPlace, describe_ranking, rank_photos, rank_places
+from siamese_nima.scoring.result_cache import cache_path
 from siamese_nima.scoring.scored_photo import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer
 
@@ -41,7 +43,9 @@ __all__ = [
     "MissingExtraError",
     "ModelCard",
     "NimaError",
+    "PairError",
     "PhotoError",
+    "RankPlace",
     "RatingError",
     "RatingScale",
     "ScoredPhoto",
@@ -51,8 +55,11 @@ __all__ = [
     "ViewError",
     "ViewPolicy",
     "WeightsError",
+    "cache_path",
+    "describe_ranking",
     "find_photos",
     "rank_photos",
+    "rank_places",
     "read_photo",
 ]
 

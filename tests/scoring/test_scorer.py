@@ -170,6 +170,7 @@ def test_cancelling_ends_the_run_and_its_threads(scorer, photo_folder, monkeypat
     async def first_result():
         async for result in scorer.score_async(photo_folder):
             return result
+        return None
 
     async def cancelled():
         task = asyncio.create_task(first_result())

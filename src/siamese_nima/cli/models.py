@@ -10,9 +10,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from siamese_nima.card import ModelCard
+from siamese_nima.card import PAIR_ERROR, ModelCard
 from siamese_nima.cli.weights import import_weights
 from siamese_nima.errors import ConfigError, NimaError
+from siamese_nima.pair_error import PairError
 from siamese_nima.scoring.catalogue import (
     embedded_models,
     find_model,
@@ -107,11 +108,24 @@ def describe(card: ModelCard) -> str:
     if card.population:
         count = len(card.population.means)
         lines.append(f"percentiles  against {card.population.name} ({count} photos)")
-    for title, values in (("training", card.training), ("metrics", card.metrics)):
+    lines.append(f"order        {_about_pairs(card.pair_error)}")
+    metrics = {name: value for name, value in card.metrics.items() if name != PAIR_ERROR}
+    for title, values in (("training", card.training), ("metrics", metrics)):
         lines += [f"{title}:"] + [f"  {key}: {value}" for key, value in values.items()]
     for title, texts in (("credits", card.credits), ("limits", card.limits)):
         lines += [f"{title}:"] + [f"  - {text}" for text in texts]
     return "\n".join(lines)
+
+
+def _about_pairs(pair_error: PairError | None) -> str:
+    """From which gap of scores on the order of two photos is sure."""
+    if pair_error is None:
+        return "unknown how sure it is: nobody has measured the pair error"
+    gap = pair_error.closest_call()
+    measured = f"(8 of 10 right, measured on {pair_error.pairs} pairs)"
+    if gap is None:
+        return f"too close to call at every gap of scores {measured}"
+    return f"too close to call below a gap of {gap:.2f} points {measured}"
 
 
 def _summary(path: Path) -> str:

@@ -23,11 +23,8 @@ def settings_of(panel: Panel, *, device: str) -> tuple[str, ...]:
     Raises:
         ConfigError: A model is not from a file, so that nothing tells it from others.
     """
-    from siamese_nima import __version__  # not at the top, where it would be a circle
-
-    programs = {"siamese-nima": __version__, "onnxruntime": onnxruntime.__version__}
-    programs["pillow"] = PIL.__version__
-    programs |= {name: _version(name) for name in _OPTIONAL_READERS}
+    programs = {"onnxruntime": onnxruntime.__version__, "pillow": PIL.__version__}
+    programs |= {name: _version(name) for name in ("siamese-nima", *_OPTIONAL_READERS)}
     tail = " ".join(f"{name}={number}" for name, number in programs.items())
     texts = []
     for member in panel.members:
