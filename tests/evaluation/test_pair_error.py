@@ -58,3 +58,17 @@ def test_too_few_pairs_and_equal_scores_are_refused():
         measure_pair_error([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], ["a", "b", "c"])
     with pytest.raises(TableError, match="needs scores that differ, all 30 are 5"):
         measure_pair_error([5.0] * 30, list(range(30)), [str(i) for i in range(30)])
+
+
+def test_pairs_of_different_groups_do_not_count():
+    """Between two groups order is certain, within each the scores are noise."""
+    generator = np.random.default_rng(0)
+    groups = ["low"] * 300 + ["high"] * 300
+    labels = generator.uniform(0, 1, 600) + 5 * (np.array(groups) == "high")
+    scores = generator.uniform(0, 1, 600) + 5 * (np.array(groups) == "high")
+    scenes = [str(i) for i in range(600)]
+    everywhere = measure_pair_error(scores, labels, scenes, repeats=20)
+    within = measure_pair_error(scores, labels, scenes, groups=groups, repeats=20)
+    assert everywhere.accuracy[-1] == 1
+    assert max(within.gaps) < 1
+    assert within.accuracy[-1] == pytest.approx(0.5, abs=0.05)

@@ -23,6 +23,7 @@ def measure_pair_error(
     labels: ArrayLike,
     scenes: Sequence[str],
     *,
+    groups: Sequence[str] | None = None,
     repeats: int = 200,
     seed: int = 0,
 ) -> PairError:
@@ -36,6 +37,8 @@ def measure_pair_error(
         scores: Shape (N,), the model's mean scores.
         labels: Shape (N,), mean opinion scores; pairs of equal labels are left out.
         scenes: Shape (N,).
+        groups: Shape (N,); only pairs of one group count. Between kinds of photos that differ in
+            quality order is easier to tell than among photos of one kind. None for all pairs.
         repeats: Drawings of scenes.
         seed: Of the drawing of pairs and scenes.
 
@@ -45,19 +48,22 @@ def measure_pair_error(
     s, y = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=np.float64)
     pairs = sample_pairs(len(s), seed=seed)
     pairs = pairs[y[pairs[:, 0]] != y[pairs[:, 1]]]
+    if groups is not None:
+        names = np.asarray(groups)
+        pairs = pairs[names[pairs[:, 0]] == names[pairs[:, 1]]]
     if len(pairs) < 100:
         raise TableError(f"a pair error is measured on 100 pairs or more, got {len(pairs)}")
     if np.ptp(s) == 0:
         raise TableError(f"a pair error needs scores that differ, all {len(s)} are {s[0]:g}")
     gaps, right = np.abs(s[pairs[:, 0]] - s[pairs[:, 1]]), right_order(s, y, pairs)
-    groups = np.minimum(
+    knots = np.minimum(
         np.searchsorted(np.quantile(gaps, np.arange(1, _KNOTS) / _KNOTS), gaps, side="right"),
         _KNOTS - 1,
     )
-    values = _rising(groups, right, np.ones(len(pairs)))
-    draws = [_rising(groups, right, w) for w in pair_weights(scenes, pairs, repeats, seed)]
+    values = _rising(knots, right, np.ones(len(pairs)))
+    draws = [_rising(knots, right, w) for w in pair_weights(scenes, pairs, repeats, seed)]
     bounds = np.minimum(np.quantile(draws, _BOUND, axis=0), values)
-    places = np.bincount(groups, gaps, _KNOTS) / np.maximum(np.bincount(groups, None, _KNOTS), 1)
+    places = np.bincount(knots, gaps, _KNOTS) / np.maximum(np.bincount(knots, None, _KNOTS), 1)
     used = np.flatnonzero(np.diff(places, prepend=0.0) > 0)
     return PairError(
         gaps=(0.0, *places[used].tolist()),
