@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from siamese_nima.errors import RatingError
+from siamese_nima.errors import ConfigError, RatingError
 
 Floats = NDArray[np.float64]
 
@@ -42,6 +42,18 @@ class RatingScale:
     def size(self) -> int:
         """K, the number of grades."""
         return self.high - self.low + 1
+
+    @classmethod
+    def parse(cls, text: str) -> RatingScale:
+        """The scale that `str` writes, such as "1..5".
+
+        Raises:
+            ConfigError: Another form.
+        """
+        low, separator, high = text.partition("..")
+        if not (separator and low.isdigit() and high.isdigit() and int(low) < int(high)):
+            raise ConfigError(f"scale {text!r}: wanted two rising whole numbers such as 1..5")
+        return cls(int(low), int(high))
 
     def __str__(self) -> str:
         return f"{self.low}..{self.high}"

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from siamese_nima import __version__
-from siamese_nima.cli import cache, data, evaluate, models, score, weights
+from siamese_nima.cli import cache, data, evaluate, models, report, score, train, weights
 from siamese_nima.errors import ConfigError, NimaError, ViewError
 
 app = typer.Typer(
@@ -24,9 +24,11 @@ app = typer.Typer(
 )
 app.command("score")(score.score)
 app.command("rank")(score.rank)
+app.command("report")(report.report)
 app.add_typer(models.app, name="models")
 app.add_typer(cache.app, name="cache")
 app.add_typer(data.app, name="data")
+app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(evaluate.compare)
 app.command("import")(weights.import_)

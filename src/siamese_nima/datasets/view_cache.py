@@ -23,11 +23,12 @@ from PIL import Image
 from siamese_nima.datasets.rating_table import RatingTable, name_some, photo_hashes
 from siamese_nima.errors import PhotoError, TableError, ViewError
 from siamese_nima.photos.read import read_photo
-from siamese_nima.photos.view_groups import Crops
+from siamese_nima.photos.view_groups import Crops, Warp
 from siamese_nima.photos.views import ViewPolicy, Views
 
 _CHUNK = 64  # photos between two notes of progress
 _FORMAT = 1
+_LARGER = 256 / 224  # side of the whole view that a random crop is cut from, by the crop's
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +54,7 @@ def build_view_cache(
     *,
     variants: int = 1,
     seed: int = 0,
+    random_crop: bool = False,
     threads: int | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> ViewCache:
@@ -65,6 +67,7 @@ def build_view_cache(
             caches of several tables and policies share a folder.
         variants: How many versions of each photo; 1 is no augmentation.
         seed: The same seed gives the same random crops.
+        random_crop: Whether whole views, too, are cut at random; see `augmented_views`.
         threads: Decoding threads; None for one per core.
         report: Called with photos done and photos in all.
 
@@ -75,7 +78,7 @@ def build_view_cache(
     """
     if policy.view_size is None:
         raise ViewError(f"views of {policy} have no fixed size and cannot be cached")
-    key = _key(photo_hashes(table), policy, variants, seed)
+    key = _key(photo_hashes(table), policy, variants, seed, random_crop=random_crop)
     shape = (variants, len(table), sum(policy.group_sizes), *policy.view_size, 3)
     path = folder / f"views-{key[:16]}.npy"
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +87,10 @@ def build_view_cache(
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         for start in range(done, len(table), _CHUNK):
             rows = range(start, min(start + _CHUNK, len(table)))
-            cut = pool.map(lambda row: _cut_row(table, row, policy, variants, seed), rows)
+            cut = pool.map(
+                lambda row: _cut_row(table, row, policy, variants, seed, random_crop=random_crop),
+                rows,
+            )
             failures = list(_store(pixels, rows, cut))
             if failures:
                 raise TableError(
@@ -99,12 +105,23 @@ def build_view_cache(
 
 
 def augmented_views(
-    photo: Image.Image, policy: ViewPolicy, generator: np.random.Generator
+    photo: Image.Image,
+    policy: ViewPolicy,
+    generator: np.random.Generator,
+    *,
+    random_crop: bool = False,
 ) -> Views:
     """Views of one photo with crops at random places, all mirrored with probability one half.
 
-    Crops keep the policy's scale, since sharpness and noise are judged at a resolution; whole views
-    are not cut, since composition and framing are part of the rating.
+    Crops keep the policy's scale, since sharpness and noise are judged at a resolution.
+
+    Args:
+        photo: Mode RGB.
+        policy: How scoring cuts it.
+        generator: Of places and mirroring.
+        random_crop: Cut warped whole views, too, at a random place, from one 8/7 as large (224
+            from 256, as in the NIMA paper). It makes more of few photos, but takes an edge off
+            each, and framing is part of what people rate; without it whole views stay whole.
 
     Returns:
         uint8 of the shape of `policy.views(photo)`.
@@ -113,6 +130,8 @@ def augmented_views(
     for group in policy.groups:
         if isinstance(group, Crops):
             cuts += [_random_crop(photo, group, policy, generator) for _ in range(group.view_count)]
+        elif random_crop and isinstance(group, Warp):
+            cuts.append(_cut_warp(photo, group, policy, generator))
         else:
             cuts += group.cut(photo, policy.resample)
     views = np.stack([np.asarray(cut) for cut in cuts])
@@ -132,15 +151,37 @@ def _random_crop(
     return piece.cut(photo.crop((left, top, right, bottom)), policy.resample)[0]
 
 
+def _cut_warp(
+    photo: Image.Image, group: Warp, policy: ViewPolicy, generator: np.random.Generator
+) -> Image.Image:
+    height, width = group.view_size
+    larger = Warp(round(height * _LARGER), round(width * _LARGER))
+    (whole,) = larger.cut(photo, policy.resample)
+    left = int(generator.integers(0, whole.width - width, endpoint=True))
+    top = int(generator.integers(0, whole.height - height, endpoint=True))
+    return whole.crop((left, top, left + width, top + height))
+
+
 def _cut_row(
-    table: RatingTable, row: int, policy: ViewPolicy, variants: int, seed: int
+    table: RatingTable,
+    row: int,
+    policy: ViewPolicy,
+    variants: int,
+    seed: int,
+    *,
+    random_crop: bool,
 ) -> Views | PhotoError:
+    needed = policy.short_side_px
+    if needed is not None and random_crop:
+        needed = round(needed * _LARGER)
     try:
-        photo = read_photo(table.paths[row], min_short_side_px=policy.short_side_px)
+        photo = read_photo(table.paths[row], min_short_side_px=needed)
     except PhotoError as error:
         return error
     augmented = [
-        augmented_views(photo, policy, np.random.default_rng((seed, row, variant)))
+        augmented_views(
+            photo, policy, np.random.default_rng((seed, row, variant)), random_crop=random_crop
+        )
         for variant in range(1, variants)
     ]
     return np.stack([policy.views(photo), *augmented])
@@ -156,8 +197,11 @@ def _store(
             pixels[:, row] = views
 
 
-def _key(hashes: tuple[str, ...], policy: ViewPolicy, variants: int, seed: int) -> str:
-    described = json.dumps([_FORMAT, hashes, str(policy), variants, seed if variants > 1 else 0])
+def _key(
+    hashes: tuple[str, ...], policy: ViewPolicy, variants: int, seed: int, *, random_crop: bool
+) -> str:
+    augmentation = [seed, *(["random crop"] if random_crop else [])] if variants > 1 else [0]
+    described = json.dumps([_FORMAT, hashes, str(policy), variants, *augmentation])
     return hashlib.sha256(described.encode()).hexdigest()
 
 

@@ -18,14 +18,14 @@ from siamese_nima.pair_error import WANTED, PairError
 from siamese_nima.ratings import RatingScale
 
 # Told apart by people with any colour vision too (Okabe and Ito, "Color universal design", 2008).
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_GREY = "#666666"
-_STYLE: Any = {
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+GREY = "#666666"
+STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.edgecolor": _GREY,
+    "axes.edgecolor": GREY,
     "legend.frameon": False,
     "svg.hashsalt": "siamese-nima",  # the same plot is the same file
 }
@@ -34,12 +34,12 @@ _STYLE: Any = {
 def plot_scores(rated: RatedPhotos) -> str:
     """Score against label, a point per photo, a colour per subset where they are few."""
     names = sorted(set(rated.subsets))
-    parts = rated.by_subset() if 1 < len(names) <= len(_COLOURS) else {"": rated}
-    with mpl.rc_context(_STYLE):
+    parts = rated.by_subset() if 1 < len(names) <= len(COLOURS) else {"": rated}
+    with mpl.rc_context(STYLE):
         figure, axes = _square(rated.scale, "people's mean score", "model's score")
         size = 14 if len(rated) < 1000 else 6
         for colour, (name, part) in zip(
-            _COLOURS, ((n, p) for n, p in parts.items() if n != "all"), strict=False
+            COLOURS, ((n, p) for n, p in parts.items() if n != "all"), strict=False
         ):
             axes.scatter(
                 part.labels,
@@ -63,14 +63,14 @@ def plot_scores(rated: RatedPhotos) -> str:
 
 def plot_calibration(table: tuple[CalibrationRow, ...], scale: RatingScale) -> str:
     """Mean label against mean score of photos of similar score, with 95 % intervals."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _square(scale, "model's score", "people's mean score")
         axes.errorbar(
             [row.score for row in table],
             [row.label for row in table],
             yerr=[1.96 * row.label_error for row in table],
             fmt="o-",
-            color=_COLOURS[0],
+            color=COLOURS[0],
             capsize=3,
             markersize=5,
             linewidth=1.2,
@@ -82,7 +82,7 @@ def plot_gaps(models: Mapping[str, tuple[GapAccuracy, ...]]) -> str:
     """Accuracy of pairs by gap of the labels, with 95 % intervals, a colour per model."""
     labels = [f"{row.low:.2g} to {row.high:.2g}" for row in next(iter(models.values()))]
     places = np.arange(len(labels))
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 3.6), layout="constrained")
         axes = figure.add_subplot()
         for number, (name, rows) in enumerate(models.items()):
@@ -95,7 +95,7 @@ def plot_gaps(models: Mapping[str, tuple[GapAccuracy, ...]]) -> str:
                 [100 * shown.value for shown in found],
                 yerr=100 * reach,
                 fmt="o",
-                color=_COLOURS[number],
+                color=COLOURS[number],
                 markersize=7,
                 capsize=4,
                 label=name,
@@ -114,16 +114,16 @@ def plot_gaps(models: Mapping[str, tuple[GapAccuracy, ...]]) -> str:
 def plot_pair_error(error: PairError) -> str:
     """Probability of the right order by score gap, with its lower bound and the wanted level."""
     gaps, percent = np.array(error.gaps), 100 * np.array([error.accuracy, error.lower])
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 3.6), layout="constrained")
         axes = figure.add_subplot()
-        axes.fill_between(gaps, percent[1], percent[0], color=_COLOURS[0], alpha=0.25, linewidth=0)
-        axes.plot(gaps, percent[0], color=_COLOURS[0], label="measured")
-        axes.plot(gaps, percent[1], color=_COLOURS[0], linewidth=0.8, label="lower bound (95 %)")
+        axes.fill_between(gaps, percent[1], percent[0], color=COLOURS[0], alpha=0.25, linewidth=0)
+        axes.plot(gaps, percent[0], color=COLOURS[0], label="measured")
+        axes.plot(gaps, percent[1], color=COLOURS[0], linewidth=0.8, label="lower bound (95 %)")
         _level(axes, 100 * WANTED, "wanted")
         closest = error.closest_call()
         if closest is not None:
-            axes.axvspan(0, closest, color=_GREY, alpha=0.12, linewidth=0)
+            axes.axvspan(0, closest, color=GREY, alpha=0.12, linewidth=0)
             axes.annotate(
                 "too close to call",
                 (closest, 51),
@@ -133,7 +133,7 @@ def plot_pair_error(error: PairError) -> str:
                 ha="right",
                 va="bottom",
                 fontsize=8,
-                color=_GREY,
+                color=GREY,
             )
         axes.set_xlim(0, gaps[-1])
         axes.set_ylim(50, 100)
@@ -147,7 +147,7 @@ def _square(scale: RatingScale, x_label: str, y_label: str) -> tuple[Figure, Axe
     figure = Figure(figsize=(4.8, 4.6), layout="constrained")
     axes = figure.add_subplot()
     limits = (scale.low, scale.high)
-    axes.plot(limits, limits, color=_GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
+    axes.plot(limits, limits, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
     axes.set_xlim(*limits)
     axes.set_ylim(*limits)
     axes.set_aspect("equal")
@@ -161,7 +161,7 @@ def _square(scale: RatingScale, x_label: str, y_label: str) -> tuple[Figure, Axe
 
 def _level(axes: Axes, percent: float, name: str) -> None:
     """A dashed line across, named at its right end outside the plot."""
-    axes.axhline(percent, color=_GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
+    axes.axhline(percent, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
     axes.annotate(
         name,
         (1, percent),
@@ -170,7 +170,7 @@ def _level(axes: Axes, percent: float, name: str) -> None:
         textcoords="offset points",
         va="center",
         fontsize=8,
-        color=_GREY,
+        color=GREY,
     )
 
 

@@ -1,0 +1,234 @@
+"""Train a network from photos and ratings to a model file: what `nima train` does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from siamese_nima.card import ModelCard
+from siamese_nima.datasets.rating_table import RatingTable
+from siamese_nima.errors import ConfigError
+from siamese_nima.networks.atomic import replacing
+from siamese_nima.networks.checkpoint import save_checkpoint
+from siamese_nima.networks.onnx_export import export_onnx
+from siamese_nima.networks.quantised_mobilenet import reinsert_batch_norm
+from siamese_nima.training.config_file import config_from, config_text
+from siamese_nima.training.fitting import Figures
+from siamese_nima.training.run_card import (
+    VAL_FIGURES,
+    agreement,
+    rate,
+    trained_card,
+    with_figures,
+)
+from siamese_nima.training.run_config import TrainConfig
+from siamese_nima.training.run_data import SplitViews, cut_views, data_digest, read_tables
+from siamese_nima.training.run_log import RunLog, StageLog
+from siamese_nima.training.run_stage import StageRun, chosen_precision, describe_stage
+from siamese_nima.training.starts import Start, read_start
+from siamese_nima.training.watch import Watch
+
+CONFIG_FILE, RECORD_FILE = "config.toml", "run.json"
+MODEL_FILE, CHECKPOINT_FILE = "model.onnx", "checkpoint.safetensors"
+_CALIBRATION_PHOTOS = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedRun:
+    """What came out of a run.
+
+    Attributes:
+        folder: Holds everything.
+        model: The model file.
+        checkpoint: The same network to train on.
+        card: Its card, figures on val photos included.
+        epochs: The figures of each epoch of each stage.
+        before: Figures on val photos of the network that training started from; None where its
+            head was new.
+        after: Those of the trained one.
+    """
+
+    folder: Path
+    model: Path
+    checkpoint: Path
+    card: ModelCard
+    epochs: list[Figures]
+    before: dict[str, Any] | None
+    after: dict[str, Any]
+
+
+def train(config: TrainConfig, watch: Watch | None = None) -> TrainedRun:
+    """Train, or go on where the same run was stopped: it ends with the same weights.
+
+    Args:
+        config: What to do.
+        watch: Hears how far it is; None for silence.
+
+    Returns:
+        The results; they lie in `config.out`: model.onnx for `nima score`, checkpoint.safetensors,
+        config.toml, log.csv, curves.svg and curves.png (written anew after each epoch),
+        splits.csv where photos had no splits, and for TensorBoard the folder tensorboard.
+
+    Raises:
+        ConfigError: `config.out` holds another run, or the data do not suit the configuration.
+        TableError: Photos or ratings cannot be read.
+        WeightsError: What to start from cannot be read.
+    """
+    first = _is_first()
+    watch = watch if watch is not None and first else Watch()
+    _claim(config)
+    tables = read_tables(config, watch)
+    start = read_start(
+        config.start,
+        view=config.view,
+        scale=config.scale,
+        default_scale=config.default_scale,
+        seed=config.seed,
+    )
+    _record(config, {"data_sha256": data_digest(tables), "start_sha256": start.digest})
+    cache = config.cache or config.out / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    splits = cut_views(tables, start.card.view, config, cache, watch)
+    _calibrate(start, config, splits)
+    before = None if start.new_head else _figures(start, start.card, splits["val"])
+    epochs = _train_stages(config, start, splits, cache, watch)
+    run = _finish(config, start, tables, splits, before, epochs, write=first)
+    if config.cache is None and first:
+        shutil.rmtree(cache)
+    return run
+
+
+def _train_stages(
+    config: TrainConfig, start: Start, splits: dict[str, SplitViews], cache: Path, watch: Watch
+) -> list[Figures]:
+    log = RunLog(config.out)
+    precision = chosen_precision(config.precision, config.machine)
+    nima = start.nima.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for number, plan in enumerate(config.stages, start=1):
+        planned = plan.with_learning(precision=precision)
+        stage = StageRun(nima, start.card, planned, splits, cache, watch)
+        watch.start_stage(describe_stage(number, plan), plan.learning.epochs, stage.steps)
+        epochs = stage.fit(
+            config.out / f"stage{number}",
+            seed=config.seed + number,
+            callbacks=[StageLog(log, number, watch)],
+            machine=config.machine,
+        )
+        watch.end_stage()
+        if _is_first():
+            log.note(number, epochs)
+        else:
+            log.stages[number - 1 :] = [epochs]
+    nima.cpu().eval()
+    return log.rows
+
+
+def _finish(
+    config: TrainConfig,
+    start: Start,
+    tables: dict[str, RatingTable],
+    splits: dict[str, SplitViews],
+    before: dict[str, Any] | None,
+    epochs: list[Figures],
+    *,
+    write: bool,
+) -> TrainedRun:
+    stages = tomllib.loads(config_text(config))["stage"]
+    card = trained_card(start, tables["train"], config, stages)
+    val = splits["val"]
+    card = with_figures(card, val, rate(start.nima, card, val.views.pixels[0]), before)
+    model, checkpoint = config.out / MODEL_FILE, config.out / CHECKPOINT_FILE
+    if write:
+        card = export_onnx(start.nima, card, model)
+        save_checkpoint(checkpoint, start.nima, card)
+    return TrainedRun(
+        folder=config.out,
+        model=model,
+        checkpoint=checkpoint,
+        card=card,
+        epochs=epochs,
+        before=before,
+        after=card.metrics[VAL_FIGURES],
+    )
+
+
+def _figures(start: Start, card: ModelCard, val: SplitViews) -> dict[str, Any]:
+    return agreement(rate(start.nima, card, val.views.pixels[0]), val.table, card)
+
+
+def _calibrate(start: Start, config: TrainConfig, splits: dict[str, SplitViews]) -> None:
+    """Weights without batch-norm statistics get those of the training photos."""
+    if Path(config.start).suffix != ".tflite":
+        return
+    pixels = splits["train"].views.pixels
+    every = max(1, pixels.shape[1] // _CALIBRATION_PHOTOS)
+    reinsert_batch_norm(start.nima.backbone, start.card.normalisation, pixels[0, ::every, 0])
+
+
+def _claim(config: TrainConfig) -> None:
+    """Make the run's folder, or see that it holds this very run.
+
+    Raises:
+        ConfigError: It holds another one.
+    """
+    kept = config.out / CONFIG_FILE
+    text = config_text(config)
+    if kept.is_file():
+        found = config_text(config_from(tomllib.loads(kept.read_text(encoding="utf-8"))))
+        if changed := _changed(found, text):
+            raise ConfigError(
+                f"{config.out} holds a run with other settings ({'; '.join(changed)}). Give "
+                "another folder with out (--out), or delete this one."
+            )
+    config.out.mkdir(parents=True, exist_ok=True)
+    if _is_first():
+        with replacing(kept) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def _changed(found: str, wanted: str) -> list[str]:
+    """Which lines differ, apart from those that do not change the result."""
+    free = ("device", "devices", "nodes", "cache", "out")
+
+    def lines(text: str) -> list[str]:
+        return [line for line in text.splitlines() if line.split(" = ")[0] not in free]
+
+    had, has = lines(found), lines(wanted)
+    return [f"{line} there" for line in had if line not in has][:5] + [
+        f"{line} now" for line in has if line not in had
+    ][:5] or (["stages in another order"] if had != has else [])
+
+
+def _record(config: TrainConfig, record: dict[str, str | None]) -> None:
+    """Note what the run is made of, or see that it is the same still.
+
+    Raises:
+        ConfigError: Photos, ratings, splits or the network to start from are others.
+    """
+    path = config.out / RECORD_FILE
+    if path.is_file():
+        known = json.loads(path.read_text(encoding="utf-8"))
+        words = {
+            "data_sha256": "photos, ratings or splits",
+            "start_sha256": f"the weights of {config.start}",
+        }
+        if changed := [words[name] for name in record if known.get(name) != record[name]]:
+            raise ConfigError(
+                f"{config.out} holds a run that was started with other {' and '.join(changed)}. "
+                "Give another folder with out (--out), or delete this one."
+            )
+    elif _is_first():
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def _is_first() -> bool:
+    """Whether this is the first of all processes, which writes the results."""
+    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"

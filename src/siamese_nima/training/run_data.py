@@ -1,0 +1,233 @@
+"""The photos of a run: read, split by scene where they are not, and cut to views."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese_nima.datasets.near_copies import near_copies
+from siamese_nima.datasets.photo_check import check_photos, usable_photos
+from siamese_nima.datasets.rating_table import RatingTable, photo_hashes
+from siamese_nima.datasets.scene_split import split_by_scene, with_scenes
+from siamese_nima.datasets.sources import read_source
+from siamese_nima.datasets.splits_file import apply_splits, splits_text
+from siamese_nima.datasets.view_cache import ViewCache, build_view_cache
+from siamese_nima.errors import TableError
+from siamese_nima.photos.signatures import read_signatures
+from siamese_nima.photos.views import ViewPolicy
+from siamese_nima.ratings import Floats
+from siamese_nima.scoring.scorer import usable_cores
+from siamese_nima.training.ladder_views import LadderViews, build_ladder_views
+from siamese_nima.training.run_config import DataConfig, LadderConfig, TrainConfig
+from siamese_nima.training.watch import Watch
+
+SPLITS_FILE = "splits.csv"
+_WAIT_S = 1.0
+
+Built = TypeVar("Built")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ladders:
+    """Ladders of some of a split's photos.
+
+    Attributes:
+        views: The rungs, cut.
+        rows: Shape (L,), the row of the split that each ladder is of.
+    """
+
+    views: LadderViews
+    rows: NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitViews:
+    """One split.
+
+    Attributes:
+        table: Its photos.
+        views: Cut.
+        ladders: None where there are none.
+    """
+
+    table: RatingTable
+    views: ViewCache
+    ladders: Ladders | None
+
+
+def read_tables(config: TrainConfig, watch: Watch) -> dict[str, RatingTable]:
+    """The photos by split: train, val, and test where there is one.
+
+    Photos without a split are divided so that near-copies stay together, and the division is kept
+    in `splits.csv` in the run's folder.
+
+    Raises:
+        TableError: The source cannot be read, photos are missing or broken, or too few.
+    """
+    data = config.data
+    table = read_source(data.source, photos=data.photos, scale=data.scale, splits=data.splits)
+    if data.skip_unreadable:
+        table = _readable(table, watch)
+    table.require_photos()
+    kept = config.out / SPLITS_FILE
+    if kept.is_file():
+        table = apply_splits(table, kept)
+    elif not {"train", "val"} <= set(table.splits):
+        table = _divided(table, config, watch)
+        kept.write_text(splits_text(table), encoding="utf-8")
+    tables = {name: table.split(name) for name in ("train", "val")}
+    if "test" in table.splits:
+        tables["test"] = table.split("test")
+    return tables
+
+
+def data_digest(tables: dict[str, RatingTable]) -> str:
+    """SHA-256 over photos, ratings and splits: two runs with the same digest learn the same."""
+    described = [
+        [
+            name,
+            photo_hashes(table),
+            table.mos.tolist(),
+            None if table.votes is None else table.votes.tolist(),
+            None if table.spread is None else table.spread.tolist(),
+            str(table.scale),
+        ]
+        for name, table in tables.items()
+    ]
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()
+
+
+def cut_views(
+    tables: dict[str, RatingTable],
+    policy: ViewPolicy,
+    config: TrainConfig,
+    folder: Path,
+    watch: Watch,
+) -> dict[str, SplitViews]:
+    """The views of train and val, and of ladders where the run has some.
+
+    Raises:
+        TableError: A photo cannot be read.
+    """
+    splits = {}
+    for name in ("train", "val"):
+        table = tables[name]
+        with watch.progress(f"cutting views of {name} photos") as report:
+            build = partial(
+                build_view_cache,
+                table,
+                policy,
+                folder,
+                variants=config.data.variants if name == "train" else 1,
+                seed=config.seed,
+                random_crop=config.data.random_crop and name == "train",
+                threads=usable_cores(),
+                report=report,
+            )
+            digest = data_digest({name: table})
+            views = _first_process_first(folder, f"views of {name}", digest, build)
+        splits[name] = SplitViews(table, views, _ladders(table, policy, config, name, folder))
+    return splits
+
+
+def clean_rows(mos: Floats, ladders: LadderConfig, count: int, seed: int) -> NDArray[np.intp]:
+    """Rows of `count` photos drawn from the best rated ones, ascending; all of those if fewer."""
+    best = np.argsort(-mos, kind="stable")[: max(1, round(len(mos) * ladders.best))]
+    generator = np.random.default_rng((seed, len(mos)))
+    return np.sort(generator.permutation(best)[:count])
+
+
+def _ladders(
+    table: RatingTable, policy: ViewPolicy, config: TrainConfig, name: str, folder: Path
+) -> Ladders | None:
+    wanted = config.ladders
+    if not wanted.photos:
+        return None
+    # A few of val's, too: whether order is learnt shows on photos that were not trained on.
+    count = wanted.photos if name == "train" else max(2, wanted.photos // 5)
+    rows = clean_rows(table.mos, wanted, count, config.seed)
+    clean = table.select(rows)
+    build = partial(build_ladder_views, clean, policy, folder, per_photo=wanted.per_photo)
+    built = _first_process_first(folder, f"ladders of {name}", data_digest({name: clean}), build)
+    return Ladders(built, rows[built.photos])
+
+
+def _readable(table: RatingTable, watch: Watch) -> RatingTable:
+    with watch.progress("reading photos") as report:
+        check = check_photos(table, threads=usable_cores(), report=report)
+    if check.usable < len(table):
+        watch.note(f"left out: {check.describe()}")
+    return usable_photos(table, check)
+
+
+def _divided(table: RatingTable, config: TrainConfig, watch: Watch) -> RatingTable:
+    """Splits for photos that have none, or only some."""
+    given = set(table.splits) - {""}
+    with watch.progress("looking for near-copies") as report:
+        signatures = read_signatures(table.paths, threads=usable_cores(), report=report)
+    if signatures.unreadable:
+        reasons = "; ".join(reason for _, reason in signatures.unreadable[:3])
+        raise TableError(
+            f"{len(signatures.unreadable)} photos cannot be read: {reasons}. Mend them, or leave "
+            "them out with skip_unreadable (--skip-unreadable)."
+        )
+    grouped = with_scenes(table, near_copies(signatures))
+    if given - {"train", "test"} or (given and "train" not in given):
+        raise TableError(
+            f"{config.data.source}: splits are {sorted(given)}; wanted train and val, or none"
+        )
+    fractions = dict(zip(("train", "val", "test"), config.data.fractions, strict=True))
+    if given:  # test is there; val comes out of train
+        fractions = _val_of_train(config.data)
+    shares = {name: share for name, share in fractions.items() if share > 0}
+    divided = split_by_scene(grouped, shares, seed=config.seed)
+    if given:
+        divided = _kept_test(table, divided)
+    counts = ", ".join(f"{divided.splits.count(name)} {name}" for name in ("train", "val", "test"))
+    if not {"train", "val"} <= set(divided.splits):
+        raise TableError(
+            f"{config.data.source}: {len(table)} photos in {len(set(grouped.scenes))} scenes are "
+            "too few to divide into train and val"
+        )
+    watch.note(f"divided so that near-copies stay together: {counts} ({SPLITS_FILE})")
+    return divided
+
+
+def _val_of_train(data: DataConfig) -> dict[str, float]:
+    train, val, _ = data.fractions
+    return {"train": train / (train + val), "val": val / (train + val)}
+
+
+def _kept_test(table: RatingTable, divided: RatingTable) -> RatingTable:
+    """The division, but with the test photos that were given; their scenes go with them."""
+    test = {s for s, split in zip(divided.scenes, table.splits, strict=True) if split == "test"}
+    splits = tuple(
+        "test" if scene in test else split
+        for scene, split in zip(divided.scenes, divided.splits, strict=True)
+    )
+    return replace(divided, splits=splits)
+
+
+def _first_process_first(folder: Path, what: str, digest: str, build: Callable[[], Built]) -> Built:
+    """Build what is kept in `folder`; where several processes start at once, the first one does.
+
+    The others wait for its note, and then find it done.
+    """
+    note = folder / f"{what}.done"
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        built = build()
+        note.write_text(digest)
+        return built
+    while not (note.exists() and note.read_text() == digest):
+        time.sleep(_WAIT_S)
+    return build()

@@ -1,0 +1,101 @@
+"""The log of a run: one CSV over all stages, learning curves as a picture, TensorBoard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from siamese_nima.evaluation.learning_curves import LOG_FILE, plot_learning_curves
+from siamese_nima.networks.atomic import replacing
+from siamese_nima.training.fitting import Figures, epochs_so_far, write_log
+from siamese_nima.training.watch import Watch
+
+CURVES = ("curves.svg", "curves.png")
+_TENSORBOARD = "tensorboard"
+
+
+class RunLog:
+    """Figures of all stages, written anew after each epoch.
+
+    Args:
+        folder: Of the run: `log.csv`, `curves.svg` and `curves.png`, and below `tensorboard` what
+            TensorBoard shows.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.stages: list[list[Figures]] = []
+
+    @property
+    def rows(self) -> list[Figures]:
+        """Figures of each epoch of each stage; stages count from 1."""
+        return [
+            {"stage": float(number), **figures}
+            for number, epochs in enumerate(self.stages, start=1)
+            for figures in epochs
+        ]
+
+    def note(self, number: int, epochs: list[Figures]) -> None:
+        """Write all files with what stage `number` has got to."""
+        self.stages[number - 1 :] = [list(epochs)]
+        write_log(self.folder / LOG_FILE, self.rows)
+        for name in CURVES:
+            picture = plot_learning_curves(self.rows, kind=Path(name).suffix[1:])
+            with replacing(self.folder / name) as temporary:
+                temporary.write_bytes(picture)
+
+    def to_tensorboard(self, number: int, figures: Figures) -> None:
+        """Add an epoch's figures for TensorBoard."""
+        # Takes a second to import, which only training should wait for.
+        from torch.utils.tensorboard import SummaryWriter
+
+        writer: Any = SummaryWriter(str(self.folder / _TENSORBOARD))
+        for name, value in figures.items():
+            if name != "epoch":
+                writer.add_scalar(f"stage {number}/{name}", value, int(figures["epoch"]) + 1)
+        writer.close()
+
+
+class StageLog(Callback):
+    """Feeds the run's log and its watcher from Lightning.
+
+    Args:
+        log: Of the run.
+        number: Of the stage, from 1 on.
+        watch: Hears of steps and epochs.
+    """
+
+    def __init__(self, log: RunLog, number: int, watch: Watch) -> None:
+        self.log = log
+        self.number = number
+        self.watch = watch
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Tell the watcher of the step."""
+        del pl_module, batch
+        if trainer.is_global_zero:
+            loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+            value = float(loss) if isinstance(loss, torch.Tensor) else float("nan")
+            self.watch.step(batch_idx + 1, value / trainer.world_size)
+
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Write the log; runs after the callback that collects the epoch's figures."""
+        del pl_module
+        if trainer.is_global_zero:
+            epochs = epochs_so_far(trainer)
+            self.log.note(self.number, epochs)
+            self.log.to_tensorboard(self.number, epochs[-1])
+            self.watch.epoch(epochs[-1])
