@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from siamese_nima.errors import PhotoError
-from siamese_nima.photos.thumbnails import thumbnail
+from siamese_nima.photos.thumbnails import shrunk, thumbnail
 
 
 def test_a_thumbnail_is_small_and_upright(tmp_path):
@@ -19,6 +19,12 @@ def test_a_thumbnail_is_small_and_upright(tmp_path):
 def test_a_small_photo_is_not_enlarged(tmp_path):
     Image.new("RGB", (20, 10)).save(tmp_path / "tiny.png")
     assert Image.open(io.BytesIO(thumbnail(tmp_path / "tiny.png"))).size == (20, 10)
+
+
+def test_a_photo_in_memory_is_left_as_it_is():
+    photo = Image.new("RGB", (600, 300))
+    assert Image.open(io.BytesIO(shrunk(photo))).size == (240, 120)
+    assert photo.size == (600, 300)
 
 
 def test_a_photo_that_cannot_be_read_is_an_error(tmp_path):

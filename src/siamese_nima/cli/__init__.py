@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from siamese_nima import __version__
-from siamese_nima.cli import cache, data, evaluate, models, report, score, train, weights
+from siamese_nima.cli import cache, data, evaluate, models, quantise, report, score, train, weights
 from siamese_nima.errors import ConfigError, NimaError, ViewError
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(evaluate.compare)
 app.command("import")(weights.import_)
 app.command("export")(weights.export)
+app.command("quantise")(quantise.quantise)
 
 
 @app.callback()

@@ -3,6 +3,8 @@
 import io
 import os
 
+from PIL import Image, ImageOps
+
 from siamese_nima.photos.read import read_photo
 
 SIDE_PX = 240
@@ -16,8 +18,12 @@ def thumbnail(path: str | os.PathLike[str], *, side_px: int = SIDE_PX) -> bytes:
     Raises:
         PhotoError: The photo cannot be read.
     """
-    photo = read_photo(path, min_short_side_px=side_px)
-    photo.thumbnail((side_px, side_px))
+    return shrunk(read_photo(path, min_short_side_px=side_px), side_px=side_px)
+
+
+def shrunk(photo: Image.Image, *, side_px: int = SIDE_PX) -> bytes:
+    """`thumbnail` of a photo that is read already; `photo` stays as it is."""
+    small = ImageOps.contain(photo, (side_px, side_px)) if max(photo.size) > side_px else photo
     file = io.BytesIO()
-    photo.save(file, format="WEBP", quality=_QUALITY)
+    small.save(file, format="WEBP", quality=_QUALITY)
     return file.getvalue()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from siamese_nima.curation.bursts import Burst
 from siamese_nima.curation.report import write_report
 from siamese_nima.pair_error import PairError
 from siamese_nima.scoring.scored_photo import ScoredPhoto, scored
@@ -57,5 +58,5 @@ def shoot(tmp_path_factory, ranked_card) -> list[ScoredPhoto]:
 @pytest.fixture(scope="session")
 def report(shoot, ranked_card) -> Path:
     path = Path(shoot[0].path).parent / "report.html"
-    bursts = [[result.path for result in shoot[:3]], [shoot[4].path, shoot[-1].path]]
+    bursts = [Burst(tuple(shoot[2::-1]), too_close=True), Burst((shoot[5], shoot[4]))]
     return write_report(path, shoot, ranked_card, bursts=bursts)

@@ -1,3 +1,4 @@
+from siamese_nima.curation.bursts import Burst
 from siamese_nima.curation.report.entries import make_entries
 from siamese_nima.pair_error import PairError
 from siamese_nima.ratings import AVA_SCALE
@@ -20,20 +21,21 @@ def test_entries_are_best_first_and_remember_both_orders():
 
 
 def test_a_burst_is_ranked_inside_and_its_best_may_be_too_close_to_call():
-    results = [photo("a", 5.0), photo("b", 5.5), photo("c", 3.0), photo("d", 9.0), photo("e")]
-    entries = make_entries(results, bursts=[["a", "b", "c", "e"]], pair_error=SURE_FROM_1)
+    a, b, c, d = photo("a", 5.0), photo("b", 5.5), photo("c", 3.0), photo("d", 9.0)
+    burst = Burst((b, a, c), too_close=True)
+    entries = make_entries([a, b, c, d], bursts=[burst], pair_error=SURE_FROM_1)
     places = {e.result.path: e.burst for e in entries}
     assert places["d"] is None
     assert {path: place.place for path, place in places.items() if place} == {
         "b": 1,
         "a": 2,
         "c": 3,
-        "e": 4,
     }
-    assert [places[path].too_close for path in "bace"] == [True, True, False, None]
+    assert [places[path].too_close for path in "bac"] == [True, True, False]
 
 
 def test_nothing_is_called_close_that_nobody_measured():
-    entries = make_entries([photo("a", 5.0), photo("b", 5.0)], bursts=[["a", "b"]])
+    results = [photo("a", 5.0), photo("b", 5.0)]
+    entries = make_entries(results, bursts=[Burst(tuple(results))])
     assert [e.burst.too_close for e in entries] == [None, None]
     assert entries[0].place.best is None

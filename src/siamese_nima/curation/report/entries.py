@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from siamese_nima.curation.bursts import Burst
 from siamese_nima.pair_error import PairError
 from siamese_nima.photos.find import natural_key
 from siamese_nima.scoring.ranking import RankPlace, rank_photos, rank_places
@@ -19,7 +20,7 @@ class BurstPlace:
     Attributes:
         burst: Number of the burst, from 1.
         size: How many photos it has.
-        place: 1 for its best photo; photos without a score come last.
+        place: 1 for its best photo.
         too_close: Whether this photo and the best (for the best: the second) are too close to
             call; None where that is not known.
     """
@@ -52,14 +53,14 @@ class Entry:
 def make_entries(
     results: Sequence[ScoredPhoto],
     *,
-    bursts: Sequence[Sequence[str]] = (),
+    bursts: Sequence[Burst] = (),
     pair_error: PairError | None = None,
 ) -> list[Entry]:
     """Entries of all results, best first; photos without a score last.
 
     Args:
         results: In the order given.
-        bursts: Paths of the photos of each burst.
+        bursts: As `group_bursts` finds them.
         pair_error: Tells which scores are too close to call; without it no entry says so.
     """
     given = {id(result): place for place, result in enumerate(results)}
@@ -67,7 +68,7 @@ def make_entries(
     names = {id(result): place for place, result in enumerate(by_name)}
     ranked = rank_photos(results)
     places = rank_places(ranked, pair_error)
-    burst_places = _burst_places(ranked, bursts, pair_error)
+    burst_places = _burst_places(bursts, pair_error)
     return [
         Entry(
             result=result,
@@ -80,32 +81,20 @@ def make_entries(
     ]
 
 
-def _burst_places(
-    ranked: Sequence[ScoredPhoto],
-    bursts: Sequence[Sequence[str]],
-    pair_error: PairError | None,
-) -> dict[str, BurstPlace]:
-    burst_of = {path: number for number, paths in enumerate(bursts, 1) for path in paths}
-    members: dict[int, list[ScoredPhoto]] = {}
-    for result in ranked:
-        if result.path in burst_of:
-            members.setdefault(burst_of[result.path], []).append(result)
+def _burst_places(bursts: Sequence[Burst], pair_error: PairError | None) -> dict[str, BurstPlace]:
     return {
-        result.path: BurstPlace(
-            burst=burst,
-            size=len(photos),
+        photo.path: BurstPlace(
+            burst=number,
+            size=len(burst.photos),
             place=place,
-            too_close=_too_close(photos, place, pair_error),
+            too_close=burst.too_close if place == 1 else _too_close(burst.best, photo, pair_error),
         )
-        for burst, photos in members.items()
-        for place, result in enumerate(photos, 1)
+        for number, burst in enumerate(bursts, 1)
+        for place, photo in enumerate(burst.photos, 1)
     }
 
 
-def _too_close(
-    photos: Sequence[ScoredPhoto], place: int, pair_error: PairError | None
-) -> bool | None:
-    best, other = photos[0].mean, photos[max(place, 2) - 1].mean if len(photos) > 1 else None
-    if pair_error is None or best is None or other is None:
+def _too_close(best: ScoredPhoto, other: ScoredPhoto, pair_error: PairError | None) -> bool | None:
+    if pair_error is None or best.mean is None or other.mean is None:
         return None
-    return pair_error.too_close(best - other)
+    return pair_error.too_close(best.mean - other.mean)

@@ -9,13 +9,39 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
+from PIL import Image
+
 from siamese_nima.card import ModelCard
+from siamese_nima.curation.bursts import Burst
 from siamese_nima.curation.report.entries import Entry, make_entries
 from siamese_nima.curation.report.page import Shown, page
 from siamese_nima.errors import NimaError, PhotoError
-from siamese_nima.photos.thumbnails import thumbnail
+from siamese_nima.photos.thumbnails import shrunk, thumbnail
 from siamese_nima.scoring.scored_photo import ScoredPhoto
 from siamese_nima.scoring.scorer import usable_cores
+
+
+class ThumbnailReader:
+    """Makes thumbnails of photos while they are scored, and of those that were not later.
+
+    Hand `look` to `Scorer.score` as `on_photo`: a photo is then decoded once for both.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[str, bytes] = {}
+
+    def look(self, path: str, photo: Image.Image) -> None:
+        """Take the thumbnail of a photo that is decoded; may be called by many threads."""
+        self._seen[path] = shrunk(photo)
+
+    def read(self, path: str) -> bytes:
+        """The thumbnail of a photo.
+
+        Raises:
+            PhotoError: It was not seen and cannot be read.
+        """
+        found = self._seen.get(path)
+        return thumbnail(path) if found is None else found
 
 
 def write_report(
@@ -23,7 +49,8 @@ def write_report(
     results: Iterable[ScoredPhoto],
     card: ModelCard,
     *,
-    bursts: Sequence[Sequence[str]] = (),
+    bursts: Sequence[Burst] = (),
+    thumbnails: ThumbnailReader | None = None,
     title: str = "Photos by score",
     report: Callable[[int, int], None] | None = None,
 ) -> Path:
@@ -36,7 +63,8 @@ def write_report(
         path: The page to write.
         results: Results of one model, in the order given; each path once.
         card: Of that model; with a pair error, the page marks what is too close to call.
-        bursts: Paths of the photos of each burst.
+        bursts: As `group_bursts` finds them.
+        thumbnails: Has seen photos while they were scored; those it has not are read again.
         title: Heading of the page.
         report: Called with thumbnails made and photos in all.
 
@@ -49,7 +77,7 @@ def write_report(
     target = Path(path)
     entries = make_entries(list(results), bursts=bursts, pair_error=card.pair_error)
     shown = []
-    for item in _shown(entries, target.parent):
+    for item in _shown(entries, target.parent, thumbnails or ThumbnailReader()):
         shown.append(item)
         if report:
             report(len(shown), len(entries))
@@ -67,26 +95,26 @@ def write_report(
     return target
 
 
-def _shown(entries: Sequence[Entry], folder: Path) -> Iterator[Shown]:
+def _shown(entries: Sequence[Entry], folder: Path, thumbnails: ThumbnailReader) -> Iterator[Shown]:
     """Entries with their thumbnails, which are made in parallel and a few ahead."""
     workers = usable_cores()
     with ThreadPoolExecutor(workers, thread_name_prefix="nima-report") as pool:
         waiting: deque[Future[Shown]] = deque()
         for entry in entries:
-            waiting.append(pool.submit(_show, entry, folder))
+            waiting.append(pool.submit(_show, entry, folder, thumbnails))
             if len(waiting) > 4 * workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
-def _show(entry: Entry, folder: Path) -> Shown:
+def _show(entry: Entry, folder: Path, thumbnails: ThumbnailReader) -> Shown:
     path = Path(entry.result.path)
     link = _link(path, folder) if path.is_file() else None
     if entry.result.error is not None:
         return Shown(entry=entry, link=link, thumbnail=None)
     try:
-        return Shown(entry=entry, link=link, thumbnail=thumbnail(path))
+        return Shown(entry=entry, link=link, thumbnail=thumbnails.read(entry.result.path))
     except PhotoError as error:
         return Shown(entry=entry, link=link, thumbnail=None, note=str(error))
 

@@ -1,0 +1,71 @@
+"""`nima report`: a page that shows photos with their scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from PIL import Image
+
+from siamese_nima.cli import options, run
+from siamese_nima.cli.cache import chosen_cache
+from siamese_nima.cli.progress import progress_bar
+from siamese_nima.curation.bursts import group_bursts
+from siamese_nima.curation.frames import FrameReader
+from siamese_nima.curation.report import ThumbnailReader, write_report
+from siamese_nima.scoring.scorer import DEFAULT_MODEL
+
+
+def report(
+    photos: options.Photos,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The page to write: .html.", dir_okay=False)
+    ],
+    title: Annotated[str, typer.Option(help="Heading of the page.")] = "Photos by score",
+    model: options.Models = DEFAULT_MODEL,
+    batch_size: options.BatchSize = 4,
+    workers: options.Workers = None,
+    view: options.View = None,
+    device: options.Device = "cpu",
+    exact: options.Exact = False,
+    cache: options.Cache = None,
+    no_cache: options.NoCache = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Show scored photos on one HTML page: sort, filter, look closer, choose.
+
+    Example: nima report holiday/ --out holiday.html
+    """
+    scorer = run.open_scorer(
+        *run.named_models(model),
+        view=view,
+        batch_size=batch_size,
+        workers=workers,
+        device=device,
+        exact=exact,
+        cache=chosen_cache(cache, no_cache=no_cache),
+    )
+    frames, thumbnails = FrameReader(scorer.decode_px), ThumbnailReader()
+
+    def look(path: str, photo: Image.Image) -> None:
+        frames.look(path, photo)
+        thumbnails.look(path, photo)
+
+    with run.FolderRun(scorer, photos, quiet=quiet, on_photo=look) as folder_run:
+        results = list(folder_run.results())
+    with progress_bar("finding bursts") as progress:
+        seen = frames.frames([r.path for r in results], threads=scorer.workers, report=progress)
+    bursts = group_bursts(results, seen, pair_error=scorer.card.pair_error)
+    with progress_bar("writing") as progress:
+        page = write_report(
+            out,
+            results,
+            scorer.card,
+            bursts=bursts,
+            thumbnails=thumbnails,
+            title=title,
+            report=progress,
+        )
+    typer.echo(f"wrote {page} ({page.stat().st_size / 1e6:.1f} MB)")
+    folder_run.end()
