@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from siamese_stage import NIMA_STAGE, SECOND_STAGE
+
 from machine import provenance
 from siamese_nima.datasets.biq2021 import read_biq2021
 from siamese_nima.datasets.rating_table import RatingTable
@@ -28,6 +31,9 @@ from siamese_nima.evaluation.metrics import PAIR_GAP, plcc, rmse, same_scene_pai
 from siamese_nima.evaluation.pairs_by_gap import right_order, sample_pairs
 from siamese_nima.ratings import RatingScale, emd, mean
 from siamese_nima.training.ladders import DISTORTIONS, LEVELS
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "recipes" / "quality"))
+from inputs import CLEAN_PHOTOS, DROPOUT
 
 SPLITS = Path(__file__).parents[2] / "recipes" / "quality" / "splits.csv"
 SCALE = RatingScale(1, 10)
@@ -166,6 +172,12 @@ def main() -> None:
             for arm in photos
         }
     result = provenance() | {
+        "settings": {
+            "nima": asdict(NIMA_STAGE),
+            "second": asdict(SECOND_STAGE),
+            "dropout": DROPOUT,
+            "clean_photos": CLEAN_PHOTOS,
+        },
         "photos": {name: len(table.split(name)) for name in ("train", "val", "test")},
         "same_scene_pairs": len(measure.in_scene),
         "pair_gap": PAIR_GAP,

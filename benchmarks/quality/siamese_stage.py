@@ -18,11 +18,11 @@ from siamese_nima.training.objectives import SiameseObjective
 from siamese_nima.training.siamese_stage import SiameseStageConfig
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "recipes" / "quality"))
-from inputs import TrainingInputs
+from inputs import DROPOUT, TrainingInputs
 from stages import load_stage, nima_stage, siamese_stage
 
 NIMA_STAGE = NimaStageConfig(
-    epochs=6, head_learning_rate=1e-3, backbone_learning_rate=3e-4, precision="bf16-mixed"
+    epochs=5, head_learning_rate=1e-3, backbone_learning_rate=3e-4, precision="bf16-mixed"
 )
 # Of every second stage, the control too. An epoch with ladders has 1.4 times as many steps.
 SECOND_STAGE = NimaStageConfig(
@@ -58,11 +58,20 @@ ARMS = {
 def main() -> None:
     """Train what is missing."""
     options = _options()
-    inputs = TrainingInputs(options.data, options.imagenet, options.work, options.depth)
+    inputs = TrainingInputs(
+        options.data, options.imagenet, options.work, options.depth, dropout=options.dropout
+    )
+    place, nima = options.depth, NIMA_STAGE
+    if options.share < 1:
+        place += f"@{options.share:g}"
+        inputs.keep_share(options.share)
+        nima = replace(nima, epochs=round(nima.epochs / options.share))  # as many steps
+    if options.dropout != DROPOUT:
+        place += f"@dropout {options.dropout:g}"
     for seed in options.seeds:
-        folder = options.runs / options.depth / f"seed{seed}"
+        folder = options.runs / place / f"seed{seed}"
         free = inputs.free_layers(inputs.whole_network(), seed)
-        nima_stage(inputs, free, folder / "nima", replace(NIMA_STAGE, seed=seed))
+        nima_stage(inputs, free, folder / "nima", replace(nima, seed=seed))
         for name in options.arms:
             load_stage(free, folder / "nima")
             learning = replace(SECOND_STAGE, seed=1000 + seed)
@@ -77,6 +86,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("runs/quality"), help="caches")
     parser.add_argument("--runs", type=Path, default=Path("runs/stages"), help="results")
     parser.add_argument("--depth", default="blocks.4.0", help="the last frozen block")
+    parser.add_argument("--dropout", type=float, default=DROPOUT)
+    parser.add_argument("--share", type=float, default=1.0, help="of the training photos")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--arms", nargs="*", choices=ARMS, default=list(ARMS))
     return parser.parse_args()

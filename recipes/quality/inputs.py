@@ -35,6 +35,7 @@ CALIBRATION_PHOTOS = 512  # for the statistics of the batch norms
 CLEAN_PHOTOS = {"train": 300, "val": 20, "test": 50}  # those that people rated best
 LADDERS_PER_PHOTO = {"train": 2, "val": 6, "test": 6}
 HEAD_STD = 0.01
+DROPOUT = 0.2  # NIMA's .75 learns far slower here (docs/results.md)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,10 +65,14 @@ class TrainingInputs:
         imagenet: The .tflite file with the ImageNet weights.
         work: Caches are kept here.
         depth: The last frozen block, such as "blocks.2".
+        dropout: Before the head, in both stages.
     """
 
-    def __init__(self, data: Path, imagenet: Path, work: Path, depth: str) -> None:
+    def __init__(
+        self, data: Path, imagenet: Path, work: Path, depth: str, *, dropout: float = DROPOUT
+    ) -> None:
         self.weights = read_quantised_mobilenet(imagenet)
+        self.dropout = dropout
         self.depth = depth
         self.work = work
         self.table = read_biq2021(data, SPLITS)
@@ -85,6 +90,20 @@ class TrainingInputs:
         self.splits = {
             name: self._inputs(name, part, views[name], trunk) for name, part in tables.items()
         }
+
+    def keep_share(self, share: float) -> None:
+        """Train on a random share of the photos from now on, and on no ladders."""
+        part = self.splits["train"]
+        count = round(share * len(part.table))
+        rows = np.sort(np.random.default_rng(0).permutation(len(part.table))[:count])
+        rated = part.rated
+        self.splits["train"] = SplitInputs(
+            part.table.select(rows),
+            RatedViews(rated.inputs[:, rows], rated.distributions[rows], rated.means[rows]),
+            part.ladders,
+            part.ladder_rows[:0],
+            part.ladder_inputs[:, :0],
+        )
 
     def whole_network(self) -> NIMA:
         """All layers, with ImageNet weights and a head that knows nothing.
@@ -107,6 +126,7 @@ class TrainingInputs:
         upper = split_backbone(whole.backbone, self.depth).upper
         free = NIMA(upper, grades=SCALE.size, group_sizes=VIEW.group_sizes)
         free.head = whole.head
+        free.dropout.p = self.dropout
         torch.manual_seed(seed)
         nn.init.normal_(free.head.weight, std=HEAD_STD)
         nn.init.zeros_(free.head.bias)

@@ -29,6 +29,7 @@ def nima_stage(inputs: TrainingInputs, free: NIMA, folder: Path, config: NimaSta
     """Leave `free` with the weights of the NIMA stage."""
     if not finished(folder):
         log(folder)
+        free.train()  # Lightning leaves the mode as it finds it, and dropout with it
         train_nima_stage(
             free,
             ActivationScaling(),
@@ -62,6 +63,7 @@ def siamese_stage(
     """
     if not finished(folder):
         log(folder)
+        free.train()  # Lightning leaves the mode as it finds it, and dropout with it
         train_siamese_stage(
             free,
             ActivationScaling(),
@@ -92,12 +94,12 @@ def history(folder: Path) -> list[dict[str, float]]:
 def load_stage(free: NIMA, folder: Path) -> None:
     """Give the network the weights that a finished stage left."""
     free.load_state_dict(load_file(folder / _WEIGHTS))
-    free.eval()
 
 
 def distributions(free: NIMA, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Rating distributions (N, K) of activations (N, V, h, w, C)."""
     prepare, rows = ActivationScaling(), []
+    free.eval()
     with torch.inference_mode():
         for start in range(0, len(inputs), _SCORE_BATCH):
             batch = torch.from_numpy(np.array(inputs[start : start + _SCORE_BATCH]))

@@ -1,0 +1,311 @@
+"""Fill the tables of docs/results.md from the recorded JSON files, and draw its plots.
+
+    python benchmarks/quality/write_results.py
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; the words around are by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+PAGE = ROOT / "docs" / "results.md"
+PLOTS = ROOT / "docs" / "images"
+LAST_BLOCK = "blocks.4.0"
+
+ARMS = {
+    "nima": "none: the NIMA stage alone",
+    "control": "control: more of the NIMA stage",
+    "contrastive": "contrastive",
+    "contrastive+emd": "contrastive + EMD",
+    "margin": "margin",
+    "margin+emd": "margin + EMD",
+    "preference": "preference",
+    "preference+emd": "preference + EMD",
+    "preference+emd, scene": "preference + EMD, pairs within scenes",
+    "preference+emd, hard": "preference + EMD, hard pairs",
+    "preference+emd, ladders": "preference + EMD, with ladders",
+}
+DISTORTIONS = ("blur", "noise", "jpeg", "downscale", "underexposure", "overexposure")
+Figure = Mapping[str, Any]
+Table = list[list[str]]
+
+
+def tables(root: Path = ROOT) -> dict[str, str]:
+    """The tables of the page by name, from the recorded files."""
+    quality = root / "benchmarks" / "quality"
+    stages = json.loads((quality / "siamese_stage.json").read_text())
+    model = json.loads((root / "recipes" / "quality" / "result.json").read_text())
+    made: dict[str, Callable[[], Table]] = {
+        "arms": lambda: _arms(stages["depths"][LAST_BLOCK]),
+        "subsets": lambda: _subsets(stages["depths"][LAST_BLOCK]),
+        "differences": lambda: _differences(stages["depths"][LAST_BLOCK]),
+        "gaps": lambda: _gaps(stages["depths"][LAST_BLOCK]),
+        "ladders": lambda: _ladders(stages["depths"][LAST_BLOCK], model),
+        "depths": lambda: _depths(stages["depths"]),
+        "shares": lambda: _shares(stages),
+        "bars": lambda: _bars(model),
+        "views": lambda: _views(json.loads((root / "recipes/quality/views.json").read_text())),
+    }
+    texts = {name: _markdown(table()) for name, table in made.items()}
+    texts["provenance"] = (
+        f"Measured {stages['date']} on {stages['machine']['cpu']}, {stages['machine']['cores']} "
+        f"cores, by `{stages['command']}`."
+    )
+    appeal = quality / "appeal_sources.json"
+    if appeal.exists():
+        texts["appeal"] = _markdown(_appeal(json.loads(appeal.read_text())))
+    return texts
+
+
+def filled(page: str, texts: Mapping[str, str]) -> str:
+    """The page with every table in its place; one that is not recorded stays as it is."""
+
+    def replaced(match: re.Match[str]) -> str:
+        name = match["name"]
+        body = texts.get(name)
+        if body is None:
+            return match[0]
+        return f"<!-- table: {name} -->\n\n{body}\n\n<!-- end -->"
+
+    pattern = r"<!-- table: (?P<name>\w+) -->\n.*?<!-- end -->"
+    return re.sub(pattern, replaced, page, flags=re.DOTALL)
+
+
+def main() -> None:
+    """Write page and plots."""
+    PAGE.write_text(filled(PAGE.read_text(), tables()))
+    stages = json.loads((HERE / "siamese_stage.json").read_text())
+    PLOTS.mkdir(exist_ok=True)
+    draw_differences(stages["depths"][LAST_BLOCK], PLOTS / "siamese-differences.png")
+    draw_ladders(stages["depths"][LAST_BLOCK], PLOTS / "ladder-steps.png")
+
+
+def draw_differences(arms: Mapping[str, Any], path: Path) -> None:
+    """What each objective adds to the control, with intervals, one panel per figure."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    names = [name for name in ARMS if "minus_control" in arms.get(name, {}) and name != "nima"]
+    panels = {
+        "srcc": "SRCC, all photos",
+        "srcc_within": "SRCC, mean of the subsets",
+        "pairs": "share of pairs in order",
+    }
+    figure, axes = plt.subplots(1, len(panels), figsize=(10, 3.4), sharey=True)
+    for axis, (key, title) in zip(axes, panels.items(), strict=True):
+        for row, name in enumerate(names):
+            found = arms[name]["minus_control"][key]
+            colour = "tab:blue" if _clear(found) else "tab:gray"
+            axis.plot([found["low"], found["high"]], [row, row], color=colour, lw=2)
+            axis.plot(found["value"], row, "o", color=colour)
+            axis.plot(found["seeds"], [row] * len(found["seeds"]), "|", color="black", ms=7)
+        axis.axvline(0, color="black", lw=0.8)
+        axis.set_title(title, fontsize=10)
+        axis.tick_params(labelsize=8)
+        axis.grid(axis="x", alpha=0.3)
+    axes[0].set_yticks(range(len(names)), [ARMS[name] for name in names], fontsize=9)
+    axes[0].invert_yaxis()
+    figure.supxlabel("difference to the control, same number of epochs", fontsize=9)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def draw_ladders(arms: Mapping[str, Any], path: Path) -> None:
+    """Share of ladder steps in order per distortion, without and with ladders in training."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    shown = [n for n in ("nima", "preference+emd", "preference+emd, ladders") if n in arms]
+    figure, axis = plt.subplots(figsize=(8, 3))
+    for place, name in enumerate(shown):
+        shares = [100 * arms[name]["ladders"][f"steps_{kind}"]["value"] for kind in DISTORTIONS]
+        places = [i + (place - (len(shown) - 1) / 2) * 0.27 for i in range(len(DISTORTIONS))]
+        axis.bar(places, shares, width=0.25, label=ARMS[name])
+    axis.set_ylim(50, 100)
+    axis.set_ylabel("steps in order, %", fontsize=9)
+    axis.set_xticks(range(len(DISTORTIONS)), DISTORTIONS, fontsize=9)
+    axis.legend(fontsize=8, loc="lower left")
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def _arms(arms: Mapping[str, Any]) -> Table:
+    rows = [
+        [
+            "second stage",
+            "seeds",
+            "SRCC",
+            "PLCC",
+            "same-scene pairs",
+            "all pairs",
+            "EMD",
+            "RMSE (0..1)",
+            "spread",
+        ]
+    ]
+    for name, arm in _present(arms):
+        test = arm["test"]
+        keys = ("same_scene_pairs", "pairs", "emd", "rmse", "spread_ratio")
+        rows.append(
+            [ARMS[name], str(len(arm["seeds"])), _interval(test["srcc"]), _short(test["plcc"])]
+            + [_short(test[key]) for key in keys]
+        )
+    return rows
+
+
+def _subsets(arms: Mapping[str, Any]) -> Table:
+    rows = [["second stage", "ss01", "ss02", "ss03", "mean of the three"]]
+    for name, arm in _present(arms):
+        keys = ("srcc_ss01", "srcc_ss02", "srcc_ss03", "srcc_within")
+        rows.append([ARMS[name], *(_short(arm["test"][key]) for key in keys)])
+    return rows
+
+
+def _differences(arms: Mapping[str, Any]) -> Table:
+    keys = {
+        "srcc": "SRCC",
+        "srcc_within": "SRCC within subsets",
+        "pairs": "all pairs",
+        "emd": "EMD",
+    }
+    rows = [["less the control", *keys.values(), "ladder steps"]]
+    for name, arm in _present(arms):
+        if "minus_control" in arm:
+            found = [arm["minus_control"][key] for key in keys]
+            found.append(arm["ladders_minus_control"]["steps"])
+            rows.append([ARMS[name], *(_difference(figure) for figure in found)])
+    return rows
+
+
+def _gaps(arms: Mapping[str, Any]) -> Table:
+    keys = [key for key in arms["control"]["test"] if re.match(r"pairs_[\d.]", key)]
+    heads = [key.removeprefix("pairs_").replace("_", " to ") for key in keys]
+    rows = [["second stage", *heads]]
+    for name, arm in _present(arms):
+        rows.append([ARMS[name], *(_short(arm["test"][key]) for key in keys)])
+    return rows
+
+
+def _ladders(arms: Mapping[str, Any], model: Mapping[str, Any]) -> Table:
+    rows = [["second stage", *DISTORTIONS, "all steps", "all pairs of rungs"]]
+    for name, arm in _present(arms):
+        found = arm["ladders"]
+        keys = [*(f"steps_{kind}" for kind in DISTORTIONS), "steps", "pairs"]
+        rows.append([ARMS[name], *(_percent(found[key]["value"]) for key in keys)])
+    own = model["ladders"]
+    rows.append(
+        ["the model `quality`"]
+        + [_percent(own["steps_by_distortion"][kind]) for kind in DISTORTIONS]
+        + [_percent(own["steps"]), _percent(own["pairs"])]
+    )
+    return rows
+
+
+def _depths(depths: Mapping[str, Any]) -> Table:
+    rows = [["frozen up to", "second stage", "seeds", "SRCC", "ss01", "ss02", "ss03", "pairs"]]
+    for depth, arms in sorted(depths.items(), reverse=True):
+        if "@" in depth:
+            continue
+        for name in ("nima", "control", "preference+emd", "preference+emd, ladders"):
+            if name in arms:
+                test = arms[name]["test"]
+                keys = ("srcc_ss01", "srcc_ss02", "srcc_ss03", "pairs")
+                figures = [_interval(test["srcc"]), *(_short(test[key]) for key in keys)]
+                rows.append([f"`{depth}`", ARMS[name], str(len(arms[name]["seeds"])), *figures])
+    return rows
+
+
+def _shares(stages: Mapping[str, Any]) -> Table:
+    rows = [["photos trained on", "SRCC", "ss01", "ss02", "ss03"]]
+    photos = stages["photos"]["train"]
+    depths = stages["depths"]
+    for depth in sorted(d for d in depths if d.startswith(f"{LAST_BLOCK}@0")):
+        rows.append(_share_row(round(photos * float(depth.split("@")[1])), depths[depth]))
+    rows.append(_share_row(photos, depths[LAST_BLOCK]))
+    return rows
+
+
+def _share_row(count: int, arms: Mapping[str, Any]) -> list[str]:
+    # The first seed of each, as the small shares have no other.
+    test = arms["nima"]["test"]
+    keys = ("srcc", "srcc_ss01", "srcc_ss02", "srcc_ss03")
+    return [f"{count:,}", *(f"{test[key]['seeds'][0]:.3f}" for key in keys)]
+
+
+def _bars(model: Mapping[str, Any]) -> Table:
+    test = model["test"]
+    reached = {
+        "SRCC, all photos": (test["all"]["srcc"], 0.87),
+        "SRCC, ss02 (test shots indoors)": (test["ss02"]["srcc"], 0.55),
+        "SRCC, ss03 (Unsplash)": (test["ss03"]["srcc"], 0.80),
+        "same-scene pairs": (test["all"]["pair_accuracy"], 0.97),
+    }
+    rows = [["figure of `quality` on test", "found", "aim"]]
+    rows += [[name, _interval(found), f"{aim:.2f}"] for name, (found, aim) in reached.items()]
+    rows.append(["ladder steps in order", _percent(model["ladders"]["steps"]), "99.0 %"])
+    rows.append(["spread of scores to that of labels", f"{model['spread_ratio']:.2f}", "0.90"])
+    return rows
+
+
+def _views(found: Mapping[str, Any]) -> Table:
+    rows = [["view policy", "all", "ss01", "ss02", "ss03", "same-scene pairs"]]
+    for row in found["rows"]:
+        keys = ("srcc", "ss01", "ss02", "ss03", "pair_accuracy")
+        rows.append([f"`{row['view']}`", *(f"{row[key]:.3f}" for key in keys)])
+    return rows
+
+
+def _appeal(found: Mapping[str, Any]) -> Table:
+    rows: Table = found["table"]
+    return rows
+
+
+def _present(arms: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    return ((name, arms[name]) for name in ARMS if name in arms)
+
+
+def _markdown(table: Table) -> str:
+    head, *body = table
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _interval(figure: Figure) -> str:
+    return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+
+
+def _short(figure: Figure) -> str:
+    return f"{figure['value']:.3f}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _difference(figure: Figure) -> str:
+    text = f"{figure['value']:+.3f} [{figure['low']:+.3f}, {figure['high']:+.3f}]"
+    return f"**{text}**" if _clear(figure) else text
+
+
+def _clear(figure: Figure) -> bool:
+    """Whether the interval leaves out 0 and every seed is on that side."""
+    above = [figure["low"] > 0, *(seed > 0 for seed in figure["seeds"])]
+    below = [figure["high"] < 0, *(seed < 0 for seed in figure["seeds"])]
+    return all(above) or all(below)
+
+
+if __name__ == "__main__":
+    main()
