@@ -46,7 +46,13 @@ def measure(paths: list[Path], folder: Path, model: str, *, exact: bool, rounds:
     views = cut(paths[0])[np.newaxis]
     rate = scorer.model.rate
     command = [sys.executable, "-m", "siamese_nima", "score", str(folder), "--model", model]
-    command += ["--quiet", "--out", str(folder / "scores.csv"), *(["--exact"] if exact else [])]
+    command += [
+        "--no-cache",
+        "--quiet",
+        "--out",
+        str(folder / "scores.csv"),
+        *(["--exact"] if exact else []),
+    ]
     times: dict[str, list[float]] = {"command": [], "views": [], "network": []}
     with ThreadPoolExecutor(cores) as pool:
         for _ in range(rounds):

@@ -4,15 +4,22 @@ import csv
 import io
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import typer
+from PIL import Image
 from typer.testing import CliRunner
 
 from siamese_nima.cli import app
+from siamese_nima.pair_error import PairError
+from tiny_model import write_model
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -82,6 +89,94 @@ def test_rank_shows_the_best_first_and_copies_them(tiny_model, photo_folder, tmp
         "0002-photo10.png",
         "0003-photo9.png",
     ]
+
+
+@pytest.fixture
+def sure_model(tmp_path, tiny_card):
+    """A model whose pair error is measured: sure from a gap of half a point on."""
+    pair_error = PairError((0.0, 0.5, 9.0), (0.5, 0.85, 1.0), (0.5, 0.8, 0.98), 400)
+    card = replace(tiny_card, name="sure", metrics={"pair_error": pair_error.to_json()})
+    return write_model(tmp_path / "sure.onnx", card)
+
+
+def test_rank_says_what_is_too_close_to_call(sure_model, photo_folder, tmp_path):
+    out = tmp_path / "ranking.jsonl"
+    done = nima("rank", photo_folder, "--model", sure_model, "--out", out)
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert done.returncode == 0, done.stderr
+    assert [row["rank"] for row in rows] == list(range(1, 12))
+    for row in rows:
+        close = sum(abs(row["mean"] - other["mean"]) < 0.4999 for other in rows)
+        assert row["rank_worst"] - row["rank_best"] + 1 == close
+    assert "a gap of 0.50 points makes an order sure" in done.stderr
+    assert "percentile: share of 4 photos that score lower, greys" in done.stderr
+
+
+def test_two_photos_are_compared_in_words(sure_model, tiny_model, photo_folder):
+    near, far = [photo_folder / f"photo{n}.png" for n in (1, 2)], photo_folder / "photo11.png"
+    close = nima("rank", *near, "--model", sure_model)
+    assert "Too close to call: " in close.stderr
+    clear = nima("rank", near[0], far, "--model", sure_model)
+    assert re.search(r"photo11\.png \(\d\.\d\d\) is better than .*photo1\.png", clear.stderr)
+    unknown = nima("rank", *near, "--model", tiny_model)
+    assert "is unknown: nobody has measured the pair error of tiny-1@" in unknown.stderr
+
+
+def test_several_models_and_the_one_that_orders(tiny_model, sure_model, photo_folder):
+    both = f"{tiny_model},{sure_model}"
+    scored = nima("score", photo_folder, "--model", both)
+    rows = list(csv.DictReader(io.StringIO(scored.stdout)))
+    assert scored.returncode == 0, scored.stderr
+    assert list(rows[0])[:2] == ["path", "tiny_mean"]
+    assert all(row["tiny_mean"] == row["sure_mean"] for row in rows)
+    ranked = nima("rank", photo_folder, "--model", both, "--by", "sure", "--no-cache")
+    header = next(csv.reader(io.StringIO(ranked.stdout)))
+    assert header[5] == "sure_mean"
+    assert "makes an order sure" in ranked.stderr
+    wrong = nima("rank", photo_folder, "--model", both, "--by", "none")
+    assert (wrong.returncode, "--by none: none of the models" in wrong.stderr) == (2, True)
+
+
+def test_a_second_run_takes_its_results_from_the_cache(tiny_model, photo_folder, tmp_path):
+    (photo_folder / "photo4.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    own = tmp_path / "own.sqlite"
+    runs = [
+        nima("score", photo_folder, "--model", tiny_model, *options)
+        for options in (["--no-cache"], [], [], ["--cache", own], ["--cache", own])
+    ]
+    assert len({run.stdout for run in runs}) == 1
+    assert {run.returncode for run in runs} == {1}
+    counted = ["; 10 from the cache" in run.stderr for run in runs]
+    assert counted == [False, False, True, False, True]
+    assert re.search(r"own.sqlite: 10 results, \d+ files", nima("cache", "--cache", own).stdout)
+    assert nima("cache", "clear").stdout.endswith("results.sqlite: empty\n")
+    assert "from the cache" not in nima("score", photo_folder, "--model", tiny_model).stderr
+    assert "own.sqlite: 10 results" in nima("cache", "--cache", own).stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
+def test_an_interrupted_run_says_how_to_go_on(tiny_model, tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(3000):
+        Image.new("RGB", (32, 32), (number % 200,) * 3).save(folder / f"{number}.bmp")
+    out = tmp_path / "scores.csv"
+    command = [sys.executable, "-m", "siamese_nima", "score", folder, "-m", tiny_model, "-o", out]
+    run = subprocess.Popen(command, stdout=-1, stderr=-1, text=True)
+    cache = Path(os.environ["SIAMESE_NIMA_CACHE"])
+    while not cache.exists():
+        time.sleep(0.01)
+    time.sleep(0.2)
+    run.send_signal(signal.SIGINT)
+    _, errors = run.communicate(timeout=120)
+    if run.returncode == 0:
+        pytest.skip("this machine was faster than the interrupt")
+    assert run.returncode == 130, errors
+    assert re.search(r"interrupted after \d+ of 3000 photos. The same command goes on", errors)
+    assert "Traceback" not in errors
+    assert not out.exists()
+    again = nima("score", folder, "--model", tiny_model, "--out", out)
+    assert re.search(r"3000 of 3000 photos scored .*; \d+ from the cache", again.stderr)
 
 
 def test_a_list_of_photos_is_read_from_standard_input(tiny_model, photo_folder):
