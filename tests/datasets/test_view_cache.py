@@ -112,3 +112,28 @@ def test_whole_views_are_only_mirrored() -> None:
         for seed in range(20)
     }
     assert seen == {plain.tobytes(), np.ascontiguousarray(plain[:, ::-1]).tobytes()}
+
+
+def test_a_random_crop_is_a_piece_of_a_whole_view_that_is_larger() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    photo, policy = Image.fromarray(pixels), ViewPolicy.parse("warp:28x14")
+    larger = np.asarray(photo.resize((16, 32), Image.Resampling.BICUBIC))
+    windows = np.lib.stride_tricks.sliding_window_view(larger, (28, 14), axis=(0, 1))
+    pieces = windows.transpose(0, 1, 3, 4, 2).reshape(-1, 28, 14, 3)
+    places = set()
+    for seed in range(40):
+        generator = np.random.default_rng(seed)
+        (view,) = augmented_views(photo, policy, generator, random_crop=True)
+        found = [np.all(pieces == v, axis=(1, 2, 3)).nonzero()[0] for v in (view, view[:, ::-1])]
+        assert sum(map(len, found)) == 1
+        places.add(tuple(np.concatenate(found)))
+    assert len(places) > 8  # of 15
+
+
+def test_random_crops_have_a_cache_of_their_own_and_leave_the_first_variant(tmp_path: Path) -> None:
+    table = make_table(tmp_path)
+    plain = build_view_cache(table, POLICY, tmp_path / "cache", variants=2)
+    cropped = build_view_cache(table, POLICY, tmp_path / "cache", variants=2, random_crop=True)
+    assert cropped.key != plain.key
+    np.testing.assert_array_equal(cropped.pixels[0], plain.pixels[0])
+    assert not np.array_equal(cropped.pixels[1, :, 0], plain.pixels[1, :, 0])

@@ -4,7 +4,12 @@ import torch
 from torch import nn
 
 from siamese_nima.errors import ConfigError
-from siamese_nima.networks.freezing import freeze, stage_names
+from siamese_nima.networks.freezing import (
+    freeze,
+    freeze_backbone,
+    halfway_stage,
+    stage_names,
+)
 from siamese_nima.networks.nima import NIMA, build_nima
 
 
@@ -134,3 +139,22 @@ def test_timm_defines_its_stages_in_forward_order(name: str) -> None:
         )
     backbone.eval()(torch.zeros(1, 3, 224, 224, device="meta"))
     assert ran == names
+
+
+def test_half_of_a_backbone_is_half_of_its_weights(mobilenet: NIMA, inception: NIMA) -> None:
+    for nima in (mobilenet, inception):
+        stage = halfway_stage(nima)
+        freeze(nima, stage)
+        weights = sum(p.numel() for p in nima.backbone.parameters())
+        frozen = sum(p.numel() for p in nima.backbone.parameters() if not p.requires_grad)
+        assert frozen / weights == pytest.approx(0.5, abs=0.05), stage
+    assert halfway_stage(mobilenet) == "blocks.3"
+
+
+def test_freezing_the_backbone_leaves_the_head(mobilenet: NIMA) -> None:
+    freeze_backbone(mobilenet)
+    assert trainable(mobilenet) == {"head.weight", "head.bias"}
+    mobilenet.train()
+    assert not any(module.training for module in mobilenet.backbone.modules())
+    freeze(mobilenet, None)
+    assert len(trainable(mobilenet)) > 2

@@ -28,7 +28,7 @@ from siamese_nima.training.photo_loader import (
     plain_loader,
     train_loader,
 )
-from siamese_nima.training.processes import SharedDropout, this_process
+from siamese_nima.training.processes import SharedDropout
 
 Schedule = Literal["cosine", "plateau", "constant"]
 
@@ -57,6 +57,8 @@ class NimaStageConfig:
         average_decay: Decay of the moving average of weights that is validated and kept; 0 keeps
             the last weights themselves. None averages over about the last tenth of all steps, at
             most 200 (.995).
+        dropout: Share of features that the head does not see in a step; None leaves the network's
+            (NIMA's is .75).
         update_batch_norm: Whether unfrozen batch norms go on measuring their statistics.
         precision: As Lightning names it; "bf16-mixed" is twice as fast on CPUs that have it.
         seed: Of order, variants and dropout.
@@ -74,6 +76,7 @@ class NimaStageConfig:
     schedule: Schedule = "cosine"
     patience: int = 0
     average_decay: float | None = 0.995
+    dropout: float | None = None
     update_batch_norm: bool = False
     precision: str = "32-true"
     seed: int = 0
@@ -92,6 +95,8 @@ class NimaStageConfig:
         ):
             if (getattr(self, name) or 0) < 0:
                 raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout must be in [0, 1), got {self.dropout}")
         if self.average_decay is not None and not 0 <= self.average_decay < 1:
             raise ConfigError(f"average_decay must be in [0, 1), got {self.average_decay}")
         if self.schedule not in get_args(Schedule):
@@ -155,18 +160,10 @@ class NimaStage(lightning.LightningModule):
         return distributions
 
     def on_fit_start(self) -> None:
-        """Make dropout one mask for all processes; check that they can share the batches."""
-        count = this_process().count
-        if count == 1:
-            return
-        if self.config.batch_size % count:
-            raise ConfigError(
-                f"batch_size {self.config.batch_size} cannot be shared by {count} processes; it is "
-                "the number of photos per step in all, so take a multiple"
-            )
-        if self.config.update_batch_norm:
-            raise ConfigError("update_batch_norm works in one process: statistics are not shared")
-        self.nima.dropout = SharedDropout(self.nima.dropout.p)
+        """Switch to training mode, which Lightning leaves as it is; one dropout for all processes."""
+        share = self.nima.dropout.p if self.config.dropout is None else self.config.dropout
+        self.nima.dropout = SharedDropout(share)
+        self.nima.train()
 
     def on_train_epoch_start(self) -> None:
         """Fix order and dropout of this epoch, so that resuming repeats them; still the norms."""

@@ -128,6 +128,7 @@ _LEARNING = NimaStageConfig(
     warmup_steps=None,
     average_decay=None,
     patience=4,
+    dropout=0.2,
 )
 
 
@@ -188,6 +189,15 @@ class TrainConfig:
             raise ConfigError(f"view {self.view}: training needs views of one size, as warp:224")
         if self.ladders.photos and not any(plan.kind == "siamese" for plan in self.stages):
             raise ConfigError("ladders are for Siamese stages, and there is none")
+        for plan in self.stages:
+            size, processes = plan.learning.batch_size, self.machine.processes
+            if size % processes:
+                raise ConfigError(
+                    f"batches of {size} photos per step cannot be shared by {processes} processes; "
+                    "take a multiple"
+                )
+            if plan.learning.update_batch_norm and processes > 1:
+                raise ConfigError("update_batch_norm works in one process alone")
         object.__setattr__(self, "name", self.name or self.out.name)
 
     @property
