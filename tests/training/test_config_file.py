@@ -1,0 +1,167 @@
+"""Configurations of runs: what is read, what is refused and how, what is written."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from siamese_nima.errors import ConfigError
+from siamese_nima.photos.views import ViewPolicy
+from siamese_nima.ratings import RatingScale
+from siamese_nima.training.config_file import (
+    config_from,
+    config_text,
+    merged,
+    read_config,
+    stage_entries,
+)
+from siamese_nima.training.fitting import Machine
+from siamese_nima.training.siamese_stage import SiameseStageConfig
+
+DATA = {"source": "ratings.csv"}
+
+FILE = """
+start = "imagenet:mobilenetv3_large_100"
+out = "runs/\\"odd\\" näme"
+view = "warp:96"
+scale = "1..7"
+seed = 3
+devices = 2
+
+[data]
+source = "ratings.csv"
+photos = "photos"
+scale = "0..100"
+fractions = [0.8, 0.2, 0]
+
+[ladders]
+photos = 20
+
+[[stage]]
+freeze = "backbone"
+epochs = 2
+average_decay = 0
+
+[[stage]]
+kind = "siamese"
+objective = "margin"
+margin = 0.5
+sampler = "scene"
+emd_weight = 1
+freeze = 618
+"""
+
+
+def test_every_entry_of_a_file_arrives():
+    config = config_from(tomllib.loads(FILE))
+    assert config.start == "imagenet:mobilenetv3_large_100"
+    assert config.view == ViewPolicy.parse("warp:96")
+    assert config.scale == RatingScale(1, 7)
+    assert config.name == '"odd" näme'
+    assert config.machine == Machine(devices=2)
+    assert config.data.photos == Path("photos")
+    assert config.data.scale == RatingScale(0, 100)
+    assert config.data.fractions == (0.8, 0.2, 0.0)
+    assert config.ladders.photos == 20
+    head, pairs = config.stages
+    assert (head.kind, head.freeze, head.learning.epochs) == ("nima", "backbone", 2)
+    assert head.learning.average_decay == 0
+    assert isinstance(pairs.settings, SiameseStageConfig)
+    assert pairs.freeze == 618
+    assert pairs.settings.sampler == "scene"
+    assert (pairs.settings.objective.kind, pairs.settings.objective.margin) == ("margin", 0.5)
+
+
+def test_what_is_written_is_read_back_the_same():
+    config = config_from(tomllib.loads(FILE))
+    assert config_from(tomllib.loads(config_text(config))) == config
+    plain = config_from({"data": DATA})
+    assert config_from(tomllib.loads(config_text(plain))) == plain
+
+
+def test_a_run_has_the_head_first_and_then_the_upper_half_unless_told_otherwise():
+    stages = config_from({"data": DATA}).stages
+    assert [(plan.kind, plan.freeze) for plan in stages] == [("nima", "backbone"), ("nima", "half")]
+    assert stages[0].learning.backbone_learning_rate == 0
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({"dta": {}}, "unknown entry 'dta'; did you mean 'data'"),
+        ({}, r"no photos named: give \[data\] source, or --data"),
+        ({"data": {"sorce": "x"}}, r"\[data\] has an unknown entry 'sorce'; did you mean 'source'"),
+        ({"data": "ratings.csv"}, r"data is a table, written as \[data\], got 'ratings.csv'"),
+        ({"data": DATA, "stage": {}}, r"stages are written as \[\[stage\]\]"),
+        ({"data": DATA, "stage": []}, "a run needs at least one stage"),
+        (
+            {"data": DATA, "stage": [{}, {"epoch": 3}]},
+            r"\[\[stage\]\] 2 has an unknown entry 'epoch'; did you mean 'epochs'",
+        ),
+        (
+            {"data": DATA, "stage": [{"sampler": "scene"}]},
+            r"\[\[stage\]\] 1: 'sampler' is for kind = \"siamese\", this is a NIMA stage",
+        ),
+        ({"data": DATA, "stage": [{"kind": "nma"}]}, "one of nima, siamese, got 'nma'"),
+        ({"data": DATA, "stage": [{"epochs": "3"}]}, "epochs is a whole number, got '3'"),
+        ({"data": DATA, "stage": [{"epochs": True}]}, "epochs is a whole number, got True"),
+        ({"data": DATA, "stage": [{"epochs": 0}]}, r"\[\[stage\]\] 1: epochs must be at least 1"),
+        ({"data": DATA, "stage": [{"weight_decay": "x"}]}, "weight_decay is a number, got 'x'"),
+        ({"data": DATA, "stage": [{"freeze": 1.5}]}, "a name or a number of layers, got 1.5"),
+        ({"data": DATA, "stage": [{"schedule": "x"}]}, "one of cosine, plateau, constant, got 'x'"),
+        ({"data": {**DATA, "scale": "5"}}, r"\[data\]: scale '5': wanted two rising"),
+        ({"data": {**DATA, "random_crop": 1}}, "random_crop is true or false, got 1"),
+        ({"data": {**DATA, "fractions": [1, 1, 1]}}, "three shares that sum to 1"),
+        ({"data": {**DATA, "variants": 0}}, "variants must be at least 1, got 0"),
+        ({"data": DATA, "view": "native"}, "training needs views of one size"),
+        ({"data": DATA, "view": "wrap:224"}, "view: view policy 'wrap:224'"),
+        ({"data": DATA, "device": "tpu"}, "device must be one of auto, cpu, cuda, mps, got 'tpu'"),
+        ({"data": DATA, "devices": 0}, "devices must be at least 1, got 0"),
+        ({"data": DATA, "out": 3}, "out is text, got 3"),
+        ({"data": DATA, "precision": "fp8"}, "precision must be one of auto"),
+        ({"data": DATA, "ladders": {"photos": 5}}, "ladders are for Siamese stages"),
+        ({"data": DATA, "ladders": {"best": 0}}, "best above 0 to 1"),
+    ],
+)
+def test_an_unknown_or_impossible_entry_is_refused_by_name(raw, message):
+    with pytest.raises(ConfigError, match=message):
+        config_from(raw)
+
+
+def options(**given):
+    none = {"top": {}, "data": {}, "ladders": {}, "kinds": None}
+    return {**none, "every_stage": {}, "last_stage": {}, **given}
+
+
+def test_options_go_before_the_entries_of_the_file():
+    raw = merged(
+        tomllib.loads(FILE),
+        **options(
+            top={"seed": 9, "out": Path("elsewhere"), "name": None},
+            data={"source": "other.csv"},
+            every_stage={"batch_size": 8},
+            last_stage={"epochs": 7},
+        ),
+    )
+    config = config_from(raw)
+    assert (config.seed, config.out) == (9, Path("elsewhere"))
+    assert (config.data.source, config.data.photos) == ("other.csv", Path("photos"))
+    assert [plan.learning.batch_size for plan in config.stages] == [8, 8]
+    assert [plan.learning.epochs for plan in config.stages] == [2, 7]
+
+
+def test_kinds_of_stages_take_the_place_of_the_files():
+    raw = merged(tomllib.loads(FILE), **options(kinds=["nima", "siamese"]))
+    assert [plan.kind for plan in config_from(raw).stages] == ["nima", "nima", "siamese"]
+    raw = merged({"data": DATA}, **options(last_stage={"freeze": "300"}))
+    assert config_from(raw).stages[1].freeze == 300
+    with pytest.raises(ConfigError, match="stage must be one of nima, siamese, got 'pairs'"):
+        stage_entries(["pairs"])
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path):
+    (tmp_path / "run.toml").write_text("epochs 3")
+    with pytest.raises(ConfigError, match=r"run\.toml: not a readable TOML file"):
+        read_config(tmp_path / "run.toml")
+    with pytest.raises(ConfigError, match=r"none\.toml: not a readable TOML file"):
+        read_config(tmp_path / "none.toml")

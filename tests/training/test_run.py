@@ -1,0 +1,224 @@
+"""Whole runs on tiny photos: results, resuming, guards, several processes."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.torch import load_file
+
+from siamese_nima.datasets.contamination import find_contamination
+from siamese_nima.datasets.sources import read_source
+from siamese_nima.errors import ConfigError, WeightsError
+from siamese_nima.networks.checkpoint import load_checkpoint
+from siamese_nima.ratings import RatingScale
+from siamese_nima.scoring.scorer import Scorer
+from siamese_nima.training.config_file import config_text
+from siamese_nima.training.run import train
+from siamese_nima.training.watch import Watch
+from training_runs import STAGE, run_config, write_photos, write_start
+
+SIAMESE = {**STAGE, "kind": "siamese", "sampler": "scene"}
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    return write_start(tmp_path_factory.mktemp("start") / "tiny.safetensors")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return write_photos(tmp_path_factory.mktemp("photos"))
+
+
+class Heard(Watch):
+    def __init__(self):
+        self.lines = []
+
+    def note(self, text):
+        self.lines.append(text)
+
+    def start_stage(self, title, epochs, steps):
+        self.lines.append(f"{title} {epochs} x {steps}")
+
+    def epoch(self, figures):
+        self.lines.append(sorted(figures))
+
+
+@pytest.fixture(scope="module")
+def finished(table, start, tmp_path_factory):
+    """A run of both stages, with ladders, to its end; what it told, and its result."""
+    out = tmp_path_factory.mktemp("runs") / "mine"
+    config = run_config(
+        table,
+        start,
+        out,
+        ladders={"photos": 4},
+        stage=[{**STAGE, "freeze": "backbone", "cache_trunk": True}, SIAMESE],
+    )
+    heard = Heard()
+    return heard.lines, config, train(config, heard)
+
+
+def test_a_run_leaves_a_model_that_scores_and_says_what_it_is(finished, table):
+    _, config, run = finished
+    scorer = Scorer(run.model)
+    card = scorer.card
+    assert card.name == "mine"
+    assert card.parent
+    assert card.training["photos"] == 36
+    assert [stage["kind"] for stage in card.training["stages"]] == ["nima", "siamese"]
+    assert card.metrics["val photos"]["photos"] == 12
+    assert card.metrics["val photos"] == run.after
+    assert card.metrics["the same before training"] == run.before
+    assert card.population is None  # twelve photos are no population
+    source = read_source(str(table), scale=RatingScale(1, 5))
+    assert find_contamination(card, source.split("train")).verdict == "contaminated"
+    assert find_contamination(card, source.split("val")).verdict == "unknown"  # its parent is mute
+    scores = [photo.mean for photo in scorer.score(source.split("val").paths)]
+    assert np.corrcoef(scores, source.split("val").mos)[0, 1] == pytest.approx(
+        card.metrics["val photos"]["plcc"]["value"], abs=1e-3
+    )
+
+
+def test_the_checkpoint_is_the_network_of_the_model_file(finished):
+    _, _, run = finished
+    nima, card = load_checkpoint(run.checkpoint)
+    assert card == run.card
+    golden = Scorer(run.model).card.golden
+    assert golden == card.golden
+    assert nima.head.out_features == len(golden)
+
+
+def test_what_was_done_stands_beside_the_results(finished):
+    lines, config, run = finished
+    assert (run.folder / "config.toml").read_text() == config_text(config)
+    rows = list(csv.DictReader((run.folder / "log.csv").open()))
+    assert [(row["stage"], row["epoch"]) for row in rows] == [
+        ("1", "0"), ("1", "1"), ("2", "0"), ("2", "1"),
+    ]  # fmt: skip
+    assert float(rows[0]["val_emd"]) == pytest.approx(run.epochs[0]["val_emd"], rel=1e-5)
+    assert "val_ladder_accuracy" in run.epochs[3]
+    assert (run.folder / "curves.svg").read_text().count("stage 2") >= 1
+    with Image.open(run.folder / "curves.png") as picture:
+        assert min(picture.size) > 400
+    assert list((run.folder / "tensorboard").glob("events*"))
+    assert not (run.folder / "cache").exists()
+    assert lines[0] == "stage 1: NIMA stage, the head alone 2 x 3"
+    # 36 photos and four ladders of six rungs, twelve to a step.
+    assert lines[3] == "stage 2: Siamese stage (preference), layers after blocks.3 2 x 5"
+
+
+def test_a_finished_run_started_again_gives_the_same(finished):
+    _, config, run = finished
+    before = load_file(run.checkpoint)
+    heard = Heard()
+    again = train(config, heard)
+    assert again.card == run.card
+    assert all((load_file(again.checkpoint)[name] == before[name]).all() for name in before)
+    assert not any(isinstance(line, list) for line in heard.lines), "no epoch is trained again"
+
+
+def test_a_folder_that_holds_another_run_is_refused(finished, table, start, tmp_path):
+    _, config, run = finished
+    with pytest.raises(ConfigError, match=r"other settings \(.*seed = 0 there; seed = 1 now"):
+        train(run_config(table, start, run.folder, seed=1, stage=[STAGE]))
+    moved = write_photos(tmp_path / "others", count=44)
+    config = run_config(moved, start, tmp_path / "run")
+    config.out.mkdir()
+    record = {"data_sha256": "of other photos", "start_sha256": "x"}
+    (config.out / "run.json").write_text(json.dumps(record))
+    message = "other photos, ratings or splits and the weights of"
+    with pytest.raises(ConfigError, match=message):
+        train(config)
+
+
+def test_photos_without_splits_are_divided_and_the_division_kept(start, tmp_path):
+    photos = write_photos(tmp_path / "photos", split=False)
+    (tmp_path / "photos" / "047.png").write_bytes(b"no photo")
+    heard = Heard()
+    out = tmp_path / "run"
+    data = {"skip_unreadable": True}
+    run = train(run_config(photos, start, out, data=data, stage=[{**STAGE, "epochs": 1}]), heard)
+    assert "left out: 47 of 48 photos are usable; 1 cannot be read" in heard.lines[0]
+    assert heard.lines[1] == (
+        "divided so that near-copies stay together: 33 train, 7 val, 7 test (splits.csv)"
+    )
+    splits = read_source(str(photos), scale=RatingScale(1, 5)).paths
+    kept = list(csv.DictReader((out / "splits.csv").open()))
+    assert len(kept) == 47 == len(splits) - 1
+    assert run.card.training["photos"] == 33
+
+
+def test_a_killed_run_goes_on_to_the_result_of_an_uninterrupted_one(table, start, tmp_path):
+    stages = [{**STAGE, "freeze": "backbone", "patience": 9}, {**SIAMESE, "epochs": 6}]
+    whole = train(run_config(table, start, tmp_path / "whole" / "mine", stage=stages))
+    config = run_config(table, start, tmp_path / "killed" / "mine", stage=stages)
+    (tmp_path / "run.toml").write_text(config_text(config))
+    log = config.out / "stage2" / "log.csv"
+    with (tmp_path / "errors.txt").open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "siamese_nima", "train", tmp_path / "run.toml"], stderr=errors
+        )
+        deadline = time.monotonic() + 300
+        while process.poll() is None and time.monotonic() < deadline:
+            if log.exists() and log.read_text().count("\n") > 2:
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.02)
+    assert process.wait(60) == -signal.SIGKILL, (tmp_path / "errors.txt").read_text()
+    heard = Heard()
+    resumed = train(config, heard)
+    assert 1 <= sum(isinstance(line, list) for line in heard.lines) <= 4, "not from the start"
+    assert resumed.epochs == whole.epochs
+    expected = load_file(whole.checkpoint)
+    for name, tensor in load_file(resumed.checkpoint).items():
+        assert (tensor == expected[name]).all(), name  # to the bit, with the same threads
+
+
+@pytest.mark.parametrize("stage", [STAGE, SIAMESE], ids=["nima", "siamese"])
+def test_two_processes_learn_what_one_does_with_the_same_batch(table, start, tmp_path, stage):
+    stage = {**stage, "dropout": 0.5, "average_decay": 0.5}
+    one = train(run_config(table, start, tmp_path / "one" / "mine", stage=[stage]))
+    config = run_config(table, start, tmp_path / "two" / "mine", stage=[stage], devices=2)
+    (tmp_path / "run.toml").write_text(config_text(config))
+    done = subprocess.run(
+        [sys.executable, "-m", "siamese_nima", "train", tmp_path / "run.toml"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("wrote ") == 1, "one process speaks"
+    expected = load_file(one.checkpoint)
+    before = load_file(start)
+    found = load_file(config.out / "checkpoint.safetensors")
+    moved = max(float((expected[n] - before[n]).abs().max()) for n in expected)
+    assert moved > 1e-3
+    for name, tensor in found.items():
+        # Sums in another order, and Adam's steps of 1e-3 where a gradient is all but nothing.
+        np.testing.assert_allclose(tensor, expected[name], atol=2e-5, rtol=0, err_msg=name)
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(table, start, tmp_path):
+    with pytest.raises(
+        ConfigError, match="batches of 12 photos per step cannot be shared by 5 processes"
+    ):
+        train(run_config(table, start, tmp_path / "run", devices=5))
+
+
+def test_what_cannot_be_started_from_is_named(table, tmp_path):
+    for wanted, message in (
+        ("none.safetensors", r"none\.safetensors: no such file to start from"),
+        ("random:mobilenet_v9", "no backbone 'mobilenet_v9'"),
+        ("qualty", "no model named 'qualty'"),
+    ):
+        with pytest.raises((WeightsError, ConfigError), match=message):
+            train(run_config(table, wanted, tmp_path / wanted.replace(":", "-")))
