@@ -10,7 +10,19 @@ from typing import Annotated
 import typer
 
 from siamese_nima import __version__
-from siamese_nima.cli import cache, data, evaluate, models, quantise, report, score, train, weights
+from siamese_nima.cli import (
+    bursts,
+    cache,
+    data,
+    evaluate,
+    explain,
+    models,
+    quantise,
+    report,
+    score,
+    train,
+    weights,
+)
 from siamese_nima.errors import ConfigError, NimaError, ViewError
 
 app = typer.Typer(
@@ -25,6 +37,9 @@ app = typer.Typer(
 app.command("score")(score.score)
 app.command("rank")(score.rank)
 app.command("report")(report.report)
+app.command("explain")(explain.explain)
+app.command("crop")(explain.crop)
+app.command("bursts")(bursts.bursts)
 app.add_typer(models.app, name="models")
 app.add_typer(cache.app, name="cache")
 app.add_typer(data.app, name="data")
