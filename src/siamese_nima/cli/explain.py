@@ -1,0 +1,105 @@
+"""`nima explain` and `nima crop`: a closer look at one photo."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from siamese_nima.cli import options
+from siamese_nima.cli.progress import progress_bar
+from siamese_nima.cli.run import open_scorer
+from siamese_nima.curation.crops import Crop, CropRule, suggest_crops, write_crop
+from siamese_nima.curation.explain import explain_photo
+from siamese_nima.curation.explanation_picture import draw, in_words
+from siamese_nima.curation.new_picture import check_new_picture, save_new_picture
+from siamese_nima.pair_error import PairError
+from siamese_nima.photos.read import read_photo
+from siamese_nima.scoring.scorer import DEFAULT_MODEL
+
+Photo = Annotated[Path, typer.Argument(help="One photo.", show_default=False)]
+
+
+def explain(
+    photo: Photo,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Picture to write: .png, .jpg or .webp.")
+    ] = None,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print all regions and their effects as JSON.")
+    ] = False,
+    model: options.Model = DEFAULT_MODEL,
+    workers: options.Workers = None,
+    view: options.View = None,
+    device: options.Device = "cpu",
+) -> None:
+    """Show which parts of a photo its score rests on, by hiding one after another.
+
+    Example: nima explain photo.jpg --out why.png
+    """
+    if out:
+        check_new_picture(out, photo)
+    scorer = open_scorer(
+        model, view=view, batch_size=1, workers=workers, device=device, exact=False
+    )
+    with progress_bar("hiding") as progress:
+        explanation = explain_photo(scorer, photo, report=progress)
+    lines = in_words(explanation, scorer.card.pair_error)
+    typer.echo(json.dumps(explanation.to_json()) if json_ else "\n".join(lines))
+    if out:
+        save_new_picture(draw(explanation, read_photo(photo), lines), out, photo)
+        typer.echo(f"wrote {out}", err=True)
+
+
+def crop(
+    photo: Photo,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Write the best crop: .jpg, .png or .webp."),
+    ] = None,
+    ratio: Annotated[
+        str, typer.Option(help="Shapes, joined by commas; own is the photo's.")
+    ] = "own,1:1,4:3,16:9",
+    smallest: Annotated[
+        float, typer.Option(help="Side of the smallest crop, as a share of the largest.")
+    ] = 0.6,
+    top: Annotated[int, typer.Option("--top", "-n", min=1, help="Crops to print.")] = 5,
+    model: options.Model = DEFAULT_MODEL,
+    workers: options.Workers = None,
+    view: options.View = None,
+    device: options.Device = "cpu",
+) -> None:
+    """Suggest crops of a photo by score; the original is only ever read.
+
+    Example: nima crop photo.jpg --ratio 1:1 --out square.jpg
+    """
+    rule = CropRule(ratios=tuple(ratio.split(",")), smallest=smallest)
+    if out:
+        check_new_picture(out, photo)
+    scorer = open_scorer(
+        model, view=view, batch_size=1, workers=workers, device=device, exact=False
+    )
+    with progress_bar("cropping") as progress:
+        found = suggest_crops(scorer, photo, rule=rule, report=progress)
+    pair_error = scorer.card.pair_error
+    typer.echo(f"score {found.score:.2f} uncropped; the best of {found.tried} crops:")
+    typer.echo(" score   gain  left,top to right,bottom  ratio")
+    for suggested in found.crops[:top]:
+        typer.echo(_line(suggested, found.score, pair_error))
+    if pair_error is None:
+        typer.echo("Nobody has measured which gains of this model are too close to call.", err=True)
+    if out and found.crops:
+        typer.echo(f"wrote {write_crop(photo, found.crops[0].box, out)}", err=True)
+
+
+def _line(crop: Crop, whole: float, pair_error: PairError | None) -> str:
+    gain = crop.score - whole
+    left, top, right, bottom = crop.box
+    box = f"{left},{top} to {right},{bottom}"
+    close = pair_error is not None and pair_error.too_close(gain)
+    return (
+        f"{crop.score:6.2f} {gain:+6.2f}  {box:24}  {crop.ratio}"
+        f"{'  too close to call' if close else ''}"
+    )
