@@ -67,7 +67,7 @@ def finished(table, start, tmp_path_factory):
 
 
 def test_a_run_leaves_a_model_that_scores_and_says_what_it_is(finished, table):
-    _, config, run = finished
+    _, _, run = finished
     scorer = Scorer(run.model)
     card = scorer.card
     assert card.name == "mine"

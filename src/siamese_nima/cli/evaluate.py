@@ -42,6 +42,10 @@ def evaluate(
     out: OutFolder = Path("evaluation"),
     force: Force = False,
     repeats: Repeats = 1000,
+    log: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the training run, for its curves; found beside the model."),
+    ] = None,
     batch_size: options.BatchSize = 4,
     workers: options.Workers = None,
     view: options.View = None,
@@ -54,12 +58,14 @@ def evaluate(
     """
     with needs_train_extra("evaluating a model"):
         from siamese_nima.cli.judgement import Judge, write_evaluation
+        from siamese_nima.evaluation.learning_curves import log_of
+    training_log = log_of(model, log)
     judge = Judge.of_source(data, photos=photos, scale=scale, splits=splits, split=split)
     scorer = open_scorer(
         model, view=view, batch_size=batch_size, workers=workers, device=device, exact=exact
     )
     judged = judge.score(scorer, force=force)
-    for line in write_evaluation(judge, judged, out, repeats=repeats):
+    for line in write_evaluation(judge, judged, out, repeats=repeats, log=training_log):
         typer.echo(line)
     if judged.failed:
         raise typer.Exit(1)

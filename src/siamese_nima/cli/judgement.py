@@ -23,6 +23,7 @@ from siamese_nima.evaluation.comparison import compare_models
 from siamese_nima.evaluation.comparison_report import comparison_sections
 from siamese_nima.evaluation.document import write_report
 from siamese_nima.evaluation.figures import Figures, measure_by_subset
+from siamese_nima.evaluation.learning_curves import learning_section
 from siamese_nima.evaluation.model_report import model_sections, number, percent
 from siamese_nima.evaluation.pair_error import measure_pair_error
 from siamese_nima.evaluation.rated_photos import RatedPhotos
@@ -111,13 +112,25 @@ class Judge:
         return [f"{text} in {len(set(judged.rated.scenes))} scenes."]
 
 
-def write_evaluation(judge: Judge, judged: Judged, out: Path, *, repeats: int) -> list[str]:
-    """Measure and write the report, figures.json and scores.csv; gives lines for the terminal."""
+def write_evaluation(
+    judge: Judge, judged: Judged, out: Path, *, repeats: int, log: Path | None = None
+) -> list[str]:
+    """Measure and write the report, figures.json and scores.csv; gives lines for the terminal.
+
+    Args:
+        judge: The photos.
+        judged: The model's scores for them.
+        out: Folder of the report.
+        repeats: Resamples behind the intervals.
+        log: The log of the model's training, whose curves the report then has.
+    """
     rated = judged.rated
     figures = measure_by_subset(rated, repeats=repeats)
     pair_error = _pair_error(rated)
     about = [_about_model(judged), *judge.about(judged)]
     sections = model_sections(rated, figures, pair_error, about=about, warnings=_warnings(judged))
+    if log is not None:
+        sections.append(learning_section(log))
     title = f"{judged.card.name} on {judge.name}"
     _, page = write_report(out, title, sections)
     values = _described(judge, judged) | {

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from siamese_nima.datasets.label_rows import read_label_rows
 from siamese_nima.errors import TableError
+from siamese_nima.evaluation.document import Picture, Section
 from siamese_nima.evaluation.plots import COLOURS, GREY, STYLE
 
 LOG_FILE = "log.csv"
@@ -40,12 +41,37 @@ _PANELS = (
 )
 
 
-def find_log(place: Path) -> Path | None:
-    """The log of a training run: the file itself, in a folder, or beside a model; None for none."""
-    if place.name == LOG_FILE:
-        return place if place.is_file() else None
-    folder = place if place.is_dir() else place.parent
-    return folder / LOG_FILE if (folder / LOG_FILE).is_file() else None
+def log_of(model: str, given: Path | None = None) -> Path | None:
+    """The log of the run that a model is from; None where a model has none beside it.
+
+    Args:
+        model: Name or path of the model.
+        given: The run's folder, or the log itself.
+
+    Raises:
+        TableError: There is no log at `given`.
+    """
+    place = Path(model).parent if given is None else given
+    log = place if place.name == LOG_FILE else place / LOG_FILE
+    if given is None:
+        # A name is no path; a log.csv in the current folder has nothing to do with it.
+        return log if Path(model).is_file() and log.is_file() else None
+    if not log.is_file():
+        raise TableError(f"{given}: no {LOG_FILE} of a training run there")
+    return log
+
+
+def learning_section(log: Path) -> Section:
+    """The curves, for a report.
+
+    Raises:
+        TableError: Not a training log.
+    """
+    rows = read_log(log)
+    stages = len({row["stage"] for row in rows})
+    text = f"{len(rows)} epochs in {stages} stage{'s' if stages > 1 else ''}, on val photos."
+    picture = Picture("learning-curves.svg", plot_learning_curves(rows), "Figures of each epoch")
+    return Section(title="Learning curves", paragraphs=[text], plots=[picture])
 
 
 def read_log(path: Path) -> list[dict[str, float]]:

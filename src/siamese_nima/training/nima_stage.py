@@ -160,7 +160,7 @@ class NimaStage(lightning.LightningModule):
         return distributions
 
     def on_fit_start(self) -> None:
-        """Switch to training mode, which Lightning leaves as it is; one dropout for all processes."""
+        """Switch to training mode, which Lightning leaves as it is; share one dropout."""
         share = self.nima.dropout.p if self.config.dropout is None else self.config.dropout
         self.nima.dropout = SharedDropout(share)
         self.nima.train()
