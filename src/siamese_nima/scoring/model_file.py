@@ -5,27 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from siamese_nima.card import METADATA_KEY, ModelCard, golden_photo
-from siamese_nima.errors import CardError, ConfigError, PhotoError, ViewError, WeightsError
+from siamese_nima.errors import CardError, PhotoError, ViewError, WeightsError
 from siamese_nima.photos.views import ViewPolicy
+from siamese_nima.scoring.devices import open_network, start_session
 
 GOLDEN_TOLERANCE = (
     1e-3  # per probability; different processors stay well inside, wrong models do not
 )
-
-# What a user asks for, and the ONNX Runtime execution provider behind it.
-PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
-    "coreml": "CoreMLExecutionProvider",
-}
 
 
 class Model(Protocol):
@@ -64,17 +57,18 @@ class ModelFile:
         Args:
             path: An .onnx file written by siamese-nima.
             threads: Threads that one call of `rate` may use.
-            device: One of `PROVIDERS`.
+            device: One of `devices.DEVICES`.
 
         Raises:
             WeightsError: The file is missing, is no model file, or fails its self-test.
-            ConfigError: The device is unknown or this ONNX Runtime cannot use it.
+            ConfigError: The device is unknown or cannot be used on this machine.
+            MissingExtraError: The device needs a package that is not installed.
         """
         self.path = Path(path)
         content = _read(self.path)
         self.digest = hashlib.sha256(content).hexdigest()
-        self._session = _open_session(self.path, content, threads=threads, device=device)
-        self.card = _card_of(self.path, self._session)
+        self.card = _card_of(self.path, content)
+        self._network = open_network(self.path, content, threads=threads, device=device)
         self._check_golden()
 
     @property
@@ -96,12 +90,11 @@ class ModelFile:
                 the memory.
         """
         try:
-            result: NDArray[np.float32] = self._session.run(["distribution"], {"views": views})[0]
+            return self._network(views)
         # ONNX Runtime raises bare exceptions of its own extension module.
         except Exception as error:
             height, width = views.shape[2:4]
             raise PhotoError(f"the network failed on {width}x{height} views ({error})") from error
-        return result
 
     def _check_golden(self) -> None:
         if self.card.golden is None:
@@ -124,10 +117,8 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
     Raises:
         WeightsError: The file is missing or no model file.
     """
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     source = Path(path)
-    return _card_of(source, _start_session(source, _read(source), options, device="cpu"))
+    return _card_of(source, _read(source))
 
 
 def _read(path: Path) -> bytes:
@@ -141,35 +132,11 @@ def _read(path: Path) -> bytes:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _open_session(path: Path, content: bytes, *, threads: int, device: str) -> ort.InferenceSession:
-    if device not in PROVIDERS:
-        raise ConfigError(f"device {device!r} is unknown; possible are {', '.join(PROVIDERS)}")
-    usable = [d for d, p in PROVIDERS.items() if p in ort.get_available_providers()]
-    if device not in usable:
-        raise ConfigError(
-            f"device {device!r} needs an ONNX Runtime that is built for it; "
-            f"the installed one has {', '.join(usable)}"
-        )
+def _card_of(path: Path, content: bytes) -> ModelCard:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    return _start_session(path, content, options, device=device)
-
-
-def _start_session(
-    path: Path, content: bytes, options: ort.SessionOptions, *, device: str
-) -> ort.InferenceSession:
-    options.log_severity_level = 3
-    try:
-        return ort.InferenceSession(content, options, providers=[PROVIDERS[device]])
-    # ONNX Runtime raises bare exceptions of its own extension module.
-    except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise WeightsError(f"{path}: not a model file that can be loaded ({reason})") from error
-
-
-def _card_of(path: Path, session: ort.InferenceSession) -> ModelCard:
-    metadata: dict[str, Any] = session.get_modelmeta().custom_metadata_map
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = start_session(path, content, options)
+    metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
     if METADATA_KEY not in metadata:
         raise WeightsError(
             f"{path}: an ONNX file without a siamese-nima model card; "

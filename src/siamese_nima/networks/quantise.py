@@ -1,0 +1,210 @@
+"""8-bit model files: the network of a model file with integer convolutions, and what that costs.
+
+Static quantisation: ranges of all activations are measured on photos, weights get one scale per
+output channel. Weights keep 7 of their 8 bits, so that sums of two products fit the 16 bits that
+processors without dot-product instructions add them in; scores are then the same everywhere.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+
+from siamese_nima.card import METADATA_KEY, ModelCard, golden_photo
+from siamese_nima.errors import ConfigError, WeightsError
+from siamese_nima.evaluation.metrics import srcc
+from siamese_nima.networks.atomic import replacing
+from siamese_nima.photos.read import PhotoSource, read_photo
+from siamese_nima.ratings import mean
+from siamese_nima.scoring.model_file import ModelFile
+from siamese_nima.scoring.scorer import DECODE_MARGIN
+
+COST_KEY = "int8"
+LEAST_PHOTOS = 4
+
+_QUANTISED = (
+    "Conv",
+    "Clip",
+    "Relu",
+    "Add",
+    "Concat",
+    "MaxPool",
+    "AveragePool",
+    "GlobalAveragePool",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantisationCost:
+    """How scores of the 8-bit network differ from those of the one it was made from.
+
+    Measured on photos that took no part in the quantisation. In rating points.
+
+    Attributes:
+        photos: How many.
+        mean: Mean difference, 8-bit minus float.
+        mean_absolute: Mean of its size.
+        largest: Its largest size.
+        rank_correlation: SRCC between the scores of both.
+    """
+
+    photos: int
+    mean: float
+    mean_absolute: float
+    largest: float
+    rank_correlation: float
+
+
+def quantise_model(
+    model: str | os.PathLike[str],
+    photos: Sequence[PhotoSource],
+    path: str | os.PathLike[str],
+) -> QuantisationCost:
+    """Write an 8-bit model file; it appears complete or not at all.
+
+    Every other photo takes part, the rest measure the cost. The card is that of the model with
+    "-int8" after its name, the model as its parent, the cost among its metrics and a self-test of
+    its own.
+
+    Args:
+        model: A model file that computes in float.
+        photos: Such as will be scored; a hundred or more.
+        path: Ends in `.onnx`.
+
+    Returns:
+        The cost, as the card holds it.
+
+    Raises:
+        WeightsError: The model cannot be used or is of 8 bits already, or the file cannot be
+            written.
+        PhotoError: A photo cannot be read.
+        ConfigError: Fewer than `LEAST_PHOTOS` photos.
+    """
+    if len(photos) < LEAST_PHOTOS:
+        raise ConfigError(f"quantising needs at least {LEAST_PHOTOS} photos, got {len(photos)}")
+    source = ModelFile(model)
+    if COST_KEY in source.card.metrics:
+        raise WeightsError(f"{source.path}: is of 8 bits already; give the model it was made from")
+    views = [_views(source.card, photo)[np.newaxis] for photo in photos]
+    seen, unseen = views[0::2], views[1::2]
+    graph = _quantised(source.path, seen)
+    _centre(graph, source, seen)
+    cost = _cost(graph, source, unseen)
+    golden = _rated(graph, [source.card.view.views(golden_photo())[np.newaxis]])
+    card = replace(
+        source.card.with_golden(golden[0]),
+        name=f"{source.card.name}-int8",
+        metrics={**source.card.metrics, COST_KEY: asdict(cost)},
+        parent=source.digest,
+    )
+    onnx.helper.set_model_props(graph, {METADATA_KEY: card.to_json()})
+    with replacing(path) as temporary:
+        temporary.write_bytes(graph.SerializeToString())
+    return cost
+
+
+def _views(card: ModelCard, photo: PhotoSource) -> NDArray[np.uint8]:
+    least = card.view.short_side_px
+    return card.view.views(read_photo(photo, min_short_side_px=least and DECODE_MARGIN * least))
+
+
+class _Views(CalibrationDataReader):  # type: ignore[misc]
+    """Views as ONNX Runtime asks for them while it measures ranges."""
+
+    def __init__(self, views: Sequence[NDArray[np.uint8]]) -> None:
+        self._left = iter(views)
+
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        views = next(self._left, None)
+        return None if views is None else {"views": views}
+
+
+def _quantised(source: Path, views: Sequence[NDArray[np.uint8]]) -> onnx.ModelProto:
+    with tempfile.TemporaryDirectory() as name:
+        folded, target = Path(name) / "folded.onnx", Path(name) / "quantised.onnx"
+        options = _options()
+        # Folds half-precision weights and constants, and leaves a graph that any processor runs.
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(folded)
+        ort.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+        with _quiet():
+            quantize_static(
+                folded,
+                target,
+                _Views(views),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=list(_QUANTISED),
+                per_channel=True,
+                reduce_range=True,
+                activation_type=QuantType.QInt8,
+                weight_type=QuantType.QInt8,
+            )
+        return onnx.load(target)
+
+
+def _centre(graph: onnx.ModelProto, source: ModelFile, views: Sequence[NDArray[np.uint8]]) -> None:
+    """Take the mean error of the logits out of the bias of the last layer."""
+    [head] = [node for node in graph.graph.node if node.op_type == "Gemm"]
+    [bias] = [weights for weights in graph.graph.initializer if weights.name == head.input[2]]
+    wanted = np.concatenate([source.rate(batch) for batch in views])
+    moved = (np.log(wanted) - np.log(_rated(graph, views))).mean(0)
+    values = onnx.numpy_helper.to_array(bias) + moved
+    bias.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float32), bias.name))
+
+
+def _cost(
+    graph: onnx.ModelProto, source: ModelFile, views: Sequence[NDArray[np.uint8]]
+) -> QuantisationCost:
+    scale = source.card.scale
+    before = mean(np.concatenate([source.rate(batch) for batch in views]), scale)
+    after = mean(_rated(graph, views), scale)
+    moved = after - before
+    return QuantisationCost(
+        photos=len(views),
+        mean=round(float(moved.mean()), 4),
+        mean_absolute=round(float(np.abs(moved).mean()), 4),
+        largest=round(float(np.abs(moved).max()), 4),
+        rank_correlation=round(srcc(after, before), 4),
+    )
+
+
+def _rated(graph: onnx.ModelProto, views: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    session = ort.InferenceSession(
+        graph.SerializeToString(), _options(), providers=["CPUExecutionProvider"]
+    )
+    rated = [session.run(["distribution"], {"views": batch})[0] for batch in views]
+    return np.concatenate(rated)
+
+
+def _options() -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    return options
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without advice about a preparation that the graph has had already."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
