@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from siamese_nima.card import ModelCard
@@ -33,6 +34,8 @@ from siamese_nima.scoring.scorer import Scorer
 
 if TYPE_CHECKING:
     from siamese_nima.siamese import SiameseNIMA
+    from siamese_nima.training.run import train
+    from siamese_nima.training.run_config import DataConfig, TrainConfig
 
 __version__ = "0.1.0"
 
@@ -40,6 +43,7 @@ __all__ = [
     "CardError",
     "ConfigError",
     "ContaminationError",
+    "DataConfig",
     "MissingExtraError",
     "ModelCard",
     "NimaError",
@@ -52,6 +56,7 @@ __all__ = [
     "Scorer",
     "SiameseNIMA",
     "TableError",
+    "TrainConfig",
     "ViewError",
     "ViewPolicy",
     "WeightsError",
@@ -61,15 +66,22 @@ __all__ = [
     "rank_photos",
     "rank_places",
     "read_photo",
+    "train",
 ]
+
+# What needs torch, and where it is; scoring must never wait for it.
+_TRAINING = {
+    "SiameseNIMA": "siamese_nima.siamese",
+    "DataConfig": "siamese_nima.training.run_config",
+    "TrainConfig": "siamese_nima.training.run_config",
+    "train": "siamese_nima.training.run",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # SiameseNIMA needs torch; scoring must never wait for it.
-    if name != "SiameseNIMA":
+    if name not in _TRAINING:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from siamese_nima.siamese import SiameseNIMA
+        return getattr(importlib.import_module(_TRAINING[name]), name)
     except ImportError as error:
-        raise MissingExtraError.of_import(error, "SiameseNIMA", "train") from error
-    return SiameseNIMA
+        raise MissingExtraError.of_import(error, name, "train") from error

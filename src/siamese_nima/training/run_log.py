@@ -70,7 +70,7 @@ class StageLog(Callback):
     """
 
     def __init__(self, log: RunLog, number: int, watch: Watch) -> None:
-        self.log = log
+        self.run_log = log  # Lightning gives callbacks a method `log`
         self.number = number
         self.watch = watch
 
@@ -96,6 +96,6 @@ class StageLog(Callback):
         del pl_module
         if trainer.is_global_zero:
             epochs = epochs_so_far(trainer)
-            self.log.note(self.number, epochs)
-            self.log.to_tensorboard(self.number, epochs[-1])
+            self.run_log.note(self.number, epochs)
+            self.run_log.to_tensorboard(self.number, epochs[-1])
             self.watch.epoch(epochs[-1])
