@@ -27,7 +27,7 @@ def table(tmp_path):
     generator = np.random.default_rng(0)
     paths = [tmp_path / f"{i}.png" for i in range(4)]
     for path in paths:
-        Image.fromarray(generator.integers(0, 255, (40, 48, 3), dtype=np.uint8)).save(path)
+        Image.fromarray(generator.integers(0, 255, (32, 40, 3), dtype=np.uint8)).save(path)
     return RatingTable(paths=tuple(paths), mos=np.array([3.0, 5.0, 7.0, 9.0]), scale=AVA_SCALE)
 
 
@@ -86,3 +86,15 @@ def test_ladders_that_do_not_fit_are_refused(table, tmp_path):
         )
     with pytest.raises(ViewError, match="no fixed size"):
         build_ladder_views(table, ViewPolicy.parse("native"), tmp_path)
+
+
+def test_large_photos_are_distorted_at_the_size_that_views_need(table, tmp_path):
+    large = [Image.open(path).resize((400, 320)) for path in table.paths]
+    paths = tuple(tmp_path / f"large{i}.png" for i in range(len(large)))
+    for photo, path in zip(large, paths, strict=True):
+        photo.save(path)
+    same = RatingTable(paths=paths, mos=table.mos, scale=table.scale)
+    built = build_ladder_views(same, POLICY, tmp_path / "cache", per_photo=1)
+    reduced = large[0].resize((40, 32), Image.Resampling.BICUBIC)
+    rungs = ladder(reduced, "blur", seed=0)
+    assert np.array_equal(built.views.pixels[0, 3], POLICY.views(rungs[3]))
