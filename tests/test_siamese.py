@@ -1,5 +1,7 @@
 """The origin's API: its names, its tables, its numbers."""
 
+import inspect
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -142,3 +144,25 @@ def test_mean_and_std_are_those_of_the_distribution():
 def test_an_impossible_input_shape_is_refused():
     with pytest.raises(ConfigError, match=r"\(height, width, 3\), got \(None, None, 1\)"):
         SiameseNIMA((None, None, 1))
+
+
+def test_names_and_defaults_are_the_origins():
+    parameters = inspect.signature(SiameseNIMA.train).parameters
+    ours = {
+        name: p.default
+        for name, p in parameters.items()
+        if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    }
+    assert list(ours)[:2] == ["self", "train_raw"]
+    assert dict(list(ours.items())[2:]) == {
+        "val_raw": None,
+        "nima_weight_path": None,
+        "layer_to_freeze": 618,
+        "epochs": 20,
+        "batch_size": 64,
+        "optimizer": None,
+        "is_callback_checkpoint": True,
+        "callback": None,
+        "augmentation_args": None,
+    }
+    assert parameters["objective"].default == "contrastive"

@@ -36,8 +36,11 @@ def write_photos(folder: Path, count: int = 48, *, split: bool = True) -> Path:
     return table
 
 
-def write_start(path: Path) -> Path:
-    """A MobileNet a sixteenth of the usual size, which sees photos at 32 x 32."""
+def write_start(path: Path, **changes: Any) -> Path:
+    """A MobileNet a sixteenth of the usual size, which sees photos at 32 x 32.
+
+    Its weights are random, but its batch norms know their inputs, as those of a trained network do.
+    """
     torch.manual_seed(0)
     nima = build_nima("mobilenetv1_100", options=OPTIONS)
     norms = [module for module in nima.modules() if isinstance(module, torch.nn.BatchNorm2d)]
@@ -53,6 +56,7 @@ def write_start(path: Path) -> Path:
         backbone="mobilenetv1_100",
         backbone_options=OPTIONS,
         view=ViewPolicy.parse("warp:32"),
+        **changes,
     )
     save_checkpoint(path, nima.eval(), card)
     return path

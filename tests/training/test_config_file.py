@@ -1,5 +1,6 @@
 """Configurations of runs: what is read, what is refused and how, what is written."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -165,3 +166,11 @@ def test_a_file_that_is_no_toml_is_named(tmp_path):
         read_config(tmp_path / "run.toml")
     with pytest.raises(ConfigError, match=r"none\.toml: not a readable TOML file"):
         read_config(tmp_path / "none.toml")
+
+
+def test_the_configuration_on_the_page_is_the_default_one():
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    (block,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    shown = config_from(tomllib.loads(block))
+    kinds = {"stage": stage_entries(["nima", "siamese"])}
+    assert shown == config_from({"data": DATA, "out": "runs/mine", **kinds})

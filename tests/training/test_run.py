@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from siamese_nima.datasets.contamination import find_contamination
 from siamese_nima.datasets.sources import read_source
-from siamese_nima.errors import ConfigError, WeightsError
+from siamese_nima.errors import ConfigError
 from siamese_nima.networks.checkpoint import load_checkpoint
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.scorer import Scorer
@@ -212,13 +212,3 @@ def test_a_batch_that_processes_cannot_share_is_refused(table, start, tmp_path):
         ConfigError, match="batches of 12 photos per step cannot be shared by 5 processes"
     ):
         train(run_config(table, start, tmp_path / "run", devices=5))
-
-
-def test_what_cannot_be_started_from_is_named(table, tmp_path):
-    for wanted, message in (
-        ("none.safetensors", r"none\.safetensors: no such file to start from"),
-        ("random:mobilenet_v9", "no backbone 'mobilenet_v9'"),
-        ("qualty", "no model named 'qualty'"),
-    ):
-        with pytest.raises((WeightsError, ConfigError), match=message):
-            train(run_config(table, wanted, tmp_path / wanted.replace(":", "-")))
