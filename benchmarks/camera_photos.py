@@ -27,3 +27,14 @@ def make_photos(folder: Path, count: int, megapixels: float) -> list[Path]:
         Image.fromarray(grained.clip(0, 255).astype(np.uint8)).save(path, quality=92)
         paths.append(path)
     return paths
+
+
+def photos_of(kept: Path, count: int, megapixels: float) -> list[Path]:
+    """That many photos, made unless they are there."""
+    folder = kept / f"photos-{count}x{megapixels:g}mp"
+    if not folder.exists():
+        making = folder.with_suffix(".part")
+        making.mkdir(parents=True, exist_ok=True)
+        make_photos(making, count, megapixels)
+        making.rename(folder)
+    return sorted(folder.glob("*.jpg"), key=lambda path: int(path.stem.removeprefix("photo")))

@@ -160,7 +160,7 @@ def _quantised(source: Path, views: Sequence[NDArray[np.uint8]]) -> onnx.ModelPr
 
 def _centre(graph: onnx.ModelProto, source: ModelFile, views: Sequence[NDArray[np.uint8]]) -> None:
     """Take the mean error of the logits out of the bias of the last layer."""
-    [head] = [node for node in graph.graph.node if node.op_type == "Gemm"]
+    head = [node for node in graph.graph.node if node.op_type == "Gemm"][-1]
     [bias] = [weights for weights in graph.graph.initializer if weights.name == head.input[2]]
     wanted = np.concatenate([source.rate(batch) for batch in views])
     moved = (np.log(wanted) - np.log(_rated(graph, views))).mean(0)

@@ -1,0 +1,315 @@
+"""Photos per second from disk: ours beside the origin's way, idealo's and pyiqa's, in one run.
+
+    python benchmarks/speed/peers.py --work FOLDER --out benchmarks/speed/peers.json \
+        --keras2 PYTHON --origin FOLDER --keras3 PYTHON --pyiqa PYTHON
+
+Every contender is a process of its own, in the environment whose Python is given, with its network
+loaded and warm before anything is timed. Rounds divide the photos; within a round every contender
+scores the same photos in turn, so that a machine that slows down slows all of them, and ratios are
+taken round by round. Networks have equal random weights, and the scores of the first photo are
+compared with ours under the contender's own view. A contender without environment is left out, and
+named.
+
+Environments: --keras2 with numpy==1.15.4 Keras==2.2.4 tensorflow==1.12.0 'h5py<3' 'Pillow<9'
+'protobuf<3.20' 'pandas<1.2' on Python 3.6, --origin with a clone of ryanfwy/image-quality;
+--keras3 with tensorflow-cpu; --pyiqa with pyiqa.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from equal_networks import equal_network
+
+from camera_photos import photos_of
+from machine import provenance, report
+from siamese_nima import Scorer
+
+CONTENDER = Path(__file__).with_name("contender.py")
+INCEPTION, MOBILENET = "inception_resnet_v2", "mobilenet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """Who scores, in which environment, and with what.
+
+    Attributes:
+        name: As the results call it.
+        group: Those who do the same job with the same network.
+        python: Interpreter of its environment; None where none was given.
+        arguments: For contender.py.
+        view: What its network is shown, as a view policy, for the comparison of scores.
+        share: Part of each round's photos that it scores; slow ones need not see them all.
+    """
+
+    name: str
+    group: str
+    python: str | None
+    arguments: tuple[str, ...]
+    view: str = "warp:224"
+    share: float = 1.0
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is this package."""
+        return self.arguments[0] == "ours"
+
+
+class Running:
+    """A contender's process."""
+
+    def __init__(self, contender: Contender) -> None:
+        self.contender = contender
+        command = [str(contender.python), str(CONTENDER), *contender.arguments]
+        environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+        self.versions = self._answer()["ready"]
+
+    def score(self, paths: list[Path]) -> dict[str, Any]:
+        """Seconds and mean scores."""
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps({"paths": [str(path) for path in paths]}) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            sys.exit(f"{self.contender.name} ended: {self._process.args}")
+        return json.loads(line)
+
+
+def contenders(options: argparse.Namespace) -> list[Contender]:
+    """All of them, whether installed or not."""
+    found = []
+    for backbone, group in (
+        (INCEPTION, "InceptionResNetV2 at 224"),
+        (MOBILENET, "MobileNet at 224"),
+    ):
+        files = equal_network(backbone, options.work)
+        mine = {"group": group, "python": sys.executable}
+        found += [
+            Contender(name="ours, fp32", arguments=("ours", str(files.model)), **mine),
+            Contender(name="ours, int8", arguments=("ours", str(files.int8)), **mine),
+            Contender(
+                name="ours, fp32 --exact", arguments=("ours", str(files.model), "--exact"), **mine
+            ),
+        ]
+        keras = {"group": group, "view": "warp:224/nearest", "share": options.slow_share}
+        if backbone == INCEPTION:
+            at_224 = (str(files.keras), "--size-px", "224")
+            code = ("--code", str(options.origin))
+            found += [
+                Contender(
+                    name="the origin at 224 (Keras 2.2.4)",
+                    python=options.origin and options.keras2,
+                    arguments=("origin", *at_224, *code),
+                    **keras,
+                ),
+                Contender(
+                    name="the origin's way at 224 on Keras 3",
+                    python=options.keras3,
+                    arguments=("keras3", *at_224),
+                    **keras,
+                ),
+            ]
+        else:
+            found.append(
+                Contender(
+                    name="idealo's way (Keras 3, batches of 64)",
+                    python=options.keras3,
+                    arguments=(
+                        *("keras3", str(files.keras), "--size-px", "224"),
+                        *("--backbone", MOBILENET, "--batch-size", "64", "--workers", "2"),
+                    ),
+                    **keras,
+                )
+            )
+    files = equal_network(INCEPTION, options.work)
+    crop = "centre:299@299/bilinear"
+    shared = {"group": "InceptionResNetV2 at 299", "view": crop, "share": options.slow_share}
+    found += [
+        Contender(
+            name="ours, fp32 at 299",
+            python=sys.executable,
+            arguments=("ours", str(files.model), "--view", crop),
+            **shared,
+        ),
+        Contender(
+            name="ours, int8 at 299",
+            python=sys.executable,
+            arguments=("ours", str(files.int8), "--view", crop),
+            **shared,
+        ),
+        Contender(
+            name="pyiqa nima (299, its default)",
+            python=options.pyiqa,
+            arguments=("pyiqa", str(files.checkpoint)),
+            **shared,
+        ),
+    ]
+    return found
+
+
+def native_contenders(options: argparse.Namespace) -> list[Contender]:
+    """The origin's default, photos at their own size, and ours doing the same."""
+    files = equal_network(INCEPTION, options.work)
+    shared = {"group": "InceptionResNetV2, native size", "view": "native"}
+    return [
+        Contender(
+            name="ours, fp32, native",
+            python=sys.executable,
+            arguments=("ours", str(files.model), "--view", "native"),
+            **shared,
+        ),
+        Contender(
+            name="the origin's default, native (Keras 2.2.4)",
+            python=options.origin and options.keras2,
+            arguments=("origin", str(files.keras), "--code", str(options.origin)),
+            **shared,
+        ),
+    ]
+
+
+def measure(
+    chosen: list[Contender], paths: list[Path], warm_up: list[Path], rounds: int
+) -> list[dict[str, Any]]:
+    """Photos per second of each contender in each round, all of them alive and taking turns."""
+    running = [Running(contender) for contender in chosen]
+    firsts = [process.score(warm_up)["means"][0] for process in running]
+    rates: list[list[float]] = [[] for _ in running]
+    counts = [0] * len(running)
+    for number in range(rounds):
+        part = paths[number::rounds]
+        for index, process in enumerate(running):
+            some = part[: max(1, round(len(part) * process.contender.share))]
+            rates[index].append(len(some) / process.score(some)["seconds"])
+            counts[index] += len(some)
+            print(f"{process.contender.name}: {rates[index][-1]:.3g}/s", file=sys.stderr)
+    results = []
+    for process, first, rate, count in zip(running, firsts, rates, counts, strict=True):
+        contender = process.contender
+        results.append(
+            {
+                "name": contender.name,
+                "group": contender.group,
+                "ours": contender.ours,
+                "versions": process.versions,
+                "photos": count,
+                "photos_per_second": [round(value, 4) for value in rate],
+                "first_score_off_by": round(abs(first - _reference(contender, warm_up[0])), 4),
+            }
+        )
+        process.close()
+    return results
+
+
+_REFERENCES: dict[tuple[str, str], float] = {}
+
+
+def _reference(contender: Contender, photo: Path) -> float:
+    """Our score of a photo decoded in full, in fp32, under the contender's view."""
+    model = Path(contender.arguments[1].replace("-int8", "")).with_suffix(".onnx")
+    key = (str(model), contender.view)
+    if key not in _REFERENCES:
+        [result] = Scorer(model, view=contender.view, exact=True).score([photo])
+        assert result.mean is not None
+        _REFERENCES[key] = result.mean
+    return _REFERENCES[key]
+
+
+def ratios(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each of ours over each peer that does the same job, round by round."""
+    found = []
+    for peer in (result for result in results if not result["ours"]):
+        for mine in (result for result in results if result["ours"]):
+            # The origin's default is beaten by any way that people would choose instead.
+            native = peer["group"].endswith("native size") and mine["group"].endswith("V2 at 224")
+            if mine["group"] != peer["group"] and not native:
+                continue
+            pairs = zip(mine["photos_per_second"], peer["photos_per_second"], strict=False)
+            quotients = sorted(a / b for a, b in pairs)
+            found.append(
+                {
+                    "ours": mine["name"],
+                    "peer": peer["name"],
+                    "min": round(quotients[0], 2),
+                    "median": round(statistics.median(quotients), 2),
+                    "max": round(quotients[-1], 2),
+                }
+            )
+    return found
+
+
+def main() -> None:
+    """Measure and print; with --out, write the JSON too."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="keeps photos and networks")
+    parser.add_argument("--photos", type=int, nargs=2, default=(200, 500), help="12 MP and 1 MP")
+    parser.add_argument("--native-photos", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--slow-share", type=float, default=1.0, help="part that peers score")
+    parser.add_argument("--keras2", help="Python 3.6 with the origin's packages")
+    parser.add_argument("--origin", type=Path, help="the origin's code")
+    parser.add_argument("--keras3", help="Python with Keras 3 and TensorFlow")
+    parser.add_argument("--pyiqa", help="Python with pyiqa")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--prepare", action="store_true", help="make photos and networks, end")
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    everyone = contenders(options)
+    installed = [contender for contender in everyone if contender.python]
+    natives = [contender for contender in native_contenders(options) if contender.python]
+    sets = []
+    for megapixels, count in zip((12, 1), options.photos, strict=True):
+        if not count:
+            continue
+        paths = photos_of(options.work, count, megapixels)
+        if options.prepare:
+            continue
+        results = measure(installed, paths, paths[:2], options.rounds)
+        if megapixels == 12 and options.native_photos:
+            some = paths[: options.native_photos]
+            results += measure(natives, some, paths[2:3], 1)
+        sets.append(
+            {
+                "megapixels": megapixels,
+                "photos": count,
+                "mean_file_mb": round(sum(p.stat().st_size for p in paths) / count / 1e6, 2),
+                "contenders": results,
+                "ratios": ratios(results),
+            }
+        )
+    result = {
+        **provenance(),
+        "rounds": options.rounds,
+        "left_out": [contender.name for contender in everyone if not contender.python],
+        "sets": sets,
+    }
+    if not options.prepare:
+        report(result, options.out)
+
+
+if __name__ == "__main__":
+    main()
