@@ -29,7 +29,7 @@ SECOND_STAGE = NimaStageConfig(
     epochs=2, head_learning_rate=3e-4, backbone_learning_rate=1e-4, precision="bf16-mixed"
 )
 CONTROL = SiameseObjective(weight=0, emd_weight=1)  # more of the NIMA stage
-LADDERS = "preference+emd, ladders"
+LADDERS = ("preference+emd, ladders", "preference+5 emd, ladders")
 
 
 def _arm(objective: SiameseObjective, sampler: str = "random") -> SiameseStageConfig:
@@ -49,7 +49,8 @@ ARMS = {
     "contrastive+emd": _arm(SiameseObjective(kind="contrastive")),
     "margin": _arm(SiameseObjective(kind="margin", emd_weight=0)),
     "margin+emd": _arm(SiameseObjective(kind="margin")),
-    LADDERS: _arm(SiameseObjective(), "scene"),
+    LADDERS[0]: _arm(SiameseObjective(), "scene"),
+    LADDERS[1]: _arm(SiameseObjective(emd_weight=5), "scene"),
     "preference+emd, scene": _arm(SiameseObjective(), "scene"),
     "preference+emd, hard": _arm(SiameseObjective(), "hard"),
 }
@@ -76,7 +77,7 @@ def main() -> None:
             load_stage(free, folder / "nima")
             learning = replace(SECOND_STAGE, seed=1000 + seed)
             config = replace(ARMS[name], learning=learning)
-            siamese_stage(inputs, free, folder / name, config, ladders=name == LADDERS)
+            siamese_stage(inputs, free, folder / name, config, ladders=name in LADDERS)
 
 
 def _options() -> argparse.Namespace:

@@ -31,8 +31,10 @@ ARMS = {
     "preference+emd, scene": "preference + EMD, pairs within scenes",
     "preference+emd, hard": "preference + EMD, hard pairs",
     "preference+emd, ladders": "preference + EMD, with ladders",
+    "preference+5 emd, ladders": "preference + EMD of weight 5, with ladders",
 }
 DISTORTIONS = ("blur", "noise", "jpeg", "downscale", "underexposure", "overexposure")
+LADDER_ARMS = tuple(name for name in ARMS if name.endswith("ladders"))
 Figure = Mapping[str, Any]
 Table = list[list[str]]
 
@@ -127,7 +129,7 @@ def draw_ladders(arms: Mapping[str, Any], path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    shown = [n for n in ("nima", "preference+emd", "preference+emd, ladders") if n in arms]
+    shown = [n for n in ("nima", "preference+emd", LADDER_ARMS[0]) if n in arms]
     figure, axis = plt.subplots(figsize=(8, 3))
     for place, name in enumerate(shown):
         shares = [100 * arms[name]["ladders"][f"steps_{kind}"]["value"] for kind in DISTORTIONS]
@@ -219,7 +221,7 @@ def _depths(depths: Mapping[str, Any]) -> Table:
     for depth, arms in sorted(depths.items(), reverse=True):
         if "@" in depth:
             continue
-        for name in ("nima", "control", "preference+emd", "preference+emd, ladders"):
+        for name in ("nima", "control", "preference+emd", *LADDER_ARMS):
             if name in arms:
                 test = arms[name]["test"]
                 keys = ("srcc_ss01", "srcc_ss02", "srcc_ss03", "pairs")

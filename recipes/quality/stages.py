@@ -29,7 +29,6 @@ def nima_stage(inputs: TrainingInputs, free: NIMA, folder: Path, config: NimaSta
     """Leave `free` with the weights of the NIMA stage."""
     if not finished(folder):
         log(folder)
-        free.train()  # Lightning leaves the mode as it finds it, and dropout with it
         train_nima_stage(
             free,
             ActivationScaling(),
@@ -63,7 +62,6 @@ def siamese_stage(
     """
     if not finished(folder):
         log(folder)
-        free.train()  # Lightning leaves the mode as it finds it, and dropout with it
         train_siamese_stage(
             free,
             ActivationScaling(),
