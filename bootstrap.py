@@ -27,7 +27,8 @@ def main(arguments: list[str]) -> int:
         print(__doc__)
         return 0
     if arguments[0] == "test":
-        python = environment(".venv-test", ["--editable", ".[train,parquet]", "--group", "test"])
+        extras = ".[train,parquet,heif,raw,quantise,openvino]"
+        python = environment(".venv-test", ["--editable", extras, "--group", "test"])
         return checks(python)
     python = environment(".venv", ["--editable", "."])
     return subprocess.call([python, "-m", "siamese_nima", *arguments])
