@@ -4,6 +4,7 @@
     ├── PhotoError           one photo cannot be found, read or scored
     ├── ViewError            a view policy is malformed or does not fit the model
     ├── RatingError          votes, a mean or a distribution break the rating scale
+    ├── SidecarError         one XMP sidecar cannot be read or written
     ├── TableError           a rating table (CSV and the like) is malformed
     ├── WeightsError         a checkpoint, model file or Keras weight file cannot be used
     ├── CardError            a model card is malformed
@@ -30,6 +31,10 @@ class ViewError(NimaError, ValueError):
 
 class RatingError(NimaError, ValueError):
     """Votes, a mean opinion score or a rating distribution break the rating scale."""
+
+
+class SidecarError(NimaError):
+    """One XMP sidecar cannot be read or written; other photos are not concerned."""
 
 
 class TableError(NimaError):

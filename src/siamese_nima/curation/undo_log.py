@@ -1,0 +1,156 @@
+"""Write sidecars so that everything can be put back as it was."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from siamese_nima.curation.atomic import write_whole
+from siamese_nima.curation.star_plan import read_sidecar
+from siamese_nima.errors import NimaError, SidecarError
+
+_HEADER = {"what": "siamese-nima stars, undo log", "format": 1}
+_KEYS = {"sidecar", "before", "after"}
+
+
+class UndoLog:
+    """A file of JSON lines: what each sidecar was before it was written.
+
+    The line of a sidecar is on disk before the sidecar changes, so that even a run that is killed
+    can be undone. Use as a context manager.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: Any = None
+
+    def __enter__(self) -> Self:
+        """Begin the log.
+
+        Raises:
+            NimaError: It exists already, or cannot be written.
+        """
+        try:
+            self._file = self.path.open("x", encoding="ascii")
+        except FileExistsError as error:
+            raise NimaError(f"{self.path}: exists already; give the undo log a new name") from error
+        except OSError as error:
+            raise NimaError(f"{self.path}: cannot be written ({error.strerror})") from error
+        self._add(_HEADER)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def write(self, sidecar: Path, before: bytes | None, after: bytes) -> None:
+        """Replace a sidecar's content, or make a new sidecar.
+
+        Raises:
+            SidecarError: It has changed since `before` was read, or cannot be written.
+        """
+        if read_sidecar(sidecar) != before:
+            raise SidecarError(f"{sidecar}: changed while stars were given; run again")
+        self._add(
+            {
+                "sidecar": str(sidecar.absolute()),
+                "before": None if before is None else base64.b64encode(before).decode(),
+                "after": hashlib.sha256(after).hexdigest(),
+            }
+        )
+        try:
+            write_whole(sidecar, after)
+        except OSError as error:
+            raise SidecarError(f"{sidecar}: cannot be written ({error.strerror})") from error
+
+    def _add(self, line: dict[str, Any]) -> None:
+        try:
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise NimaError(f"{self.path}: cannot be written ({error.strerror})") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What undoing did to one sidecar.
+
+    Attributes:
+        sidecar: Its path.
+        action: "restored", "removed", or "untouched" where it is as before already.
+        error: Why it could not be put back.
+    """
+
+    sidecar: Path
+    action: str
+    error: str | None = None
+
+
+def undo(log: Path) -> Iterator[Undone]:
+    """Put sidecars back as they were before the run that wrote `log`, the last one first.
+
+    A sidecar that has changed since is left as it is, and is an error.
+
+    Raises:
+        NimaError: The log cannot be read or is none.
+    """
+    for line in reversed(list(_lines(log))):
+        sidecar = Path(line["sidecar"])
+        before = None if line["before"] is None else base64.b64decode(line["before"])
+        try:
+            yield Undone(sidecar, _put_back(sidecar, before, line["after"]))
+        except SidecarError as error:
+            yield Undone(sidecar, "failed", str(error))
+
+
+def _put_back(sidecar: Path, before: bytes | None, after: str) -> str:
+    now = read_sidecar(sidecar)
+    if now == before:
+        return "untouched"
+    if now is None or hashlib.sha256(now).hexdigest() != after:
+        raise SidecarError(f"{sidecar}: changed since it got its stars; it is left as it is")
+    try:
+        if before is None:
+            sidecar.unlink()
+            return "removed"
+        write_whole(sidecar, before)
+    except OSError as error:
+        raise SidecarError(f"{sidecar}: cannot be put back ({error.strerror})") from error
+    return "restored"
+
+
+def _lines(log: Path) -> Iterable[dict[str, Any]]:
+    try:
+        lines = log.read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise NimaError(f"{log}: cannot be read ({error})") from error
+    found = []
+    for number, text in enumerate(lines, start=1):
+        try:
+            line = json.loads(text)
+            known = (
+                line == _HEADER if number == 1 else line.keys() == {"sidecar", "before", "after"}
+            )
+        except (ValueError, TypeError):
+            # A run that was killed while it wrote a line had not changed that sidecar yet.
+            known = 1 < number == len(lines)
+            line = None
+        if not known:
+            raise NimaError(f"{log}: line {number} is none of an undo log of nima stars")
+        if line is not None and number > 1:
+            found.append(line)
+    if not lines:
+        raise NimaError(f"{log}: empty; wanted an undo log of nima stars")
+    return found

@@ -1,0 +1,141 @@
+"""What writing stars would change, in both conventions of sidecars."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from siamese_nima.curation.star_plan import embedded_rating, plan_stars
+from siamese_nima.curation.xmp import RATING, Packet
+from siamese_nima.errors import ConfigError
+from siamese_nima.ratings import AVA_SCALE
+from siamese_nima.scoring.scored_photo import ScoredPhoto
+from sidecar_examples import WITH_RATING
+
+EXIF_RATING = 0x4746
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    return tmp_path
+
+
+def result(path, mean=6.0):
+    return ScoredPhoto(path=str(path), model="tiny-1@0", scale=AVA_SCALE, mean=mean)
+
+
+def plan(*paths, stars=4, **options):
+    return plan_stars([result(path) for path in paths], [stars] * len(paths), **options)
+
+
+def summary(entries):
+    return [(entry.action, entry.sidecar.name, entry.was) for entry in entries]
+
+
+def sidecar(path, rating, program="darktable"):
+    path.write_text(WITH_RATING[program].replace("{rating}", str(rating)))
+
+
+def write(entries):
+    for entry in entries:
+        if entry.after:
+            entry.sidecar.write_bytes(entry.after)
+
+
+def test_without_sidecars_full_names_are_made(folder):
+    entries = plan(folder / "a.jpg", folder / "b.jpg")
+    assert summary(entries) == [("create", "a.jpg.xmp", None), ("create", "b.jpg.xmp", None)]
+    assert not list(folder.glob("*.xmp"))
+
+
+def test_the_convention_of_the_folder_is_followed(folder):
+    sidecar(folder / "b.xmp", 0)
+    assert summary(plan(folder / "a.jpg")) == [("create", "a.xmp", None)]
+    assert summary(plan(folder / "a.jpg", naming="full")) == [("create", "a.jpg.xmp", None)]
+    assert summary(plan(folder / "b.jpg")) == [("change", "b.xmp", None)]
+
+
+def test_a_sidecar_in_capitals_is_used(folder):
+    sidecar(folder / "a.XMP", 0)
+    assert summary(plan(folder / "a.jpg")) == [("change", "a.XMP", None)]
+
+
+def test_two_sidecars_of_one_photo_need_a_choice(folder):
+    sidecar(folder / "a.xmp", 0)
+    sidecar(folder / "a.jpg.xmp", 0)
+    [entry] = plan(folder / "a.jpg")
+    assert entry.action == "fail"
+    assert "a.jpg: has two sidecars, a.jpg.xmp and a.xmp" in entry.error
+    assert summary(plan(folder / "a.jpg", naming="stem")) == [("change", "a.xmp", None)]
+
+
+@pytest.mark.parametrize("program", WITH_RATING)
+@pytest.mark.parametrize("rating", [2, -1])
+def test_a_persons_rating_stays_unless_told(folder, program, rating):
+    sidecar(folder / "a.jpg.xmp", rating, program)
+    assert summary(plan(folder / "a.jpg")) == [("keep", "a.jpg.xmp", rating)]
+    [entry] = plan(folder / "a.jpg", overwrite=True)
+    assert (entry.action, entry.was) == ("change", rating)
+    assert Packet.parse(entry.after, "").rating == 4
+
+
+def test_a_rating_in_the_other_sidecar_stays_too(folder):
+    sidecar(folder / "a.xmp", 2)
+    assert summary(plan(folder / "a.jpg", naming="full")) == [("keep", "a.jpg.xmp", 2)]
+
+
+def test_a_rating_inside_the_photo_stays_too(folder):
+    exif = Image.Exif()
+    exif[EXIF_RATING] = 3
+    Image.new("RGB", (8, 8)).save(folder / "a.jpg", exif=exif)
+    xmp = WITH_RATING["adobe"].replace("{rating}", "5").encode()
+    Image.new("RGB", (8, 8)).save(folder / "b.jpg", xmp=xmp)
+    entries = plan(folder / "a.jpg", folder / "b.jpg")
+    assert summary(entries) == [("keep", "a.jpg.xmp", 3), ("keep", "b.jpg.xmp", 5)]
+
+
+def test_a_photo_without_readable_metadata_has_no_embedded_rating(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"broken")
+    Image.new("RGB", (8, 8)).save(tmp_path / "b.jpg", xmp=b"<broken")
+    assert embedded_rating(tmp_path / "a.jpg") is None
+    assert embedded_rating(tmp_path / "b.jpg") is None
+
+
+def test_a_second_run_changes_nothing_and_new_stars_replace_only_our_own(folder):
+    photos = folder / "a.jpg", folder / "b.jpg"
+    write(plan(*photos))
+    assert summary(plan(*photos)) == [("same", "a.jpg.xmp", 4), ("same", "b.jpg.xmp", 4)]
+    by_hand = (folder / "b.jpg.xmp").read_bytes().replace(b'xmp:Rating="4"', b'xmp:Rating="1"')
+    (folder / "b.jpg.xmp").write_bytes(by_hand)
+    again = plan(*photos, stars=5)
+    assert summary(again) == [("change", "a.jpg.xmp", 4), ("keep", "b.jpg.xmp", 1)]
+
+
+def test_a_raw_file_and_its_jpeg_share_the_sidecar_and_the_better_counts(folder):
+    (folder / "a.cr2").write_bytes(b"raw")
+    results = [result(folder / "a.cr2", 5.0), result(folder / "a.jpg", 7.0)]
+    [entry] = plan_stars(results, [2, 4], naming="stem")
+    assert (entry.sidecar.name, entry.stars) == ("a.xmp", 4)
+    assert Packet.parse(entry.after, "").value(RATING) == "4"
+    assert len(plan_stars(results, [2, 4], naming="full")) == 2
+
+
+def test_each_problem_is_named_and_the_others_go_on(folder, tmp_path_factory):
+    (folder / "a.jpg.xmp").write_text("<broken")
+    (folder / "b.jpg.xmp").symlink_to(tmp_path_factory.mktemp("elsewhere") / "b.xmp")
+    (folder / "c.jpg.xmp").mkdir()
+    names = ("a.jpg", "b.jpg", "c.jpg", "d.jpg", "missing/e.jpg")
+    entries = {Path(e.result.path).name: e for e in plan(*(folder / name for name in names))}
+    assert [entries[name].action for name in ("a.jpg", "b.jpg", "c.jpg")] == ["fail"] * 3
+    assert "a.jpg.xmp: broken XML" in entries["a.jpg"].error
+    assert "b.jpg.xmp: a link" in entries["b.jpg"].error
+    assert "c.jpg.xmp: not a regular file" in entries["c.jpg"].error
+    assert entries["d.jpg"].action == "create"
+    assert "missing: cannot be listed" in entries["e.jpg"].error
+
+
+def test_an_unknown_convention_is_refused(folder):
+    with pytest.raises(ConfigError, match="sidecars are auto, full, stem, not 'both'"):
+        plan(folder / "a.jpg", naming="both")
