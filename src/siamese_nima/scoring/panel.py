@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -38,7 +39,8 @@ class Member:
 
     def result(self, path: str, outcome: Distribution | PhotoError, cached: bool) -> ScoredPhoto:
         """The result for one photo."""
-        card, identity = self.model.card, self.model.model_id
+        # One text for all results: a ranking keeps them in memory.
+        card, identity = self.model.card, sys.intern(self.model.model_id)
         if isinstance(outcome, PhotoError):
             return ScoredPhoto(path=path, model=identity, scale=card.scale, error=str(outcome))
         return scored(path, outcome.astype(np.float64), card, identity, cached=cached)

@@ -12,6 +12,9 @@ from siamese_nima.card import ModelCard
 from siamese_nima.ratings import Floats, RatingScale
 
 
+_NO_OTHERS: Mapping[str, ScoredPhoto] = {}  # one for all: a ranking keeps results in memory
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredPhoto:
     """What a model says of one photo.
@@ -42,7 +45,7 @@ class ScoredPhoto:
     distribution: tuple[float, ...] | None = None
     percentile: float | None = None
     error: str | None = None
-    others: Mapping[str, ScoredPhoto] = field(default_factory=dict, hash=False)
+    others: Mapping[str, ScoredPhoto] = field(default_factory=lambda: _NO_OTHERS, hash=False)
     cached: bool = field(default=False, compare=False)
 
     @property

@@ -11,7 +11,7 @@ from siamese_nima.errors import ConfigError
 from siamese_nima.scoring.model_file import ModelFile
 from siamese_nima.scoring.panel import Panel
 
-_OPTIONAL_READERS = ("pillow-heif", "rawpy")
+_PACKAGES = ("siamese-nima", "openvino", "pillow-heif", "rawpy")
 
 
 def settings_of(panel: Panel, *, device: str) -> tuple[str, ...]:
@@ -24,7 +24,7 @@ def settings_of(panel: Panel, *, device: str) -> tuple[str, ...]:
         ConfigError: A model is not from a file, so that nothing tells it from others.
     """
     programs = {"onnxruntime": onnxruntime.__version__, "pillow": PIL.__version__}
-    programs |= {name: _version(name) for name in ("siamese-nima", *_OPTIONAL_READERS)}
+    programs |= {name: _version(name) for name in _PACKAGES}
     tail = " ".join(f"{name}={number}" for name, number in programs.items())
     texts = []
     for member in panel.members:
