@@ -90,9 +90,16 @@ def train(
         from siamese_nima.cli.train_display import TerminalWatch, summary
         from siamese_nima.training.config_file import config_from, merged, read_config
         from siamese_nima.training.run import train as train_run
-    top = {"start": start, "out": out, "name": name, "view": view, "seed": seed, "cache": cache}
+    top: dict[str, Any] = {
+        "start": start,
+        "out": out,
+        "name": name,
+        "view": view,
+        "seed": seed,
+        "cache": cache,
+    }
     top |= {"device": device, "devices": devices, "nodes": nodes, "precision": precision}
-    photos_of = {"source": data, "photos": photos, "scale": scale, "splits": splits}
+    photos_of: dict[str, Any] = {"source": data, "photos": photos, "scale": scale, "splits": splits}
     photos_of |= {"variants": variants, "skip_unreadable": skip_unreadable}
     last_stage = {
         "epochs": epochs,

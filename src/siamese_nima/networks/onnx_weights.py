@@ -120,8 +120,8 @@ def _unfold(nima: NIMA, tensors: dict[str, Tensor]) -> None:
         if convolution + _FOLDED not in tensors or f"{norm}.running_var" in tensors:
             continue
         bias = tensors[convolution + _FOLDED]
-        epsilon = nima.get_submodule(norm).eps
-        tensors[f"{norm}.weight"] = torch.full_like(bias, (1 + epsilon) ** 0.5)  # type: ignore[operator]
+        epsilon = float(nima.get_submodule(norm).eps)  # type: ignore[arg-type]
+        tensors[f"{norm}.weight"] = torch.full_like(bias, (1 + epsilon) ** 0.5)
         tensors[f"{norm}.bias"] = bias
         tensors[f"{norm}.running_mean"] = torch.zeros_like(bias)
         tensors[f"{norm}.running_var"] = torch.ones_like(bias)

@@ -38,6 +38,7 @@ from siamese_nima.training.watch import Watch
 CONFIG_FILE, RECORD_FILE = "config.toml", "run.json"
 MODEL_FILE, CHECKPOINT_FILE = "model.onnx", "checkpoint.safetensors"
 _CALIBRATION_PHOTOS = 512
+_FREE = ("device", "devices", "nodes", "cache", "out")  # settings that do not change the result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +111,7 @@ def _train_stages(
 ) -> list[Figures]:
     log = RunLog(config.out)
     precision = chosen_precision(config.precision, config.machine)
-    nima = start.nima.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    nima = start.nima.to(memory_format=torch.channels_last)
     for number, plan in enumerate(config.stages, start=1):
         planned = plan.with_learning(precision=precision)
         stage = StageRun(nima, start.card, planned, splits, cache, watch)
@@ -184,7 +185,7 @@ def _claim(config: TrainConfig) -> None:
         found = config_text(config_from(tomllib.loads(kept.read_text(encoding="utf-8"))))
         if changed := _changed(found, text):
             raise ConfigError(
-                f"{config.out} holds a run with other settings ({'; '.join(changed)}). Give "
+                f"{config.out} holds a run with other settings ({'; '.join(changed[:5])}). Give "
                 "another folder with out (--out), or delete this one."
             )
     config.out.mkdir(parents=True, exist_ok=True)
@@ -194,16 +195,26 @@ def _claim(config: TrainConfig) -> None:
 
 
 def _changed(found: str, wanted: str) -> list[str]:
-    """Which lines differ, apart from those that do not change the result."""
-    free = ("device", "devices", "nodes", "cache", "out")
+    """Which settings differ, apart from those that do not change the result."""
+    had, has = (_flat(tomllib.loads(text)) for text in (found, wanted))
+    names = [
+        name for name in {**had, **has} if name not in _FREE and had.get(name) != has.get(name)
+    ]
+    return [f"{name}: {had.get(name)} there, {has.get(name)} now" for name in names]
 
-    def lines(text: str) -> list[str]:
-        return [line for line in text.splitlines() if line.split(" = ")[0] not in free]
 
-    had, has = lines(found), lines(wanted)
-    return [f"{line} there" for line in had if line not in has][:5] + [
-        f"{line} now" for line in has if line not in had
-    ][:5] or (["stages in another order"] if had != has else [])
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Entries of a configuration by names such as "data.scale" and "stage 2.epochs"."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for number, entry in enumerate(value, start=1):
+                flat |= _flat(entry, f"{prefix}{name} {number}.")
+        else:
+            flat[prefix + name] = value
+    return flat
 
 
 def _record(config: TrainConfig, record: dict[str, str | None]) -> None:
