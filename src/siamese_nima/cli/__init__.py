@@ -20,6 +20,7 @@ from siamese_nima.cli import (
     quantise,
     report,
     score,
+    stars,
     train,
     weights,
 )
@@ -40,6 +41,7 @@ app.command("report")(report.report)
 app.command("explain")(explain.explain)
 app.command("crop")(explain.crop)
 app.command("bursts")(bursts.bursts)
+app.command("stars")(stars.stars)
 app.add_typer(models.app, name="models")
 app.add_typer(cache.app, name="cache")
 app.add_typer(data.app, name="data")
