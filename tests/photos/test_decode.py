@@ -116,18 +116,9 @@ def test_heic_is_read_when_its_reader_is_installed(monkeypatch, scene, differenc
     assert difference(read_photo(heif_header(b"heic")), scene) == 0
 
 
-@pytest.mark.parametrize("name", ["IMG_1.CR2", "dsc.nef", "a.raf"])
-def test_camera_raw_is_an_error_and_its_thumbnail_is_never_taken(scene, encoded, name):
-    for contents in [encoded(scene, "TIFF"), b"FUJIFILMCCD-RAW 0201" + bytes(100)]:
-        with pytest.raises(PhotoError) as caught:
-            read_photo(contents, name=name)
-        assert str(caught.value) == (
-            f"{name}: camera raw, which cannot be read yet. Export it as JPEG or TIFF."
-        )
-
-
 @pytest.mark.parametrize(("tag", "value"), [(254, 1), (50706, b"\x01\x04\0\0")])
-def test_camera_raw_is_known_by_its_content_too(scene, encoded, tag, value):
+def test_a_tiff_that_announces_camera_raw_is_taken_for_it(scene, encoded, monkeypatch, tag, value):
+    monkeypatch.setitem(sys.modules, "rawpy", None)
     contents = encoded(scene, "TIFF", tiffinfo={tag: value})
     with pytest.raises(PhotoError, match=r"^photo\.tif: camera raw"):
         read_photo(contents, name="photo.tif")
@@ -138,3 +129,14 @@ def test_the_mute_is_lifted_after_an_error():
     with pytest.raises(PhotoError):
         read_photo(b"nothing")
     assert list(warnings.filters) == before
+
+
+@pytest.mark.parametrize(
+    ("contents", "kind"), [(b"%PDF-1.7 and more", "PDF"), (b"%!PS-Adobe-3.0", "PostScript")]
+)
+def test_documents_are_refused_by_their_name(contents, kind):
+    with pytest.raises(PhotoError) as caught:
+        read_photo(contents, name="scan.jpg")
+    assert str(caught.value) == (
+        f"scan.jpg: a {kind} document, not a photo. Export its pictures as JPEG or PNG."
+    )

@@ -15,7 +15,7 @@ _WHITE_IS_ZERO = 0
 
 
 def to_srgb(image: Image.Image, label: str) -> Image.Image:
-    """A new picture in mode RGB, sRGB colours, transparency over white.
+    """The picture in mode RGB, sRGB colours, transparency over white; itself if it is so already.
 
     The embedded ICC profile decides what the numbers mean (relative colorimetric, with black point
     compensation). Without one, or with one that is damaged or belongs to another kind of pixels,
@@ -58,10 +58,11 @@ def _eight_bit(image: Image.Image, label: str) -> Image.Image:
             f"{label}: {kind} pixels (mode {image.mode}) do not say which number is white."
             " Save it with 8 or 16 bits."
         )
-    wide = np.asarray(image).astype(np.int64)
-    grey = ((np.clip(wide, 0, white) * 255 + white // 2) // white).astype(np.uint8)
+    wide = np.asarray(image)
+    levels = ((np.arange(white + 1) * 255 + white // 2) // white).astype(np.uint8)
     if tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:
-        grey = 255 - grey
+        levels = 255 - levels
+    grey = np.take(levels, wide, mode="clip")
     transparent = image.info.get("transparency")
     if not isinstance(transparent, int):
         return Image.fromarray(grey)
@@ -81,7 +82,8 @@ def _through_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
             image = image.convert("RGB")
             transform = _transform(profile, "RGB")
     if transform is None:
-        return image.convert("RGB")
+        # convert() would copy what is RGB already, for a large photo hundreds of megabytes.
+        return image if image.mode == "RGB" else image.convert("RGB")
     converted = ImageCms.applyTransform(image, transform)
     assert converted is not None  # None is only for in-place use
     return converted

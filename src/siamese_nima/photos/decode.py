@@ -1,4 +1,4 @@
-"""Open a photo with Pillow and decode it: limits first, at reduced scale where that is cheaper."""
+"""Tell by its content which reader a photo needs, and decode it with that."""
 
 import importlib
 import struct
@@ -9,12 +9,21 @@ from contextlib import contextmanager, suppress
 from pathlib import PurePath
 from typing import Any, BinaryIO, cast
 
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from siamese_nima.errors import PhotoError
-from siamese_nima.photos.formats import PILLOW_FORMATS, RAW_EXTENSIONS, is_heif
+from siamese_nima.photos.formats import (
+    PILLOW_FORMATS,
+    RAW_EXTENSIONS,
+    document_kind,
+    is_heif,
+    is_raw,
+)
+from siamese_nima.photos.loading import load
+from siamese_nima.photos.raw import decode_raw
 
-_TIFF_SUBFILE_TYPE, _TIFF_DNG_VERSION = 254, 50706
+_TIFF_SUBFILE_TYPE, _TIFF_PHOTOMETRIC, _TIFF_DNG_VERSION = 254, 262, 50706
+_REDUCED, _COLOUR_FILTER_ARRAY = 1, 32803
 
 
 def decode(
@@ -25,41 +34,26 @@ def decode(
     Args:
         stream: Seekable, at its start.
         label: Starts every error message; usually the path.
-        min_short_side_px: A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if its short side then
-            still has this many pixels.
+        min_short_side_px: The picture is shrunk by a whole factor, JPEG by 2, 4 or 8 while it is
+            decoded, if its short side then still has this many pixels.
         max_pixels: Checked against the size that the header announces, before anything is decoded.
 
     Raises:
-        PhotoError: Empty, in no known format, or larger than `max_pixels`.
+        PhotoError: Empty, in no known format, in one whose reader is not installed, larger than
+            `max_pixels`, or a JPEG that is damaged inside.
         Exception: Whatever Pillow raises on a damaged file.
     """
     image = _open(stream, label)
-    check_size(image, label, max_pixels)
-    if min_short_side_px is not None and image.format in ("JPEG", "MPO"):
-        # Both sides must reach a square's side, so a photo stored lying down needs no thought.
-        image.draft(image.mode, (min_short_side_px, min_short_side_px))
-    image.load()
-    return image
-
-
-def check_size(image: Image.Image, label: str, max_pixels: int) -> None:
-    """Refuse a picture without pixels or with more than `max_pixels`.
-
-    Raises:
-        PhotoError: It is one of these.
-    """
-    width, height = image.size
-    if width < 1 or height < 1:
-        raise PhotoError(f"{label}: no pixels ({width} x {height}).")
-    if width * height > max_pixels:
-        raise PhotoError(
-            f"{label}: {width} x {height} = {width * height} pixels, more than the limit of"
-            f" {max_pixels}. If you trust the file, raise max_pixels."
+    if image is None:
+        stream.seek(0)
+        return decode_raw(
+            stream.read(), label, min_short_side_px=min_short_side_px, max_pixels=max_pixels
         )
+    return load(image, label, min_short_side_px=min_short_side_px, max_pixels=max_pixels)
 
 
-def _open(stream: BinaryIO, label: str) -> Image.Image:
-    """Identify the format by content, whatever the name says; nothing is decoded yet.
+def _open(stream: BinaryIO, label: str) -> Image.Image | None:
+    """The picture, by content whatever the name says, not decoded yet; None for camera raw.
 
     Not by `Image.open`, which warns above 89 million pixels and refuses above 179 million, by a
     setting of the whole process that is not ours to change.
@@ -67,6 +61,8 @@ def _open(stream: BinaryIO, label: str) -> Image.Image:
     head = stream.read(16)
     if not head:
         raise PhotoError(f"{label}: empty (0 bytes).")
+    if is_raw(head) or _is_raw_tiff(stream, head):
+        return None
     damage: list[str] = []
     Image.preinit()
     image = _open_as(PILLOW_FORMATS, head, stream, damage)
@@ -77,17 +73,17 @@ def _open(stream: BinaryIO, label: str) -> Image.Image:
         _register_heif(label)
         image = _open_as(("HEIF",), head, stream, damage)
     named_raw = PurePath(label).suffix.lower() in RAW_EXTENSIONS
-    if named_raw if image is None else _is_raw(image, named_raw=named_raw):
-        raise PhotoError(
-            f"{label}: camera raw, which cannot be read yet. Export it as JPEG or TIFF."
-        )
-    if image is None:
-        if damage:
-            raise PhotoError(f"{label}: not a readable photo ({damage[0]}).")
-        raise PhotoError(
-            f"{label}: not a photo in a format that can be read (it starts with {head[:8]!r})."
-        )
-    return image
+    if named_raw and (image is None or image.format == "TIFF"):
+        return None
+    if image is not None:
+        return image
+    if damage:
+        raise PhotoError(f"{label}: not a readable photo ({damage[0]}).")
+    if kind := document_kind(head):
+        raise PhotoError(f"{label}: {kind}, not a photo. Export its pictures as JPEG or PNG.")
+    raise PhotoError(
+        f"{label}: not a photo in a format that can be read (it starts with {head[:8]!r})."
+    )
 
 
 def _open_as(
@@ -110,12 +106,20 @@ def _open_as(
     return None
 
 
-def _is_raw(image: Image.Image, *, named_raw: bool) -> bool:
+def _is_raw_tiff(stream: BinaryIO, head: bytes) -> bool:
     """Whether a TIFF is camera raw, whose first picture is only a thumbnail or a mosaic."""
-    tags: Any = getattr(image, "tag_v2", None)
-    if tags is None:
+    if head[:4] not in (b"II*\0", b"MM\0*"):
         return False
-    return named_raw or _TIFF_DNG_VERSION in tags or bool(tags.get(_TIFF_SUBFILE_TYPE, 0) & 1)
+    tags: Any = TiffImagePlugin.ImageFileDirectory_v2(head[:8])
+    stream.seek(tags.next)
+    with suppress(Exception):  # Damage is for the reader of the pixels to say.
+        tags.load(stream)
+        return (
+            _TIFF_DNG_VERSION in tags
+            or bool(tags.get(_TIFF_SUBFILE_TYPE, 0) & _REDUCED)
+            or tags.get(_TIFF_PHOTOMETRIC) == _COLOUR_FILTER_ARRAY
+        )
+    return False
 
 
 def _register_heif(label: str) -> None:

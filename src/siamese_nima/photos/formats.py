@@ -30,3 +30,22 @@ HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b
 def is_heif(head: bytes) -> bool:
     """Whether the first 12 bytes of a file announce HEIC/HEIF (AVIF has brands of its own)."""
     return head[4:8] == b"ftyp" and head[8:12] in HEIF_BRANDS
+
+
+# Camera raw that is not a variety of TIFF, known by bytes at an offset: Fujifilm, Canon CR3 and
+# CRW, Olympus, Panasonic, Minolta, Sigma.
+_RAW_SIGNATURES = (
+    *((0, b"FUJIFILMCCD-RAW"), (4, b"ftypcrx "), (6, b"HEAPCCDR"), (0, b"IIRO"), (0, b"IIRS")),
+    *((0, b"MMOR"), (0, b"IIU\0"), (0, b"\0MRM"), (0, b"FOVb")),
+)
+_DOCUMENTS = {b"%PDF": "a PDF document", b"%!PS": "a PostScript document"}
+
+
+def is_raw(head: bytes) -> bool:
+    """Whether the first 16 bytes of a file are those of camera raw that only LibRaw can read."""
+    return any(head.startswith(signature, at) for at, signature in _RAW_SIGNATURES)
+
+
+def document_kind(head: bytes) -> str | None:
+    """What kind of document the first 16 bytes of a file announce, if they do."""
+    return _DOCUMENTS.get(head[:4])

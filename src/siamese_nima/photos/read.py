@@ -11,7 +11,8 @@ from PIL import ExifTags, Image
 
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.photos.colour import to_srgb
-from siamese_nima.photos.decode import check_size, decode, pillow_muted
+from siamese_nima.photos.decode import decode, pillow_muted
+from siamese_nima.photos.loading import check_size
 
 PhotoSource: TypeAlias = (
     "str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray[Any, Any]"
@@ -73,7 +74,7 @@ def read_photo(
     try:
         with pillow_muted():
             stored = _stored(source, label, min_short_side_px, max_pixels)
-            return _plain(to_srgb(_turned_upright(stored), label), stored)
+            return _plain(to_srgb(_turned_upright(stored), label), source)
     except PhotoError:
         raise
     # Decoders answer damaged files with almost any exception; all mean that there is no photo.
@@ -99,7 +100,7 @@ def _stored(
     if isinstance(source, np.ndarray):
         source = _from_array(source, label)
     if isinstance(source, Image.Image):
-        check_size(source, label, max_pixels)
+        check_size(*source.size, label, max_pixels)
         source.load()
         return source
     contents = source if isinstance(source, bytes) else _contents(source, label)
@@ -150,9 +151,11 @@ def _turned_upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _plain(image: Image.Image, stored: Image.Image) -> Image.Image:
-    """Without metadata and sharing no pixels with `stored`, which may be the caller's."""
-    plain = image.copy() if image is stored else image
+def _plain(image: Image.Image, source: PhotoSource) -> Image.Image:
+    """Without metadata, and sharing no pixels with the caller's picture."""
+    # Of what was decoded here the pixels are handed on: a copy of a large photo is hundreds of
+    # megabytes.
+    plain = image.copy() if image is source else image._new(image.im)
     plain.info = {}
     return plain
 

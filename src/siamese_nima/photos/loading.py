@@ -1,0 +1,93 @@
+"""Decode an opened picture: limits first, and no more pixels than the views need."""
+
+from typing import Any, cast
+
+from PIL import Image
+
+from siamese_nima.errors import PhotoError
+from siamese_nima.photos.jpeg_scan import damage_in_scans
+
+_BAND_PIXELS = 4_000_000
+
+
+def check_size(width: int, height: int, label: str, max_pixels: int) -> None:
+    """Refuse a picture without pixels or with more than `max_pixels`.
+
+    Raises:
+        PhotoError: It is one of these.
+    """
+    if width < 1 or height < 1:
+        raise PhotoError(f"{label}: no pixels ({width} x {height}).")
+    if width * height > max_pixels:
+        raise PhotoError(
+            f"{label}: {width} x {height} = {width * height} pixels, more than the limit of"
+            f" {max_pixels}. If you trust the file, raise max_pixels."
+        )
+
+
+def load(
+    image: Image.Image, label: str, *, min_short_side_px: int | None, max_pixels: int
+) -> Image.Image:
+    """The pixels of a picture that was opened, shrunk by a whole factor where that leaves enough.
+
+    Args:
+        image: Opened by one of Pillow's readers; JPEG with its whole file in `fp`.
+        label: Starts every error message.
+        min_short_side_px: What the short side must keep; None keeps every pixel.
+        max_pixels: Checked against the size that the header announces, before anything is decoded.
+
+    Raises:
+        PhotoError: Larger than `max_pixels`, or a JPEG that is damaged inside.
+        Exception: Whatever Pillow raises on a damaged file.
+    """
+    check_size(*image.size, label, max_pixels)
+    if image.format in ("JPEG", "MPO"):
+        _check_scans(image, label)
+        if min_short_side_px is not None:
+            # Both sides must reach a square's side, so a photo stored lying down needs no thought.
+            image.draft(image.mode, (min_short_side_px, min_short_side_px))
+        image.load()
+        return image
+    image.load()
+    # Pillow's own AVIF and HEIF readers may find another size than the header said.
+    check_size(*image.size, label, max_pixels)
+    if min_short_side_px is None:
+        return image
+    return _shrunk(image, min(image.size) // min_short_side_px)
+
+
+def _check_scans(image: Image.Image, label: str) -> None:
+    stream = cast("Any", image).fp
+    stream.seek(0)
+    damage = damage_in_scans(stream.read())
+    if damage is not None:
+        raise PhotoError(f"{label}: {damage}.")
+
+
+def _shrunk(image: Image.Image, factor: int) -> Image.Image:
+    """The averages of blocks of `factor` x `factor` pixels.
+
+    Made in bands of whole blocks: a palette or transparency would else be unfolded to four bytes
+    for each of 200 million pixels before anything shrinks.
+    """
+    if factor < 2 or image.mode[0] in "IF":
+        return image
+    rows = max(1, _BAND_PIXELS // (image.width * factor)) * factor
+    tops = range(0, image.height, rows)
+    boxes = [(0, top, image.width, min(top + rows, image.height)) for top in tops]
+    bands = [_averageable(image.crop(box)).reduce(factor) for box in boxes]
+    size = bands[0].width, sum(band.height for band in bands)
+    shrunk = Image.new(bands[0].mode, size)
+    for place, band in enumerate(bands):
+        shrunk.paste(band, (0, place * rows // factor))
+    shrunk.info = {key: image.info[key] for key in ("exif", "icc_profile") if key in image.info}
+    return shrunk
+
+
+def _averageable(band: Image.Image) -> Image.Image:
+    """Pixels whose numbers are amounts, not places in a palette."""
+    if band.has_transparency_data:
+        return band.convert("LA" if band.mode in ("1", "L", "LA", "La") else "RGBA")
+    if band.mode in ("L", "RGB", "CMYK", "LAB"):
+        return band
+    return band.convert("L" if band.mode == "1" else "RGB")

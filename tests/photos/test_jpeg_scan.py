@@ -1,0 +1,72 @@
+import random
+
+import pytest
+from PIL import Image
+
+from siamese_nima.errors import PhotoError
+from siamese_nima.photos import read_photo
+from siamese_nima.photos.jpeg_scan import damage_in_scans
+
+
+@pytest.fixture(scope="module")
+def noisy(scene):
+    """A photo with detail everywhere, so that its coded pixels are long."""
+    return Image.blend(
+        scene.resize((800, 600)), Image.effect_noise((800, 600), 90).convert("RGB"), 0.4
+    )
+
+
+def overwritten(contents, start, patch):
+    return contents[:start] + patch + contents[start + len(patch) :]
+
+
+VARIANTS = [
+    {},
+    {"progressive": True},
+    {"optimize": True},
+    {"subsampling": 0},
+    {"restart_marker_blocks": 5},
+    {"comment": b"\xff\xda\xff\x01 in a segment"},
+]
+
+
+@pytest.mark.parametrize("options", VARIANTS)
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_nothing_is_seen_in_sound_files(noisy, encoded, options, mode):
+    assert damage_in_scans(encoded(noisy.convert(mode), "JPEG", **options)) is None
+
+
+@pytest.mark.parametrize("colour", ["white", "black", (128, 128, 128), (200, 40, 90)])
+def test_flat_areas_are_not_holes(encoded, colour):
+    for options in VARIANTS:
+        contents = encoded(Image.new("RGB", (3000, 2000), colour), "JPEG", **options)
+        assert damage_in_scans(contents) is None
+
+
+@pytest.mark.parametrize("options", VARIANTS)
+def test_noise_over_the_coded_pixels_is_seen(noisy, encoded, options):
+    contents = encoded(noisy, "JPEG", quality=90, **options)
+    noise = random.Random(0).randbytes(4096)
+    for start in (len(contents) // 4, len(contents) // 2):
+        assert "breaks off at byte" in damage_in_scans(overwritten(contents, start, noise))
+
+
+@pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"restart_marker_blocks": 5}])
+def test_a_hole_is_seen_with_its_place_and_length(noisy, encoded, options):
+    contents = encoded(noisy, "JPEG", quality=90, **options)
+    start = len(contents) // 2
+    damaged = overwritten(contents, start, bytes(4096))
+    with pytest.raises(PhotoError) as caught:
+        read_photo(damaged, name="card.jpg")
+    found = damage_in_scans(damaged)
+    assert str(caught.value) == f"card.jpg: {found}."
+    length, place = [int(word) for word in found.split() if word.isdigit()]
+    assert start - 2 <= place <= start
+    assert 4096 <= length <= 4100
+
+
+@pytest.mark.parametrize(
+    "contents", [b"", b"\xff\xd8", b"\xff\xd8\xff\xda", b"\xff\xd8" + b"\xff" * 9]
+)
+def test_what_ends_early_is_left_to_the_decoder(contents):
+    assert damage_in_scans(contents) is None

@@ -1,0 +1,146 @@
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dng_file import dng
+from siamese_nima.errors import PhotoError
+from siamese_nima.photos import find_photos, read_photo
+
+TURNED = {
+    1: None,
+    3: Image.Transpose.ROTATE_180,
+    6: Image.Transpose.ROTATE_90,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+@pytest.fixture
+def _with_rawpy():
+    pytest.importorskip("rawpy")
+
+
+def stored(scene, orientation):
+    """The picture as a camera stores it, so that the orientation shows it upright."""
+    turn = TURNED[orientation]
+    return scene if turn is None else scene.transpose(turn)
+
+
+def likeness(one, other):
+    """Correlation of brightness; how a sensor's pixels are developed is a matter of taste."""
+    return np.corrcoef(np.asarray(one).ravel(), np.asarray(other).ravel())[0, 1]
+
+
+@pytest.mark.usefixtures("_with_rawpy")
+@pytest.mark.parametrize("orientation", TURNED)
+def test_the_sensor_is_developed_upright_where_there_is_no_preview(scene, orientation):
+    contents = dng(stored(scene.resize((480, 320)), orientation), orientation=orientation)
+    assert read_photo(contents).size == (480, 320)
+    half = read_photo(contents, min_short_side_px=160)
+    assert half.size == (240, 160)
+    assert likeness(half, scene.resize((240, 160))) > 0.98
+    assert read_photo(contents, min_short_side_px=161).size == (480, 320)
+
+
+@pytest.mark.usefixtures("_with_rawpy")
+@pytest.mark.parametrize("orientation", TURNED)
+@pytest.mark.parametrize("kind", ["as it is", "with its own EXIF", "turned already", "bitmap"])
+def test_a_preview_of_enough_pixels_is_taken_and_turned_once(
+    scene, encoded, difference, orientation, kind
+):
+    lying = stored(scene.resize((240, 160)), orientation)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    preview = {
+        "as it is": encoded(lying, "JPEG", quality=95),
+        "with its own EXIF": encoded(lying, "JPEG", quality=95, exif=exif),
+        "turned already": encoded(scene.resize((240, 160)), "JPEG", quality=95),
+        "bitmap": lying,
+    }[kind]
+    if kind == "turned already" and orientation == 3:
+        return  # a picture upside down has the same shape
+    sensor = Image.new("RGB", stored(scene.resize((480, 320)), orientation).size)
+    contents = dng(sensor, orientation=orientation, preview=preview)
+    photo = read_photo(contents, min_short_side_px=100)
+    assert photo.size == (240, 160)
+    assert difference(photo, scene.resize((240, 160))) < 2
+    assert read_photo(contents, min_short_side_px=40).size in {(120, 80), (60, 40)}
+
+
+@pytest.mark.usefixtures("_with_rawpy")
+def test_a_preview_with_too_few_pixels_is_not_taken(scene, encoded):
+    contents = dng(scene.resize((480, 320)), preview=encoded(Image.new("RGB", (150, 100)), "JPEG"))
+    assert likeness(read_photo(contents, min_short_side_px=101), scene.resize((240, 160))) > 0.98
+    assert likeness(read_photo(contents), scene.resize((480, 320))) > 0.98
+    assert read_photo(contents, min_short_side_px=100).getextrema() == ((0, 0),) * 3
+
+
+@pytest.mark.usefixtures("_with_rawpy")
+def test_a_preview_of_nearly_the_sensors_size_is_the_whole_photo(scene, encoded, difference):
+    preview = scene.resize((450, 300))
+    contents = dng(Image.new("RGB", (480, 320)), preview=encoded(preview, "JPEG", quality=95))
+    for want in (None, 10_000):
+        assert difference(read_photo(contents, min_short_side_px=want), preview) < 2
+
+
+@pytest.mark.usefixtures("_with_rawpy")
+@pytest.mark.parametrize("name", ["a.dng", "a.tif", "a", "a.NEF"])
+def test_camera_raw_is_known_by_its_content_or_its_name(scene, name):
+    assert read_photo(dng(scene.resize((480, 320))), name=name).size == (480, 320)
+
+
+@pytest.mark.usefixtures("_with_rawpy")
+def test_the_pixel_limit_counts_for_sensor_and_preview(scene, encoded):
+    contents = dng(scene.resize((480, 320)), preview=encoded(scene, "JPEG"))
+    with pytest.raises(
+        PhotoError, match="480 x 320 = 153600 pixels, more than the limit of 153599"
+    ):
+        read_photo(contents, max_pixels=480 * 320 - 1)
+
+
+@pytest.mark.usefixtures("_with_rawpy")
+@pytest.mark.parametrize("name", ["IMG_1.CR2", "dsc.nef", "a.raf"])
+def test_what_libraw_cannot_read_is_an_error_and_its_thumbnail_is_never_taken(scene, encoded, name):
+    for contents in [encoded(scene, "TIFF"), b"FUJIFILMCCD-RAW 0201" + bytes(100)]:
+        with pytest.raises(PhotoError, match=rf"^{name}: camera raw that LibRaw cannot read \("):
+            read_photo(contents, name=name)
+
+
+@pytest.mark.usefixtures("_with_rawpy")
+def test_a_raw_file_cut_off_is_an_error_or_the_whole_picture(scene, encoded):
+    scene = scene.resize((160, 120))
+    for preview in (None, encoded(scene, "JPEG")):
+        contents = dng(scene, preview=preview)
+        whole = read_photo(contents).tobytes()
+        for length in range(0, len(contents), 997):
+            try:
+                photo = read_photo(contents[:length], name="cut.dng")
+            except PhotoError as error:
+                assert str(error).startswith("cut.dng: ")  # noqa: PT017
+            else:
+                assert photo.tobytes() == whole
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        b"FUJIFILMCCD-RAW 0201" + bytes(100),
+        b"\0\0\0\x18ftypcrx " + bytes(100),
+        b"II\x1a\0\0\0HEAPCCDR" + bytes(100),
+        dng(Image.new("RGB", (16, 16))),
+    ],
+)
+def test_a_missing_extra_is_named(contents, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rawpy", None)
+    with pytest.raises(PhotoError) as caught:
+        read_photo(contents, name="photo.jpg")
+    assert str(caught.value) == (
+        "photo.jpg: camera raw needs an optional part: pip install 'siamese-nima[raw]'"
+    )
+
+
+def test_raw_and_jpeg_of_one_shot_are_two_photos(tmp_path):
+    for name in ("DSC_1.NEF", "DSC_1.jpg"):
+        (tmp_path / name).touch()
+    assert [path.name for path in find_photos([tmp_path]).paths] == ["DSC_1.jpg", "DSC_1.NEF"]
