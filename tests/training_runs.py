@@ -55,7 +55,7 @@ def write_start(path: Path, **changes: Any) -> Path:
         name="tiny",
         backbone="mobilenetv1_100",
         backbone_options=OPTIONS,
-        view=ViewPolicy.parse("warp:32"),
+        view=ViewPolicy.parse("warp:32/nearest"),
         **changes,
     )
     save_checkpoint(path, nima.eval(), card)
