@@ -18,7 +18,14 @@ from siamese_nima.training.objectives import (
     preference,
     siamese_loss,
 )
-from siamese_nima.training.pairs import Pairs, all_pairs
+from siamese_nima.training.pairs import (
+    UNKNOWN,
+    Pairs,
+    PhotoLabels,
+    all_pairs,
+    label_pairs,
+    standard_errors,
+)
 
 GRADES = torch.tensor(AVA_SCALE.grades)
 KINDS = ["contrastive", "margin", "preference"]
@@ -239,3 +246,43 @@ def test_the_loss_is_the_weighted_sum_and_unlabelled_photos_have_no_distance():
 def test_an_impossible_objective_is_refused(values, message):
     with pytest.raises(ConfigError, match=message):
         SiameseObjective(**values)
+
+
+def test_with_its_own_doubt_a_network_keeps_the_labels_spread():
+    """Scores that miss the labels by 1: without doubt the least loss is at a fraction of them."""
+    generator = torch.Generator().manual_seed(0)
+    scores = 5.5 + 1.5 * torch.randn(300, generator=generator)
+    means = scores + torch.randn(300, generator=generator)
+    unknown = torch.full((300,), UNKNOWN)
+    labels = PhotoLabels(
+        means, standard_errors(300, AVA_SCALE).float(), unknown, unknown, unknown, unknown
+    )
+
+    def best_share(doubt):
+        pairs = label_pairs(all_pairs(300), labels, AVA_SCALE, doubt=doubt)
+        gap = scores[pairs.first] - scores[pairs.second]
+        shares = torch.linspace(0.1, 1.5, 29)
+        losses = torch.stack([preference(share * gap, pairs).mean() for share in shares])
+        return float(shares[losses.argmin()])
+
+    assert best_share(0.0) < 0.5
+    assert 0.75 < best_share(1.0) < 1.2
+
+
+def test_doubt_is_for_preferences_of_rated_photos_alone():
+    with pytest.raises(ConfigError, match="doubt is for 'preference'"):
+        SiameseObjective(kind="margin", doubt=1.0)
+    labels = PhotoLabels(
+        means=torch.tensor([5.0, 6.0, float("nan")]),
+        standard_errors=torch.full((3,), 0.27),
+        buckets=torch.full((3,), UNKNOWN),
+        ladders=torch.tensor([UNKNOWN, 0, 0]),
+        rungs=torch.tensor([0, 0, 1]),
+        scenes=torch.arange(3),
+    )
+    sure, doubtful = (
+        label_pairs(all_pairs(3), labels, AVA_SCALE, doubt=doubt) for doubt in (0.0, 1.0)
+    )
+    assert doubtful.preference.tolist() == sure.preference.tolist()
+    assert doubtful.deviation[0] == pytest.approx((0.27**2 * 2 + 2) ** 0.5)
+    assert doubtful.deviation[1] == sure.deviation[1]

@@ -87,9 +87,10 @@ def margin_ranking(gap: Tensor, pairs: Pairs, *, margin: float = 0.2) -> Tensor:
 def preference(gap: Tensor, pairs: Pairs) -> Tensor:
     """Cross-entropy between the labels' preference and the one that the gap means.
 
-    A gap g stands for the preference Phi(g / deviation), with the deviation that the labels' own
-    gap was read with. So the loss is least where the network's gap is the labels' gap, and wrong
-    order costs more the surer the labels are.
+    A gap g stands for the preference Phi(g / deviation). Where the deviation is that of the labels'
+    own gap, the loss of a pair is least at the labels' gap, and wrong order costs more the surer
+    the labels are. Over pairs that the network cannot tell for sure the mean is least at smaller
+    gaps, those that come true as often as they say; `SiameseObjective.doubt` makes up for it.
 
     Inputs:
         gap: Shape (P,), mean of the first less mean of the second, in rating points.
@@ -130,6 +131,9 @@ class SiameseObjective:
         margin: Rating points; None for 1 (contrastive) or .2 (margin). `preference` has none.
         distance: Of "contrastive".
         labels: How "margin" and "preference" read the labels; see `pairs.label_pairs`.
+        doubt: For "preference", the network's own error per photo in rating points, which its gaps
+            are read with beside the labels' doubt. With 0 it draws its scores together until they
+            are as sure as they are right; with about its RMSE it keeps the labels' spread.
         balanced: For "contrastive": pairs of one bucket weigh as much in sum as the others. The
             origin draws as many of either; among all pairs of a batch those of one bucket are few.
     """
@@ -140,6 +144,7 @@ class SiameseObjective:
     margin: float | None = None
     distance: Distance = "l2"
     labels: PreferenceKind = "soft"
+    doubt: float = 0.0
     balanced: bool = True
 
     def __post_init__(self) -> None:
@@ -155,6 +160,10 @@ class SiameseObjective:
             raise ConfigError(
                 f"weight and emd_weight must not be negative nor both 0, got {self.weight} and "
                 f"{self.emd_weight}"
+            )
+        if self.doubt < 0 or (self.doubt and self.kind != "preference"):
+            raise ConfigError(
+                f"doubt is for 'preference' and not negative, got {self.doubt} for {self.kind!r}"
             )
         if self.margin is not None and self.kind == "preference":
             raise ConfigError(f"'preference' has no margin, got {self.margin}")

@@ -61,7 +61,14 @@ def pair_figures(
     grades = torch.as_tensor(scale.grades, dtype=torch.float32)
     labels = validated.labels
     index = some_pairs(len(labels.means), _PAIR_LIMIT)
-    pairs = label_pairs(index, labels, scale, kind=objective.labels, distributions=validated.target)
+    pairs = label_pairs(
+        index,
+        labels,
+        scale,
+        kind=objective.labels,
+        doubt=objective.doubt,
+        distributions=validated.target,
+    )
     loss = siamese_loss(objective, validated.predicted, validated.target, grades, pairs)
     figures = {"val_loss": loss.total, "val_pairs": loss.pairs, "val_emd": loss.emd}
     known = {name: float(value) for name, value in figures.items()}

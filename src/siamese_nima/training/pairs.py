@@ -53,8 +53,8 @@ class Pairs:
         first: Places in the batch of the first photos.
         second: Places of the second photos.
         preference: P(first is better than second) by the labels, in [0, 1]; .5 is a tie.
-        deviation: Standard deviation that turned the labels' gap into that preference, in rating
-            points; above 0.
+        deviation: Standard deviation that a network's gap is read with to be a preference, in
+            rating points; above 0. That of the labels' gap, and the network's doubt.
         same_bucket: Whether both have one class label. Pairs of one ladder differ.
         has_buckets: Whether `same_bucket` is known.
     """
@@ -160,6 +160,7 @@ def label_pairs(
     *,
     kind: PreferenceKind = "soft",
     distributions: Tensor | None = None,
+    doubt: float = 0.0,
 ) -> Pairs:
     """What the labels say about pairs; pairs about which they say nothing are left out.
 
@@ -174,6 +175,8 @@ def label_pairs(
             up to its standard error, are in this order. "hard": 1, .5 or 0 by the sign of the gap.
             "votes": the probability that a vote on the first is above a vote on the second.
         distributions: Shape (B, K), the labels' rating distributions; for "votes".
+        doubt: Standard deviation of the network's own error per photo, in rating points. It widens
+            `deviation`, not the labels' preference; ladders have none.
 
     Raises:
         ConfigError: "votes" without distributions.
@@ -202,6 +205,7 @@ def label_pairs(
         preference = torch.special.ndtr(gap / deviation)
     elif kind == "hard":
         preference = (gap.sign() + 1) / 2
+    deviation = torch.hypot(deviation, torch.full_like(deviation, 2**0.5 * doubt))
     below = (labels.rungs[a] < labels.rungs[b]).to(preference.dtype)
     return Pairs(
         first=a,

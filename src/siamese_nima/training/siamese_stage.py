@@ -122,6 +122,7 @@ class SiameseStage(NimaStage):
             labels,
             self.scale,
             kind=self.objective.labels,
+            doubt=self.objective.doubt,
             distributions=distributions,
         )
         return siamese_loss(self.objective, predicted, distributions, self.grades, pairs)
