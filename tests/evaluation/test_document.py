@@ -1,5 +1,10 @@
+import io
 from html.parser import HTMLParser
 
+import pytest
+from PIL import Image
+
+from browser_pages import contrasts, problems_of
 from siamese_nima.evaluation.document import Picture, Section, Table, to_html, write_report
 
 SECTIONS = [
@@ -46,3 +51,36 @@ def test_markdown_shows_text_as_it_is_and_names_its_pictures(tmp_path):
     assert "![a plot](pictures/plot.svg)" in text
     assert (markdown.parent / "pictures" / "best-1.webp").read_bytes() == b"\xff\xd8"
     assert page.read_text().startswith("<!DOCTYPE html>")
+
+
+def picture(kind):
+    file = io.BytesIO()
+    Image.new("RGB", (300, 200), "grey").save(file, format=kind)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_can_be_read_on_a_phone_and_in_the_dark(chromium, tmp_path, scheme):
+    wide = Table(tuple("abcdefgh"), [("1.234 [1.000, 2.000]",) * 8])
+    plot = Picture("plot.png", picture("PNG"), "a plot")
+    photos = [Picture(f"{n}.webp", picture("WEBP"), f"photo {n}") for n in range(5)]
+    section = Section(
+        title="All",
+        paragraphs=["80 % of it"],
+        warnings=["mind"],
+        tables=[wide],
+        plots=[plot],
+        photos=photos,
+    )
+    _, report = write_report(tmp_path, "A report", [section])
+    page = chromium.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    problems = problems_of(page, tmp_path)
+    page.goto(report.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert min(contrasts(page).values()) >= 4.5
+    assert page.evaluate("[...document.images].every((image) => image.naturalWidth)")
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('.table').scrollLeft > 0")
+    page.close()
+    assert problems == []

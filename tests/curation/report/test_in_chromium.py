@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from curation_pages import contrasts, problems_of
+from browser_pages import contrasts, problems_of
 
 
 @pytest.fixture
