@@ -17,6 +17,7 @@ from siamese_nima.training.config_file import (
     stage_entries,
 )
 from siamese_nima.training.fitting import Machine
+from siamese_nima.training.objectives import SiameseObjective
 from siamese_nima.training.siamese_stage import SiameseStageConfig
 
 DATA = {"source": "ratings.csv"}
@@ -156,6 +157,10 @@ def test_kinds_of_stages_take_the_place_of_the_files():
     assert [plan.kind for plan in config_from(raw).stages] == ["nima", "nima", "siamese"]
     raw = merged({"data": DATA}, **options(last_stage={"freeze": "300"}))
     assert config_from(raw).stages[1].freeze == 300
+    raw = merged({"data": DATA}, **options(kinds=["siamese"], last_stage={"objective": "margin"}))
+    assert config_from(raw).stages[0].settings.objective == SiameseObjective(kind="margin")
+    raw = merged({"data": DATA}, **options(kinds=["siamese"]))
+    assert config_from(raw).stages[0].settings.objective == SiameseObjective(doubt=1.0)
     with pytest.raises(ConfigError, match="stage must be one of nima, siamese, got 'pairs'"):
         stage_entries(["pairs"])
 

@@ -21,6 +21,7 @@ from siamese_nima.training.run_config import (
     LadderConfig,
     StagePlan,
     TrainConfig,
+    default_objective,
     default_stages,
 )
 from siamese_nima.training.siamese_stage import SiameseStageConfig
@@ -109,7 +110,10 @@ def merged(
         if not isinstance(stages, list):
             return result  # refused by `config_from`, which says why
         stages = [dict(entry) | _given(every_stage) for entry in stages]
-        stages[-1] |= _given(last_stage)
+        last = _given(last_stage)
+        if "objective" in last:  # what the one before it had may not suit it
+            stages[-1] = {n: v for n, v in stages[-1].items() if n not in ("doubt", "margin")}
+        stages[-1] |= last
         result["stage"] = stages
     return result
 
@@ -180,7 +184,10 @@ def _stage(entry: Raw, where: str) -> StagePlan:
         own = {n: entry[n] for n in ("sampler", "monitor") if n in entry}
         settings: Any = plan.settings
         changes["settings"] = SiameseStageConfig(
-            objective=SiameseObjective(**_values(objective, SiameseObjective, where)),
+            objective=SiameseObjective(
+                **default_objective(objective.get("kind", "preference"))
+                | _values(objective, SiameseObjective, where)
+            ),
             learning=settings.learning,
             **({"sampler": settings.sampler, "monitor": settings.monitor} | own),
         )

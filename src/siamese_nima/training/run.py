@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import math
 import os
 import shutil
 import tomllib
@@ -112,7 +114,9 @@ def _train_stages(
     log = RunLog(config.out)
     precision = chosen_precision(config.precision, config.machine)
     nima = start.nima.to(memory_format=torch.channels_last)
+    kept: Figures = {}  # of the best epoch so far
     for number, plan in enumerate(config.stages, start=1):
+        before = copy.deepcopy(nima.state_dict())
         planned = plan.with_learning(precision=precision)
         stage = StageRun(nima, start.card, planned, splits, cache, watch)
         watch.start_stage(describe_stage(number, plan), plan.learning.epochs, stage.steps)
@@ -127,6 +131,15 @@ def _train_stages(
             log.note(number, epochs)
         else:
             log.stages[number - 1 :] = [epochs]
+        best = max(epochs, key=lambda row: row.get(plan.monitor, -math.inf))
+        if best.get(plan.monitor, math.inf) < kept.get(plan.monitor, -math.inf):
+            watch.note(
+                f"stage {number} has not reached {plan.monitor} {kept[plan.monitor]:.3f} of the "
+                "stage before; the network stays as it was before it"
+            )
+            nima.cpu().load_state_dict(before)
+        else:
+            kept = best
     nima.cpu().eval()
     return log.rows
 

@@ -11,6 +11,7 @@ from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import AVA_SCALE, RatingScale
 from siamese_nima.training.fitting import Machine
 from siamese_nima.training.nima_stage import NimaStageConfig
+from siamese_nima.training.objectives import SiameseObjective
 from siamese_nima.training.siamese_stage import SiameseStageConfig
 
 StageKind = Literal["nima", "siamese"]
@@ -111,6 +112,12 @@ class StagePlan:
         settings = self.settings
         return settings.learning if isinstance(settings, SiameseStageConfig) else settings
 
+    @property
+    def monitor(self) -> str:
+        """The figure whose best epoch is kept; higher is better."""
+        settings = self.settings
+        return settings.monitor if isinstance(settings, SiameseStageConfig) else "val_srcc"
+
     def with_learning(self, **changes: Any) -> StagePlan:
         """The same stage with other epochs, rates and so on."""
         learning = replace(self.learning, **changes)
@@ -132,6 +139,14 @@ _LEARNING = NimaStageConfig(
 )
 
 
+def default_objective(kind: str = "preference") -> dict[str, Any]:
+    """What an objective has unless told otherwise, beside the defaults of `SiameseObjective`.
+
+    Preferences are read with a network's usual error of a rating point; see docs/siamese-stage.md.
+    """
+    return {"kind": kind, "doubt": 1.0} if kind == "preference" else {"kind": kind}
+
+
 def default_stages(kind: StageKind) -> tuple[StagePlan, ...]:
     """The stages of a run that names a kind alone.
 
@@ -139,7 +154,10 @@ def default_stages(kind: StageKind) -> tuple[StagePlan, ...]:
     """
     if kind == "siamese":
         learning = replace(_LEARNING, head_learning_rate=3e-4)
-        return (StagePlan(settings=SiameseStageConfig(learning=learning, monitor="val_srcc")),)
+        pairs = SiameseStageConfig(
+            objective=SiameseObjective(**default_objective()), learning=learning, monitor="val_srcc"
+        )
+        return (StagePlan(settings=pairs),)
     head = replace(_LEARNING, epochs=4, backbone_learning_rate=0.0, patience=0)
     return StagePlan(settings=head, freeze=HEAD_ALONE), StagePlan(settings=_LEARNING)
 
