@@ -2,11 +2,11 @@
 
     python benchmarks/quality/bursts.py --data BIQ2021 --out benchmarks/quality/bursts.json
 
-`burst_pairs.csv` has 260 pairs of BIQ2021 that were judged by eye, in random order and without their
-figures: does a pair show the same thing from nearly the same place? They were drawn from
+`burst_pairs.csv` has 260 pairs of BIQ2021, judged once from contact sheets, in random order and without
+their figures: does a pair show the same thing from nearly the same place? They were drawn from
 
-- "neighbours X": pairs of one subset at most 3 apart by number, which is as near to "taken one after
-  the other" as this set without times allows, 20 pairs from each range of correlation that begins
+- "neighbours X": pairs of one subset at most 3 apart by number, which is as near to "taken one
+  after the other" as this set without times allows, 20 from each range of correlation that begins
   at X (the first: all below .5);
 - "copies": pairs that belong together without a time (hash and correlation);
 - "copies98": pairs with a correlation above .98 whose hashes are too far apart for that.

@@ -12,6 +12,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from siamese_nima.card import ModelCard
+from siamese_nima.curation.bursts import Burst, BurstRule, group_bursts, keepers
+from siamese_nima.curation.frames import FrameReader
+from siamese_nima.curation.star_plan import plan_stars
+from siamese_nima.curation.stars import StarRule, give_stars
+from siamese_nima.curation.undo_log import UndoLog, undo_stars
 from siamese_nima.errors import (
     CardError,
     ConfigError,
@@ -20,6 +25,7 @@ from siamese_nima.errors import (
     NimaError,
     PhotoError,
     RatingError,
+    SidecarError,
     TableError,
     ViewError,
     WeightsError,
@@ -40,10 +46,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Burst",
+    "BurstRule",
     "CardError",
     "ConfigError",
     "ContaminationError",
     "DataConfig",
+    "FrameReader",
     "MissingExtraError",
     "ModelCard",
     "NimaError",
@@ -55,18 +64,26 @@ __all__ = [
     "ScoredPhoto",
     "Scorer",
     "SiameseNIMA",
+    "SidecarError",
+    "StarRule",
     "TableError",
     "TrainConfig",
+    "UndoLog",
     "ViewError",
     "ViewPolicy",
     "WeightsError",
     "cache_path",
     "describe_ranking",
     "find_photos",
+    "give_stars",
+    "group_bursts",
+    "keepers",
+    "plan_stars",
     "rank_photos",
     "rank_places",
     "read_photo",
     "train",
+    "undo_stars",
 ]
 
 # What needs torch, and where it is; scoring must never wait for it.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from siamese_nima.curation.undo_log import UndoLog, undo
+from siamese_nima.curation.undo_log import UndoLog, undo_stars
 from siamese_nima.errors import NimaError, SidecarError
 
 
@@ -23,11 +23,11 @@ def test_undoing_gives_back_every_byte(tmp_path, before):
         for name, content in before.items():
             writer.write(tmp_path / name, content, b"new " + name.encode())
     assert all((tmp_path / n).read_bytes() == b"new " + n.encode() for n in before)
-    assert {done.action for done in undo(log)} <= {"restored", "removed"}
+    assert {done.action for done in undo_stars(log)} <= {"restored", "removed"}
     for name, content in before.items():
         path = tmp_path / name
         assert (path.read_bytes() if path.exists() else None) == content
-    assert {done.action for done in undo(log)} == {"untouched"}
+    assert {done.action for done in undo_stars(log)} == {"untouched"}
 
 
 def test_what_was_edited_since_is_left_as_it_is(tmp_path):
@@ -35,7 +35,7 @@ def test_what_was_edited_since_is_left_as_it_is(tmp_path):
         writer.write(tmp_path / "a", None, b"ours")
         writer.write(tmp_path / "b", None, b"ours")
     (tmp_path / "a").write_bytes(b"edited")
-    done = {undone.sidecar.name: undone for undone in undo(tmp_path / "log")}
+    done = {undone.sidecar.name: undone for undone in undo_stars(tmp_path / "log")}
     assert (done["a"].action, done["b"].action) == ("failed", "removed")
     assert "a: changed since it got its stars" in done["a"].error
     assert (tmp_path / "a").read_bytes() == b"edited"
@@ -54,7 +54,7 @@ def test_a_line_cut_short_by_a_kill_is_passed_over(tmp_path):
         writer.write(tmp_path / "a", None, b"ours")
     with log.open("a") as file:
         file.write('{"sidecar": "/b", "bef')
-    assert [undone.action for undone in undo(log)] == ["removed"]
+    assert [undone.action for undone in undo_stars(log)] == ["removed"]
 
 
 def test_a_kill_between_log_and_write_leaves_nothing_to_undo(tmp_path):
@@ -62,7 +62,7 @@ def test_a_kill_between_log_and_write_leaves_nothing_to_undo(tmp_path):
     with UndoLog(log) as writer:
         writer.write(tmp_path / "a", None, b"ours")
     (tmp_path / "a").unlink()
-    assert [undone.action for undone in undo(log)] == ["untouched"]
+    assert [undone.action for undone in undo_stars(log)] == ["untouched"]
 
 
 def test_permissions_stay_and_no_parts_are_left(tmp_path):
@@ -94,7 +94,7 @@ def test_a_folder_that_vanished_is_an_error_of_that_sidecar(tmp_path):
 def test_what_is_no_undo_log_is_refused(tmp_path, content, message):
     (tmp_path / "log").write_text(content, encoding="utf-8")
     with pytest.raises(NimaError, match=message):
-        list(undo(tmp_path / "log"))
+        list(undo_stars(tmp_path / "log"))
 
 
 def test_a_log_is_never_overwritten_and_a_bad_line_inside_is_refused(tmp_path):
@@ -106,4 +106,4 @@ def test_a_log_is_never_overwritten_and_a_bad_line_inside_is_refused(tmp_path):
     with log.open("a") as file:
         file.write(json.dumps({"sidecar": "a"}) + "\n" + json.dumps(1) + "\n")
     with pytest.raises(NimaError, match="line 2 is none"):
-        list(undo(log))
+        list(undo_stars(log))

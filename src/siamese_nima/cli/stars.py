@@ -19,7 +19,7 @@ from siamese_nima.curation.scored_table import read_scored
 from siamese_nima.curation.sidecars import Naming
 from siamese_nima.curation.star_plan import Entry, plan_stars
 from siamese_nima.curation.stars import PERCENTILES, By, StarRule, give_stars
-from siamese_nima.curation.undo_log import UndoLog, undo
+from siamese_nima.curation.undo_log import UndoLog, undo_stars
 from siamese_nima.errors import ConfigError, SidecarError
 from siamese_nima.photos.names import printable
 from siamese_nima.scoring.scored_photo import ScoredPhoto
@@ -186,7 +186,7 @@ class Writing:
 
 def _undo(log: Path, *, quiet: bool) -> None:
     counts: Counter[str] = Counter()
-    for done in undo(log):
+    for done in undo_stars(log):
         counts[done.action] += 1
         if done.error is not None:
             typer.echo(f"failed: {printable(done.error)}", err=True)

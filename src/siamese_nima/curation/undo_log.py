@@ -98,7 +98,7 @@ class Undone:
     error: str | None = None
 
 
-def undo(log: Path) -> Iterator[Undone]:
+def undo_stars(log: Path) -> Iterator[Undone]:
     """Put sidecars back as they were before the run that wrote `log`, the last one first.
 
     A sidecar that has changed since is left as it is, and is an error.
