@@ -80,8 +80,9 @@ def test_a_second_run_opens_no_photo(tiny_model, photo_folder, cache, work, sett
 
 
 def test_the_state_of_a_file_that_has_just_changed_is_not_trusted(
-    tiny_model, photo_folder, cache, work
+    tiny_model, photo_folder, cache, work, monkeypatch
 ):
+    monkeypatch.setattr(file_content, "_SETTLED_NS", 10**18)
     for _ in range(2):
         list(Scorer(tiny_model, cache=cache).score(photo_folder))
     assert len(work["decoded"]) == 11
@@ -160,6 +161,14 @@ def test_a_further_model_rates_alone_what_the_first_has_rated(
     monkeypatch.setattr(scorer.model, "rate", None)  # must not be called
     results = list(scorer.score(photo_folder))
     assert all(result.cached and not result.others["five"].cached for result in results)
+
+
+def test_a_huge_file_is_not_read_to_find_its_content(tiny_model, tmp_path, cache, work):
+    with (tmp_path / "huge.bmp").open("wb") as file:
+        file.truncate(3 << 30)  # a hole: takes no space
+    [result] = Scorer(tiny_model, cache=cache).score([tmp_path / "huge.bmp"])
+    assert result.error is not None
+    assert work["hashed"] == []
 
 
 def test_errors_are_tried_again(tiny_model, tmp_path, cache):

@@ -35,6 +35,7 @@ _Distribution = NDArray[np.float32]
 _FLUSH_S = 1.0
 _FLUSH_ROWS = 1000
 _MAX_BYTES = 256 << 20
+_MAX_READ_BYTES = 1 << 30
 
 
 def cache_path() -> Path:
@@ -90,7 +91,8 @@ class ResultCache:
     def content(self, path: str | os.PathLike[str]) -> Content | None:
         """The content of a photo file, read only where the cache does not know its state.
 
-        None for what is no regular file or cannot be read.
+        None for what is no regular file or cannot be read, and for files of more than 1 GiB: what
+        is that large is seldom a photo, and the decoder refuses it sooner than it could be read.
         """
         name = os.path.abspath(path)  # noqa: PTH100 -- keeps bytes that are not Unicode as they are
         try:
@@ -99,7 +101,8 @@ class ResultCache:
             known = self._known_digest(name, state)
             if known is not None:
                 return Content(name, state, known, known=True, settled=settled)
-            if not os.path.isfile(name):  # noqa: PTH113 -- a pipe must not be opened
+            # A pipe must not be opened.
+            if not os.path.isfile(name) or state.size > _MAX_READ_BYTES:  # noqa: PTH113
                 return None
             return Content(name, state, digest_of(name), known=False, settled=settled)
         except (OSError, ValueError):

@@ -11,7 +11,6 @@ from siamese_nima import ratings
 from siamese_nima.card import ModelCard
 from siamese_nima.ratings import Floats, RatingScale
 
-
 _NO_OTHERS: Mapping[str, ScoredPhoto] = {}  # one for all: a ranking keeps results in memory
 
 

@@ -94,11 +94,24 @@ def open_table(path: str | os.PathLike[str], columns: Columns) -> Iterator[Resul
         part.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True, slots=True)
+class _EndsInNewline:
+    """Lets rows end in a newline although their writer ends them in CR and LF.
+
+    Python's csv quotes a CR inside a value, as file names may have, only if rows end in one.
+    """
+
+    file: TextIO
+
+    def write(self, row: str) -> None:
+        self.file.write(row.removesuffix("\r\n") + "\n")
+
+
 class CsvWriter:
     """One row per photo; a header first; empty cells where there is no value."""
 
     def __init__(self, file: TextIO, columns: Columns) -> None:
-        self._rows = csv.writer(file, lineterminator="\n")
+        self._rows = csv.writer(_EndsInNewline(file), lineterminator="\r\n")
         self._columns = columns
         header = ["path", *(_PLACE if columns.ranked else ())]
         for name, prefix in columns.prefixes().items():
