@@ -34,7 +34,7 @@ from equal_networks import BACKBONES, equal_network, multiply_adds
 from camera_photos import photos_of
 from machine import provenance, report
 from siamese_nima import Scorer, read_photo
-from siamese_nima.scoring.model_file import ModelFile
+from siamese_nima.scoring.devices import open_network
 from siamese_nima.scoring.scorer import usable_cores
 
 MATRIX_SIDES = (512, 1024, 1536, 2048)
@@ -103,26 +103,34 @@ def networks(work: Path, rounds: int) -> dict[str, Any]:
     flops = {name: 2e-9 * multiply_adds(file.model) for name, file in files.items()}
     views = np.random.default_rng(0).integers(0, 256, (1, 1, 224, 224, 3), np.uint8)
     models = {
-        (name, kind): ModelFile(path)
+        (name, kind): open_network(path, path.read_bytes(), threads=1, device=device)
         for name, file in files.items()
-        for kind, path in (("fp32", file.model), ("int8", file.int8))
+        for kind, path, device in (
+            ("fp32", file.model, "cpu"),
+            ("int8", file.int8, "cpu"),
+            ("OpenVINO fp32", file.model, "openvino"),
+            ("OpenVINO int8", file.int8, "openvino"),
+        )
     }
     products: list[float] = []
     times: dict[tuple[str, str], list[float]] = {key: [] for key in models}
-    for model in models.values():
-        model.rate(views)
+    for network in models.values():
+        network(views)
     for _ in range(rounds):
         products.append(matrix_rate())
-        for key, model in models.items():
-            runs = [seconds(lambda m=model: m.rate(views)) for _ in range(NETWORK_RUNS)]
+        for key, network in models.items():
+            runs = [seconds(lambda n=network: n(views)) for _ in range(NETWORK_RUNS)]
             times[key].append(statistics.median(runs))
     found = {}
     for name in files:
         fp32, int8 = times[name, "fp32"], times[name, "int8"]
         found[name] = {
             "gflop": round(flops[name], 2),
-            "milliseconds_fp32": spread([1e3 * value for value in fp32], 1),
-            "milliseconds_int8": spread([1e3 * value for value in int8], 1),
+            "milliseconds": {
+                kind: spread([1e3 * value for value in values], 1)
+                for (of, kind), values in times.items()
+                if of == name
+            },
             "share_of_matrix_product_rate": spread(
                 [flops[name] / t / rate for t, rate in zip(fp32, products, strict=True)], 3
             ),

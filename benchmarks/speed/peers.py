@@ -63,9 +63,14 @@ class Contender:
         """Whether it is this package."""
         return self.arguments[0] == "ours"
 
+    @property
+    def exact(self) -> bool:
+        """Whether it is ours, decoding in full."""
+        return "--exact" in self.arguments
+
 
 class Running:
-    """A contender's process."""
+    """A contender's process, not yet ready when made."""
 
     def __init__(self, contender: Contender) -> None:
         self.contender = contender
@@ -79,6 +84,10 @@ class Running:
             text=True,
             env=environment,
         )
+        self.versions: dict[str, str] = {}
+
+    def wait(self) -> None:
+        """Until it is ready."""
         self.versions = self._answer()["ready"]
 
     def score(self, paths: list[Path]) -> dict[str, Any]:
@@ -192,23 +201,29 @@ def native_contenders(options: argparse.Namespace) -> list[Contender]:
     ]
 
 
+def start(chosen: list[Contender], warm_up: list[Path]) -> list[tuple[Running, float]]:
+    """Processes that have scored once, each with its score of the first photo."""
+    running = [Running(contender) for contender in chosen]
+    for process in running:
+        process.wait()
+    return [(process, process.score(warm_up)["means"][0]) for process in running]
+
+
 def measure(
-    chosen: list[Contender], paths: list[Path], warm_up: list[Path], rounds: int
+    started: list[tuple[Running, float]], first_photo: Path, paths: list[Path], rounds: int
 ) -> list[dict[str, Any]]:
     """Photos per second of each contender in each round, all of them alive and taking turns."""
-    running = [Running(contender) for contender in chosen]
-    firsts = [process.score(warm_up)["means"][0] for process in running]
-    rates: list[list[float]] = [[] for _ in running]
-    counts = [0] * len(running)
+    rates: list[list[float]] = [[] for _ in started]
+    counts = [0] * len(started)
     for number in range(rounds):
         part = paths[number::rounds]
-        for index, process in enumerate(running):
+        for index, (process, _) in enumerate(started):
             some = part[: max(1, round(len(part) * process.contender.share))]
             rates[index].append(len(some) / process.score(some)["seconds"])
             counts[index] += len(some)
             print(f"{process.contender.name}: {rates[index][-1]:.3g}/s", file=sys.stderr)
     results = []
-    for process, first, rate, count in zip(running, firsts, rates, counts, strict=True):
+    for (process, first), rate, count in zip(started, rates, counts, strict=True):
         contender = process.contender
         results.append(
             {
@@ -218,10 +233,9 @@ def measure(
                 "versions": process.versions,
                 "photos": count,
                 "photos_per_second": [round(value, 4) for value in rate],
-                "first_score_off_by": round(abs(first - _reference(contender, warm_up[0])), 4),
+                "first_score_off_by": round(abs(first - _reference(contender, first_photo)), 4),
             }
         )
-        process.close()
     return results
 
 
@@ -281,34 +295,40 @@ def main() -> None:
     everyone = contenders(options)
     installed = [contender for contender in everyone if contender.python]
     natives = [contender for contender in native_contenders(options) if contender.python]
+    photos = {
+        megapixels: photos_of(options.work, count, megapixels)
+        for megapixels, count in zip((12, 1), options.photos, strict=True)
+    }
+    if options.prepare:
+        return
+    first = photos[1][0]
+    everybody = start(installed, [first])
     sets = []
-    for megapixels, count in zip((12, 1), options.photos, strict=True):
-        if not count:
-            continue
-        paths = photos_of(options.work, count, megapixels)
-        if options.prepare:
-            continue
-        results = measure(installed, paths, paths[:2], options.rounds)
-        if megapixels == 12 and options.native_photos:
-            some = paths[: options.native_photos]
-            results += measure(natives, some, paths[2:3], 1)
+    for megapixels, paths in photos.items():
+        # A photo of 1 megapixel is never decoded at reduced scale.
+        some = [one for one in everybody if megapixels > 1 or not one[0].contender.exact]
         sets.append(
             {
                 "megapixels": megapixels,
-                "photos": count,
-                "mean_file_mb": round(sum(p.stat().st_size for p in paths) / count / 1e6, 2),
-                "contenders": results,
-                "ratios": ratios(results),
+                "photos": len(paths),
+                "mean_file_mb": round(sum(p.stat().st_size for p in paths) / len(paths) / 1e6, 2),
+                "contenders": measure(some, first, paths, options.rounds),
             }
         )
+    for process, _ in everybody:
+        process.close()
+    if options.native_photos:
+        alone = start(natives, [first])
+        sets[0]["contenders"] += measure(alone, first, photos[12][: options.native_photos], 1)
+    for one in sets:
+        one["ratios"] = ratios(one["contenders"])
     result = {
         **provenance(),
         "rounds": options.rounds,
         "left_out": [contender.name for contender in everyone if not contender.python],
         "sets": sets,
     }
-    if not options.prepare:
-        report(result, options.out)
+    report(result, options.out)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ from siamese_nima.card import ModelCard
 from siamese_nima.errors import ConfigError, PhotoError, WeightsError
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.onnx_export import export_onnx
-from siamese_nima.networks.quantise import COST_KEY, quantise_model
+from siamese_nima.networks.quantise import quantise_model
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import mean
-from siamese_nima.scoring.model_file import ModelFile
+from siamese_nima.scoring.model_file import INT8, ModelFile
 
 PHOTOS = sorted((Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg"))
 
@@ -80,7 +80,7 @@ def test_the_card_says_where_it_is_from_and_what_it_costs(model, tmp_path):
     assert card.name == "two-int8"
     assert card.parent == source.digest
     assert card.metrics["set"] == {"srcc": 0.5}
-    assert card.metrics[COST_KEY]["mean_absolute"] == cost.mean_absolute
+    assert card.metrics[INT8]["mean_absolute"] == cost.mean_absolute
     assert card.golden != source.card.golden
     assert replace(card, name="two", parent=None, metrics={}, golden=None) == replace(
         source.card, metrics={}, golden=None

@@ -32,10 +32,10 @@ from siamese_nima.evaluation.metrics import srcc
 from siamese_nima.networks.atomic import replacing
 from siamese_nima.photos.read import PhotoSource, read_photo
 from siamese_nima.ratings import mean
-from siamese_nima.scoring.model_file import ModelFile
+from siamese_nima.scoring.devices import open_network
+from siamese_nima.scoring.model_file import INT8, ModelFile
 from siamese_nima.scoring.scorer import DECODE_MARGIN
 
-COST_KEY = "int8"
 LEAST_PHOTOS = 4
 
 _QUANTISED = (
@@ -99,7 +99,7 @@ def quantise_model(
     if len(photos) < LEAST_PHOTOS:
         raise ConfigError(f"quantising needs at least {LEAST_PHOTOS} photos, got {len(photos)}")
     source = ModelFile(model)
-    if COST_KEY in source.card.metrics:
+    if INT8 in source.card.metrics:
         raise WeightsError(f"{source.path}: is of 8 bits already; give the model it was made from")
     views = [_views(source.card, photo)[np.newaxis] for photo in photos]
     seen, unseen = views[0::2], views[1::2]
@@ -110,7 +110,7 @@ def quantise_model(
     card = replace(
         source.card.with_golden(golden[0]),
         name=f"{source.card.name}-int8",
-        metrics={**source.card.metrics, COST_KEY: asdict(cost)},
+        metrics={**source.card.metrics, INT8: asdict(cost)},
         parent=source.digest,
     )
     onnx.helper.set_model_props(graph, {METADATA_KEY: card.to_json()})
@@ -138,7 +138,8 @@ class _Views(CalibrationDataReader):  # type: ignore[misc]
 def _quantised(source: Path, views: Sequence[NDArray[np.uint8]]) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as name:
         folded, target = Path(name) / "folded.onnx", Path(name) / "quantised.onnx"
-        options = _options()
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
         # Folds half-precision weights and constants, and leaves a graph that any processor runs.
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(folded)
@@ -185,17 +186,9 @@ def _cost(
 
 
 def _rated(graph: onnx.ModelProto, views: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    session = ort.InferenceSession(
-        graph.SerializeToString(), _options(), providers=["CPUExecutionProvider"]
-    )
-    rated = [session.run(["distribution"], {"views": batch})[0] for batch in views]
-    return np.concatenate(rated)
-
-
-def _options() -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    return options
+    # As `ModelFile` will: another number of threads may order sums of floats in another way.
+    network = open_network(Path("quantised"), graph.SerializeToString(), threads=1, device="cpu")
+    return np.concatenate([network(batch) for batch in views])
 
 
 @contextmanager

@@ -1,0 +1,230 @@
+"""Write the page about speed from the recorded results.
+
+python benchmarks/speed/write_page.py > docs/speed.md
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+INT8 = HERE.parent / "quality" / "int8.json"
+NETWORKS = {"inception_resnet_v2": "InceptionResNetV2", "mobilenet": "MobileNet v1"}
+
+INTRODUCTION = """\
+# Speed
+
+<!-- Made by benchmarks/speed/write_page.py from the JSON files beside it. -->
+
+Photos per second from disk: reading, decoding, views and network, on all cores. Every table names
+the command that measured it; the scripts say how."""
+
+PEERS = """\
+## Beside others
+
+Networks have equal random weights in all contenders, each is loaded and warm before it is timed,
+and they take turns on the same photos. Ours are `Scorer` with its defaults; `int8` is a model made
+by `nima quantise`, `--exact` decodes in full. The origin is ryanfwy/image-quality by its own code,
+one photo at a time; "idealo's way" is full decoding, `load_img` to 224 x 224 and batches of 64;
+pyiqa's `nima` is shown the centre 299 x 299, and so are ours beside it. The last column says how
+many rating points the score of a photo is from ours in fp32 under the contender's own view: they
+compute the same (8 bits and decoders of other versions differ a little)."""
+
+NATIVE = """\
+The origin's default is to show the network every photo at its own size. Beside ours at 224 that is
+another job, the one its users get if they choose nothing; "ours, fp32, native" is the same job."""
+
+BOUND = """\
+The bound is what the seconds of views alone and of the network alone, each on all cores, would
+allow if neither ever waited for the other."""
+
+MEMORY = """\
+## Memory
+
+Peak resident memory of a whole command over folders of small photos, in MB:"""
+
+DEVICES = """\
+## Devices
+
+| `--device` | computes with | needs |
+|---|---|---|
+| `cpu` | ONNX Runtime | nothing more |
+| `openvino` | OpenVINO, in float32 on the processor | extra `openvino` |
+| `cuda` | ONNX Runtime on an NVIDIA card | extra `gpu`, CUDA and cuDNN |
+| `coreml` | ONNX Runtime on an Apple machine | ONNX Runtime of macOS, which has it |
+
+A device that cannot be used is an error that says what is missing; nothing falls back to the
+processor. `cuda` and `coreml` have not been tried: there was no such machine.
+
+`onnxruntime-gpu` puts its files where `onnxruntime` has them, so only one of them may be installed:
+
+    pip install '.[gpu]'
+    pip uninstall --yes onnxruntime onnxruntime-gpu
+    pip install onnxruntime-gpu"""
+
+
+def main() -> None:
+    """Print the page."""
+    peers, parts = _read(HERE / "peers.json"), _read(HERE / "parts.json")
+    memory, int8 = _read(HERE / "memory.json"), _read(INT8)
+    sections = [INTRODUCTION, PEERS, _measured(peers)]
+    for photos in peers["sets"]:
+        sections += [_contenders(photos), _ratios(photos)]
+    sections.append(NATIVE)
+    if peers["left_out"]:
+        sections.append(f"Not installed, so left out: {', '.join(peers['left_out'])}.")
+    sections += ["## What it consists of", _measured(parts), _decoding(parts), _networks(parts)]
+    sections += [_pipelines(parts), BOUND, "## In 8 bits", _measured(int8), _int8(int8)]
+    sections += [MEMORY, _memory(memory), _measured(memory), DEVICES]
+    print("\n\n".join(sections))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(path.read_text())
+    return result
+
+
+def _measured(result: dict[str, Any]) -> str:
+    machine = result["machine"]
+    return (
+        f"{result['date']}, {machine['cores']} cores of an {machine['cpu']}, "
+        f"Python {result['python']}:\n\n    {result['command']}"
+    )
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _range(figures: dict[str, float], digits: int) -> str:
+    low, middle, high = (f"{figures[name]:.{digits}f}" for name in ("min", "median", "max"))
+    return f"{middle} [{low}, {high}]"
+
+
+def _contenders(photos: dict[str, Any]) -> str:
+    rows = []
+    for contender in photos["contenders"]:
+        rates = sorted(contender["photos_per_second"])
+        middle = (rates[(len(rates) - 1) // 2] + rates[len(rates) // 2]) / 2
+        shown = f"{middle:.3g} [{rates[0]:.3g}, {rates[-1]:.3g}]" if rates[1:] else f"{middle:.3g}"
+        rows.append(
+            [
+                contender["group"],
+                contender["name"],
+                shown,
+                str(contender["photos"]),
+                f"{contender['first_score_off_by']:.3f}",
+            ]
+        )
+    return (
+        f"JPEG files of {photos['megapixels']} megapixels, {photos['mean_file_mb']} MB each; "
+        "median of the rounds, in brackets the slowest and the fastest:\n\n"
+        + _table(["network and view", "contender", "photos/s", "photos", "score off by"], rows)
+    )
+
+
+def _ratios(photos: dict[str, Any]) -> str:
+    rows = [
+        [ratio["ours"], ratio["peer"], _range(ratio, 1 if ratio["median"] < 100 else 0)]
+        for ratio in photos["ratios"]
+    ]
+    return "How many times as fast, round by round:\n\n" + _table(["ours", "beside", "times"], rows)
+
+
+def _decoding(parts: dict[str, Any]) -> str:
+    decoding = parts["decoding"]
+    shares = decoding["share_of_libjpeg_turbo"]
+    rows = [
+        [way, _range(figures, 1), _range(shares[way], 2) if way in shares else ""]
+        for way, figures in decoding["milliseconds"].items()
+    ]
+    return (
+        f"Decoding {decoding['photos']} photos of 12 megapixels on one core, reduced as for views "
+        f"of 224 (short side at least {decoding['short_side_kept_px']}):\n\n"
+        + _table(["decoding", "ms per photo", "rate, as a share of libjpeg-turbo's"], rows)
+    )
+
+
+def _networks(parts: dict[str, Any]) -> str:
+    rows = [
+        [
+            NETWORKS[name],
+            f"{figures['gflop']:.2f}",
+            *(_range(milliseconds, 1) for milliseconds in figures["milliseconds"].values()),
+            _range(figures["share_of_matrix_product_rate"], 2),
+            _range(figures["int8_over_fp32"], 2),
+        ]
+        for name, figures in parts["networks"].items()
+    ]
+    kinds = list(next(iter(parts["networks"].values()))["milliseconds"])
+    rate = _range(parts["matrix_product_gflop_per_second"], 0)
+    return (
+        "Networks on one core, one view of 224 x 224, beside float32 matrix products, which do "
+        f"{rate} GFLOP/s:\n\n"
+        + _table(
+            [
+                "network",
+                "GFLOP",
+                *(f"ms, {kind}" for kind in kinds),
+                "fp32 rate as a share of matrix products'",
+                "int8 times as fast",
+            ],
+            rows,
+        )
+    )
+
+
+def _pipelines(parts: dict[str, Any]) -> str:
+    rows = [
+        [
+            f"`{run['model']}`",
+            *(_range(run["photos_per_second"][part], 1) for part in ("whole", "views", "network")),
+            _range(run["share_of_bound"], 2),
+        ]
+        for run in parts["pipelines"]
+    ]
+    view = parts["pipelines"][0]["view"]
+    return (
+        f"The whole of `Scorer` over {parts['photos']} photos of 12 megapixels, views `{view}`, "
+        "photos per second:\n\n"
+        + _table(["model", "whole", "views alone", "network alone", "share of the bound"], rows)
+    )
+
+
+def _int8(int8: dict[str, Any]) -> str:
+    names = list(int8["srcc"]["fp32"])
+    rows = [
+        [
+            kind,
+            f"{int8['file_mb'][kind]} MB",
+            *(f"{int8['srcc'][kind][name]:.3f}" for name in names),
+        ]
+        for kind, figures in int8["srcc"].items()
+    ]
+    moved = int8["difference"]
+    return (
+        f"`{int8['model']}` and what `nima quantise` makes of it with {int8['quantised_with']} "
+        f"photos of the train split of BIQ2021; SRCC with people on {int8['photos']:,} photos of "
+        "its test split:\n\n"
+        + _table(["", "file", *names], rows)
+        + f"\n\nScores move by {moved['mean_absolute']:.3f} rating points on average, 99 of 100 by "
+        f"less than {moved['99 of 100 below']:.2f}, none by more than {moved['largest']:.2f}; the "
+        f"rank correlation of both is {int8['rank_correlation_of_both']:.4f}. Every 8-bit model "
+        "carries such figures of its own in its card, and a self-test of its own."
+    )
+
+
+def _memory(memory: dict[str, Any]) -> str:
+    names = list(memory["runs"][0]["commands"])
+    rows = [
+        [f"{run['photos']:,}", *(f"{run['commands'][name]['peak_mb']:.0f}" for name in names)]
+        for run in memory["runs"]
+    ]
+    return _table(["photos", *names], rows)
+
+
+if __name__ == "__main__":
+    main()
