@@ -1,0 +1,116 @@
+"""`nima train`: options and file become a configuration; what the terminal shows."""
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from siamese_nima.card import ModelCard
+from siamese_nima.cli import app
+from siamese_nima.cli.train_display import TerminalWatch, summary
+from siamese_nima.errors import ConfigError
+from siamese_nima.photos.views import ViewPolicy
+from siamese_nima.ratings import RatingScale
+from siamese_nima.training import run
+from siamese_nima.training.run import TrainedRun
+
+AFTER = {"photos": 26, "srcc": {"value": 0.612}, "plcc": {"value": 0.6}, "rmse": 0.142}
+BEFORE = AFTER | {"srcc": {"value": 0.45}}
+
+
+def result(**changes):
+    card = ModelCard(name="mine", backbone="none", view=ViewPolicy.parse("warp:32"))
+    folder = Path("runs/mine")
+    values = {
+        "folder": folder,
+        "model": folder / "model.onnx",
+        "checkpoint": folder / "checkpoint.safetensors",
+        "card": card,
+        "epochs": [],
+        "before": BEFORE,
+        "after": AFTER,
+    }
+    return TrainedRun(**(values | changes))
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the library is asked to do."""
+    configs = []
+
+    def train(config, watch):
+        configs.append(config)
+        watch.start_stage("stage 1", 1, 3)
+        return result()
+
+    monkeypatch.setattr(run, "train", train)
+    return configs
+
+
+def test_options_become_a_configuration(asked):
+    done = CliRunner().invoke(
+        app,
+        shlex.split(
+            "train --data ratings.csv --photos photos --scale 1..5 --out runs/mine --epochs 3 "
+            "--freeze blocks.2 --batch-size 8 --stage siamese --sampler scene --ladders 9 "
+            "--devices 2 --skip-unreadable"
+        ),
+    )
+    assert done.exit_code == 0, done.output
+    (config,) = asked
+    assert config.data.photos == Path("photos")
+    assert config.data.scale == RatingScale(1, 5)
+    assert config.data.skip_unreadable
+    assert (config.start, config.out, config.name) == ("quality", Path("runs/mine"), "mine")
+    (stage,) = config.stages
+    assert (stage.kind, stage.freeze, stage.settings.sampler) == ("siamese", "blocks.2", "scene")
+    assert (stage.learning.epochs, stage.learning.batch_size) == (3, 8)
+    assert (config.ladders.photos, config.machine.devices) == (9, 2)
+    assert "on 26 val photos: SRCC 0.612, PLCC 0.600, RMSE 14.2 % of the scale" in done.output
+    assert "before training:  SRCC 0.450" in done.output
+    assert "use it: nima score PHOTOS --model runs/mine/model.onnx" in done.output
+
+
+def test_options_go_before_the_file(asked, tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text('seed = 4\nout = "a"\n[data]\nsource = "x.csv"\n[[stage]]\nepochs = 9\n')
+    CliRunner().invoke(app, ["train", str(file), "--out", "b"])
+    (config,) = asked
+    assert (config.seed, config.out, config.data.source) == (4, Path("b"), "x.csv")
+    assert [stage.learning.epochs for stage in config.stages] == [9]
+
+
+def test_a_mistake_is_named_before_anything_is_read(asked, tmp_path):
+    (tmp_path / "run.toml").write_text("epochs = 3\n")
+    for arguments, message in (
+        (["train"], "no photos named: give .* --data"),
+        (["train", str(tmp_path / "run.toml")], "unknown entry 'epochs'"),
+        (["train", "--data", "x.csv", "--freeze", "half", "--stage", "pairs"], "stage must be"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert asked == []
+
+
+def test_an_epoch_is_a_line(capsys):
+    with TerminalWatch() as watch:
+        watch.note("divided [into] parts")
+        watch.start_stage("stage 2: NIMA stage", 12, 40)
+        watch.step(1, 0.5)
+        watch.epoch({"epoch": 0.0, "train_emd": 0.1234, "val_srcc": 0.5, "val_plcc": 0.1})
+        watch.end_stage()
+    assert capsys.readouterr().err.splitlines() == [
+        "divided [into] parts",
+        "stage 2: NIMA stage, 12 epochs of 40 steps",
+        "  epoch  1/12  EMD 0.123  val SRCC 0.500",
+    ]
+
+
+def test_a_run_that_gained_nothing_says_so():
+    gained = summary(result())
+    assert not any("has not ranked" in line for line in gained)
+    lost = summary(replace(result(), before=AFTER))
+    assert any("has not ranked these photos better" in line for line in lost)
+    assert len(summary(result(before=None))) == len(gained) - 1
