@@ -42,7 +42,9 @@ def train(
             _RUN,
         ),
     ] = None,
-    out: Annotated[Path | None, _option("Folder of the results.", _RUN, "--out", "-o")] = None,
+    out: Annotated[
+        Path | None, _option("Folder of the results; runs/train.", _RUN, "--out", "-o")
+    ] = None,
     name: Annotated[str | None, _option("Name of the model; default: the folder's.", _RUN)] = None,
     view: Annotated[str | None, _option("View policy; default: that of --start.", _RUN)] = None,
     seed: Annotated[int | None, _option("Of all that is random; 0.", _RUN)] = None,

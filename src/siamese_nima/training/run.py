@@ -118,7 +118,7 @@ def _train_stages(
     for number, plan in enumerate(config.stages, start=1):
         before = copy.deepcopy(nima.state_dict())
         planned = plan.with_learning(precision=precision)
-        stage = StageRun(nima, start.card, planned, splits, cache, watch)
+        stage = StageRun(number, nima, start.card, planned, splits, cache, watch)
         watch.start_stage(describe_stage(number, plan), plan.learning.epochs, stage.steps)
         epochs = stage.fit(
             config.out / f"stage{number}",

@@ -135,7 +135,7 @@ def cut_views(
                 report=report,
             )
             digest = data_digest({name: table})
-            views = _first_process_first(folder, f"views of {name}", digest, build)
+            views = first_process_first(folder, f"views of {name}", digest, build)
         splits[name] = SplitViews(table, views, _ladders(table, policy, config, name, folder))
     return splits
 
@@ -158,7 +158,7 @@ def _ladders(
     rows = clean_rows(table.mos, wanted, count, config.seed)
     clean = table.select(rows)
     build = partial(build_ladder_views, clean, policy, folder, per_photo=wanted.per_photo)
-    built = _first_process_first(folder, f"ladders of {name}", data_digest({name: clean}), build)
+    built = first_process_first(folder, f"ladders of {name}", data_digest({name: clean}), build)
     return Ladders(built, rows[built.photos])
 
 
@@ -218,7 +218,7 @@ def _kept_test(table: RatingTable, divided: RatingTable) -> RatingTable:
     return replace(divided, splits=splits)
 
 
-def _first_process_first(folder: Path, what: str, digest: str, build: Callable[[], Built]) -> Built:
+def first_process_first(folder: Path, what: str, digest: str, build: Callable[[], Built]) -> Built:
     """Build what is kept in `folder`; where several processes start at once, the first one does.
 
     The others wait for its note, and then find it done.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from siamese_nima.training.pair_loader import PairedViews
 from siamese_nima.training.pairs import UNKNOWN
 from siamese_nima.training.photo_loader import RatedViews
 from siamese_nima.training.run_config import HALF, HEAD_ALONE, NOTHING, StagePlan
-from siamese_nima.training.run_data import SplitViews
+from siamese_nima.training.run_data import SplitViews, first_process_first
 from siamese_nima.training.siamese_stage import SiameseStageConfig, train_siamese_stage
 from siamese_nima.training.trunk import (
     ActivationScaling,
@@ -47,6 +48,7 @@ class StageRun:
     """A stage that is about to train.
 
     Args:
+        number: Of the stage, from 1 on.
         nima: The whole network; its parameters are trained in place.
         card: Of it: scale and normalisation.
         plan: How.
@@ -57,6 +59,7 @@ class StageRun:
 
     def __init__(
         self,
+        number: int,
         nima: NIMA,
         card: ModelCard,
         plan: StagePlan,
@@ -64,6 +67,7 @@ class StageRun:
         cache: Path,
         watch: Watch,
     ) -> None:
+        self.number = number
         self.card = card
         self.plan = plan
         self.splits = splits
@@ -120,9 +124,16 @@ class StageRun:
         if self.trunk is None:
             return views.pixels
         with self.watch.progress(f"running frozen layers on {what}") as report:
-            return build_trunk_cache(
-                views, self.trunk.trunk, self.card.normalisation, self.cache, report=report
+            build = partial(
+                build_trunk_cache,
+                views,
+                self.trunk.trunk,
+                self.card.normalisation,
+                self.cache,
+                report=report,
             )
+            what = f"frozen layers of stage {self.number} on {what}"
+            return first_process_first(self.cache, what, views.key, build)
 
     def _rated(self, name: str) -> RatedViews:
         split, scale = self.splits[name], self.card.scale
