@@ -34,7 +34,7 @@ def contact_sheet(bursts: tuple[Burst, ...]) -> Image.Image:
             left, top = GAP + column * step, GAP + row * height
             photo = read_photo(result.path, min_short_side_px=SIDE)
             photo.thumbnail((SIDE, SIDE))
-            place = left + (SIDE - photo.width) // 2, top + (SIDE - photo.height) // 2
+            place = left + (SIDE - photo.width) // 2, top + SIDE - photo.height
             sheet.paste(photo, place)
             colour = (AMBER if burst.too_close else GREEN) if column == 0 else GREY
             label = f"{result.mean:.2f}" + (" best" if column == 0 else "")

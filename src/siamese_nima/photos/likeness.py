@@ -12,7 +12,7 @@ Pairs = NDArray[np.intp]
 
 LIKE_CORRELATION = 0.90
 LIKE_BITS = 6
-_BLOCK = 65536  # pairs of thumbnails compared at a time
+_BLOCK = 2048  # pairs of thumbnails compared at a time; 4 MB, which caches hold
 _BITS = np.array([value.bit_count() for value in range(65536)], dtype=np.uint8)
 
 
