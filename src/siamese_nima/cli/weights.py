@@ -10,7 +10,7 @@ import typer
 
 from siamese_nima.errors import MissingExtraError
 from siamese_nima.photos.views import ViewPolicy
-from siamese_nima.scoring.catalogue import models_folder
+from siamese_nima.scoring.catalogue import find_model, models_folder
 
 
 def import_(
@@ -62,7 +62,10 @@ def import_weights(
 
 
 def export(
-    weights: Annotated[Path, typer.Argument(help="A .safetensors checkpoint or Keras .h5.")],
+    weights: Annotated[
+        Path,
+        typer.Argument(help="A .safetensors checkpoint, Keras .h5, or a model: its name or file."),
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="By default beside the weights.")
     ] = None,
@@ -75,7 +78,8 @@ def export(
     Example: nima export nima_weights05-0.812.safetensors --format keras-h5
     """
     conversion = conversion_part()
-    nima, card = conversion.read_weights(weights)
+    is_name = not weights.suffix and len(weights.parts) == 1
+    nima, card = conversion.read_weights(find_model(weights) if is_name else weights)
     suffix = conversion.EXPORT_FORMATS.get(kind, "")
     written = conversion.export_weights(nima, card, out or weights.with_suffix(suffix), kind)
     typer.echo(f"wrote {written}")
