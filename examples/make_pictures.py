@@ -1,0 +1,70 @@
+"""Write the pictures of docs/report.md and docs/explain.md again, from `examples/photos`.
+
+pip install playwright        # and a Chromium, such as Debian's package
+python examples/make_pictures.py
+"""
+
+import io
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
+
+REPOSITORY = Path(__file__).parents[1]
+PICTURES = REPOSITORY / "docs" / "images"
+PHOTOS = REPOSITORY / "examples" / "photos"
+EXPLAINED = ("astronaut", "rocket-noise")
+
+
+def nima(*arguments: object, folder: Path) -> None:
+    """Run a command of siamese-nima in a folder, so that pictures show short paths."""
+    command = [sys.executable, "-m", "siamese_nima", *map(str, arguments)]
+    subprocess.run(command, check=True, cwd=folder)
+
+
+def shot(
+    browser: Browser, page: Path, name: str, size: tuple[int, int], *, dark: bool, look: str = ""
+) -> None:
+    """Save what a browser of this size shows, after a closer look at a photo if one is named."""
+    scheme = "dark" if dark else "light"
+    tab = browser.new_page(
+        viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, device_scale_factor=1
+    )
+    tab.goto(page.as_uri())
+    if look:
+        tab.fill("#find", look)
+        tab.locator("#photos > li:visible .open").first.click()
+        tab.wait_for_timeout(500)
+    picture = Image.open(io.BytesIO(tab.screenshot()))
+    picture.save(PICTURES / name, quality=80)
+    tab.close()
+
+
+def main() -> None:
+    """Write all pictures."""
+    PICTURES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+        shutil.copytree(PHOTOS, Path(folder) / "photos")
+        page = Path(folder) / "photos.html"
+        nima("report", "photos", "--out", page.name, "--no-cache", folder=Path(folder))
+        browser = driver.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        shot(browser, page, "report.webp", (1280, 800), dark=False)
+        shot(browser, page, "report-phone.webp", (390, 800), dark=True)
+        shot(browser, page, "report-photo.webp", (1280, 800), dark=True, look="rocket.jpg")
+        browser.close()
+        for name in EXPLAINED:
+            drawn = Path(folder) / f"{name}.png"
+            nima("explain", f"photos/{name}.jpg", "--out", drawn.name, folder=Path(folder))
+            with Image.open(drawn) as picture:
+                picture.thumbnail((760, 1200))
+                picture.save(PICTURES / f"explain-{name}.webp", quality=82)
+
+
+if __name__ == "__main__":
+    main()
