@@ -29,10 +29,10 @@ from siamese_nima.training.siamese_stage import SiameseStageConfig
 Raw = Mapping[str, Any]
 
 # The run's own are the top level's: one seed and one precision for all stages.
-_LEARNING = tuple(f for f in NimaStageConfig.__slots__ if f not in ("seed", "precision"))
+_LEARNING = tuple(f for f in NimaStageConfig.__slots__ if f not in ("seed", "precision", "monitor"))
 _OBJECTIVE = tuple("objective" if f == "kind" else f for f in SiameseObjective.__slots__)
 _STAGE = {
-    "nima": ("kind", "freeze", "cache_trunk", *_LEARNING),
+    "nima": ("kind", "freeze", "cache_trunk", "monitor", *_LEARNING),
     "siamese": (
         *("kind", "freeze", "cache_trunk", "sampler", "monitor", *_OBJECTIVE),
         *(f for f in _LEARNING if f != "loss"),
@@ -171,7 +171,8 @@ def _stage(entry: Raw, where: str) -> StagePlan:
         raise ConfigError(f'{wrong[0]!r} is for kind = "siamese", this is a NIMA stage')
     _require_known(entry, _STAGE[kind], where)
     base = default_stages(kind)[-1]
-    learning = {n: entry[n] for n in _LEARNING if n in entry}
+    names = _LEARNING if kind == "siamese" else (*_LEARNING, "monitor")
+    learning = {n: entry[n] for n in names if n in entry}
     plan = base.with_learning(**_values(learning, NimaStageConfig, where))
     changes: dict[str, Any] = {n: entry[n] for n in ("freeze", "cache_trunk") if n in entry}
     if str(changes.get("freeze")).isdigit():
@@ -198,11 +199,11 @@ def _stage(entry: Raw, where: str) -> StagePlan:
 
 def _stage_entry(plan: StagePlan) -> dict[str, Any]:
     entry: dict[str, Any] = {"kind": plan.kind, "freeze": plan.freeze}
-    entry["cache_trunk"] = plan.cache_trunk
+    entry |= {"cache_trunk": plan.cache_trunk, "monitor": plan.monitor}
     if isinstance(plan.settings, SiameseStageConfig):
         objective = plan.settings.objective
         entry |= {n: getattr(objective, "kind" if n == "objective" else n) for n in _OBJECTIVE}
-        entry |= {"sampler": plan.settings.sampler, "monitor": plan.settings.monitor}
+        entry["sampler"] = plan.settings.sampler
     entry |= {name: getattr(plan.learning, name) for name in _LEARNING if name in _STAGE[plan.kind]}
     return {name: value for name, value in entry.items() if value is not None}
 

@@ -101,7 +101,7 @@ def fit_stage(
         precision: As Lightning names it.
         average_decay: Decay of the moving average of weights that is validated and kept; 0 keeps
             the last weights themselves.
-        monitor: The logged figure that chooses the best epoch; higher is better.
+        monitor: The logged figure that chooses the best epoch; see `lower_is_better`.
         patience: Stop after so many epochs without a better one; 0 never does.
         report: Called after each epoch with its figures.
         callbacks: Called by Lightning after ours; `epochs_so_far` gives them the figures.
@@ -112,13 +112,14 @@ def fit_stage(
     """
     history = EpochHistory(report, folder)
     if not _is_finished(folder, epochs):
+        mode = "min" if lower_is_better(monitor) else "max"
         keeping: Any = {"save_on_train_epoch_end": True, "enable_version_counter": False}
         every: list[Callback] = [
             history,
-            ModelCheckpoint(folder, "best", monitor=monitor, mode="max", **keeping),
+            ModelCheckpoint(folder, "best", monitor=monitor, mode=mode, **keeping),
         ]
         if patience:
-            every.append(EarlyStopping(monitor, patience=patience, mode="max", check_finite=False))
+            every.append(EarlyStopping(monitor, patience=patience, mode=mode, check_finite=False))
         every.append(ModelCheckpoint(folder, "last", **keeping))
         if average_decay:
             every.append(EMAWeightAveraging(decay=average_decay))
@@ -162,6 +163,11 @@ def _fit(
             ckpt_path=last_path if last_path.exists() else None,
             weights_only=True,
         )
+
+
+def lower_is_better(figure: str) -> bool:
+    """Whether a logged figure is a distance, or a loss; all others are better the higher."""
+    return figure.endswith(("emd", "loss"))
 
 
 def _is_finished(folder: Path, epochs: int) -> bool:

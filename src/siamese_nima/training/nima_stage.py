@@ -62,6 +62,8 @@ class NimaStageConfig:
         update_batch_norm: Whether unfrozen batch norms go on measuring their statistics.
         precision: As Lightning names it; "bf16-mixed" is twice as fast on CPUs that have it.
         seed: Of order, variants and dropout.
+        monitor: The figure whose best epoch is kept: "val_srcc", or "val_emd", which says more on a
+            few dozen val photos, where an order is mostly chance.
         loss: "emd" is NIMA's, with the root: it hears each photo alike and settles near the middle
             of conflicting labels. "squared_emd" gives way to the photos that are furthest off and
             settles at their mean.
@@ -80,6 +82,7 @@ class NimaStageConfig:
     update_batch_norm: bool = False
     precision: str = "32-true"
     seed: int = 0
+    monitor: Literal["val_srcc", "val_emd"] = "val_srcc"
     loss: Literal["emd", "squared_emd"] = "emd"
 
     def __post_init__(self) -> None:
@@ -102,6 +105,8 @@ class NimaStageConfig:
         if self.schedule not in get_args(Schedule):
             wanted = ", ".join(get_args(Schedule))
             raise ConfigError(f"schedule must be one of {wanted}, got {self.schedule!r}")
+        if self.monitor not in ("val_srcc", "val_emd"):
+            raise ConfigError(f"monitor must be val_srcc or val_emd, got {self.monitor!r}")
         if self.loss not in _LOSSES:
             raise ConfigError(f"loss must be one of {sorted(_LOSSES)}, got {self.loss!r}")
         if self.precision not in _PRECISIONS:
@@ -256,7 +261,7 @@ def train_nima_stage(
     Parameters with `requires_grad` False stay as they are, and so do their batch norms' statistics.
 
     Args:
-        nima: Ends with the weights of the epoch with the best val SRCC.
+        nima: Ends with the weights of the epoch that was best by `config.monitor`.
         prepare: From uint8 inputs (N, V, H, W, C) to what `nima` takes.
         train: Training photos.
         val: Validation photos; variant 0 of each is used.
@@ -283,7 +288,7 @@ def train_nima_stage(
         epochs=config.epochs,
         precision=config.precision,
         average_decay=stage.config.average_decay or 0.0,
-        monitor="val_srcc",
+        monitor=config.monitor,
         patience=config.patience,
         report=report,
         callbacks=callbacks,

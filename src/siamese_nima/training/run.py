@@ -22,7 +22,7 @@ from siamese_nima.networks.checkpoint import save_checkpoint
 from siamese_nima.networks.onnx_export import export_onnx
 from siamese_nima.networks.quantised_mobilenet import reinsert_batch_norm
 from siamese_nima.training.config_file import config_from, config_text
-from siamese_nima.training.fitting import Figures
+from siamese_nima.training.fitting import Figures, lower_is_better
 from siamese_nima.training.run_card import (
     VAL_FIGURES,
     agreement,
@@ -131,17 +131,22 @@ def _train_stages(
             log.note(number, epochs)
         else:
             log.stages[number - 1 :] = [epochs]
-        best = max(epochs, key=lambda row: row.get(plan.monitor, -math.inf))
-        if best.get(plan.monitor, math.inf) < kept.get(plan.monitor, -math.inf):
+        best, reached = _best(epochs, plan.monitor), kept.get(plan.monitor)
+        if reached is not None and _best([kept, best], plan.monitor) is kept:
             watch.note(
-                f"stage {number} has not reached {plan.monitor} {kept[plan.monitor]:.3f} of the "
-                "stage before; the network stays as it was before it"
+                f"stage {number} has not bettered {plan.monitor} {reached:.3f} of the stage "
+                "before; the network stays as it was before it"
             )
             nima.cpu().load_state_dict(before)
         else:
             kept = best
     nima.cpu().eval()
     return log.rows
+
+
+def _best(epochs: list[Figures], figure: str) -> Figures:
+    sign = -1 if lower_is_better(figure) else 1
+    return max(epochs, key=lambda row: sign * row.get(figure, -sign * math.inf))
 
 
 def _finish(

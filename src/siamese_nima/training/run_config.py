@@ -114,9 +114,8 @@ class StagePlan:
 
     @property
     def monitor(self) -> str:
-        """The figure whose best epoch is kept; higher is better."""
-        settings = self.settings
-        return settings.monitor if isinstance(settings, SiameseStageConfig) else "val_srcc"
+        """The figure whose best epoch is kept."""
+        return self.settings.monitor
 
     def with_learning(self, **changes: Any) -> StagePlan:
         """The same stage with other epochs, rates and so on."""
@@ -136,6 +135,7 @@ _LEARNING = NimaStageConfig(
     average_decay=None,
     patience=4,
     dropout=0.2,
+    monitor="val_emd",
 )
 
 
