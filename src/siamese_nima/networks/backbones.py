@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from siamese_nima.card import Normalisation
 from siamese_nima.errors import ConfigError
+from siamese_nima.networks.levels import LevelPooling
 
 Padding = Literal["timm", "same", "keras2", "keras3"]
 
@@ -34,12 +35,16 @@ class BackboneOptions:
         width: Channel multiplier; other than 1 for `mobilenetv1_100` only.
         bn_scale: Whether batch norms learn a scale (gamma). Keras' InceptionResNetV2 has none: with
             False it stays 1 and is not counted as a parameter.
+        levels: Blocks of a MobileNet whose channel means are features too; see `LevelPooling`.
+        enlarge: Whole factor by which a MobileNet enlarges the views it is given.
     """
 
     bn_epsilon: float | None = None
     bn_scale: bool = True
     padding: Padding = "timm"
     width: float = 1.0
+    levels: tuple[str, ...] = ()
+    enlarge: int = 1
 
     def __post_init__(self) -> None:
         if self.padding not in get_args(Padding):
@@ -48,6 +53,10 @@ class BackboneOptions:
             raise ConfigError(f"bn_epsilon must be above 0 and below 1, got {self.bn_epsilon}")
         if not 0 < self.width <= 4:
             raise ConfigError(f"width must be above 0 and at most 4, got {self.width}")
+        # JSON has lists alone.
+        object.__setattr__(self, "levels", tuple(self.levels))
+        if not (isinstance(self.enlarge, int) and 1 <= self.enlarge <= 8):
+            raise ConfigError(f"enlarge must be an integer from 1 to 8, got {self.enlarge!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """The options that differ from the defaults, as the model card stores them."""
@@ -110,6 +119,8 @@ def build_backbone(name: str, options: BackboneOptions | None = None) -> nn.Modu
                 _fix_scale(module)
     if options.padding != "timm":
         _set_padding(name, backbone, options.padding)
+    if options.levels or options.enlarge > 1:
+        return LevelPooling(backbone, levels=options.levels, enlarge=options.enlarge)
     return backbone
 
 

@@ -1,0 +1,287 @@
+"""Leave one source out: what each way to train is worth on photos from elsewhere.
+
+    python recipes/appeal/sources.py --data sophoappeal --helpers BIQ2021 --imagenet FILE.tflite
+
+Writes benchmarks/quality/appeal_sources.json. What is chosen for a source is chosen without it: by
+leaving out one after the other of the four sources that are left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from features import Floats, Rated, read_helpers, read_rated
+from heads import (
+    Choice,
+    Coordinates,
+    Directions,
+    Head,
+    Labels,
+    PairTraining,
+    go_on_with_pairs,
+    ridge_scores,
+    train_emd,
+)
+
+from siamese_nima.evaluation.metrics import bootstrap_by_scene, srcc
+from siamese_nima.training.objectives import SiameseObjective
+
+ROOT = Path(__file__).parents[2]
+OUT = ROOT / "benchmarks" / "quality" / "appeal_sources.json"
+IMAGENET = "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite"
+
+# What may be chosen. Penalties of the two losses are not comparable.
+LEVELS: tuple[tuple[str, ...], ...] = ((), ("blocks.3.4",), ("blocks.3.0", "blocks.3.4"))
+PRIORS = (0.0, 0.3)
+RIDGE_PENALTIES = (0.03, 0.1, 0.3, 1.0)
+EMD_PENALTIES = (0.01, 0.03, 0.1)
+DOUBT = 0.4  # rating points, a tenth of the scale's width
+SEEDS = (0, 1, 2)
+# The published figures of idealo's aesthetic NIMA on the same photos in full size.
+IDEALO = {"500px": 0.575, "aadb": 0.563, "koniq10k": 0.437, "own": 0.480, "pixabay": 0.450}
+NAMES = {"500px_cc0": "500px", "pixabay_first50k": "pixabay"}
+
+ARMS = {
+    "EMD continued (control)": SiameseObjective(weight=0.0, emd_weight=1.0),
+    "contrastive": SiameseObjective(kind="contrastive", emd_weight=0.0),
+    "contrastive + EMD": SiameseObjective(kind="contrastive"),
+    "margin": SiameseObjective(kind="margin", emd_weight=0.0),
+    "margin + EMD": SiameseObjective(kind="margin"),
+    "preference": SiameseObjective(emd_weight=0.0),
+    "preference + EMD": SiameseObjective(),
+    "preference with doubt + EMD": SiameseObjective(doubt=DOUBT),
+}
+
+
+class Study:
+    """The photos of the study, and what photos of BIQ2021 teach.
+
+    Args:
+        rated: The photos of the study.
+        helpers: Those of BIQ2021.
+    """
+
+    def __init__(self, rated: Rated, helpers: Rated) -> None:
+        self.rated = rated
+        self.helpers = helpers
+        self.means: Floats = np.array(rated.table.mos)
+        self.sources = sorted(set(rated.table.subsets))
+        self.directions = {levels: Directions(helpers, levels) for levels in LEVELS}
+
+    def rows(self, sources: Sequence[str]) -> Any:
+        """The photos of some sources."""
+        return np.flatnonzero(np.isin(self.rated.sources, list(sources)))
+
+    def coordinates(self, rows: Any, levels: tuple[str, ...], prior: float) -> Coordinates:
+        """Coordinates measured on some photos."""
+        return Coordinates(self.rated, rows, levels, self.directions[levels], prior)
+
+    def ridge(self, trained: Sequence[str], scored: str, levels: Any, prior: float) -> Floats:
+        """Scores of one source, shape (penalties, N), by ridge regression on others."""
+        rows = self.rows(trained)
+        coordinates = self.coordinates(rows, levels, prior)
+        return ridge_scores(
+            coordinates.trained,
+            self.means[rows],
+            self.rated.sources[rows],
+            coordinates.of(self.rated.plain, self.rows([scored])),
+            list(RIDGE_PENALTIES),
+        )
+
+
+def ridge_figures(study: Study, sources: Sequence[str]) -> dict[Choice, float]:
+    """Mean SRCC over these sources of each choice, each source by ridge regression on the rest."""
+    figures: dict[Choice, float] = {}
+    for levels, prior in product(LEVELS, PRIORS):
+        found = []
+        for held in sources:
+            rest = [name for name in sources if name != held]
+            labels = study.means[study.rows([held])]
+            found.append([srcc(row, labels) for row in study.ridge(rest, held, levels, prior)])
+        for penalty, figure in zip(RIDGE_PENALTIES, np.mean(found, axis=0), strict=True):
+            figures[Choice(levels, prior, penalty)] = float(figure)
+    return figures
+
+
+def best(figures: dict[Choice, float], levels: Sequence[Any], priors: Sequence[float]) -> Choice:
+    """The choice with the best figure among those with these levels and priors."""
+    among = [c for c in figures if c.levels in levels and c.prior in priors]
+    return max(among, key=lambda choice: figures[choice])
+
+
+def choose_emd(study: Study, sources: Sequence[str], ridge: Choice) -> Choice:
+    """Its levels and prior, with the penalty that suits the earth mover's distance."""
+    figures = dict.fromkeys(EMD_PENALTIES, 0.0)
+    for held in sources:
+        trained = study.rows([name for name in sources if name != held])
+        coordinates = study.coordinates(trained, ridge.levels, ridge.prior)
+        labels, rows = Labels.of(study.rated, trained), study.rows([held])
+        new = coordinates.of(study.rated.plain, rows)
+        for penalty in EMD_PENALTIES:
+            scores = train_emd(coordinates.trained, labels, penalty).scores(new)
+            figures[penalty] += srcc(scores, study.means[rows])
+    return Choice(ridge.levels, ridge.prior, max(figures, key=lambda p: figures[p]))
+
+
+RIDGES: dict[str, tuple[Sequence[Any], Sequence[float]]] = {
+    "ridge on pooled features": (LEVELS[:1], PRIORS[:1]),
+    "ridge on features of several depths": (LEVELS, PRIORS[:1]),
+    "the same, and what BIQ2021 teaches": (LEVELS, PRIORS),
+}
+
+
+def main() -> None:
+    """Train all ways for all sources and write the figures."""
+    options = _options()
+    study = read_study(options)
+    scores: dict[str, list[Floats]] = {}
+    chosen: dict[str, dict[str, Any]] = {}
+    for held in study.sources:
+        others = [name for name in study.sources if name != held]
+        trained, rows = study.rows(others), study.rows([held])
+        figures = ridge_figures(study, others)
+        for name, among in RIDGES.items():
+            choice = best(figures, *among)
+            scored = study.ridge(others, held, choice.levels, choice.prior)
+            row = scored[RIDGE_PENALTIES.index(choice.penalty)]
+            _put(scores, name, study, 0, rows, row)
+            chosen.setdefault(name, {})[named(held)] = asdict(choice)
+        choice = choose_emd(study, others, choice)
+        chosen.setdefault("EMD", {})[named(held)] = asdict(choice)
+        for name, seed, head, coordinates in trained_heads(study, trained, choice):
+            new = coordinates.of(study.rated.plain, rows)
+            _put(scores, name, study, seed, rows, head.scores(new))
+        labels = study.means[rows]
+        log(held, {name: round(srcc(kept[0][rows], labels), 3) for name, kept in scores.items()})
+    result = {
+        "rows": [_bars(), *(_row(name, study, kept) for name, kept in scores.items())],
+        "chosen": chosen,
+        "provenance": {
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": f"python recipes/appeal/sources.py --data sophoappeal --helpers BIQ2021 "
+            f"--imagenet {options.imagenet.name}",
+            "photos": len(study.rated.table),
+            "machine": "CPU",
+        },
+    }
+    OUT.write_text(json.dumps(result, indent=1) + "\n")
+    np.savez(options.work / "scores.npz", **{name: np.stack(kept) for name, kept in scores.items()})
+
+
+def trained_heads(
+    study: Study, trained: Any, choice: Choice, arms: Sequence[str] = tuple(ARMS)
+) -> Any:
+    """The head by earth mover's distance, and what each objective makes of it by each seed."""
+    coordinates = study.coordinates(trained, choice.levels, choice.prior)
+    labels = Labels.of(study.rated, trained)
+    first = train_emd(coordinates.trained, labels, choice.penalty)
+    yield "EMD", 0, first, coordinates
+    for arm, seed in product(arms, SEEDS):
+        head = Head(*_sizes(first))
+        head.load_state_dict(first.state_dict())
+        go_on_with_pairs(
+            head,
+            coordinates.trained,
+            labels,
+            ARMS[arm],
+            choice.penalty,
+            seed,
+            PairTraining(),
+        )
+        yield arm, seed, head, coordinates
+
+
+def read_study(options: argparse.Namespace) -> Study:
+    """Features, computed now or earlier."""
+    return Study(
+        read_rated(options.data, options.imagenet, options.work),
+        read_helpers(options.helpers, options.imagenet, options.work),
+    )
+
+
+def named(source: str) -> str:
+    """A source's short name."""
+    return NAMES.get(source, source)
+
+
+def log(what: str, value: object) -> None:
+    """One line with the time."""
+    print(datetime.now().strftime("%H:%M:%S"), what, value, file=sys.stderr, flush=True)
+
+
+def options_parser(description: str | None) -> argparse.ArgumentParser:
+    """What both scripts take."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with votes.csv and tiles")
+    parser.add_argument("--helpers", type=Path, required=True, help="folder of BIQ2021")
+    parser.add_argument("--imagenet", type=Path, required=True, help="the .tflite file")
+    parser.add_argument("--work", type=Path, default=Path("runs/appeal"), help="features are kept")
+    return parser
+
+
+def _sizes(head: Head) -> tuple[int, int]:
+    return head.weight.shape[1], head.offsets.shape[0]
+
+
+def _put(
+    scores: dict[str, list[Floats]], name: str, study: Study, seed: int, rows: Any, values: Floats
+) -> None:
+    kept = scores.setdefault(name, [])
+    if len(kept) <= seed:
+        kept.append(np.full(len(study.rated.table), np.nan))
+    kept[seed][rows] = values
+
+
+def _row(name: str, study: Study, seeds: Sequence[Floats]) -> dict[str, Any]:
+    sources: dict[str, dict[str, float]] = {}
+    for source in study.sources:
+        rows = study.rows([source])
+        labels = study.means[rows]
+
+        def figure(index: Any, rows: Any = rows, labels: Floats = labels) -> float:
+            return float(np.mean([srcc(s[rows][index], labels[index]) for s in seeds]))
+
+        sources[named(source)] = _interval(figure, len(rows))
+    return {
+        "name": name,
+        "seeds": len(seeds),
+        "sources": sources,
+        "mean": round(float(np.mean([part["srcc"] for part in sources.values()])), 4),
+        "above_idealo": sum(part["srcc"] > IDEALO[name] for name, part in sources.items()),
+    }
+
+
+def _interval(figure: Callable[[Any], float], photos: int) -> dict[str, float]:
+    interval = bootstrap_by_scene(figure, [str(i) for i in range(photos)], repeats=400)
+    values = {"srcc": interval.value, "low": interval.low, "high": interval.high}
+    return {key: round(value, 4) for key, value in values.items()}
+
+
+def _bars() -> dict[str, Any]:
+    return {
+        "name": "idealo's aesthetic NIMA on the full-size photos (published)",
+        "sources": {source: {"srcc": value} for source, value in IDEALO.items()},
+        "mean": round(float(np.mean(list(IDEALO.values()))), 4),
+    }
+
+
+def _options() -> argparse.Namespace:
+    options = options_parser(__doc__).parse_args()
+    torch.set_num_threads(1)
+    return options
+
+
+if __name__ == "__main__":
+    main()

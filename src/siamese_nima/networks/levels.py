@@ -1,0 +1,68 @@
+"""Backbones for small views: enlarged inside the network, features taken from several depths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from timm.models.efficientnet import EfficientNet
+from torch import Tensor, nn
+from torch.nn import functional
+
+from siamese_nima.errors import ConfigError
+
+
+class LevelPooling(nn.Module):
+    """A MobileNet whose features are the channel means after several of its blocks.
+
+    Deep features name things; light, colour and texture are told by earlier ones. Views that are
+    smaller than what the weights were trained on are enlarged first, by whole factors, bilinearly.
+
+    Args:
+        backbone: timm's MobileNet of any kind, or another network of its class.
+        levels: Names of blocks, such as "blocks.3.4". Their means come before the pooled features,
+            in network order.
+        enlarge: Factor of both sides.
+
+    Raises:
+        ConfigError: Another class of backbone, or no such block.
+    """
+
+    def __init__(self, backbone: nn.Module, *, levels: Sequence[str], enlarge: int) -> None:
+        super().__init__()
+        if not isinstance(backbone, EfficientNet):
+            raise ConfigError(
+                "levels and enlarge are for MobileNets and EfficientNets, not for "
+                f"{type(backbone).__name__}"
+            )
+        self.backbone = backbone
+        self.enlarge = enlarge
+        names = [name for name, _ in self._blocks()]
+        if unknown := [level for level in levels if level not in names]:
+            raise ConfigError(f"no block {unknown[0]!r}; blocks are {', '.join(names)}")
+        self.levels = tuple(name for name in names if name in levels)
+        with torch.no_grad():
+            features = self.eval()(torch.zeros(1, 3, 32, 32))
+        self.num_features = int(features.shape[1])
+
+    def forward(self, views: Tensor) -> Tensor:
+        """From normalised pixels (N, 3, H, W) to features (N, F)."""
+        if self.enlarge > 1:
+            views = functional.interpolate(
+                views, scale_factor=float(self.enlarge), mode="bilinear", align_corners=False
+            )
+        activations = self.backbone.bn1(self.backbone.conv_stem(views))
+        pooled = []
+        for name, block in self._blocks():
+            activations = block(activations)
+            if name in self.levels:
+                pooled.append(activations.mean((2, 3)))
+        features = self.backbone.global_pool(self.backbone.bn2(self.backbone.conv_head(activations)))
+        return torch.cat([*pooled, features], dim=1)
+
+    def _blocks(self) -> list[tuple[str, nn.Module]]:
+        return [
+            (f"blocks.{i}.{j}", block)
+            for i, stage in enumerate(self.backbone.blocks.children())
+            for j, block in enumerate(stage.children())
+        ]
