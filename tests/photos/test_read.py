@@ -373,7 +373,7 @@ def test_others_warnings_are_shown_while_photos_are_read():
             reading.result()
 
 
-LOSSLESS = {"PNG": {}, "BMP": {}, "TIFF": {}, "PPM": {}, "GIF": {}, "TGA": {}, "PCX": {}}
+LOSSLESS = {"PNG": {}, "BMP": {}, "TIFF": {}, "PPM": {}, "GIF": {}, "TGA": {}}
 LOSSY = {
     "JPEG": {"quality": 90},
     "WEBP": {},

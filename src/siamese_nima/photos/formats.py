@@ -4,7 +4,7 @@ PILLOW_EXTENSIONS = frozenset(
     (
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".avif", ".tif"),
         *(".tiff", ".gif", ".bmp", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k"),
-        *(".j2c", ".jpc", ".jpf", ".jpx", ".psd", ".qoi", ".tga", ".pcx"),
+        *(".j2c", ".jpc", ".jpf", ".jpx", ".psd", ".qoi", ".tga"),
     )
 )
 HEIF_EXTENSIONS = frozenset({".heic", ".heif", ".hif"})
@@ -21,7 +21,7 @@ PHOTO_EXTENSIONS = PILLOW_EXTENSIONS | HEIF_EXTENSIONS | RAW_EXTENSIONS
 # EPS reader starts Ghostscript on the file. TGA comes last: it has no signature to know it by.
 PILLOW_FORMATS = (
     *("JPEG", "MPO", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "BMP", "DIB", "PPM", "JPEG2000"),
-    *("PSD", "QOI", "PCX", "TGA"),
+    *("PSD", "QOI", "TGA"),
 )
 
 HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})

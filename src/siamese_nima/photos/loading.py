@@ -1,5 +1,6 @@
 """Decode an opened picture: limits first, and no more pixels than the views need."""
 
+from io import BytesIO
 from typing import Any, cast
 
 from PIL import Image
@@ -57,11 +58,14 @@ def load(
 
 
 def _check_scans(image: Image.Image, label: str) -> None:
-    stream = cast("Any", image).fp
-    stream.seek(0)
-    damage = damage_in_scans(stream.read())
+    picture = cast("Any", image)
+    picture.fp.seek(0)
+    contents = picture.fp.read()
+    damage = damage_in_scans(contents)
     if damage is not None:
         raise PhotoError(f"{label}: {damage}.")
+    # What was checked is what is decoded, even if the file is being overwritten.
+    picture.fp = BytesIO(contents)
 
 
 def _shrunk(image: Image.Image, factor: int) -> Image.Image:

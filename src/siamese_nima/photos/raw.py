@@ -8,6 +8,7 @@ from PIL import ExifTags, Image, JpegImagePlugin
 
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.loading import check_size, load
+from siamese_nima.photos.tiff_extent import ends_early
 
 # A preview of nearly the sensor's size is the photo in full: cameras crop a few border pixels.
 _FULL_SIZE_SHARE = 0.9
@@ -38,11 +39,13 @@ def decode_raw(
         max_pixels: Larger photos are refused before anything is decoded.
 
     Raises:
-        PhotoError: rawpy is not installed, the photo is larger than `max_pixels`, or LibRaw cannot
-            read it.
+        PhotoError: rawpy is not installed, the file is cut off, the photo is larger than
+            `max_pixels`, or LibRaw cannot read it.
         Exception: Whatever Pillow raises on a damaged preview.
     """
     rawpy = _rawpy(label)
+    if ends_early(contents):
+        raise PhotoError(f"{label}: truncated, the file ends before the picture does.")
     try:
         with rawpy.imread(BytesIO(contents)) as raw:
             width, height = raw.sizes.width, raw.sizes.height

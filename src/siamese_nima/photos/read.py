@@ -169,6 +169,8 @@ def _reason(error: Exception) -> str:
             return "no permission to read it."
         case MemoryError():
             return "not enough memory to decode it."
+        case OSError(errno=int()):
+            return f"the file cannot be read ({error.strerror})."
     text = str(error) or type(error).__name__
     if "truncated" in text.lower() or isinstance(error, EOFError):
         return f"truncated, the file ends before the picture does ({text})."
