@@ -214,7 +214,7 @@ def _log_name() -> Path:
 
 def _was(entry: Entry) -> str:
     if entry.action == "keep":
-        return f"kept: {_stars(entry.was)}"
+        return "yours, kept"
     return "" if entry.was is None else f"was {_stars(entry.was)}"
 
 
