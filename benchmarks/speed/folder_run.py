@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from camera_photos import make_photos
 from machine import provenance, report
 from siamese_nima import Scorer, read_photo
-from siamese_nima.scoring.scorer import DECODE_MARGIN, usable_cores
+from siamese_nima.scoring.scorer import usable_cores
 
 
 def seconds(work) -> float:
@@ -38,10 +38,9 @@ def measure(paths: list[Path], folder: Path, model: str, *, exact: bool, rounds:
     """Seconds of the command, of its views and of its network, in turn."""
     scorer = Scorer(model, exact=exact)
     view, cores = scorer.view, usable_cores()
-    least = None if exact or view.short_side_px is None else DECODE_MARGIN * view.short_side_px
 
     def cut(path: Path) -> np.ndarray:
-        return view.views(read_photo(path, min_short_side_px=least))
+        return view.views(read_photo(path, min_short_side_px=scorer.decode_px))
 
     views = cut(paths[0])[np.newaxis]
     rate = scorer.model.rate

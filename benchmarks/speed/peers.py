@@ -48,7 +48,7 @@ class Contender:
         python: Interpreter of its environment; None where none was given.
         arguments: For contender.py.
         view: What its network is shown, as a view policy, for the comparison of scores.
-        share: Part of each round's photos that it scores; slow ones need not see them all.
+        slow: Whether it need not see all photos.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Contender:
     python: str | None
     arguments: tuple[str, ...]
     view: str = "warp:224"
-    share: float = 1.0
+    slow: bool = False
 
     @property
     def ours(self) -> bool:
@@ -125,7 +125,7 @@ def contenders(options: argparse.Namespace) -> list[Contender]:
                 name="ours, fp32 --exact", arguments=("ours", str(files.model), "--exact"), **mine
             ),
         ]
-        keras = {"group": group, "view": "warp:224/nearest", "share": options.slow_share}
+        keras = {"group": group, "view": "warp:224/nearest", "slow": True}
         if backbone == INCEPTION:
             at_224 = (str(files.keras), "--size-px", "224")
             code = ("--code", str(options.origin))
@@ -157,7 +157,7 @@ def contenders(options: argparse.Namespace) -> list[Contender]:
             )
     files = equal_network(INCEPTION, options.work)
     crop = "centre:299@299/bilinear"
-    shared = {"group": "InceptionResNetV2 at 299", "view": crop, "share": options.slow_share}
+    shared = {"group": "InceptionResNetV2 at 299", "view": crop, "slow": True}
     found += [
         Contender(
             name="ours, fp32 at 299",
@@ -210,7 +210,11 @@ def start(chosen: list[Contender], warm_up: list[Path]) -> list[tuple[Running, f
 
 
 def measure(
-    started: list[tuple[Running, float]], first_photo: Path, paths: list[Path], rounds: int
+    started: list[tuple[Running, float]],
+    first_photo: Path,
+    paths: list[Path],
+    rounds: int,
+    slow_share: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Photos per second of each contender in each round, all of them alive and taking turns."""
     rates: list[list[float]] = [[] for _ in started]
@@ -218,7 +222,8 @@ def measure(
     for number in range(rounds):
         part = paths[number::rounds]
         for index, (process, _) in enumerate(started):
-            some = part[: max(1, round(len(part) * process.contender.share))]
+            share = slow_share if process.contender.slow else 1.0
+            some = part[: max(1, round(len(part) * share))]
             rates[index].append(len(some) / process.score(some)["seconds"])
             counts[index] += len(some)
             print(f"{process.contender.name}: {rates[index][-1]:.3g}/s", file=sys.stderr)
@@ -266,6 +271,7 @@ def ratios(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
             quotients = sorted(a / b for a, b in pairs)
             found.append(
                 {
+                    "group": mine["group"],
                     "ours": mine["name"],
                     "peer": peer["name"],
                     "min": round(quotients[0], 2),
@@ -280,10 +286,14 @@ def main() -> None:
     """Measure and print; with --out, write the JSON too."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="keeps photos and networks")
-    parser.add_argument("--photos", type=int, nargs=2, default=(200, 500), help="12 MP and 1 MP")
+    parser.add_argument(
+        "--photos", type=int, nargs=2, default=(200, 500), help="of 12 MP and of 1 MP"
+    )
     parser.add_argument("--native-photos", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--slow-share", type=float, default=1.0, help="part that peers score")
+    parser.add_argument(
+        "--slow-share", type=float, nargs=2, default=(1, 1), help="part that slow ones score"
+    )
     parser.add_argument("--keras2", help="Python 3.6 with the origin's packages")
     parser.add_argument("--origin", type=Path, help="the origin's code")
     parser.add_argument("--keras3", help="Python with Keras 3 and TensorFlow")
@@ -304,7 +314,7 @@ def main() -> None:
     first = photos[1][0]
     everybody = start(installed, [first])
     sets = []
-    for megapixels, paths in photos.items():
+    for (megapixels, paths), share in zip(photos.items(), options.slow_share, strict=True):
         # A photo of 1 megapixel is never decoded at reduced scale.
         some = [one for one in everybody if megapixels > 1 or not one[0].contender.exact]
         sets.append(
@@ -312,7 +322,7 @@ def main() -> None:
                 "megapixels": megapixels,
                 "photos": len(paths),
                 "mean_file_mb": round(sum(p.stat().st_size for p in paths) / len(paths) / 1e6, 2),
-                "contenders": measure(some, first, paths, options.rounds),
+                "contenders": measure(some, first, paths, options.rounds, share),
             }
         )
     for process, _ in everybody:

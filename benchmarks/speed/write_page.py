@@ -128,10 +128,17 @@ def _contenders(photos: dict[str, Any]) -> str:
 
 def _ratios(photos: dict[str, Any]) -> str:
     rows = [
-        [ratio["ours"], ratio["peer"], _range(ratio, 1 if ratio["median"] < 100 else 0)]
+        [
+            ratio["group"],
+            ratio["ours"],
+            ratio["peer"],
+            _range(ratio, 1 if ratio["median"] < 100 else 0),
+        ]
         for ratio in photos["ratios"]
     ]
-    return "How many times as fast, round by round:\n\n" + _table(["ours", "beside", "times"], rows)
+    return "How many times as fast, round by round:\n\n" + _table(
+        ["network and view", "ours", "beside", "times"], rows
+    )
 
 
 def _decoding(parts: dict[str, Any]) -> str:
