@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from siamese_nima.card import ModelCard
 from siamese_nima.curation.bursts import Burst, BurstRule, group_bursts, keepers
+from siamese_nima.curation.crops import CropRule, suggest_crops, write_crop
+from siamese_nima.curation.explain import explain_photo
 from siamese_nima.curation.frames import FrameReader
+from siamese_nima.curation.report import ThumbnailReader, write_report
 from siamese_nima.curation.star_plan import plan_stars
 from siamese_nima.curation.stars import StarRule, give_stars
 from siamese_nima.curation.undo_log import UndoLog, undo_stars
@@ -51,6 +54,7 @@ __all__ = [
     "CardError",
     "ConfigError",
     "ContaminationError",
+    "CropRule",
     "DataConfig",
     "FrameReader",
     "MissingExtraError",
@@ -67,6 +71,7 @@ __all__ = [
     "SidecarError",
     "StarRule",
     "TableError",
+    "ThumbnailReader",
     "TrainConfig",
     "UndoLog",
     "ViewError",
@@ -74,6 +79,7 @@ __all__ = [
     "WeightsError",
     "cache_path",
     "describe_ranking",
+    "explain_photo",
     "find_photos",
     "give_stars",
     "group_bursts",
@@ -82,8 +88,11 @@ __all__ = [
     "rank_photos",
     "rank_places",
     "read_photo",
+    "suggest_crops",
     "train",
     "undo_stars",
+    "write_crop",
+    "write_report",
 ]
 
 # What needs torch, and where it is; scoring must never wait for it.
