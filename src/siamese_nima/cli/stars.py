@@ -179,9 +179,9 @@ class Writing:
         if done.error is not None:
             typer.echo(f"failed: {printable(done.error)}", err=True)
         elif entry.action != "same":
-            typer.echo(
-                f"{_stars(entry.stars):8}  {_was(entry):20}  {printable(str(entry.sidecar))}"
-            )
+            now = entry.was if entry.action == "keep" else entry.stars
+            name = printable(str(entry.sidecar))
+            typer.echo(f"{_stars(now):8}  {_was(entry):12}  {name}")
 
 
 def _undo(log: Path, *, quiet: bool) -> None:
