@@ -114,3 +114,12 @@ def test_a_run_that_gained_nothing_says_so():
     lost = summary(replace(result(), before=AFTER))
     assert any("has not ranked these photos better" in line for line in lost)
     assert len(summary(result(before=None))) == len(gained) - 1
+
+
+def test_a_run_that_is_stopped_says_how_to_go_on(capsys):
+    watch = TerminalWatch()
+    watch.start_stage("stage 1", 2, 3)
+    watch.__exit__(KeyboardInterrupt)
+    assert capsys.readouterr().err.splitlines()[1] == (
+        "stopped; the same command goes on after the last finished epoch"
+    )

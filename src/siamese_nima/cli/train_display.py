@@ -55,8 +55,11 @@ class TerminalWatch(Watch):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.bar.stop()
+        # Lightning answers Ctrl-C by ending the process.
+        if self.heard and kind in (KeyboardInterrupt, SystemExit):
+            self.note("stopped; the same command goes on after the last finished epoch")
 
     def note(self, text: str) -> None:
         """A sentence on a line of its own."""
