@@ -29,7 +29,7 @@ SECOND_STAGE = NimaStageConfig(
     epochs=2, head_learning_rate=3e-4, backbone_learning_rate=1e-4, precision="bf16-mixed"
 )
 CONTROL = SiameseObjective(weight=0, emd_weight=1)  # more of the NIMA stage
-LADDERS = ("preference+emd, ladders", "preference+5 emd, ladders")
+DOUBT = 1.0  # rating points, about the network's RMSE on val
 
 
 def _arm(objective: SiameseObjective, sampler: str = "random") -> SiameseStageConfig:
@@ -49,8 +49,10 @@ ARMS = {
     "contrastive+emd": _arm(SiameseObjective(kind="contrastive")),
     "margin": _arm(SiameseObjective(kind="margin", emd_weight=0)),
     "margin+emd": _arm(SiameseObjective(kind="margin")),
-    LADDERS[0]: _arm(SiameseObjective(), "scene"),
-    LADDERS[1]: _arm(SiameseObjective(emd_weight=5), "scene"),
+    "preference+emd, ladders": _arm(SiameseObjective(), "scene"),
+    "preference, doubt": _arm(SiameseObjective(emd_weight=0, doubt=DOUBT)),
+    "preference+emd, doubt": _arm(SiameseObjective(emd_weight=0.2, doubt=DOUBT)),
+    "preference+emd, doubt, ladders": _arm(SiameseObjective(emd_weight=0.2, doubt=DOUBT), "scene"),
     "preference+emd, scene": _arm(SiameseObjective(), "scene"),
     "preference+emd, hard": _arm(SiameseObjective(), "hard"),
 }
@@ -77,7 +79,7 @@ def main() -> None:
             load_stage(free, folder / "nima")
             learning = replace(SECOND_STAGE, seed=1000 + seed)
             config = replace(ARMS[name], learning=learning)
-            siamese_stage(inputs, free, folder / name, config, ladders=name in LADDERS)
+            siamese_stage(inputs, free, folder / name, config, ladders=name.endswith("ladders"))
 
 
 def _options() -> argparse.Namespace:

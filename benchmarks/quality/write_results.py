@@ -31,7 +31,9 @@ ARMS = {
     "preference+emd, scene": "preference + EMD, pairs within scenes",
     "preference+emd, hard": "preference + EMD, hard pairs",
     "preference+emd, ladders": "preference + EMD, with ladders",
-    "preference+5 emd, ladders": "preference + EMD of weight 5, with ladders",
+    "preference, doubt": "preference with doubt",
+    "preference+emd, doubt": "preference with doubt + EMD",
+    "preference+emd, doubt, ladders": "preference with doubt + EMD, with ladders",
 }
 DISTORTIONS = ("blur", "noise", "jpeg", "downscale", "underexposure", "overexposure")
 LADDER_ARMS = tuple(name for name in ARMS if name.endswith("ladders"))
@@ -129,12 +131,12 @@ def draw_ladders(arms: Mapping[str, Any], path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    shown = [n for n in ("nima", "preference+emd", LADDER_ARMS[0]) if n in arms]
+    shown = [n for n in ("nima", "preference+emd", *LADDER_ARMS) if n in arms]
     figure, axis = plt.subplots(figsize=(8, 3))
     for place, name in enumerate(shown):
         shares = [100 * arms[name]["ladders"][f"steps_{kind}"]["value"] for kind in DISTORTIONS]
-        places = [i + (place - (len(shown) - 1) / 2) * 0.27 for i in range(len(DISTORTIONS))]
-        axis.bar(places, shares, width=0.25, label=ARMS[name])
+        places = [i + (place - (len(shown) - 1) / 2) * 0.21 for i in range(len(DISTORTIONS))]
+        axis.bar(places, shares, width=0.2, label=ARMS[name])
     axis.set_ylim(50, 100)
     axis.set_ylabel("steps in order, %", fontsize=9)
     axis.set_xticks(range(len(DISTORTIONS)), DISTORTIONS, fontsize=9)
@@ -221,7 +223,7 @@ def _depths(depths: Mapping[str, Any]) -> Table:
     for depth, arms in sorted(depths.items(), reverse=True):
         if "@" in depth:
             continue
-        for name in ("nima", "control", "preference+emd", *LADDER_ARMS):
+        for name in ("nima", "control", "preference+emd", "preference+emd, doubt", *LADDER_ARMS):
             if name in arms:
                 test = arms[name]["test"]
                 keys = ("srcc_ss01", "srcc_ss02", "srcc_ss03", "pairs")
@@ -271,8 +273,19 @@ def _views(found: Mapping[str, Any]) -> Table:
 
 
 def _appeal(found: Mapping[str, Any]) -> Table:
-    rows: Table = found["table"]
+    sources = list(found["rows"][0]["sources"])
+    rows = [["head", "seeds", *sources, "mean", "sources above idealo's"]]
+    for row in found["rows"]:
+        figures = [_source(row["sources"][source]) for source in sources]
+        own = "seeds" in row  # others' are published figures
+        seeds = str(row["seeds"]) if own else ""
+        above = f"{row['above_idealo']} of {len(sources)}" if own else ""
+        rows.append([row["name"], seeds, *figures, f"{row['mean']:.3f}", above])
     return rows
+
+
+def _source(figure: Figure) -> str:
+    return _interval(figure) if "low" in figure else f"{figure['srcc']:.3f}"
 
 
 def _present(arms: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
@@ -286,7 +299,8 @@ def _markdown(table: Table) -> str:
 
 
 def _interval(figure: Figure) -> str:
-    return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+    value = figure.get("value", figure.get("srcc"))
+    return f"{value:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
 
 
 def _short(figure: Figure) -> str:
