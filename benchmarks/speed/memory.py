@@ -1,9 +1,11 @@
 """Peak memory of `nima score` and `nima rank` over folders of 1,000 to 100,000 photos.
 
     python benchmarks/speed/memory.py --out benchmarks/speed/memory.json
+    python benchmarks/speed/memory.py --megapixels 200 --out benchmarks/speed/large_photo.json
 
 The photos are small, and so are the views, since it is their number that matters here. Memory that
-grows with it would fill the machine at some number; a ranking must hold its results.
+grows with it would fill the machine at some number; a ranking must hold its results. With
+--megapixels, of `nima score` over one large JPEG file instead.
 """
 
 from __future__ import annotations
@@ -81,13 +83,38 @@ def measure(folder: Path, out: Path, model: str) -> dict[str, Any]:
     return found
 
 
+def measure_large(megapixels: float, model: str) -> dict[str, Any]:
+    """Peak memory of scoring one JPEG file, and one small one for comparison."""
+    found = {}
+    with tempfile.TemporaryDirectory() as name:
+        small, large = Path(name) / "small.jpg", Path(name) / "large.jpg"
+        picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))
+        picture.save(small)
+        width = round((megapixels * 1e6 * 4 / 3) ** 0.5)
+        picture.resize((width, round(width * 3 / 4))).save(large)
+        for kind, path, more in (
+            ("a small photo", small, []),
+            ("large", large, []),
+            ("large, --exact", large, ["--exact"]),
+        ):
+            command = [sys.executable, "-m", "siamese_nima", "score", str(path), "--quiet"]
+            command += ["--model", model, "--no-cache", "--out", str(Path(name) / "t.csv"), *more]
+            found[kind] = round(peak_mb(command, dict(os.environ))[0], 1)
+    return found
+
+
 def main() -> None:
     """Measure and print; with --out, write the JSON too."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--model", default="quality")
+    parser.add_argument("--megapixels", type=float, help="one photo of this size instead")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    if options.megapixels:
+        peaks = measure_large(options.megapixels, options.model)
+        report({**provenance(), "megapixels": options.megapixels, "peak_mb": peaks}, options.out)
+        return
     runs = []
     for count in options.photos:
         with tempfile.TemporaryDirectory() as name:

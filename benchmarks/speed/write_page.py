@@ -68,7 +68,8 @@ processor. `cuda` and `coreml` have not been tried: there was no such machine.
 def main() -> None:
     """Print the page."""
     peers, parts = _read(HERE / "peers.json"), _read(HERE / "parts.json")
-    memory, int8 = _read(HERE / "memory.json"), _read(INT8)
+    memory, large = _read(HERE / "memory.json"), _read(HERE / "large_photo.json")
+    int8 = _read(INT8)
     sections = [INTRODUCTION, PEERS, _measured(peers)]
     for photos in peers["sets"]:
         sections += [_contenders(photos), _ratios(photos)]
@@ -77,7 +78,7 @@ def main() -> None:
         sections.append(f"Not installed, so left out: {', '.join(peers['left_out'])}.")
     sections += ["## What it consists of", _measured(parts), _decoding(parts), _networks(parts)]
     sections += [_pipelines(parts), BOUND, "## In 8 bits", _measured(int8), _int8(int8)]
-    sections += [MEMORY, _memory(memory), _measured(memory), DEVICES]
+    sections += [MEMORY, _memory(memory), _measured(memory), _large(large), DEVICES]
     print("\n\n".join(sections))
 
 
@@ -231,6 +232,16 @@ def _memory(memory: dict[str, Any]) -> str:
         for run in memory["runs"]
     ]
     return _table(["photos", *names], rows)
+
+
+def _large(large: dict[str, Any]) -> str:
+    peaks = large["peak_mb"]
+    return (
+        f"One JPEG file of {large['megapixels']:.0f} megapixels takes {peaks['large']:.0f} MB, "
+        f"{peaks['large, --exact']:.0f} MB with `--exact`; a small one takes "
+        f"{peaks['a small photo']:.0f} MB (`{large['command']}`). Other formats are always decoded "
+        "in full."
+    )
 
 
 if __name__ == "__main__":
