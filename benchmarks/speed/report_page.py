@@ -3,7 +3,7 @@
     python benchmarks/speed/report_page.py --photos 2000 --photos-from PHOTOS --out report_page.json
 
 Takes photos of a folder in turn until there are enough, under names of their own, scores each file
-once, and drives Chromium with Playwright.
+once, and drives Chromium with Playwright; with --rounds 0 it only measures the size.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 
+from PIL import Image, ImageOps
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import provenance, report
-from siamese_nima import Scorer, find_photos
-from siamese_nima.curation.report import write_report
+from siamese_nima import Scorer, ThumbnailReader, find_photos, write_report
+from siamese_nima.photos.thumbnails import SIDE_PX
 
 SORT = """sort => {
   const field = document.getElementById("sort");
@@ -45,7 +46,7 @@ def open_page(page_path: Path, rounds: int) -> dict:
         for _ in range(rounds):
             page = browser.new_page(viewport={"width": 1440, "height": 900})
             started = time.perf_counter()
-            page.goto(page_path.as_uri())
+            page.goto(page_path.as_uri(), timeout=0)
             page.evaluate("() => new Promise(requestAnimationFrame)")
             opened.append(time.perf_counter() - started)
             sorted_ += [page.evaluate(SORT, sort) / 1000 for sort in ("name", "spread", "score")]
@@ -70,24 +71,28 @@ def main() -> None:
     arguments = parser.parse_args()
     scorer = Scorer()
     sources = find_photos([arguments.photos_from]).paths[: arguments.files]
-    scores = list(scorer.score(sources))
+    small: dict[str, Image.Image] = {}
+
+    def keep(path: str, photo: Image.Image) -> None:
+        small[path] = ImageOps.contain(photo, (SIDE_PX, SIDE_PX))
+
+    scores = list(scorer.score(sources, on_photo=keep))
+    thumbnails = ThumbnailReader()
     with tempfile.TemporaryDirectory() as folder:
         results = []
         for number, result in enumerate(islice(cycle(scores), arguments.photos)):
             path = Path(folder) / f"{number:05d}-{Path(result.path).name}"
             path.symlink_to(Path(result.path).absolute())
             results.append(replace(result, path=str(path)))
-        started = time.perf_counter()
-        page = write_report(Path(folder) / "page.html", results, scorer.card)
-        written = time.perf_counter() - started
+            thumbnails.look(str(path), small[result.path])
+        page = write_report(Path(folder) / "page.html", results, scorer.card, thumbnails=thumbnails)
         values = {
             **provenance(),
             "photos": len(results),
             "files": len(sources),
             "photos_from": arguments.photos_from.name,
             "megabytes": round(page.stat().st_size / 1e6, 2),
-            "write_s": round(written, 1),
-            **open_page(page, arguments.rounds),
+            **(open_page(page, arguments.rounds) if arguments.rounds else {}),
         }
     report(values, arguments.out)
 
