@@ -27,7 +27,7 @@ def result(path, mean=6.0):
 
 
 def plan(*paths, stars=4, **options):
-    return plan_stars([result(path) for path in paths], [stars] * len(paths), **options)
+    return list(plan_stars([result(p) for p in paths], [stars] * len(paths), **options))
 
 
 def summary(entries):
@@ -119,7 +119,7 @@ def test_a_raw_file_and_its_jpeg_share_the_sidecar_and_the_better_counts(folder)
     [entry] = plan_stars(results, [2, 4], naming="stem")
     assert (entry.sidecar.name, entry.stars) == ("a.xmp", 4)
     assert Packet.parse(entry.after, "").value(RATING) == "4"
-    assert len(plan_stars(results, [2, 4], naming="full")) == 2
+    assert len(list(plan_stars(results, [2, 4], naming="full"))) == 2
 
 
 def test_each_problem_is_named_and_the_others_go_on(folder, tmp_path_factory):

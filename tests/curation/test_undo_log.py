@@ -97,13 +97,23 @@ def test_what_is_no_undo_log_is_refused(tmp_path, content, message):
         list(undo_stars(tmp_path / "log"))
 
 
-def test_a_log_is_never_overwritten_and_a_bad_line_inside_is_refused(tmp_path):
+def test_a_log_appears_with_the_first_change_and_is_never_overwritten(tmp_path):
     log = tmp_path / "log"
-    with UndoLog(log):
-        pass
-    with pytest.raises(NimaError, match="log: exists already"), UndoLog(log):
-        pass
+    with UndoLog(log) as writer:
+        assert not log.exists()
+        writer.write(tmp_path / "a", None, b"new")
+        assert writer.begun
+    with UndoLog(log) as writer, pytest.raises(NimaError, match="log: exists already"):
+        writer.write(tmp_path / "b", None, b"new")
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_bad_line_inside_a_log_is_refused(tmp_path):
+    log = tmp_path / "log"
+    with UndoLog(log) as writer:
+        writer.write(tmp_path / "a", None, b"new")
     with log.open("a") as file:
         file.write(json.dumps({"sidecar": "a"}) + "\n" + json.dumps(1) + "\n")
-    with pytest.raises(NimaError, match="line 2 is none"):
+    with pytest.raises(NimaError, match="line 3 is none"):
         list(undo_stars(log))
+    assert (tmp_path / "a").exists()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -139,14 +138,10 @@ class Writing:
         plan = plan_stars(
             results, give_stars(results, rule), naming=self._naming, overwrite=self._overwrite
         )
-        writes = any(entry.after is not None for entry in plan)
-        with ExitStack() as stack:
-            log = None
-            if writes and not self._dry_run:
-                log = stack.enter_context(UndoLog(self._log or _log_name()))
+        with UndoLog(self._log or _log_name()) as log:
             for entry in plan:
-                self._show(entry, self._written(entry, log))
-        if log and not self._quiet:
+                self._show(entry, entry if self._dry_run else _written(entry, log))
+        if log.begun and not self._quiet:
             typer.echo(f"undo with: nima stars --undo {printable(str(log.path))}", err=True)
 
     def summary(self) -> str:
@@ -165,15 +160,6 @@ class Writing:
         if unrated or self._counts["fail"]:
             raise typer.Exit(1)
 
-    def _written(self, entry: Entry, log: UndoLog | None) -> Entry:
-        if log is None or entry.after is None:
-            return entry
-        try:
-            log.write(entry.sidecar, entry.before, entry.after)
-        except SidecarError as error:
-            return replace(entry, action="fail", error=str(error))
-        return entry
-
     def _show(self, entry: Entry, done: Entry) -> None:
         self._counts[done.action] += 1
         if done.error is not None:
@@ -182,6 +168,17 @@ class Writing:
             now = entry.was if entry.action == "keep" else entry.stars
             name = printable(str(entry.sidecar))
             typer.echo(f"{_stars(now):8}  {_was(entry):12}  {name}")
+
+
+def _written(entry: Entry, log: UndoLog) -> Entry:
+    """Write what an entry plans; gives what became of it."""
+    if entry.after is None:
+        return entry
+    try:
+        log.write(entry.sidecar, entry.before, entry.after)
+    except SidecarError as error:
+        return replace(entry, action="fail", error=str(error))
+    return entry
 
 
 def _undo(log: Path, *, quiet: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -52,7 +52,7 @@ def plan_stars(
     *,
     naming: Naming = "auto",
     overwrite: bool = False,
-) -> list[Entry]:
+) -> Iterator[Entry]:
     """Decide for every photo with stars; nothing is written.
 
     A rating that a person gave stays, be it in the sidecar, in one of the other convention, or in
@@ -64,11 +64,12 @@ def plan_stars(
         naming: Which sidecars; "auto" takes the one a photo has, else the folder's convention.
         overwrite: Replace ratings that people gave.
 
+    Yields:
+        One entry per sidecar, in the order of the photos; photos that share a sidecar have one.
+        Sidecars are read one at a time, when their entry's turn comes.
+
     Raises:
         ConfigError: An unknown naming.
-
-    Returns:
-        One entry per sidecar, in the order of the photos; photos that share a sidecar have one.
     """
     if naming not in get_args(Naming):
         raise ConfigError(f"sidecars are {', '.join(get_args(Naming))}, not {naming!r}")
@@ -84,8 +85,9 @@ def plan_stars(
             shared.setdefault(sidecar, []).append((result, given))
         except SidecarError as error:
             failed[photo] = Entry(action="fail", sidecar=photo, result=result, error=str(error))
-    planned = [_entry(sidecar, photos, folders, overwrite) for sidecar, photos in shared.items()]
-    return [*planned, *failed.values()]
+    for sidecar, photos in shared.items():
+        yield _entry(sidecar, photos, folders, overwrite)
+    yield from failed.values()
 
 
 def _folder_of(photo: Path, folders: dict[Path, Folder | SidecarError]) -> Folder:

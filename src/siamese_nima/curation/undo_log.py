@@ -24,26 +24,19 @@ class UndoLog:
     """A file of JSON lines: what each sidecar was before it was written.
 
     The line of a sidecar is on disk before the sidecar changes, so that even a run that is killed
-    can be undone. Use as a context manager.
+    can be undone. Use as a context manager; the file appears with the first change.
+
+    Attributes:
+        path: The file.
+        begun: Whether there is anything to undo.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.begun = False
         self._file: Any = None
 
     def __enter__(self) -> Self:
-        """Begin the log.
-
-        Raises:
-            NimaError: It exists already, or cannot be written.
-        """
-        try:
-            self._file = self.path.open("x", encoding="ascii")
-        except FileExistsError as error:
-            raise NimaError(f"{self.path}: exists already; give the undo log a new name") from error
-        except OSError as error:
-            raise NimaError(f"{self.path}: cannot be written ({error.strerror})") from error
-        self._add(_HEADER)
         return self
 
     def __exit__(
@@ -52,16 +45,20 @@ class UndoLog:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def write(self, sidecar: Path, before: bytes | None, after: bytes) -> None:
         """Replace a sidecar's content, or make a new sidecar.
 
         Raises:
             SidecarError: It has changed since `before` was read, or cannot be written.
+            NimaError: The log exists already, or cannot be written; no sidecar has changed then.
         """
         if read_sidecar(sidecar) != before:
             raise SidecarError(f"{sidecar}: changed while stars were given; run again")
+        if self._file is None:
+            self._begin()
         self._add(
             {
                 "sidecar": str(sidecar.absolute()),
@@ -73,6 +70,16 @@ class UndoLog:
             write_whole(sidecar, after)
         except OSError as error:
             raise SidecarError(f"{sidecar}: cannot be written ({error.strerror})") from error
+
+    def _begin(self) -> None:
+        try:
+            self._file = self.path.open("x", encoding="ascii")
+        except FileExistsError as error:
+            raise NimaError(f"{self.path}: exists already; give the undo log a new name") from error
+        except OSError as error:
+            raise NimaError(f"{self.path}: cannot be written ({error.strerror})") from error
+        self._add(_HEADER)
+        self.begun = True
 
     def _add(self, line: dict[str, Any]) -> None:
         try:
