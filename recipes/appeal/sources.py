@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import platform
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -43,8 +44,8 @@ IMAGENET = "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite"
 # What may be chosen. Penalties of the two losses are not comparable.
 LEVELS: tuple[tuple[str, ...], ...] = ((), ("blocks.3.4",), ("blocks.3.0", "blocks.3.4"))
 PRIORS = (0.0, 0.3)
-RIDGE_PENALTIES = (0.03, 0.1, 0.3, 1.0)
-EMD_PENALTIES = (0.01, 0.03, 0.1)
+RIDGE_PENALTIES = (0.1, 0.3, 1.0, 3.0)
+EMD_PENALTIES = (0.03, 0.1, 0.3)
 DOUBT = 0.4  # rating points, a tenth of the scale's width
 SEEDS = (0, 1, 2)
 # The published figures of idealo's aesthetic NIMA on the same photos in full size.
@@ -171,7 +172,7 @@ def main() -> None:
             "command": f"python recipes/appeal/sources.py --data sophoappeal --helpers BIQ2021 "
             f"--imagenet {options.imagenet.name}",
             "photos": len(study.rated.table),
-            "machine": "CPU",
+            "machine": machine(),
         },
     }
     OUT.write_text(json.dumps(result, indent=1) + "\n")
@@ -207,6 +208,14 @@ def read_study(options: argparse.Namespace) -> Study:
         read_rated(options.data, options.imagenet, options.work),
         read_helpers(options.helpers, options.imagenet, options.work),
     )
+
+
+def machine() -> dict[str, str]:
+    """The processor, where the system tells its name, and what computed on it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return {"cpu": names[0] if names else platform.processor(), "torch": torch.__version__}
 
 
 def named(source: str) -> str:

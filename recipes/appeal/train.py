@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +28,7 @@ from sources import (
     best,
     choose_emd,
     log,
+    machine,
     named,
     options_parser,
     read_study,
@@ -70,7 +70,7 @@ def main() -> None:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": "python recipes/appeal/train.py --data sophoappeal --helpers BIQ2021 "
         f"--imagenet {options.imagenet.name}",
-        "machine": {"cpu": processor(), "torch": torch.__version__},
+        "machine": machine(),
         "model_sha256": hashlib.sha256(options.out.read_bytes()).hexdigest(),
         "arm": ARM,
         "chosen": asdict(choice),
@@ -115,8 +115,11 @@ def describe(
     """The model card."""
     table, helpers = study.rated.table, study.helpers.table
     pairs = measure_pair_error(crossed, study.means, table.scenes, groups=table.subsets)
-    seen = training_record(table)
-    seen["helper_fingerprint"] = helpers.fingerprint()
+    # As if the directions were a model of their own that the head started from.
+    taught = ModelCard(
+        name="directions", backbone=BACKBONE, view=VIEW, training=training_record(helpers)
+    )
+    seen = training_record(table, parent=taught)
     return ModelCard(
         name="appeal",
         version="1",
@@ -158,27 +161,19 @@ def describe(
             "Method: Talebi and Milanfar, NIMA: Neural Image Assessment, 2018, arXiv:1709.05424.",
         ),
         limits=(
-            "A preview from 864 photos: it agrees with people far less than they agree among "
-            "themselves; use it to sort, not to decide.",
+            "A preview from 864 photos: use it to sort, not to decide.",
+            "Landscapes, animals and sunsets score high; people, rooms and things low. That a "
+            "photo of people is a good one it can hardly tell.",
+            "Scores spread about half as wide as people's means, as they must at this agreement.",
             "Sees the middle square of the photo at 80 x 80 pixels: colour, light and subject, "
             "neither sharpness nor noise nor faces' expressions, nothing at the ends of a "
             "panorama. Raters saw the whole photo at full size.",
             "The tiles are from the study's sheet of square crops. That they are the middle of the "
             "photo, at its full short side, is what they look like and was assumed.",
-            "The photos are of five sources, most of them landscapes, plants, animals, buildings; "
-            "photos of people are few.",
             "Screenshots, drawings, documents and generated pictures were not in the data.",
             "Scores are on the study's scale of 1..5; do not compare them with a 1..10 model's.",
         ),
     )
-
-
-def processor() -> str:
-    """Its name where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def _interval(part: dict[str, float]) -> dict[str, float]:
