@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import multiprocessing
+import os
 import platform
 import random
 import resource
@@ -130,6 +131,7 @@ def main() -> int:
         "command": f"python tests/fuzz_photos.py --seconds {arguments.seconds:g}"
         f" --seed {arguments.seed}",
         "date": date.today().isoformat(),
+        "machine": {"cpu": platform.machine(), "cores": os.cpu_count(), "os": platform.system()},
         "python": platform.python_version(),
         "pillow": Image.__version__,
         "files": total,

@@ -43,7 +43,7 @@ View = Annotated[
 Device = Annotated[str, typer.Option(help="cpu, cuda, openvino or coreml.")]
 Exact = Annotated[
     bool,
-    typer.Option("--exact", help="Decode large JPEG files in full: slower."),
+    typer.Option("--exact", help="Read large photos in full: slower."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")]
 Cache = Annotated[

@@ -53,9 +53,10 @@ def read_photo(
               changed;
             - a uint8 array of shape (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGB and alpha, taken as
               upright sRGB.
-        min_short_side_px: What the short side must have for the views that follow. A JPEG is then
-            decoded at 1/2, 1/4 or 1/8 of its size when that still has as much, which is several
-            times faster. None decodes everything at full size.
+        min_short_side_px: What the short side must have for the views that follow. Larger photos
+            are then shrunk by a whole factor that leaves as much: JPEG by 2, 4 or 8 while it is
+            decoded, which is several times faster, others once they are decoded; of camera raw a
+            large enough preview is taken. None keeps every pixel.
         max_pixels: Larger photos are refused before they are decoded, against files made to fill
             the memory. WebP and single strips or tiles of TIFF stop at Pillow's own 179 million.
         name: What error messages call the photo; by default its path, or the kind of `source`.

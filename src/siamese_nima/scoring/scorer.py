@@ -80,9 +80,9 @@ class Scorer:
                 through the network together.
             workers: Threads; by default one per usable core.
             device: "cpu", "cuda", "openvino" or "coreml".
-            exact: Decode JPEG files in full. By default large ones are decoded at a reduced
-                scale that is still at least twice as large as the views need, which is faster
-                and moves scores by about a hundredth.
+            exact: Read photos in full. By default large ones are decoded at, or shrunk to, a
+                reduced scale that is still at least twice as large as the views need, which is
+                faster and moves scores by about a hundredth.
             cache: File that keeps results from one run to the next, made if missing; photos that
                 are given as paths are then not scored again as long as they and the model are the
                 same. `cache_path()` is the one of the command line. None keeps nothing.
