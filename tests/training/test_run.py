@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from siamese_nima.datasets.contamination import find_contamination
 from siamese_nima.datasets.sources import read_source
-from siamese_nima.errors import ConfigError
+from siamese_nima.errors import ConfigError, TableError
 from siamese_nima.networks.checkpoint import load_checkpoint
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.scorer import Scorer
@@ -141,6 +141,13 @@ def test_a_folder_that_holds_another_run_is_refused(finished, table, start, tmp_
     message = "other photos, ratings or splits and the weights of"
     with pytest.raises(ConfigError, match=message):
         train(config)
+
+
+def test_a_folder_in_which_nothing_began_is_free_for_another_try(table, start, tmp_path):
+    wrong = run_config(table, start, tmp_path / "run", data={"photos": str(tmp_path)})
+    with pytest.raises(TableError, match="48 of 48 photos are missing"):
+        train(wrong)
+    assert not (tmp_path / "run" / "config.toml").exists()
 
 
 def test_photos_without_splits_are_divided_and_the_division_kept(start, tmp_path):

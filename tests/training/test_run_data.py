@@ -8,7 +8,7 @@ import pytest
 
 from siamese_nima.errors import TableError
 from siamese_nima.training.run_config import LadderConfig
-from siamese_nima.training.run_data import clean_rows, data_digest, read_tables
+from siamese_nima.training.run_data import RECORD_FILE, clean_rows, data_digest, read_tables
 from siamese_nima.training.watch import Watch
 from training_runs import run_config, write_photos
 
@@ -49,8 +49,13 @@ def test_photos_without_splits_are_divided_and_the_same_again(config):
         "val": 6,
         "test": 6,
     }
-    again = read_tables(replace(config, seed=5), Watch())
+    another = replace(config, seed=5)
+    (config.out / RECORD_FILE).write_text("{}")
+    again = read_tables(another, Watch())
     assert data_digest(again) == data_digest(first), "kept in splits.csv"
+    (config.out / RECORD_FILE).unlink()
+    afresh = read_tables(another, Watch())
+    assert data_digest(afresh) != data_digest(first), "what never was a run is not kept"
 
 
 def test_a_test_split_that_is_given_stays_and_val_comes_out_of_train(config):

@@ -31,13 +31,19 @@ from siamese_nima.training.run_card import (
     with_figures,
 )
 from siamese_nima.training.run_config import TrainConfig
-from siamese_nima.training.run_data import SplitViews, cut_views, data_digest, read_tables
+from siamese_nima.training.run_data import (
+    RECORD_FILE,
+    SplitViews,
+    cut_views,
+    data_digest,
+    read_tables,
+)
 from siamese_nima.training.run_log import RunLog, StageLog
 from siamese_nima.training.run_stage import StageRun, chosen_precision, describe_stage
 from siamese_nima.training.starts import Start, read_start
 from siamese_nima.training.watch import Watch
 
-CONFIG_FILE, RECORD_FILE = "config.toml", "run.json"
+CONFIG_FILE = "config.toml"
 MODEL_FILE, CHECKPOINT_FILE = "model.onnx", "checkpoint.safetensors"
 _CALIBRATION_PHOTOS = 512
 _FREE = ("device", "devices", "nodes", "cache", "out")  # settings that do not change the result
@@ -192,24 +198,20 @@ def _calibrate(start: Start, config: TrainConfig, splits: dict[str, SplitViews])
 
 
 def _claim(config: TrainConfig) -> None:
-    """Make the run's folder, or see that it holds this very run.
+    """Make the run's folder, or see that it does not hold another run.
 
     Raises:
         ConfigError: It holds another one.
     """
+    config.out.mkdir(parents=True, exist_ok=True)
     kept = config.out / CONFIG_FILE
-    text = config_text(config)
     if kept.is_file():
         found = config_text(config_from(tomllib.loads(kept.read_text(encoding="utf-8"))))
-        if changed := _changed(found, text):
+        if changed := _changed(found, config_text(config)):
             raise ConfigError(
                 f"{config.out} holds a run with other settings ({'; '.join(changed[:5])}). Give "
                 "another folder with out (--out), or delete this one."
             )
-    config.out.mkdir(parents=True, exist_ok=True)
-    if _is_first():
-        with replacing(kept) as temporary:
-            temporary.write_text(text, encoding="utf-8")
 
 
 def _changed(found: str, wanted: str) -> list[str]:
@@ -236,7 +238,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _record(config: TrainConfig, record: dict[str, str | None]) -> None:
-    """Note what the run is made of, or see that it is the same still.
+    """Note what the run is and is made of, or see that it is made of the same still.
 
     Raises:
         ConfigError: Photos, ratings, splits or the network to start from are others.
@@ -254,8 +256,12 @@ def _record(config: TrainConfig, record: dict[str, str | None]) -> None:
                 "Give another folder with out (--out), or delete this one."
             )
     elif _is_first():
+        # Not before: a run that could not read its data leaves its folder to another try.
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    if _is_first():
+        with replacing(config.out / CONFIG_FILE) as temporary:
+            temporary.write_text(config_text(config), encoding="utf-8")
 
 
 def _is_first() -> bool:

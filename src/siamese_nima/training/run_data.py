@@ -32,6 +32,7 @@ from siamese_nima.training.run_config import DataConfig, LadderConfig, TrainConf
 from siamese_nima.training.watch import Watch
 
 SPLITS_FILE = "splits.csv"
+RECORD_FILE = "run.json"  # there from the moment on that a run has read its data
 _WAIT_S = 1.0
 
 Built = TypeVar("Built")
@@ -80,7 +81,7 @@ def read_tables(config: TrainConfig, watch: Watch) -> dict[str, RatingTable]:
         table = _readable(table, watch)
     table.require_photos()
     kept = config.out / SPLITS_FILE
-    if kept.is_file():
+    if kept.is_file() and (config.out / RECORD_FILE).is_file():
         table = apply_splits(table, kept)
     elif not {"train", "val"} <= set(table.splits):
         table = _divided(table, config, watch)
