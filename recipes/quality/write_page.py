@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from siamese_nima.pair_error import PairError
 from siamese_nima.scoring.model_file import read_card
 
 HERE = Path(__file__).parent
@@ -25,6 +26,9 @@ def main() -> None:
     """Print the page."""
     card = read_card(MODEL)
     result = json.loads((HERE / "result.json").read_text())
+    evidence = json.loads(
+        (HERE.parents[1] / "benchmarks" / "quality" / "siamese_stage.json").read_text()
+    )
     parts = [
         f"# The model `{card.name}`, version {card.version}",
         "<!-- Made by recipes/quality/write_page.py from the model card and result.json. -->",
@@ -33,30 +37,33 @@ def main() -> None:
         f"`{card.view}`; ratings {card.scale}. SHA-256 `{result['model_sha256']}`.",
         "## How well it agrees with people",
         f"On the test split of BIQ2021, {result['test']['all']['photos']:,} photos of scenes that "
-        "were not trained on. SRCC and PLCC with 95 % intervals (scenes drawn again); pairs: "
-        "share of pairs of one scene, at least .1 of the range 0..1 apart in mean opinion score, "
-        "that are ranked as people rank them.",
+        "were not trained on; no near-copy of them was either. SRCC and PLCC with 95 % intervals "
+        "(scenes drawn again); pairs: share of pairs of one scene, at least .1 of the range 0..1 "
+        "apart in mean opinion score, that are ranked as people rank them.",
         _figures(result["test"]),
-        _near_copies(),
-        "## What it is shown",
-        _views(),
-        f"Trained, val SRCC: {_tried(result['view_on_val'])}. Chosen: "
-        f"`{result['view_on_val']['chosen']}`.",
+        "Knowing only which subset a photo is from already gives an SRCC of "
+        f"{evidence['subset_alone_srcc']:.2f} over all, so the rows of the subsets say more than "
+        "the first one. In ss02, test shots indoors, agreement is weak.",
+        _spread(result),
+        _ladders(result["ladders"]),
+        _pairs(PairError.from_json(card.metrics["pair_error"])),
+        "Version 1 was judged on another division of the photos, in which near-copies of test "
+        "photos were trained on; its figures do not compare with these. What each part of the "
+        "training is worth, on this division: [docs/results.md](../results.md).",
         "## Training",
         f"{card.training['photos']:,} photos, {card.training['data']}; labels: "
         f"{card.training['labels']}. Fingerprint of the photos: "
         f"`{card.training['fingerprint']}`. {_machine(result)}",
         _curve(result["history"]),
-        _blends(result["blends"]),
         f"Recipe: [{card.training['recipe']}](../../{card.training['recipe']}/README.md), "
-        f"`{result['command']}`, {result['date'][:10]}.",
+        f"`{result['command']}`, {result['date']}.",
         "## Limits",
         "\n".join(f"- {limit}" for limit in card.limits),
         "## Licence and credits",
         card.licence,
         "\n".join(f"- {credit}" for credit in card.credits),
     ]
-    print("\n\n".join(part for part in parts if part))
+    print("\n\n".join(parts))
 
 
 def _figures(test: dict[str, Any]) -> str:
@@ -75,85 +82,56 @@ def _figures(test: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
-def _near_copies() -> str:
-    found = json.loads((HERE / "near_copies.json").read_text())
-    left = found["test"]["unlinked"]["all"]
+def _spread(result: dict[str, Any]) -> str:
+    fitted = result["calibration"]
     return (
-        "Knowing only which subset a photo is from already gives an SRCC of "
-        f"{found['subset_alone_test_srcc']:.2f} over all, so the rows of the subsets say more than "
-        "the first one. In ss02, test shots indoors, agreement is weak.\n\n"
-        f"An exact search (`recipes/quality/near_copies.py`) finds {found['linked_test_photos']} "
-        "test photos that a chain of near-copies still connects with train or val. Without them: "
-        f"{left['photos']:,} photos, SRCC {_interval(left['srcc'])}, pairs "
-        f"{_interval(left['pair_accuracy'])} ({left['pairs']})."
+        f"Scores are spread {result['spread_ratio']:.2f} times as wide as the labels. As trained "
+        f"it is {fitted['spread_ratio_before']:.2f} on val; the head is scaled to "
+        f"{fitted['spread_ratio_after']:.2f}, which takes the RMSE on val from "
+        f"{fitted['rmse_before']:.3f} to {fitted['rmse_after']:.3f} rating points."
     )
 
 
-def _views() -> str:
-    path = HERE / "views.json"
-    if not path.exists():
-        return ""
-    table = json.loads(path.read_text())
+def _ladders(ladders: dict[str, Any]) -> str:
+    kinds = ", ".join(
+        f"{name} {share:.1%}" for name, share in ladders["steps_by_distortion"].items()
+    )
+    return (
+        f"Made worse step by step, the {ladders['photos']} best-rated test photos lose score in "
+        f"{ladders['steps']:.1%} of the steps ({kinds}), and of any two rungs the worse one scores "
+        f"lower in {ladders['pairs']:.1%}. Ladders of training photos with the same distortions "
+        "were trained on."
+    )
+
+
+def _pairs(error: PairError) -> str:
+    sure = error.closest_call()
+    return (
+        f"Two photos of one subset are in the order people give them with a probability of .8 or "
+        f"more from a gap of {sure:.2f} points on (its lower bound; {error.pairs:,} pairs of val "
+        "photos). Closer ones are called too close to call."
+        if sure is not None
+        else "At no gap of scores is the order of two photos of one subset right with .8."
+    )
+
+
+def _curve(history: dict[str, list[dict[str, float]]]) -> str:
     rows = [
-        f"Frozen ImageNet features and ridge regression, fitted on {table['train_photos']} train "
-        f"photos, SRCC on {table['val_photos']} val photos:",
-        "",
-        "| view policy | all | ss01 | ss02 | ss03 | same-scene pairs |",
-        "|---|---|---|---|---|---|",
+        "| stage | epoch | EMD train | EMD val | SRCC val |",
+        "|---|---|---|---|---|",
     ]
-    for row in table["rows"]:
-        rows.append(
-            f"| `{row['view']}` | {row['srcc']:.3f} | {row['ss01']:.3f} "
-            f"| {row['ss02']:.3f} | {row['ss03']:.3f} | {row['pair_accuracy']:.3f} |"
-        )
+    for stage, epochs in history.items():
+        for epoch in epochs:
+            rows.append(
+                f"| {stage} | {epoch['epoch'] + 1:.0f} | {epoch['train_emd']:.4f} "
+                f"| {epoch['val_emd']:.4f} | {epoch['val_srcc']:.4f} |"
+            )
     return "\n".join(rows)
-
-
-def _curve(history: list[dict[str, float]]) -> str:
-    rows = [
-        "| stage | epoch | EMD train | EMD val | SRCC val | PLCC val |",
-        "|---|---|---|---|---|---|",
-    ]
-    for epoch in history:
-        rows.append(
-            f"| {epoch['stage']:.0f} | {epoch['epoch'] + 1:.0f} | {epoch['train_emd']:.4f} "
-            f"| {epoch['val_emd']:.4f} | {epoch['val_srcc']:.4f} | {epoch['val_plcc']:.4f} |"
-        )
-    return "\n".join(rows)
-
-
-def _blends(blends: list[dict[str, Any]]) -> str:
-    rows = [
-        "Share of the second stage's weights in a blend with those before it, and val SRCC. Chosen "
-        "by the mean over the subsets: over all photos, SRCC mostly tells the subsets apart.",
-        "",
-        "| stage | share | all | ss01 | ss02 | ss03 | |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for blend in blends:
-        for share, figures in blend["val_srcc"].items():
-            mark = "chosen" if float(share) == blend["chosen"] else ""
-            numbers = " | ".join(f"{value:.3f}" for value in figures.values())
-            rows.append(f"| {blend['stage']} | {share} | {numbers} | {mark} |")
-    other = json.loads((HERE / "result_both_stages.json").read_text())["test"]
-    figures = ", ".join(f"{name} {part['srcc']['value']:.3f}" for name, part in other.items())
-    rows += [
-        "",
-        "So the test split was looked at twice. First came the weights after both stages, chosen "
-        f"by val SRCC over all photos; their test SRCC: {figures} (`result_both_stages.json`). "
-        "That they rank ss03 worse was seen there, then found on val, and led to the choice above.",
-    ]
-    return "\n".join(rows)
-
-
-def _tried(view: dict[str, Any]) -> str:
-    return ", ".join(f"`{text}` {value:.4f}" for text, value in view["val_srcc"].items())
 
 
 def _machine(result: dict[str, Any]) -> str:
     machine = result["machine"]
-    what = machine["accelerator"] or f"{machine['cpu']}, {machine['cores']} cores"
-    return f"Machine: {what}."
+    return f"Machine: {machine['cpu']}, {machine['cores']} cores."
 
 
 def _interval(figure: dict[str, float]) -> str:

@@ -70,8 +70,6 @@ def test_the_figures_of_the_readme_are_the_recorded_ones(page):
     for part in quality.values():
         srcc = part["srcc"]
         assert f"{srcc['value']:.3f} [{srcc['low']:.3f}, {srcc['high']:.3f}]" in text
-    unlinked = json.loads((REPOSITORY / "recipes/quality/near_copies.json").read_text())
-    assert f"{unlinked['test']['unlinked']['all']['srcc']['value']:.3f}" in text
     speed = json.loads((REPOSITORY / "benchmarks/speed/folder_run.json").read_text())
     for run in speed["runs"]:
         assert f"{run['photos_per_second']['command']:.1f}" in text
