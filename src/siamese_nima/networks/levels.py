@@ -57,7 +57,9 @@ class LevelPooling(nn.Module):
             activations = block(activations)
             if name in self.levels:
                 pooled.append(activations.mean((2, 3)))
-        features = self.backbone.global_pool(self.backbone.bn2(self.backbone.conv_head(activations)))
+        features = self.backbone.global_pool(
+            self.backbone.bn2(self.backbone.conv_head(activations))
+        )
         return torch.cat([*pooled, features], dim=1)
 
     def _blocks(self) -> list[tuple[str, nn.Module]]:
