@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,10 +16,10 @@ def write_whole(path: Path, content: bytes) -> None:
         OSError: It cannot be written; nothing has changed then.
     """
     mode = _mode(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
-    part = Path(name)
+    part = part_of(path)
+    part.unlink(missing_ok=True)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with part.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -28,6 +27,11 @@ def write_whole(path: Path, content: bytes) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def part_of(path: Path) -> Path:
+    """The file that `write_whole` writes first; one that was killed can leave it behind."""
+    return path.with_name(f".{path.name[:240]}.part")
 
 
 def _mode(path: Path) -> int:

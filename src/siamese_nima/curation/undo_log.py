@@ -7,12 +7,13 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from siamese_nima.curation.atomic import write_whole
+from siamese_nima.curation.atomic import part_of, write_whole
 from siamese_nima.curation.star_plan import read_sidecar
 from siamese_nima.errors import NimaError, SidecarError
 
@@ -124,6 +125,8 @@ def undo_stars(log: Path) -> Iterator[Undone]:
 
 def _put_back(sidecar: Path, before: bytes | None, after: str) -> str:
     now = read_sidecar(sidecar)
+    with suppress(OSError):
+        part_of(sidecar).unlink()
     if now == before:
         return "untouched"
     if now is None or hashlib.sha256(now).hexdigest() != after:
