@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
 from PIL import Image
 
+from siamese_nima.curation.atomic import write_whole
 from siamese_nima.errors import ConfigError, NimaError
 
 # Endings of files, and how Pillow saves them.
@@ -43,12 +45,10 @@ def save_new_picture(
     check_new_picture(path, photo)
     target = Path(path)
     kind, options = PICTURE_FORMATS[target.suffix.lower()]
-    part = target.with_name(f".{target.name}.part")
+    content = io.BytesIO()
+    picture.save(content, format=kind, **options)
     try:
-        picture.save(part, format=kind, **options)
-        part.replace(target)
+        write_whole(target, content.getvalue())
     except OSError as error:
         raise NimaError(f"{target}: cannot be written ({error.strerror or error})") from error
-    finally:
-        part.unlink(missing_ok=True)
     return target

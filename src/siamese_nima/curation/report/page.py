@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -37,8 +37,8 @@ class Shown:
     note: str = ""
 
 
-def page(title: str, summary: str, shown: Sequence[Shown], card: ModelCard) -> Iterator[str]:
-    """The page in pieces, a photo at a time.
+def page(title: str, summary: str, shown: Sequence[Shown], card: ModelCard) -> str:
+    """The whole page.
 
     Args:
         title: Heading of the page.
@@ -51,29 +51,21 @@ def page(title: str, summary: str, shown: Sequence[Shown], card: ModelCard) -> I
     features = [] if bursts else ["no-bursts"]
     if all(item.entry.result.percentile is None for item in shown):
         features.append("no-percentiles")
-    before, after = (
-        Template(_part("page.html"))
-        .substitute(
-            policy=_content_policy(style, script),
-            title=escape(title),
-            summary=escape(summary),
-            style=style,
-            script=script,
-            features=" ".join(features),
-            burst_options="".join(f'<option value="{n}">{n}</option>' for n in bursts),
-            low=f"{card.scale.low:g}",
-            high=f"{card.scale.high:g}",
-            count=f"{len(shown)} photos",
-            about=_about(card),
-            cards="\0",
-        )
-        .split("\0")
-    )
-    yield before
     tallest = max((max(item.entry.result.distribution or (0.0,)) for item in shown), default=1.0)
-    for item in shown:
-        yield _card_html(item, tallest) + "\n"
-    yield after
+    return Template(_part("page.html")).substitute(
+        policy=_content_policy(style, script),
+        title=escape(title),
+        summary=escape(summary),
+        style=style,
+        script=script,
+        features=" ".join(features),
+        burst_options="".join(f'<option value="{n}">{n}</option>' for n in bursts),
+        low=f"{card.scale.low:g}",
+        high=f"{card.scale.high:g}",
+        count=f"{len(shown)} photos",
+        about=_about(card),
+        cards="\n".join(_card_html(item, tallest) for item in shown),
+    )
 
 
 @cache

@@ -12,10 +12,12 @@ from urllib.parse import quote
 from PIL import Image
 
 from siamese_nima.card import ModelCard
+from siamese_nima.curation.atomic import write_whole
 from siamese_nima.curation.bursts import Burst
 from siamese_nima.curation.report.entries import Entry, make_entries
 from siamese_nima.curation.report.page import Shown, page
 from siamese_nima.errors import NimaError, PhotoError
+from siamese_nima.photos.names import printable
 from siamese_nima.photos.thumbnails import shrunk, thumbnail
 from siamese_nima.scoring.scored_photo import ScoredPhoto
 from siamese_nima.scoring.scorer import usable_cores
@@ -56,7 +58,7 @@ def write_report(
 ) -> Path:
     """Write one HTML page that shows scored photos, and needs nothing but a browser.
 
-    Thumbnails are inside the page, about 8 kB a photo; originals are linked by their path relative
+    Thumbnails are inside the page, about 9 kB a photo; originals are linked by their path relative
     to the page. It replaces an older page only when it is complete.
 
     Args:
@@ -81,17 +83,11 @@ def write_report(
         shown.append(item)
         if report:
             report(len(shown), len(entries))
-    part = target.with_name(f".{target.name}.part")
+    text = page(printable(title), _summary(entries, card), shown, card)
     try:
-        with part.open("w", encoding="utf-8") as file:
-            file.writelines(page(title, _summary(entries, card), shown, card))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
+        write_whole(target, text.encode())
     except OSError as error:
         raise NimaError(f"{target}: cannot be written ({error.strerror or error})") from error
-    finally:
-        part.unlink(missing_ok=True)
     return target
 
 
