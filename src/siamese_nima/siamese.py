@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from siamese_nima import ratings
 from siamese_nima.card import ModelCard
+from siamese_nima.datasets.origin_table import origin_labels, read_origin_table
 from siamese_nima.errors import ConfigError, MissingExtraError, TableError, WeightsError
 from siamese_nima.networks.backbones import backbone_normalisation
 from siamese_nima.networks.conversion import read_weights
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 _REFERENCE_BACKBONE = "inception_resnet_v2"
 _TRAINING_SIZE_PX = 224  # the origin's
-_SEPARATORS = (" ", ",", "\t", ";")
 
 
 class SiameseNIMA:
@@ -99,11 +98,11 @@ class SiameseNIMA:
             )
         if not Path(image_dir).is_dir():
             raise TableError(f"{image_dir}: no such folder of photos")
-        rows = _read_table(Path(data_path), columns, sep)
+        rows = read_origin_table(Path(data_path), columns, sep)
         paths = np.array([str(Path(image_dir, row[0])) for row in rows], dtype=object)
         if len(columns) == 1:
             return (paths,)
-        return paths, _labels([row[1] for row in rows], Path(data_path))
+        return paths, origin_labels([row[1] for row in rows], Path(data_path))
 
     def build(self, nima_weight_path: str | os.PathLike[str] | None = None) -> NIMA:
         """Build the NIMA network.
@@ -314,42 +313,6 @@ class SiameseNIMA:
 def _paths(predict_raw: Sequence[Any] | NDArray[Any]) -> list[str]:
     given: Iterable[Any] = predict_raw[0] if isinstance(predict_raw, tuple) else predict_raw
     return [os.fspath(path) for path in given]
-
-
-def _read_table(path: Path, columns: Sequence[str], sep: str) -> list[tuple[str, ...]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = file.read().splitlines()
-    except OSError as error:
-        raise TableError(f"{path}: the table cannot be read ({error.strerror})") from error
-    header = lines[0] if lines else ""
-    for separator in dict.fromkeys((sep, *_SEPARATORS)):
-        names = next(csv.reader([header], delimiter=separator), [])
-        if set(columns) <= set(names):
-            break
-    else:
-        raise TableError(f"{path}: the header {header!r} has no columns {', '.join(columns)}")
-    positions = [names.index(column) for column in columns]
-    rows = []
-    for number, row in enumerate(csv.reader(lines[1:], delimiter=separator), start=2):
-        if not row:
-            continue
-        if len(row) != len(names):
-            raise TableError(
-                f"{path} line {number}: {len(row)} values for {len(names)} columns; names with "
-                f"the separator {separator!r} in them need quotation marks"
-            )
-        rows.append(tuple(row[position] for position in positions))
-    return rows
-
-
-def _labels(texts: list[str], path: Path) -> NDArray[Any]:
-    try:
-        values = np.array([float(text) for text in texts])
-    except ValueError as error:
-        raise TableError(f"{path}: a label is not a number ({error})") from error
-    whole = values.astype(np.int64)
-    return whole if np.array_equal(whole, values) else values
 
 
 def _pandas() -> Any:
