@@ -32,11 +32,11 @@ pyiqa's `nima` is shown the centre 299 x 299, and so are ours beside it. The las
 many rating points the score of a photo is from ours in fp32 under the contender's own view: they
 compute the same (8 bits and decoders of other versions differ a little).
 
-The machine was shared: small other jobs ran beside the rounds of 12 megapixels, and contenders whose
-threads wait for one another lose more by that than ours, whose threads do not. Rounds that were
-fastest say most about them. Photos that are large gain most, since decoding them at a reduced scale is
-much of what we save; the float network itself runs about as fast as the cores multiply (below), so
-with a large network only 8 bits leave much to gain."""
+The machine was shared: small other jobs ran beside some rounds, and contenders whose threads wait
+for one another lose more by that than ours, whose threads do not. The fastest rounds say most about
+them. Large photos gain most, since decoding at a reduced scale is much of what we save; the float
+network itself runs about as fast as the cores multiply (below), so with a large network only 8 bits
+leave much to gain."""
 
 NATIVE = """\
 The origin's default is to show the network every photo at its own size. Beside ours at 224 that is

@@ -153,7 +153,8 @@ def _quantised(source: Path, views: Sequence[NDArray[np.uint8]]) -> onnx.ModelPr
                 op_types_to_quantize=list(_QUANTISED),
                 per_channel=True,
                 reduce_range=True,
-                activation_type=QuantType.QInt8,
+                # Unsigned: the instructions that processors have take unsigned times signed.
+                activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
             )
         return onnx.load(target)
