@@ -25,8 +25,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "png with alpha": {"format": "PNG", "compress_level": 1, "mode": "RGBA"},
     "png palette": {"format": "PNG", "compress_level": 1, "mode": "P"},
     "png 16 bit grey": {"format": "PNG", "compress_level": 1, "mode": "I;16"},
-    "tiff": {"format": "TIFF"},
-    "tiff lzw": {"format": "TIFF", "compression": "tiff_lzw"},
+    # TIFF is not here: Pillow refuses more than 179 million pixels.
 }
 
 

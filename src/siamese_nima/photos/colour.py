@@ -62,7 +62,10 @@ def _eight_bit(image: Image.Image, label: str) -> Image.Image:
     levels = ((np.arange(white + 1) * 255 + white // 2) // white).astype(np.uint8)
     if tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:
         levels = 255 - levels
-    grey = np.take(levels, wide, mode="clip")
+    grey = np.empty(wide.shape, np.uint8)
+    # Row by row: numpy makes 8-byte indices of all that it looks up at once.
+    for row, wide_row in zip(grey, wide, strict=True):
+        row[:] = np.take(levels, wide_row, mode="clip")
     transparent = image.info.get("transparency")
     if not isinstance(transparent, int):
         return Image.fromarray(grey)

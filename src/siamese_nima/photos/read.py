@@ -58,7 +58,7 @@ def read_photo(
             decoded, which is several times faster, others once they are decoded; of camera raw a
             large enough preview is taken. None keeps every pixel.
         max_pixels: Larger photos are refused before they are decoded, against files made to fill
-            the memory. WebP and single strips or tiles of TIFF stop at Pillow's own 179 million.
+            the memory. WebP and TIFF stop at Pillow's own 179 million.
         name: What error messages call the photo; by default its path, or the kind of `source`.
 
     Returns:
