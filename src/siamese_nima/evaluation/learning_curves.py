@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from siamese_nima.datasets.label_rows import read_label_rows
 from siamese_nima.errors import TableError
 from siamese_nima.evaluation.document import Picture, Section
 from siamese_nima.evaluation.plots import COLOURS, GREY, STYLE
@@ -80,11 +80,14 @@ def read_log(path: Path) -> list[dict[str, float]]:
     Raises:
         TableError: Not a training log.
     """
-    rows = read_label_rows(path, ("stage", "epoch"))
     try:
-        return [{name: float(text) for name, text in row.cells.items() if text} for row in rows]
-    except ValueError as error:
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+        read = [{name: float(text) for name, text in row.items() if text} for row in rows]
+    except (OSError, ValueError, TypeError, csv.Error) as error:
         raise TableError(f"{path}: not a training log ({error})") from error
+    if not read or not all({"stage", "epoch"} <= set(row) for row in read):
+        raise TableError(f"{path}: not a training log (a row has no stage or no epoch)")
+    return read
 
 
 def plot_learning_curves(rows: Sequence[Row], *, kind: str = "svg") -> bytes:
