@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,13 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PAGE = ROOT / "docs" / "results.md"
 PLOTS = ROOT / "docs" / "images"
-LAST_BLOCK = "blocks.4.0"
+HEAD, LAST_BLOCK = "blocks.4", "blocks.4.0"
+FREE = {
+    HEAD: "the head alone",
+    LAST_BLOCK: "the last block",
+    "blocks.3": "the last stage",
+    "blocks.2": "the last two stages",
+}
 
 ARMS = {
     "nima": "none: the NIMA stage alone",
@@ -46,16 +53,22 @@ def tables(root: Path = ROOT) -> dict[str, str]:
     quality = root / "benchmarks" / "quality"
     stages = json.loads((quality / "siamese_stage.json").read_text())
     model = json.loads((root / "recipes" / "quality" / "result.json").read_text())
+    depths = stages["depths"]
     made: dict[str, Callable[[], Table]] = {
-        "arms": lambda: _arms(stages["depths"][LAST_BLOCK]),
-        "subsets": lambda: _subsets(stages["depths"][LAST_BLOCK]),
-        "differences": lambda: _differences(stages["depths"][LAST_BLOCK]),
-        "gaps": lambda: _gaps(stages["depths"][LAST_BLOCK]),
-        "ladders": lambda: _ladders(stages["depths"][LAST_BLOCK], model),
-        "depths": lambda: _depths(stages["depths"]),
+        "depths": lambda: _depths(depths),
         "shares": lambda: _shares(stages),
         "bars": lambda: _bars(model),
         "views": lambda: _views(json.loads((root / "recipes/quality/views.json").read_text())),
+    }
+    for name, depth in (("head", HEAD), ("block", LAST_BLOCK)):
+        arms = depths[depth]
+        made |= {
+            f"{name}_arms": partial(_arms, arms),
+            f"{name}_differences": partial(_differences, arms),
+        }
+    made |= {
+        "head_gaps": partial(_gaps, depths[HEAD]),
+        "head_ladders": partial(_ladders, depths[HEAD], model),
     }
     texts = {name: _markdown(table()) for name, table in made.items()}
     texts["provenance"] = (
@@ -87,8 +100,8 @@ def main() -> None:
     PAGE.write_text(filled(PAGE.read_text(), tables()))
     stages = json.loads((HERE / "siamese_stage.json").read_text())
     PLOTS.mkdir(exist_ok=True)
-    draw_differences(stages["depths"][LAST_BLOCK], PLOTS / "siamese-differences.png")
-    draw_ladders(stages["depths"][LAST_BLOCK], PLOTS / "ladder-steps.png")
+    draw_differences(stages["depths"][HEAD], PLOTS / "siamese-differences.png")
+    draw_ladders(stages["depths"][HEAD], PLOTS / "ladder-steps.png")
 
 
 def draw_differences(arms: Mapping[str, Any], path: Path) -> None:
@@ -132,49 +145,28 @@ def draw_ladders(arms: Mapping[str, Any], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     shown = [n for n in ("nima", "preference+emd", *LADDER_ARMS) if n in arms]
-    figure, axis = plt.subplots(figsize=(8, 3))
+    figure, axis = plt.subplots(figsize=(8, 3.4))
     for place, name in enumerate(shown):
         shares = [100 * arms[name]["ladders"][f"steps_{kind}"]["value"] for kind in DISTORTIONS]
         places = [i + (place - (len(shown) - 1) / 2) * 0.21 for i in range(len(DISTORTIONS))]
         axis.bar(places, shares, width=0.2, label=ARMS[name])
-    axis.set_ylim(50, 100)
+    axis.set_ylim(0, 100)
     axis.set_ylabel("steps in order, %", fontsize=9)
     axis.set_xticks(range(len(DISTORTIONS)), DISTORTIONS, fontsize=9)
-    axis.legend(fontsize=8, loc="lower left")
+    axis.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
 def _arms(arms: Mapping[str, Any]) -> Table:
-    rows = [
-        [
-            "second stage",
-            "seeds",
-            "SRCC",
-            "PLCC",
-            "same-scene pairs",
-            "all pairs",
-            "EMD",
-            "RMSE (0..1)",
-            "spread",
-        ]
-    ]
+    heads = ("SRCC", "ss01", "ss02", "ss03", "same-scene pairs", "all pairs", "EMD", "RMSE (0..1)")
+    rows = [["second stage", "seeds", *heads, "spread"]]
     for name, arm in _present(arms):
         test = arm["test"]
-        keys = ("same_scene_pairs", "pairs", "emd", "rmse", "spread_ratio")
-        rows.append(
-            [ARMS[name], str(len(arm["seeds"])), _interval(test["srcc"]), _short(test["plcc"])]
-            + [_short(test[key]) for key in keys]
-        )
-    return rows
-
-
-def _subsets(arms: Mapping[str, Any]) -> Table:
-    rows = [["second stage", "ss01", "ss02", "ss03", "mean of the three"]]
-    for name, arm in _present(arms):
-        keys = ("srcc_ss01", "srcc_ss02", "srcc_ss03", "srcc_within")
-        rows.append([ARMS[name], *(_short(arm["test"][key]) for key in keys)])
+        keys = ("srcc_ss01", "srcc_ss02", "srcc_ss03", "same_scene_pairs", "pairs", "emd", "rmse")
+        figures = [_interval(test["srcc"]), *(_short(test[key]) for key in keys)]
+        rows.append([ARMS[name], str(len(arm["seeds"])), *figures, _short(test["spread_ratio"])])
     return rows
 
 
@@ -219,34 +211,34 @@ def _ladders(arms: Mapping[str, Any], model: Mapping[str, Any]) -> Table:
 
 
 def _depths(depths: Mapping[str, Any]) -> Table:
-    rows = [["frozen up to", "second stage", "seeds", "SRCC", "ss01", "ss02", "ss03", "pairs"]]
-    for depth, arms in sorted(depths.items(), reverse=True):
-        if "@" in depth:
-            continue
+    rows = [["free to learn", "second stage", "seeds", "SRCC", "ss01", "ss02", "ss03", "pairs"]]
+    for depth, arms in ((depth, depths[depth]) for depth in FREE if depth in depths):
         for name in ("nima", "control", "preference+emd", "preference+emd, doubt", *LADDER_ARMS):
             if name in arms:
                 test = arms[name]["test"]
                 keys = ("srcc_ss01", "srcc_ss02", "srcc_ss03", "pairs")
                 figures = [_interval(test["srcc"]), *(_short(test[key]) for key in keys)]
-                rows.append([f"`{depth}`", ARMS[name], str(len(arms[name]["seeds"])), *figures])
+                rows.append([FREE[depth], ARMS[name], str(len(arms[name]["seeds"])), *figures])
     return rows
 
 
 def _shares(stages: Mapping[str, Any]) -> Table:
-    rows = [["photos trained on", "SRCC", "ss01", "ss02", "ss03"]]
-    photos = stages["photos"]["train"]
-    depths = stages["depths"]
-    for depth in sorted(d for d in depths if d.startswith(f"{LAST_BLOCK}@0")):
-        rows.append(_share_row(round(photos * float(depth.split("@")[1])), depths[depth]))
-    rows.append(_share_row(photos, depths[LAST_BLOCK]))
+    """The NIMA stage by number of training photos, as many steps with each."""
+    rows = [
+        ["free to learn", "photos", "seeds", "SRCC", "ss01", "ss02", "ss03", "same-scene pairs"]
+    ]
+    depths, photos = stages["depths"], stages["photos"]["train"]
+    for depth in (HEAD, LAST_BLOCK):
+        shares = {float(name.split("@")[1]): name for name in depths if f"{depth}@0" in name}
+        if not shares:
+            continue
+        for share, name in [*sorted(shares.items()), (1.0, depth)]:
+            arm = depths[name]["nima"]
+            keys = ("srcc_ss01", "srcc_ss02", "srcc_ss03", "same_scene_pairs")
+            figures = [_interval(arm["test"]["srcc"]), *(_short(arm["test"][key]) for key in keys)]
+            count = f"{round(share * photos):,}"
+            rows.append([FREE[depth], count, str(len(arm["seeds"])), *figures])
     return rows
-
-
-def _share_row(count: int, arms: Mapping[str, Any]) -> list[str]:
-    # The first seed of each, as the small shares have no other.
-    test = arms["nima"]["test"]
-    keys = ("srcc", "srcc_ss01", "srcc_ss02", "srcc_ss03")
-    return [f"{count:,}", *(f"{test[key]['seeds'][0]:.3f}" for key in keys)]
 
 
 def _bars(model: Mapping[str, Any]) -> Table:
