@@ -1,6 +1,6 @@
 """A picture of the bursts in a folder: one row each, the best photo first and framed.
 
-    python examples/contact_sheet.py examples/photos bursts.jpg
+python examples/contact_sheet.py examples/photos bursts.jpg
 """
 
 import sys
