@@ -63,7 +63,10 @@ class Machine:
         Raises:
             ConfigError: The device is not there.
         """
-        there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+        there: dict[str, Callable[[], bool]] = {
+            "cuda": torch.cuda.is_available,
+            "mps": torch.backends.mps.is_available,
+        }
         if self.device in there and not there[self.device]():
             raise ConfigError(f"device {self.device!r}: the installed torch finds none here")
         return {

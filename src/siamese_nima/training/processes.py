@@ -20,11 +20,11 @@ class Process(NamedTuple):
 
     Attributes:
         rank: From 0 on.
-        count: How many there are.
+        total: How many there are.
     """
 
     rank: int
-    count: int
+    total: int
 
 
 def this_process() -> Process:

@@ -113,7 +113,7 @@ class SiameseStage(NimaStage):
         """The loss of a batch from one forward pass; several processes form all pairs together."""
         labels, places, distributions = batch.labels, batch.places, batch.distributions
         predicted = of_all_processes(self(batch.inputs))
-        if this_process().count > 1:
+        if this_process().total > 1:
             labels = PhotoLabels(*map(of_all_processes, labels))
             distributions = of_all_processes(distributions)
             places = all_pairs(len(predicted), device=predicted.device)
@@ -132,7 +132,7 @@ class SiameseStage(NimaStage):
         loss = self.pair_loss(batch)
         figures = {"train_loss": loss.total, "train_pairs": loss.pairs, "train_emd": loss.emd}
         self.log_dict(figures, on_step=False, on_epoch=True, batch_size=len(batch.inputs))
-        return loss.total * this_process().count
+        return loss.total * this_process().total
 
     def validation_step(self, batch: PairBatch, _: int) -> None:  # type: ignore[override]
         """Keep what the network says and what people said until the epoch ends."""
