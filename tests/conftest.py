@@ -58,7 +58,8 @@ def photo_folder(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+# By module: while it is open it has an event loop, which tests of asyncio cannot have beside theirs.
+@pytest.fixture(scope="module")
 def chromium():
     """A real browser; its tests are skipped where there is none."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
