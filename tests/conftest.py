@@ -58,7 +58,7 @@ def photo_folder(tmp_path: Path) -> Path:
     return folder
 
 
-# By module: while it is open it has an event loop, which tests of asyncio cannot have beside theirs.
+# By module: its event loop runs while it is open, and tests of asyncio need their own.
 @pytest.fixture(scope="module")
 def chromium():
     """A real browser; its tests are skipped where there is none."""
