@@ -73,3 +73,14 @@ def test_the_figures_of_the_readme_are_the_recorded_ones(page):
     speed = json.loads((REPOSITORY / "benchmarks/speed/folder_run.json").read_text())
     for run in speed["runs"]:
         assert f"{run['photos_per_second']['command']:.1f}" in text
+
+
+@pytest.mark.parametrize("page", ["README.md", "README_zh.md"])
+def test_the_second_stages_of_the_readme_are_those_of_the_results_page(page):
+    rows = re.findall(
+        r"^\|[^|]+\| (\d\.\d+ \[[^]]+\]) \| (\d\.\d+) \|$", (REPOSITORY / page).read_text(), re.M
+    )
+    results = (REPOSITORY / "docs/results.md").read_text().splitlines()
+    assert len(rows) == 7
+    for srcc, spread in rows:
+        assert any(f"| 3 | {srcc} |" in line and line.endswith(f"{spread} |") for line in results)
