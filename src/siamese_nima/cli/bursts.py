@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from siamese_nima.cli import options, run
-from siamese_nima.cli.cache import chosen_cache
+from siamese_nima.cli import options
 from siamese_nima.cli.progress import progress_bar
+from siamese_nima.cli.scoring import Scoring, scoring_command
 from siamese_nima.curation.burst_table import (
     burst_rows,
     check_format,
@@ -27,6 +27,7 @@ from siamese_nima.scoring.scorer import DEFAULT_MODEL
 _RULE = BurstRule()
 
 
+@scoring_command
 def bursts(
     photos: options.Photos,
     window: Annotated[
@@ -46,14 +47,8 @@ def bursts(
         typer.Option("--out", "-o", help="Write a table: .csv or .jsonl.", dir_okay=False),
     ] = None,
     model: options.Model = DEFAULT_MODEL,
-    batch_size: options.BatchSize = 4,
-    workers: options.Workers = None,
-    view: options.View = None,
-    device: options.Device = "cpu",
-    exact: options.Exact = False,
-    cache: options.Cache = None,
-    no_cache: options.NoCache = False,
-    quiet: options.Quiet = False,
+    *,
+    scoring: Scoring,
 ) -> None:
     """Group photos of the same thing, the best of each first, and say what is too close to call.
 
@@ -62,17 +57,9 @@ def bursts(
     rule = BurstRule(window_s=window, similarity=similarity)
     if out:
         check_format(out)
-    scorer = run.open_scorer(
-        model,
-        view=view,
-        batch_size=batch_size,
-        workers=workers,
-        device=device,
-        exact=exact,
-        cache=chosen_cache(cache, no_cache=no_cache),
-    )
+    scorer = scoring.scorer(model)
     reader = FrameReader(scorer.decode_px)
-    with run.FolderRun(scorer, photos, quiet=quiet, on_photo=reader.look) as folder_run:
+    with scoring.run(scorer, photos, reader.look) as folder_run:
         results = list(folder_run.results())
     with progress_bar("comparing") as report:
         paths = [result.path for result in results]

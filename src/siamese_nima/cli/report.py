@@ -9,14 +9,15 @@ import typer
 from PIL import Image
 
 from siamese_nima.cli import options, run
-from siamese_nima.cli.cache import chosen_cache
 from siamese_nima.cli.progress import progress_bar
+from siamese_nima.cli.scoring import Scoring, scoring_command
 from siamese_nima.curation.bursts import group_bursts
 from siamese_nima.curation.frames import FrameReader
 from siamese_nima.curation.report import ThumbnailReader, write_report
 from siamese_nima.scoring.scorer import DEFAULT_MODEL
 
 
+@scoring_command
 def report(
     photos: options.Photos,
     out: Annotated[
@@ -24,35 +25,21 @@ def report(
     ],
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "Photos by score",
     model: options.Models = DEFAULT_MODEL,
-    batch_size: options.BatchSize = 4,
-    workers: options.Workers = None,
-    view: options.View = None,
-    device: options.Device = "cpu",
-    exact: options.Exact = False,
-    cache: options.Cache = None,
-    no_cache: options.NoCache = False,
-    quiet: options.Quiet = False,
+    *,
+    scoring: Scoring,
 ) -> None:
     """Show scored photos on one HTML page: sort, filter, look closer, choose.
 
     Example: nima report holiday/ --out holiday.html
     """
-    scorer = run.open_scorer(
-        *run.named_models(model),
-        view=view,
-        batch_size=batch_size,
-        workers=workers,
-        device=device,
-        exact=exact,
-        cache=chosen_cache(cache, no_cache=no_cache),
-    )
+    scorer = scoring.scorer(*run.named_models(model))
     frames, thumbnails = FrameReader(scorer.decode_px), ThumbnailReader()
 
     def look(path: str, photo: Image.Image) -> None:
         frames.look(path, photo)
         thumbnails.look(path, photo)
 
-    with run.FolderRun(scorer, photos, quiet=quiet, on_photo=look) as folder_run:
+    with scoring.run(scorer, photos, look) as folder_run:
         results = list(folder_run.results())
     with progress_bar("finding bursts") as progress:
         seen = frames.frames([r.path for r in results], threads=scorer.workers, report=progress)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from siamese_nima.cli import options, run
-from siamese_nima.cli.cache import chosen_cache
+from siamese_nima.cli.scoring import Scoring, scoring_command
 from siamese_nima.cli.terminal import result_printer
 from siamese_nima.errors import ConfigError
 from siamese_nima.scoring.ranking import copy_ranked, describe_ranking, rank_photos, rank_places
@@ -18,34 +18,21 @@ from siamese_nima.scoring.scorer import DEFAULT_MODEL
 from siamese_nima.scoring.tables import Columns, open_table
 
 
+@scoring_command
 def score(
     photos: options.Photos,
     model: options.Models = DEFAULT_MODEL,
     out: options.Out = None,
-    batch_size: options.BatchSize = 4,
-    workers: options.Workers = None,
-    view: options.View = None,
-    device: options.Device = "cpu",
-    exact: options.Exact = False,
-    cache: options.Cache = None,
-    no_cache: options.NoCache = False,
-    quiet: options.Quiet = False,
+    *,
+    scoring: Scoring,
 ) -> None:
     """Score photos, in the order given: a table on the terminal, CSV into a pipe, or a file.
 
     Example: nima score holiday/ --out scores.csv
     """
-    scorer = run.open_scorer(
-        *run.named_models(model),
-        view=view,
-        batch_size=batch_size,
-        workers=workers,
-        device=device,
-        exact=exact,
-        cache=chosen_cache(cache, no_cache=no_cache),
-    )
+    scorer = scoring.scorer(*run.named_models(model))
     columns = Columns(scorer.scales)
-    with run.FolderRun(scorer, photos, quiet=quiet) as folder_run, ExitStack() as stack:
+    with scoring.run(scorer, photos) as folder_run, ExitStack() as stack:
         if out:
             table = stack.enter_context(open_table(out, columns))
         else:
@@ -55,6 +42,7 @@ def score(
     folder_run.end()
 
 
+@scoring_command
 def rank(
     photos: options.Photos,
     top: Annotated[
@@ -69,29 +57,15 @@ def rank(
         str | None, typer.Option(help="Model that orders, of several; by default the first.")
     ] = None,
     out: options.Out = None,
-    batch_size: options.BatchSize = 4,
-    workers: options.Workers = None,
-    view: options.View = None,
-    device: options.Device = "cpu",
-    exact: options.Exact = False,
-    cache: options.Cache = None,
-    no_cache: options.NoCache = False,
-    quiet: options.Quiet = False,
+    *,
+    scoring: Scoring,
 ) -> None:
     """Rank photos, best first, and say where the order is too close to call.
 
     Example: nima rank holiday/ --top 20 --copy-to best/
     """
-    scorer = run.open_scorer(
-        *_ordering_first(run.named_models(model), by),
-        view=view,
-        batch_size=batch_size,
-        workers=workers,
-        device=device,
-        exact=exact,
-        cache=chosen_cache(cache, no_cache=no_cache),
-    )
-    with run.FolderRun(scorer, photos, quiet=quiet) as folder_run:
+    scorer = scoring.scorer(*_ordering_first(run.named_models(model), by))
+    with scoring.run(scorer, photos) as folder_run:
         ranked = rank_photos(folder_run.results())
     pair_error = scorer.card.pair_error
     shown = [result for result in ranked if result.mean is not None][:top]

@@ -12,8 +12,8 @@ from typing import Annotated, cast
 
 import typer
 
-from siamese_nima.cli import options, run
-from siamese_nima.cli.cache import chosen_cache
+from siamese_nima.cli import options
+from siamese_nima.cli.scoring import Scoring, scoring_command
 from siamese_nima.curation.scored_table import read_scored
 from siamese_nima.curation.sidecars import Naming
 from siamese_nima.curation.star_plan import Entry, plan_stars
@@ -33,6 +33,7 @@ _DONE = {
 }
 
 
+@scoring_command
 def stars(
     photos: Annotated[
         list[str] | None,
@@ -79,14 +80,8 @@ def stars(
         Path | None, typer.Option("--undo", help="Put everything back as before the run of LOG.")
     ] = None,
     model: options.Model = DEFAULT_MODEL,
-    batch_size: options.BatchSize = 4,
-    workers: options.Workers = None,
-    view: options.View = None,
-    device: options.Device = "cpu",
-    exact: options.Exact = False,
-    cache: options.Cache = None,
-    no_cache: options.NoCache = False,
-    quiet: options.Quiet = False,
+    *,
+    scoring: Scoring,
 ) -> None:
     """Write scores as stars into XMP sidecars; never over a person's rating, never into photos.
 
@@ -95,25 +90,17 @@ def stars(
     if sum((bool(photos), table is not None, undo_log is not None)) != 1:
         raise ConfigError("give one of: PHOTOS, --table, --undo")
     if undo_log:
-        _undo(undo_log, quiet=quiet)
+        _undo(undo_log, quiet=scoring.quiet)
         return
     rule = StarRule(by=cast(By, by), bounds=_bounds(bounds, by), reject_below=reject_below)
-    writing = Writing(cast(Naming, sidecars), overwrite, dry_run, log, quiet)
+    writing = Writing(cast(Naming, sidecars), overwrite, dry_run, log, scoring.quiet)
     if table:
         results = read_scored(table)
         writing.rate(results, rule)
         writing.end(results)
         return
-    scorer = run.open_scorer(
-        model,
-        view=view,
-        batch_size=batch_size,
-        workers=workers,
-        device=device,
-        exact=exact,
-        cache=chosen_cache(cache, no_cache=no_cache),
-    )
-    with run.FolderRun(scorer, photos or [], quiet=quiet) as folder_run:
+    scorer = scoring.scorer(model)
+    with scoring.run(scorer, photos or []) as folder_run:
         results = list(folder_run.results())
     writing.rate(results, rule)
     folder_run.end(writing.summary())
