@@ -30,12 +30,10 @@ by `nima quantise`, `--exact` decodes in full. The origin is ryanfwy/image-quali
 one photo at a time; "idealo's way" is full decoding, `load_img` to 224 x 224 and batches of 64;
 pyiqa's `nima` is shown the centre 299 x 299, and so are ours beside it. The last column says how
 many rating points the score of a photo is from ours in fp32 under the contender's own view: they
-compute the same (8 bits and decoders of other versions differ a little). The 8-bit
-InceptionResNetV2 in these tables was made before activations became unsigned; today's is faster.
+compute the same (decoders of other versions differ a little). Random weights exaggerate what 8 bits
+cost; what they cost the trained model is further down.
 
-The machine was shared: small other jobs ran beside some rounds, and contenders whose threads wait
-for one another lose more by that than ours, whose threads do not. The fastest rounds say most about
-them. Large photos gain most, since decoding at a reduced scale is much of what we save; the float
+Large photos gain most, since decoding at a reduced scale is much of what we save; the float
 network itself runs about as fast as the cores multiply (below), so with a large network only 8 bits
 leave much to gain."""
 

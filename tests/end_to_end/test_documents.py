@@ -73,6 +73,14 @@ def test_the_figures_of_the_readme_are_the_recorded_ones(page):
     speed = json.loads((REPOSITORY / "benchmarks/speed/folder_run.json").read_text())
     for run in speed["runs"]:
         assert f"{run['photos_per_second']['command']:.1f}" in text
+    large = json.loads((REPOSITORY / "benchmarks/speed/peers.json").read_text())["sets"][0]
+    for ratio in large["ratios"]:
+        if ratio["ours"] in ("ours, fp32", "ours, fp32 at 299") and ratio["peer"] in (
+            "the origin at 224 (Keras 2.2.4)",
+            "pyiqa nima (299, its default)",
+            "idealo's way (Keras 3, batches of 64)",
+        ):
+            assert f" {ratio['median']:.1f} " in text
 
 
 @pytest.mark.parametrize("page", ["README.md", "README_zh.md"])
