@@ -92,3 +92,11 @@ def test_the_second_stages_of_the_readme_are_those_of_the_results_page(page):
     assert len(rows) == 7
     for srcc, spread in rows:
         assert any(f"| 3 | {srcc} |" in line and line.endswith(f"{spread} |") for line in results)
+
+
+def test_what_reduced_decoding_moves_is_as_recorded():
+    recorded = json.loads((REPOSITORY / "benchmarks/quality/reduced_decode.json").read_text())
+    page = (REPOSITORY / "docs/views.md").read_text()
+    for moved in recorded["difference_by_margin"].values():
+        assert f"{moved['mean_absolute']:.3f}" in page
+        assert f"{moved['largest']:.3f}" in page
