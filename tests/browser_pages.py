@@ -41,6 +41,18 @@ def contrasts(page: Any) -> dict[str, float]:
     return page.evaluate(_CONTRASTS)
 
 
+def wait_until(page: Any, expression: str) -> None:
+    """Wait up to five seconds for a JavaScript expression to hold.
+
+    Playwright's own waiting evaluates text inside the page, which the page's policy forbids.
+    """
+    for _ in range(100):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"does not come true: {expression}")
+
+
 def problems_of(page: Any, folder: Path) -> list[str]:
     """A list that grows with every message, error, dialog, and request that leaves the folder."""
     problems: list[str] = []

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from browser_pages import contrasts, problems_of
+from browser_pages import contrasts, problems_of, wait_until
 from siamese_nima.evaluation.document import Picture, Section, Table, to_html, write_report
 
 SECTIONS = [
@@ -81,6 +81,6 @@ def test_the_page_can_be_read_on_a_phone_and_in_the_dark(chromium, tmp_path, sch
     assert page.evaluate("[...document.images].every((image) => image.naturalWidth)")
     page.keyboard.press("Tab")
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.querySelector('.table').scrollLeft > 0")
+    wait_until(page, "document.querySelector('.table').scrollLeft > 0")
     page.close()
     assert problems == []

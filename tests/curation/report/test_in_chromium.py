@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from browser_pages import contrasts, problems_of
+from browser_pages import contrasts, problems_of, wait_until
 
 
 @pytest.fixture
@@ -29,8 +29,11 @@ def scores(page) -> list[float]:
     return [float(text) for text in page.locator("#photos > li:visible b").all_text_contents()]
 
 
+FOCUSED = "document.activeElement.closest('li')?.querySelector('.name').innerText"
+
+
 def focused(page) -> str:
-    return page.evaluate("document.activeElement.closest('li')?.querySelector('.name').innerText")
+    return page.evaluate(FOCUSED)
 
 
 def test_photos_are_shown_best_first_and_errors_last(page):
@@ -111,11 +114,7 @@ def test_everything_works_without_a_mouse(page):
     assert page.inner_text("#view-name") == "photo2.png"
     page.keyboard.press("Escape")
     # The focus goes back when the browser says that the view is closed, a moment later.
-    for _ in range(50):
-        if focused(page) == "photo2.png":
-            break
-        page.wait_for_timeout(50)
-    assert focused(page) == "photo2.png"
+    wait_until(page, f"{FOCUSED} === 'photo2.png'")
     page.keyboard.press("End")
     assert focused(page) == "photo1.png"
     page.keyboard.press("?")
@@ -145,7 +144,7 @@ def test_the_tab_key_stops_at_one_photo_only(page):
 
 def test_a_closer_look_shows_the_original_and_what_is_known(page):
     page.click("#photos > li:has-text('photo10.png') .open")
-    page.wait_for_function("document.getElementById('view-picture').src.startsWith('file:')")
+    wait_until(page, "document.getElementById('view-picture').src.startsWith('file:')")
     assert page.evaluate("document.getElementById('view-picture').naturalWidth") == 60
     facts = page.inner_text("#view-facts")
     assert "on a scale of 1..10" in facts
@@ -161,7 +160,7 @@ def test_a_moved_original_leaves_its_preview(chromium, report, tmp_path):
     page = chromium.new_page()
     page.goto(moved.as_uri())
     page.locator(".open").first.click()
-    page.wait_for_function("document.getElementById('view-note').innerText")
+    wait_until(page, "document.getElementById('view-note').innerText")
     assert "This is the preview" in page.inner_text("#view-note")
     assert page.get_attribute("#view-picture", "src").startswith("data:image/webp")
     page.close()
