@@ -1,0 +1,1 @@
+"""Pages and services over HTTP, for the machine they run on unless told otherwise."""
