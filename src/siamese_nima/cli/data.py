@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +11,12 @@ from typing import Annotated
 import typer
 
 from siamese_nima.cli.progress import progress_bar
+from siamese_nima.csv_rows import csv_writer
 from siamese_nima.errors import ConfigError, MissingExtraError
 from siamese_nima.photos.names import printable
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.scorer import usable_cores
+from siamese_nima.whole_file import write_whole
 
 app = typer.Typer(
     help="Check data sets, and split them by scene.\n\nExample: nima data check holiday/",
@@ -73,8 +75,9 @@ def check(
     for line in crossing_lines(result.crossing, show):
         typer.echo("  " + printable(line))
     if out:
-        with out.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            csv.writer(file, lineterminator="\n").writerows([CROSSING_COLUMNS, *result.crossing])
+        rows = io.StringIO()
+        csv_writer(rows).writerows([CROSSING_COLUMNS, *result.crossing])
+        write_whole(out, rows.getvalue().encode("utf-8", "surrogateescape"))
     if not result.passed:
         raise typer.Exit(1)
 
@@ -105,7 +108,7 @@ def split(
         signatures = read_signatures(table.paths, threads=usable_cores(), report=report)
     grouped = with_scenes(table, near_copies(signatures))
     result = split_by_scene(grouped, parse_fractions(fractions), seed=seed)
-    out.write_text(splits_text(result), encoding="utf-8")
+    write_whole(out, splits_text(result).encode())
     counts = ", ".join(f"{result.splits.count(name)} {name}" for name in ("train", "val", "test"))
     typer.echo(f"wrote {out}: {counts}; {len(set(result.scenes))} scenes")
     for _, reason in signatures.unreadable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +15,7 @@ from siamese_nima import __version__
 from siamese_nima.card import ModelCard
 from siamese_nima.cli.data import parse_scale
 from siamese_nima.cli.progress import progress_bar
+from siamese_nima.csv_rows import csv_writer
 from siamese_nima.datasets.contamination import Contamination, refuse_contaminated
 from siamese_nima.datasets.rating_table import RatingTable, name_some
 from siamese_nima.datasets.sources import read_source
@@ -31,6 +32,7 @@ from siamese_nima.pair_error import PairError
 from siamese_nima.ratings import map_mean
 from siamese_nima.scoring.scored_photo import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer
+from siamese_nima.whole_file import write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,14 +269,15 @@ def _summary(figures: dict[str, Figures]) -> list[str]:
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
-    path.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_whole(path, (json.dumps(values, indent=1, allow_nan=False) + "\n").encode())
 
 
 def _write_scores(path: Path, rated: RatedPhotos) -> None:
+    text = io.StringIO()
+    rows = csv_writer(text)
+    rows.writerow(("path", "score", "label", "subset", "scene"))
+    columns = (rated.paths, rated.scores, rated.labels, rated.subsets, rated.scenes)
+    for name, score, label, subset, scene in zip(*columns, strict=True):
+        rows.writerow((name, f"{score:.5f}", f"{label:.5f}", subset, scene))
     # Names that are not valid Unicode keep their bytes.
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(("path", "score", "label", "subset", "scene"))
-        columns = (rated.paths, rated.scores, rated.labels, rated.subsets, rated.scenes)
-        for name, score, label, subset, scene in zip(*columns, strict=True):
-            rows.writerow((name, f"{score:.5f}", f"{label:.5f}", subset, scene))
+    write_whole(path, text.getvalue().encode("utf-8", "surrogateescape"))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from siamese_nima.curation.atomic import write_whole
+from siamese_nima.whole_file import write_whole
 from siamese_nima.curation.bursts import Burst, keepers
+from siamese_nima.csv_rows import csv_writer
 from siamese_nima.errors import ConfigError, NimaError
 from siamese_nima.scoring.ranking import rank_photos
 from siamese_nima.scoring.scored_photo import ScoredPhoto
@@ -47,7 +47,7 @@ def burst_rows(
 def csv_text(rows: Iterable[dict[str, Any]]) -> str:
     """A CSV with a header; yes and no are "true" and "false"."""
     file = io.StringIO()
-    table = csv.writer(file, lineterminator="\n")
+    table = csv_writer(file)
     table.writerow(COLUMNS)
     table.writerows([_cell(value) for value in row.values()] for row in rows)
     return file.getvalue()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from siamese_nima.curation.atomic import write_whole
+from siamese_nima.whole_file import write_whole
 from siamese_nima.errors import ConfigError, NimaError
 
 # Endings of files, and how Pillow saves them.

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from siamese_nima.curation.atomic import part_of, write_whole
+from siamese_nima.whole_file import part_of, write_whole
 from siamese_nima.curation.star_plan import read_sidecar
 from siamese_nima.errors import NimaError, SidecarError
 

@@ -5,11 +5,11 @@ A CSV with the columns file_name, subset, scene and split, one row per photo.
 
 from __future__ import annotations
 
-import csv
 import io
 from dataclasses import replace
 from pathlib import Path
 
+from siamese_nima.csv_rows import csv_writer
 from siamese_nima.datasets.label_rows import read_label_rows
 from siamese_nima.datasets.rating_table import RatingTable, name_some
 from siamese_nima.errors import TableError
@@ -48,7 +48,7 @@ def apply_splits(table: RatingTable, splits: Path) -> RatingTable:
 def splits_text(table: RatingTable) -> str:
     """The content of the splits file that `apply_splits` reads back."""
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
+    writer = csv_writer(file)
     writer.writerow(_COLUMNS)
     columns = (photo_names(table), table.subsets, table.scenes, table.splits)
     writer.writerows(zip(*columns, strict=True))

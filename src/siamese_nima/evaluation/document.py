@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from siamese_nima.whole_file import write_whole
+
 _LONG = 30  # letters of a table cell that may take several lines
 _CSS = """
 :root { color-scheme: light dark; --page: #fff; --ink: #222; --quiet: #555; --line: #ddd;
@@ -126,10 +128,10 @@ def write_report(folder: Path, title: str, sections: Sequence[Section]) -> tuple
     pictures.mkdir(parents=True, exist_ok=True)
     for section in sections:
         for picture in (*section.plots, *section.photos):
-            (pictures / picture.name).write_bytes(picture.content)
+            write_whole(pictures / picture.name, picture.content)
     markdown, page = folder / "report.md", folder / "report.html"
-    markdown.write_text(to_markdown(title, sections, pictures.name), encoding="utf-8")
-    page.write_text(to_html(title, sections), encoding="utf-8")
+    write_whole(markdown, to_markdown(title, sections, pictures.name).encode())
+    write_whole(page, to_html(title, sections).encode())
     return markdown, page
 
 

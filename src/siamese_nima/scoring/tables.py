@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
+from siamese_nima.csv_rows import csv_writer
 from siamese_nima.errors import ConfigError, MissingExtraError, NimaError
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.ranking import RankPlace
@@ -94,24 +94,11 @@ def open_table(path: str | os.PathLike[str], columns: Columns) -> Iterator[Resul
         part.unlink(missing_ok=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _EndsInNewline:
-    """Lets rows end in a newline although their writer ends them in CR and LF.
-
-    Python's csv quotes a CR inside a value, as file names may have, only if rows end in one.
-    """
-
-    file: TextIO
-
-    def write(self, row: str) -> None:
-        self.file.write(row.removesuffix("\r\n") + "\n")
-
-
 class CsvWriter:
     """One row per photo; a header first; empty cells where there is no value."""
 
     def __init__(self, file: TextIO, columns: Columns) -> None:
-        self._rows = csv.writer(_EndsInNewline(file), lineterminator="\r\n")
+        self._rows = csv_writer(file)
         self._columns = columns
         header = ["path", *(_PLACE if columns.ranked else ())]
         for name, prefix in columns.prefixes().items():

@@ -30,6 +30,7 @@ from siamese_nima.scoring.scorer import usable_cores
 from siamese_nima.training.ladder_views import LadderViews, build_ladder_views
 from siamese_nima.training.run_config import DataConfig, LadderConfig, TrainConfig
 from siamese_nima.training.watch import Watch
+from siamese_nima.whole_file import write_whole
 
 SPLITS_FILE = "splits.csv"
 RECORD_FILE = "run.json"  # there from the moment on that a run has read its data
@@ -85,7 +86,7 @@ def read_tables(config: TrainConfig, watch: Watch) -> dict[str, RatingTable]:
         table = apply_splits(table, kept)
     elif not {"train", "val"} <= set(table.splits):
         table = _divided(table, config, watch)
-        kept.write_text(splits_text(table), encoding="utf-8")
+        write_whole(kept, splits_text(table).encode())
     tables = {name: table.split(name) for name in ("train", "val")}
     if "test" in table.splits:
         tables["test"] = table.split("test")

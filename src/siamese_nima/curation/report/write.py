@@ -12,7 +12,7 @@ from urllib.parse import quote
 from PIL import Image
 
 from siamese_nima.card import ModelCard
-from siamese_nima.curation.atomic import write_whole
+from siamese_nima.whole_file import write_whole
 from siamese_nima.curation.bursts import Burst
 from siamese_nima.curation.report.entries import Entry, make_entries
 from siamese_nima.curation.report.page import Shown, page
