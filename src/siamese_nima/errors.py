@@ -6,6 +6,7 @@
     ├── RatingError          votes, a mean or a distribution break the rating scale
     ├── SidecarError         one XMP sidecar cannot be read or written
     ├── TableError           a rating table (CSV and the like) is malformed
+    ├── AnswerError          an answer of a person, or a file of answers, cannot be used
     ├── WeightsError         a checkpoint, model file or Keras weight file cannot be used
     ├── CardError            a model card is malformed
     ├── ConfigError          an option has an impossible value
@@ -39,6 +40,10 @@ class SidecarError(NimaError):
 
 class TableError(NimaError):
     """A rating table is malformed."""
+
+
+class AnswerError(NimaError, ValueError):
+    """An answer of a person, or a file of answers, cannot be used."""
 
 
 class WeightsError(NimaError):
