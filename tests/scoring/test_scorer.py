@@ -215,6 +215,21 @@ def test_decoded_photos_are_shown_to_whoever_asks_cached_ones_are_not(
     assert again == {}
 
 
+def test_a_few_photos_scored_together_are_scored_as_always(scorer, photo_folder):
+    paths = sorted(photo_folder.glob("photo*.png"))
+    files = [(path.name, path.read_bytes()) for path in paths]
+    together = scorer.score_together([*files, ("broken.jpg", b"no photo")])
+    assert [result.mean for result in together[:-1]] == [r.mean for r in scorer.score(paths)]
+    assert [result.path for result in together] == [*(path.name for path in paths), "broken.jpg"]
+    assert "broken.jpg: not a photo" in together[-1].error
+
+
+def test_photos_with_too_many_pixels_are_refused(tiny_model, photo_folder):
+    scorer = Scorer(tiny_model, max_pixels=60 * 40 - 1)
+    [result] = scorer.score(photo_folder / "photo1.png")
+    assert "60 x 40 = 2400 pixels, more than the limit of 2399" in result.error
+
+
 def test_no_photos_give_no_results(scorer):
     assert list(scorer.score([])) == []
 

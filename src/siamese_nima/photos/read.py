@@ -18,6 +18,8 @@ PhotoSource: TypeAlias = (
     "str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray[Any, Any]"
 )
 
+MAX_PIXELS = 300_000_000
+
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -33,7 +35,7 @@ def read_photo(
     source: PhotoSource,
     *,
     min_short_side_px: int | None = None,
-    max_pixels: int = 300_000_000,
+    max_pixels: int = MAX_PIXELS,
     name: str | None = None,
 ) -> Image.Image:
     """Read one photo as upright sRGB pixels in Pillow mode RGB, 8 bits per channel.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from siamese_nima.errors import ConfigError, PhotoError
-from siamese_nima.photos.read import PhotoSource, read_photo
+from siamese_nima.photos.read import MAX_PIXELS, PhotoSource, read_photo
 from siamese_nima.photos.views import ViewPolicy, Views
 from siamese_nima.scoring.catalogue import find_model
 from siamese_nima.scoring.model_file import Model, ModelFile, fitting_view
@@ -69,10 +69,14 @@ class Panel:
     Attributes:
         members: At least one; names differ.
         decode_px: Short side that a photo keeps at least when it is decoded; None for all of it.
+        max_pixels: Photos with more are refused before they are decoded.
     """
 
-    def __init__(self, members: Sequence[Member], *, exact: bool) -> None:
+    def __init__(
+        self, members: Sequence[Member], *, exact: bool, max_pixels: int = MAX_PIXELS
+    ) -> None:
         self.members = tuple(members)
+        self.max_pixels = max_pixels
         names = [member.name for member in self.members]
         if not names:
             raise ConfigError("no model was given; wanted one or more")
@@ -119,7 +123,12 @@ class Panel:
         if not wanted:
             return {}
         try:
-            picture = read_photo(photo.source, min_short_side_px=self.decode_px, name=photo.name)
+            picture = read_photo(
+                photo.source,
+                min_short_side_px=self.decode_px,
+                max_pixels=self.max_pixels,
+                name=photo.name,
+            )
             if on_photo:
                 on_photo(photo.name, picture)
             policies = {self.members[place].view for place in wanted}

@@ -16,7 +16,7 @@ from PIL import Image
 from siamese_nima.card import ModelCard
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.photos.find import find_photos
-from siamese_nima.photos.read import PhotoSource
+from siamese_nima.photos.read import MAX_PIXELS, PhotoSource
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.file_content import Content
@@ -67,6 +67,7 @@ class Scorer:
         device: str = "cpu",
         exact: bool = False,
         cache: str | os.PathLike[str] | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         """Load a model, or several.
 
@@ -86,6 +87,7 @@ class Scorer:
             cache: File that keeps results from one run to the next, made if missing; photos that
                 are given as paths are then not scored again as long as they and the model are the
                 same. `cache_path()` is the one of the command line. None keeps nothing.
+            max_pixels: Larger photos are refused before they are decoded, as `read_photo` has it.
 
         Raises:
             WeightsError: A model is missing or damaged.
@@ -96,11 +98,14 @@ class Scorer:
             raise ConfigError(f"the batch size must be at least 1, got {batch_size}")
         if workers is not None and workers < 1:
             raise ConfigError(f"the number of workers must be at least 1, got {workers}")
+        if max_pixels < 1:
+            raise ConfigError(f"the largest photo must have at least 1 pixel, got {max_pixels}")
         self.batch_size = batch_size
         self.workers = workers or usable_cores()
         policy = ViewPolicy.parse(view) if isinstance(view, str) else view
         sources = model if isinstance(model, Sequence) and not isinstance(model, str) else [model]
-        self._panel = Panel(load_members(sources, view=policy, device=device), exact=exact)
+        members = load_members(sources, view=policy, device=device)
+        self._panel = Panel(members, exact=exact, max_pixels=max_pixels)
         self.cache = None if cache is None else Path(cache)
         self._settings: tuple[str, ...] = ()
         if self.cache:
@@ -167,6 +172,20 @@ class Scorer:
             # Closed first: no worker must find the cache closed.
             stack.callback(results.close)
             yield from results
+
+    def score_together(self, photos: Sequence[tuple[str, PhotoSource]]) -> list[ScoredPhoto]:
+        """Score a few photos at once in this thread, without the cache.
+
+        For callers that have threads and a queue of their own, such as a server.
+
+        Args:
+            photos: What results are to call each photo, and the photo.
+
+        Returns:
+            One result per photo, in order, equal to that of `score`.
+        """
+        named = [PhotoOnPanel(name, photo) for name, photo in photos]
+        return self._score_batch(None, None, named)
 
     async def score_async(
         self, photos: PhotoSource | Iterable[PhotoSource]
