@@ -1,12 +1,16 @@
 """`nima stars` as a user types it."""
 
+import errno
+import shutil
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from siamese_nima.cli import app
+from siamese_nima.curation import undo_log
 from siamese_nima.curation.xmp import Packet
+from siamese_nima.whole_file import write_whole
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +102,27 @@ def test_what_fails_is_named_and_the_others_get_their_stars(tiny_model, photo_fo
     assert "photo4.png" in err
     assert len(list(photo_folder.glob("*.xmp"))) == 10
     assert (photo_folder / "photo2.png.xmp").read_text() == "<broken"
+
+
+def test_a_folder_that_cannot_be_written_is_named_and_others_get_their_stars(
+    tiny_model, photo_folder, tmp_path, monkeypatch
+):
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    shutil.copy(photo_folder / "photo1.png", shelf)
+
+    def write(path, content):
+        # Root may write where others may not, so that permissions would not do.
+        if path.parent == shelf:
+            raise OSError(errno.EROFS, "Read-only file system")
+        write_whole(path, content)
+
+    monkeypatch.setattr(undo_log, "write_whole", write)
+    code, _, err = nima("stars", shelf, photo_folder, "-m", tiny_model)
+    assert code == 1
+    assert f"{shelf / 'photo1.png.xmp'}: cannot be written (Read-only file system)" in err
+    assert not list(shelf.glob("*.xmp"))
+    assert len(list(photo_folder.glob("*.xmp"))) == 11
 
 
 def test_photos_without_a_score_in_a_table_are_counted(tiny_model, photo_folder, tmp_path):

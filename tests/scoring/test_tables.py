@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from dataclasses import replace
 
 import pyarrow.parquet as pq
@@ -165,6 +166,18 @@ def write_and_interrupt(path):
     with open_table(path, ONE_MODEL) as table:
         table.write(GOOD)
         raise KeyboardInterrupt
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no locks of this kind")
+def test_two_runs_do_not_write_one_table(path):
+    with open_table(path, ONE_MODEL) as table:
+        table.write(GOOD)
+        with pytest.raises(NimaError, match="another run is writing this table"):
+            write_and_interrupt(path)
+    whole = path.read_bytes()
+    with open_table(path, ONE_MODEL) as table:
+        table.write(GOOD)
+    assert path.read_bytes() == whole
 
 
 def test_an_unknown_ending_lists_the_known_ones(tmp_path):

@@ -8,7 +8,7 @@ from PIL import ExifTags, Image, JpegImagePlugin
 
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.loading import check_size, load
-from siamese_nima.photos.tiff_extent import ends_early
+from siamese_nima.photos.raw_extent import ends_early
 
 # A preview of nearly the sensor's size is the photo in full: cameras crop a few border pixels.
 _FULL_SIZE_SHARE = 0.9

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from siamese_nima.errors import ConfigError, MissingExtraError, NimaError
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.ranking import RankPlace
 from siamese_nima.scoring.scored_photo import ScoredPhoto
+
+if sys.platform != "win32":
+    import fcntl
 
 TABLE_FORMATS = (".csv", ".jsonl", ".parquet")
 _PARQUET_ROWS = 4096
@@ -68,30 +72,55 @@ def open_table(path: str | os.PathLike[str], columns: Columns) -> Iterator[Resul
     Raises:
         ConfigError: Another ending.
         MissingExtraError: Parquet without pyarrow.
-        NimaError: The file cannot be written.
+        NimaError: The file cannot be written, or another run is writing it (not seen on Windows).
     """
     target = Path(path)
     if target.suffix not in TABLE_FORMATS:
         raise ConfigError(f"{target}: a table ends in {', '.join(TABLE_FORMATS)}")
-    part = target.with_name(f".{target.name}.part")
     try:
-        if target.suffix == ".parquet":
-            with _parquet_writer(part, columns) as parquet:
-                yield parquet
-        else:
-            # Names that are not valid UTF-8 keep their bytes.
-            with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-                if target.suffix == ".csv":
-                    yield CsvWriter(file, columns)
-                else:
-                    yield JsonLinesWriter(file, columns)
-                file.flush()
-                os.fsync(file.fileno())
-        part.replace(target)
+        with _part_of(target) as part:
+            if target.suffix == ".parquet":
+                with _parquet_writer(part, columns) as parquet:
+                    yield parquet
+            else:
+                # Names that are not valid UTF-8 keep their bytes.
+                with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+                    if target.suffix == ".csv":
+                        yield CsvWriter(file, columns)
+                    else:
+                        yield JsonLinesWriter(file, columns)
+                    file.flush()
+                    os.fsync(file.fileno())
     except OSError as error:
         raise NimaError(f"{target}: cannot be written ({error.strerror or error})") from error
-    finally:
-        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _part_of(target: Path) -> Iterator[Path]:
+    """A file to write that takes the place of `target` at the end, for one run at a time."""
+    part = target.with_name(f".{target.name}.part")
+    with _claimed(part, target):
+        try:
+            yield part
+            part.replace(target)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _claimed(part: Path, target: Path) -> Iterator[None]:
+    if sys.platform == "win32":
+        yield
+        return
+    with part.open("ab") as claim:
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise NimaError(
+                f"{target}: another run is writing this table; wait for it or write elsewhere"
+            ) from error
+        yield
 
 
 class CsvWriter:
