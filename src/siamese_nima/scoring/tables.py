@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, BinaryIO, Protocol, TextIO
 
 from siamese_nima.csv_rows import csv_writer
 from siamese_nima.errors import ConfigError, MissingExtraError, NimaError
@@ -80,7 +80,7 @@ def open_table(path: str | os.PathLike[str], columns: Columns) -> Iterator[Resul
     try:
         with _part_of(target) as part:
             if target.suffix == ".parquet":
-                with _parquet_writer(part, columns) as parquet:
+                with parquet_writer(part, columns) as parquet:
                     yield parquet
             else:
                 # Names that are not valid UTF-8 keep their bytes.
@@ -183,7 +183,12 @@ class _ParquetWriter:
 
 
 @contextmanager
-def _parquet_writer(path: Path, columns: Columns) -> Iterator[_ParquetWriter]:
+def parquet_writer(where: Path | BinaryIO, columns: Columns) -> Iterator[ResultWriter]:
+    """A Parquet table, written to a file of that path or into an open one.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+    """
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -201,7 +206,7 @@ def _parquet_writer(path: Path, columns: Columns) -> Iterator[_ParquetWriter]:
             (f"{prefix}model", pa.string()),
         ]
     schema = pa.schema([*fields, ("error", pa.string())])
-    with pq.ParquetWriter(path, schema) as file:
+    with pq.ParquetWriter(where, schema) as file:
         writer = _ParquetWriter(file, schema, columns)
         yield writer
         writer.flush()
