@@ -59,7 +59,7 @@ class FolderRun:
         self._on_photo = on_photo
         self._quiet = quiet
         self._found = find_photos(patterns)
-        if not self._found.paths:
+        if not self._found.names:
             raise PhotoError(f"no photo found in {', '.join(patterns)}{_skipped(self._found)}")
         self._errors: list[str] = []
         self._done = self._failed = self._cached = 0
@@ -89,7 +89,7 @@ class FolderRun:
         self._results.close()
         self._progress.stop()
         if kind is KeyboardInterrupt:
-            total = len(self._found.paths)
+            total = len(self._found.names)
             typer.echo(
                 f"interrupted after {self._done} of {total} photos. {self._advice()}", err=True
             )
@@ -114,8 +114,8 @@ class FolderRun:
 
     def _scored(self) -> Generator[ScoredPhoto, None, None]:
         started = time.perf_counter()
-        task = self._progress.add_task("scoring", total=len(self._found.paths))
-        with closing(self._scorer.score(self._found.paths, on_photo=self._on_photo)) as results:
+        task = self._progress.add_task("scoring", total=len(self._found.names))
+        with closing(self._scorer.score(self._found.names, on_photo=self._on_photo)) as results:
             for result in results:
                 self._done += 1
                 self._cached += all(r.cached for r in (result, *result.others.values()))
@@ -128,7 +128,7 @@ class FolderRun:
         self._seconds = time.perf_counter() - started
 
     def _summary(self) -> Iterator[str]:
-        total = len(self._found.paths)
+        total = len(self._found.names)
         rate = total / self._seconds if self._seconds else 0.0
         models = self._scorer.models
         yield (

@@ -21,20 +21,26 @@ class FoundPhotos:
     """Photos to read, and how many things were passed over.
 
     Attributes:
-        paths: In the order of the arguments; natural order (photo2 before photo10) inside each.
-            Names that cannot be read (missing files, broken links, folders that cannot be listed)
-            are here too, so that reading them reports why.
+        names: Their paths, in the order of the arguments; natural order (photo2 before photo10)
+            inside each. Names that cannot be read (missing files, broken links, folders that cannot
+            be listed) are here too, so that reading them reports why.
         skipped_hidden: Files and folders in searched folders whose name starts with a dot.
         skipped_other: Files in searched folders that are not photos by their extension.
         skipped_special: Pipes, sockets and devices in searched folders; they are never opened.
         skipped_repeats: Files that an earlier argument, or another link, already gave.
     """
 
-    paths: tuple[Path, ...]
+    # Not as Path objects, which take four times the memory: there may be millions.
+    names: tuple[str, ...]
     skipped_hidden: int = 0
     skipped_other: int = 0
     skipped_special: int = 0
     skipped_repeats: int = 0
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The names as paths."""
+        return tuple(map(Path, self.names))
 
 
 def find_photos(
@@ -66,7 +72,7 @@ def find_photos(
         else:
             search.take_pattern(pattern)
     return FoundPhotos(
-        paths=tuple(search.paths),
+        names=tuple(search.names),
         skipped_hidden=search.hidden,
         skipped_other=search.other,
         skipped_special=search.special,
@@ -89,7 +95,7 @@ def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
 class _Search:
     """State of one search: what was found, and what was passed over."""
 
-    paths: list[Path] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
     hidden: int = 0
     other: int = 0
     special: int = 0
@@ -105,7 +111,7 @@ class _Search:
             return
         matches = self._matches(path)
         if not matches:
-            self.paths.append(path)
+            self.names.append(str(path))
         for match in sorted(matches, key=lambda match: [natural_key(part) for part in match.parts]):
             # A last `**` already matches everything inside the folders that it matches.
             if not (path.name == "**" and _holds(match.is_dir)):
@@ -154,8 +160,8 @@ class _Search:
             with os.scandir(folder) as scan:
                 return sorted(scan, key=lambda entry: natural_key(entry.name))
         except OSError:
-            if folder not in self.paths:
-                self.paths.append(folder)
+            if str(folder) not in self.names:
+                self.names.append(str(folder))
             return []
 
     def take_named(self, path: Path) -> None:
@@ -205,8 +211,9 @@ class _Search:
         if real in self._seen:
             self.repeats += 1
         else:
-            self._seen.add(real)
-            self.paths.append(path)
+            name = str(path)
+            self._seen.add(name if name == real else real)
+            self.names.append(name)
 
 
 def _holds(question: Callable[[], bool]) -> bool:

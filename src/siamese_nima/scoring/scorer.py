@@ -256,7 +256,7 @@ def usable_cores() -> int:
 
 def _as_series(photos: PhotoSource | Iterable[PhotoSource]) -> Iterable[PhotoSource]:
     if isinstance(photos, str | os.PathLike):
-        return find_photos([os.fspath(photos)]).paths
+        return find_photos([os.fspath(photos)]).names
     # An array of shape (H, W) or (H, W, C) is a picture, not a series of its lines.
     one_array = isinstance(photos, np.ndarray) and photos.ndim < 4
     if one_array or isinstance(photos, bytes | Image.Image) or hasattr(photos, "read"):
