@@ -1,0 +1,257 @@
+"""Which two photos to ask about next.
+
+Pure functions of what is believed and of what was asked before: the same in a browser and in a
+simulation, and the same again for the same seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese_nima.errors import ConfigError
+from siamese_nima.pair_error import WANTED
+from siamese_nima.taste.strengths import Strengths
+
+Way = Literal["active", "random"]
+Why = Literal["informative", "burst", "repeat", "random"]
+Indices: TypeAlias = NDArray[np.intp]
+
+_FIRSTS = 16  # photos whose partner is sought
+_PARTNERS = 96  # partners tried for each of them: 1,536 pairs in all
+_BURST_PAIRS = 4096
+_BURST_TIMES = 3  # a photo is asked this often inside its burst, at most
+_RESTING = 3  # photos of so many pairs before are not shown again at once
+_OPEN_PAIRS = 2000
+_TRIES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A pair that was shown.
+
+    Attributes:
+        left: Number of the photo on the left.
+        right: Number of the photo on the right.
+        answered: Whether it has an answer: False for one that was set aside, and for one whose
+            answer is still to come.
+    """
+
+    left: int
+    right: int
+    answered: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A pair to show, and why this one."""
+
+    left: int
+    right: int
+    why: Why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoosingRule:
+    """How pairs are chosen.
+
+    Attributes:
+        way: "active" asks what tells most; "random" takes any pair not asked before.
+        repeats: Share of pairs that are shown a second time, sides swapped, to learn how often the
+            person says the same again.
+        repeat_after: How many pairs at least lie between.
+        bursts_first: Whether pairs inside a burst come before all others, until their order is
+            known or each photo was asked three times.
+        seed: The same seed gives the same pairs for the same answers.
+    """
+
+    way: Way = "active"
+    repeats: float = 0.1
+    repeat_after: int = 12
+    bursts_first: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.way not in get_args(Way):
+            raise ConfigError(f"the way to choose is {self.way!r}, wanted active or random")
+        if not 0 <= self.repeats <= 0.5:
+            raise ConfigError(f"the share of repeats must be from 0 to .5, got {self.repeats}")
+        if self.repeat_after < 1:
+            raise ConfigError(f"repeats must come after 1 pair or more, got {self.repeat_after}")
+
+
+def choose_pair(
+    strengths: Strengths,
+    asked: Sequence[Asked],
+    rule: ChoosingRule | None = None,
+    *,
+    bursts: Sequence[Sequence[int]] = (),
+) -> Chosen | None:
+    """The next pair to ask one person about.
+
+    Active pairs are those whose answer is expected to tell most of the strengths
+    (`Strengths.information`), among pairs that begin from the photos asked least often; so every
+    part of the folder gets its turn. No photo is asked much more often than the average, nor twice
+    within four pairs where there are others. Takes a few milliseconds for 5,000 photos.
+
+    Args:
+        strengths: What is believed of N photos after the answers so far.
+        asked: All that was shown to this person, in order. The last ones may still be without an
+            answer, so that the next pair is ready before it is needed.
+        rule: How to choose.
+        bursts: Numbers of photos that show the same thing, for `bursts_first`.
+
+    Returns:
+        None where every pair was asked, and none is to be repeated.
+    """
+    rule = rule or ChoosingRule()
+    # Of the number of pairs too: the same person must not get the same draw every time.
+    draw = np.random.default_rng([rule.seed, len(asked)])
+    known = {_key(pair.left, pair.right) for pair in asked}
+    repeat = _repeat(asked, rule, draw) if draw.random() < rule.repeats else None
+    if repeat:
+        return repeat
+    photos = strengths.values.size
+    if rule.way == "random":
+        chosen = _random_pair(photos, known, draw)
+        why: Why = "random"
+    else:
+        counts = np.bincount(
+            np.array([(pair.left, pair.right) for pair in asked], np.intp).ravel(),
+            minlength=photos,
+        )
+        chosen, why = None, "burst"
+        if rule.bursts_first:
+            chosen = _burst_pair(strengths, counts, known, bursts, draw)
+        if chosen is None:
+            rested = _rested(counts, asked)
+            chosen, why = _informative_pair(strengths, counts, rested, known, draw), "informative"
+    if chosen is None:
+        chosen = _pair_left_over(photos, known)
+    if chosen is None:
+        return _repeat(asked, rule, draw) if rule.repeats else None
+    left, right = chosen if draw.random() < 0.5 else chosen[::-1]
+    return Chosen(left, right, why)
+
+
+def open_share(strengths: Strengths, *, wanted: float = WANTED, seed: int = 0) -> float:
+    """Share of all pairs whose answer is still open, 0 to 1.
+
+    A pair is open if the person's choice would be guessed right less often than `wanted`. Judged by
+    2,000 random pairs where there are more; the same ones for the same seed.
+    """
+    photos = strengths.values.size
+    if photos < 2:
+        return 0.0
+    if photos * (photos - 1) // 2 <= _OPEN_PAIRS:
+        left, right = np.triu_indices(photos, 1)
+    else:
+        draw = np.random.default_rng(seed)
+        left = draw.integers(photos, size=_OPEN_PAIRS)
+        right = (left + draw.integers(1, photos, size=_OPEN_PAIRS)) % photos
+    sure = np.abs(strengths.preference(left, right) - 0.5) + 0.5
+    return float(np.mean(sure < wanted))
+
+
+def _key(left: int, right: int) -> tuple[int, int]:
+    return (left, right) if left < right else (right, left)
+
+
+def _repeat(asked: Sequence[Asked], rule: ChoosingRule, draw: np.random.Generator) -> Chosen | None:
+    """Any pair that was answered once, some time ago, with its sides swapped."""
+    times: dict[tuple[int, int], int] = {}
+    for pair in asked:
+        key = _key(pair.left, pair.right)
+        times[key] = times.get(key, 0) + 1
+    old = [
+        pair
+        for pair in asked[: -rule.repeat_after]
+        if pair.answered and times[_key(pair.left, pair.right)] == 1
+    ]
+    if not old:
+        return None
+    pair = old[draw.integers(len(old))]
+    return Chosen(pair.right, pair.left, "repeat")
+
+
+def _random_pair(
+    photos: int, known: set[tuple[int, int]], draw: np.random.Generator
+) -> tuple[int, int] | None:
+    for _ in range(_TRIES if photos > 1 else 0):
+        left = int(draw.integers(photos))
+        right = int((left + draw.integers(1, photos)) % photos)
+        if _key(left, right) not in known:
+            return left, right
+    return None
+
+
+def _rested(counts: Indices, asked: Sequence[Asked]) -> NDArray[np.bool_]:
+    """Photos that may be asked about: not shown just now, and not much more often than others."""
+    often = counts >= 3 + 2 * counts.mean()
+    recent = np.zeros(counts.size, np.bool_)
+    for pair in asked[-_RESTING:]:
+        recent[[pair.left, pair.right]] = True
+    for tired in (often | recent, recent):
+        if counts.size - np.count_nonzero(tired) >= 4:
+            return ~tired
+    return np.ones(counts.size, np.bool_)
+
+
+def _informative_pair(
+    strengths: Strengths,
+    counts: Indices,
+    rested: NDArray[np.bool_],
+    known: set[tuple[int, int]],
+    draw: np.random.Generator,
+) -> tuple[int, int] | None:
+    pool = draw.permutation(np.flatnonzero(rested))
+    firsts = pool[np.argsort(counts[pool], kind="stable")[:_FIRSTS]]
+    partners = draw.permutation(pool)[:_PARTNERS]
+    left, right = (side.ravel() for side in np.meshgrid(firsts, partners, indexing="ij"))
+    return _best(strengths, left, right, known)
+
+
+def _burst_pair(
+    strengths: Strengths,
+    counts: Indices,
+    known: set[tuple[int, int]],
+    bursts: Sequence[Sequence[int]],
+    draw: np.random.Generator,
+) -> tuple[int, int] | None:
+    fresh = [
+        pair
+        for burst in bursts
+        for pair in combinations([p for p in burst if counts[p] < _BURST_TIMES], 2)
+        if _key(*pair) not in known
+    ]
+    if not fresh:
+        return None
+    pairs = draw.permutation(np.array(fresh, np.intp))[:_BURST_PAIRS]
+    sure = np.abs(strengths.preference(*pairs.T) - 0.5) + 0.5
+    left, right = pairs[sure < WANTED].T
+    return _best(strengths, left, right, known)
+
+
+def _best(
+    strengths: Strengths, left: Indices, right: Indices, known: set[tuple[int, int]]
+) -> tuple[int, int] | None:
+    """The pair that tells most, of those that were not asked."""
+    other = left != right
+    left, right = left[other], right[other]
+    for place in np.argsort(-strengths.information(left, right), kind="stable"):
+        pair = int(left[place]), int(right[place])
+        if _key(*pair) not in known:
+            return pair
+    return None
+
+
+def _pair_left_over(photos: int, known: set[tuple[int, int]]) -> tuple[int, int] | None:
+    """Any pair that was not asked, when almost all were."""
+    if len(known) >= photos * (photos - 1) // 2:
+        return None
+    return next((pair for pair in combinations(range(photos), 2) if pair not in known), None)
