@@ -33,7 +33,7 @@ from siamese_nima.ratings import RatingScale, emd, mean
 from siamese_nima.training.ladders import DISTORTIONS, LEVELS
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "recipes" / "quality"))
-from inputs import CLEAN_PHOTOS, DROPOUT
+from inputs import DROPOUT, JUDGED_LADDERS, TRAIN_LADDERS
 
 SPLITS = Path(__file__).parents[2] / "recipes" / "quality" / "splits.csv"
 SCALE = RatingScale(1, 10)
@@ -180,7 +180,10 @@ def main() -> None:
             "nima": asdict(NIMA_STAGE),
             "second": asdict(SECOND_STAGE),
             "dropout": DROPOUT,
-            "clean_photos": CLEAN_PHOTOS,
+            "clean_photos": {
+                name: plan.photos
+                for name, plan in {"train": TRAIN_LADDERS, **JUDGED_LADDERS}.items()
+            },
         },
         "photos": {name: len(table.split(name)) for name in ("train", "val", "test")},
         "same_scene_pairs": len(measure.in_scene),

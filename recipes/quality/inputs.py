@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from siamese_nima.datasets.biq2021 import read_biq2021
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.datasets.view_cache import ViewCache, build_view_cache
-from siamese_nima.networks.nima import NIMA
+from siamese_nima.networks.backbones import feature_count
+from siamese_nima.networks.nima import NIMA, PixelNormalisation
 from siamese_nima.networks.quantised_mobilenet import (
     MobileNetName,
     build_dequantised,
@@ -23,8 +26,9 @@ from siamese_nima.networks.quantised_mobilenet import (
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import RatingScale
 from siamese_nima.training.ladder_views import LadderViews, build_ladder_views
+from siamese_nima.training.ladders import DISTORTIONS
 from siamese_nima.training.photo_loader import RatedViews
-from siamese_nima.training.trunk import build_trunk_cache, split_backbone
+from siamese_nima.training.trunk import ActivationScaling, build_trunk_cache, split_backbone
 
 SPLITS = Path(__file__).parent / "splits.csv"
 BACKBONE: MobileNetName = "mobilenetv1_100"
@@ -32,10 +36,28 @@ SCALE = RatingScale(1, 10)
 VIEW = ViewPolicy.parse("warp:224+centre:224@512")  # why: views.json
 VARIANTS = 2  # of each training photo: as scored, and with a random crop and perhaps mirrored
 CALIBRATION_PHOTOS = 512  # for the statistics of the batch norms
-CLEAN_PHOTOS = {"train": 300, "val": 20, "test": 50}  # those that people rated best
-LADDERS_PER_PHOTO = {"train": 2, "val": 6, "test": 6}
 HEAD_STD = 0.01
 DROPOUT = 0.2  # NIMA's .75 learns far slower here (docs/results.md)
+_SLICE_VIEWS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LadderPlan:
+    """Which ladders a split gets.
+
+    Attributes:
+        photos: That many, those that people rated best.
+        per_photo: Ladders of each.
+        turns: Distortions in the order in which the ladders take them.
+    """
+
+    photos: int
+    per_photo: int = len(DISTORTIONS)
+    turns: Sequence[str] = tuple(DISTORTIONS)
+
+
+TRAIN_LADDERS = LadderPlan(photos=300, per_photo=2)
+JUDGED_LADDERS = {"val": LadderPlan(photos=20), "test": LadderPlan(photos=50)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,10 +66,10 @@ class SplitInputs:
 
     Attributes:
         table: The photos.
-        rated: Activations after the frozen layers, with labels.
+        rated: Activations after the frozen layers (views where none is), with labels.
         ladders: Of the photos that people rated best.
         ladder_rows: Shape (L,), the row of `table` that each ladder is of.
-        ladder_inputs: Shape (1, 6 L, ...), activations of the ladders.
+        ladder_inputs: Shape (1, 6 L, ...), activations (views) of the ladders.
     """
 
     table: RatingTable
@@ -63,33 +85,50 @@ class TrainingInputs:
     Args:
         data: Folder of BIQ2021.
         imagenet: The .tflite file with the ImageNet weights.
-        work: Caches are kept here.
-        depth: The last frozen block, such as "blocks.2".
-        dropout: Before the head, in both stages.
+        work: Caches are kept here; they are made when they are first needed.
+        depth: The last frozen block, such as "blocks.2"; None where all layers are trained.
+        dropout: Before the head, in all stages.
+        variants: Of each training photo.
+        ladders: Of the training photos.
+
+    Attributes:
+        prepare: From cached uint8 inputs to what the free layers take.
     """
 
     def __init__(
-        self, data: Path, imagenet: Path, work: Path, depth: str, *, dropout: float = DROPOUT
+        self,
+        data: Path,
+        imagenet: Path,
+        work: Path,
+        depth: str | None,
+        *,
+        dropout: float = DROPOUT,
+        variants: int = VARIANTS,
+        ladders: LadderPlan = TRAIN_LADDERS,
     ) -> None:
         self.weights = read_quantised_mobilenet(imagenet)
         self.dropout = dropout
         self.depth = depth
         self.work = work
+        self.variants = variants
+        self.ladder_plans = {"train": ladders, **JUDGED_LADDERS}
         self.table = read_biq2021(data, SPLITS)
         self.table.require_photos()
-        tables = {name: self.table.split(name) for name in ("train", "val", "test")}
-        views = {
-            name: build_view_cache(
-                part, VIEW, work / "cache", variants=VARIANTS if name == "train" else 1
-            )
-            for name, part in tables.items()
-        }
-        every = max(1, len(tables["train"]) // CALIBRATION_PHOTOS)
-        self._calibration = views["train"].pixels[0, ::every, 0]
-        trunk = split_backbone(self.whole_network().backbone, depth).trunk
-        self.splits = {
-            name: self._inputs(name, part, views[name], trunk) for name, part in tables.items()
-        }
+        self.prepare: nn.Module = ActivationScaling()
+        if depth is None:
+            self.prepare = PixelNormalisation(self.weights.normalisation)
+
+    @cached_property
+    def splits(self) -> dict[str, SplitInputs]:
+        """What the free layers learn from and are judged by."""
+        return {name: self._inputs(name) for name in ("train", "val", "test")}
+
+    def views(self, name: str) -> ViewCache:
+        """The views of a split, in training with variants."""
+        variants = self.variants if name == "train" else 1
+        return build_view_cache(
+            self.table.split(name), VIEW, self.work / "cache", variants=variants
+        )
 
     def keep_share(self, share: float) -> None:
         """Train on a random share of the photos from now on, and on no ladders."""
@@ -116,32 +155,66 @@ class TrainingInputs:
             backbone = build_dequantised(BACKBONE, self.weights)
             backbone.load_state_dict(load_file(kept))
         else:
-            backbone = build_dequantised(BACKBONE, self.weights, np.array(self._calibration))
+            pixels = self.views("train").pixels
+            every = max(1, pixels.shape[1] // CALIBRATION_PHOTOS)
+            sample = np.array(pixels[0, ::every, 0])
+            backbone = build_dequantised(BACKBONE, self.weights, sample)
             save_file(backbone.state_dict(), kept)
         nima = NIMA(backbone, grades=SCALE.size, group_sizes=VIEW.group_sizes)
         return nima.to(memory_format=torch.channels_last)
 
     def free_layers(self, whole: NIMA, seed: int) -> NIMA:
-        """The layers of `whole` that are trained, sharing its weights; the head is drawn anew."""
-        upper = split_backbone(whole.backbone, self.depth).upper
-        free = NIMA(upper, grades=SCALE.size, group_sizes=VIEW.group_sizes)
-        free.head = whole.head
-        free.dropout.p = self.dropout
+        """The layers of `whole` that are trained, sharing its weights, and a head drawn anew."""
+        free = self.view_of(whole)
         torch.manual_seed(seed)
         nn.init.normal_(free.head.weight, std=HEAD_STD)
         nn.init.zeros_(free.head.bias)
         return free.to(memory_format=torch.channels_last)
 
-    def _inputs(
-        self, name: str, table: RatingTable, views: ViewCache, trunk: nn.Module
-    ) -> SplitInputs:
-        rows = np.sort(np.argsort(-table.mos, kind="stable")[: CLEAN_PHOTOS[name]])
+    def view_of(self, whole: NIMA) -> NIMA:
+        """The layers of `whole` that are trained, sharing its weights, the head's too."""
+        free_backbone: nn.Module = (
+            InSlices(whole.backbone)
+            if self.depth is None
+            else split_backbone(whole.backbone, self.depth).upper
+        )
+        free = NIMA(free_backbone, grades=SCALE.size, group_sizes=VIEW.group_sizes)
+        free.head = whole.head
+        free.dropout.p = self.dropout
+        return free
+
+    def _inputs(self, name: str) -> SplitInputs:
+        table, plan = self.table.split(name), self.ladder_plans[name]
+        rows = np.sort(np.argsort(-table.mos, kind="stable")[: plan.photos])
         ladders = build_ladder_views(
-            table.select(rows), VIEW, self.work / "cache", per_photo=LADDERS_PER_PHOTO[name]
+            table.select(rows),
+            VIEW,
+            self.work / "cache",
+            per_photo=plan.per_photo,
+            turns=plan.turns,
         )
-        inputs, ladder_inputs = (
-            build_trunk_cache(cache, trunk, self.weights.normalisation, self.work / "cache")
-            for cache in (views, ladders.views)
-        )
+        inputs, ladder_inputs = (self._fed(cache) for cache in (self.views(name), ladders.views))
         rated = RatedViews(inputs, table.distributions(SCALE), table.means(SCALE))
         return SplitInputs(table, rated, ladders, rows[ladders.photos], ladder_inputs)
+
+    def _fed(self, views: ViewCache) -> NDArray[np.uint8]:
+        if self.depth is None:
+            return views.pixels
+        trunk = split_backbone(self.whole_network().backbone, self.depth).trunk
+        return build_trunk_cache(views, trunk, self.weights.normalisation, self.work / "cache")
+
+
+class InSlices(nn.Module):
+    """A backbone run on a few views at a time, whose activations the processor's cache holds.
+
+    Batch norms are still in every stage, so nothing else changes; on CPUs it is a third faster.
+    """
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.num_features = feature_count(backbone)
+
+    def forward(self, views: Tensor) -> Tensor:
+        """Pooled features (N, F)."""
+        return torch.cat([self.backbone(part) for part in views.split(_SLICE_VIEWS)])

@@ -12,6 +12,7 @@ import torch
 from inputs import SCALE, SplitInputs, TrainingInputs
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from siamese_nima.datasets.buckets import bucketize
 from siamese_nima.networks.nima import NIMA
@@ -19,7 +20,6 @@ from siamese_nima.training.ladder_views import with_ladders
 from siamese_nima.training.nima_stage import NimaStageConfig, train_nima_stage
 from siamese_nima.training.pair_loader import PairedViews
 from siamese_nima.training.siamese_stage import SiameseStageConfig, train_siamese_stage
-from siamese_nima.training.trunk import ActivationScaling
 
 _WEIGHTS = "weights.safetensors"
 _SCORE_BATCH = 32
@@ -31,7 +31,7 @@ def nima_stage(inputs: TrainingInputs, free: NIMA, folder: Path, config: NimaSta
         log(folder)
         train_nima_stage(
             free,
-            ActivationScaling(),
+            inputs.prepare,
             inputs.splits["train"].rated,
             inputs.splits["val"].rated,
             folder / "log",
@@ -64,7 +64,7 @@ def siamese_stage(
         log(folder)
         train_siamese_stage(
             free,
-            ActivationScaling(),
+            inputs.prepare,
             _with_ladders(inputs.splits["train"]) if ladders else _paired(inputs.splits["train"]),
             _paired(inputs.splits["val"]),
             folder / "log",
@@ -94,9 +94,9 @@ def load_stage(free: NIMA, folder: Path) -> None:
     free.load_state_dict(load_file(folder / _WEIGHTS))
 
 
-def distributions(free: NIMA, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Rating distributions (N, K) of activations (N, V, h, w, C)."""
-    prepare, rows = ActivationScaling(), []
+def distributions(free: NIMA, prepare: nn.Module, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Rating distributions (N, K) of activations or views (N, V, h, w, C)."""
+    rows = []
     free.eval()
     with torch.inference_mode():
         for start in range(0, len(inputs), _SCORE_BATCH):
@@ -130,8 +130,8 @@ def _keep(inputs: TrainingInputs, free: NIMA, folder: Path) -> None:
     rated = {}
     for name in ("val", "test"):
         part = inputs.splits[name]
-        rated[name] = distributions(free, part.rated.inputs[0])
-        rated[f"{name}_ladders"] = distributions(free, part.ladder_inputs[0])
+        rated[name] = distributions(free, inputs.prepare, part.rated.inputs[0])
+        rated[f"{name}_ladders"] = distributions(free, inputs.prepare, part.ladder_inputs[0])
     save_file(free.state_dict(), folder / _WEIGHTS)
     for checkpoint in (folder / "log").glob("*.ckpt"):
         checkpoint.unlink()

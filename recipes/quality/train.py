@@ -19,13 +19,12 @@ from typing import Any
 
 import numpy as np
 from calibration import calibrate
-from inputs import BACKBONE, SCALE, VIEW, SplitInputs, TrainingInputs
+from inputs import BACKBONE, SCALE, VIEW, LadderPlan, TrainingInputs
 from numpy.typing import NDArray
 from stages import distributions, history, log, nima_stage, siamese_stage
 
 from siamese_nima.card import ModelCard, Population
 from siamese_nima.datasets.contamination import training_record
-from siamese_nima.datasets.view_cache import build_view_cache
 from siamese_nima.evaluation.metrics import measure_by_subset
 from siamese_nima.evaluation.pair_error import measure_pair_error
 from siamese_nima.networks.checkpoint import save_checkpoint
@@ -45,6 +44,7 @@ from machine import provenance
 HERE = Path(__file__).parent
 
 SCORE_BATCH = 16
+STAGES = ("nima", "siamese", "whole")
 Floats = NDArray[np.float64]
 
 
@@ -52,8 +52,12 @@ def main() -> None:
     """Run all steps."""
     options = _options()
     config = tomllib.loads((HERE / "config.toml").read_text())
-    inputs = TrainingInputs(options.data, options.imagenet, options.work, config["freeze"])
-    nima, calibration = train(inputs, config, options.work)
+    whole = config["whole"]
+    ladders = LadderPlan(**whole.pop("ladders"))
+    sources = options.data, options.imagenet, options.work
+    partly = TrainingInputs(*sources, config["freeze"])
+    inputs = TrainingInputs(*sources, None, variants=whole.pop("variants"), ladders=ladders)
+    nima, calibration = train(partly, inputs, config, options.work)
 
     card = describe(inputs, config, calibration)
     card = with_val_figures(nima, card, inputs, options.work)
@@ -68,7 +72,7 @@ def main() -> None:
         "command": "python recipes/quality/train.py --data BIQ2021 --imagenet "
         + options.imagenet.name,
         "model_sha256": hashlib.sha256((options.out / "quality.onnx").read_bytes()).hexdigest(),
-        "history": {name: history(options.work / name) for name in ("nima", "siamese")},
+        "history": {name: history(options.work / name) for name in STAGES},
         "calibration": calibration,
         **figures,
     }
@@ -77,35 +81,42 @@ def main() -> None:
 
 
 def train(
-    inputs: TrainingInputs, config: dict[str, Any], work: Path
+    partly: TrainingInputs, inputs: TrainingInputs, config: dict[str, Any], work: Path
 ) -> tuple[NIMA, dict[str, float]]:
-    """Both stages and the calibration; returns the whole network and what calibration did."""
-    whole = inputs.whole_network()
-    free = inputs.free_layers(whole, config["nima"]["seed"])
-    nima_stage(inputs, free, work / "nima", NimaStageConfig(**config["nima"]))
-    siamese = dict(config["siamese"])
-    objective = SiameseObjective(**siamese.pop("objective"))
-    siamese_stage(
-        inputs,
-        free,
-        work / "siamese",
-        SiameseStageConfig(
-            objective=objective,
-            sampler="scene",
-            learning=NimaStageConfig(**siamese),
-            monitor="val_srcc",
-        ),
-        ladders=True,
-    )
+    """All stages and the calibration; returns the whole network and what calibration did.
+
+    Args:
+        partly: Inputs of the upper layers, for the first two stages.
+        inputs: Inputs of all layers, for the last.
+        config: The recipe's.
+        work: Each stage has a folder here.
+    """
+    whole = partly.whole_network()
+    upper = partly.free_layers(whole, config["nima"]["seed"])
+    nima_stage(partly, upper, work / "nima", NimaStageConfig(**config["nima"]))
+    siamese_stage(partly, upper, work / "siamese", _siamese(config["siamese"]), ladders=True)
+    network = inputs.view_of(whole)
+    siamese_stage(inputs, network, work / "whole", _siamese(config["whole"]), ladders=True)
     val = inputs.splits["val"].rated
     calibration = calibrate(
-        free.head,
-        distributions(free, val.inputs[0]),
+        network.head,
+        distributions(network, inputs.prepare, val.inputs[0]),
         val.means,
         SCALE,
         spread_ratio=config["calibration"]["spread_ratio"],
     )
     return whole.eval(), calibration
+
+
+def _siamese(settings: dict[str, Any]) -> SiameseStageConfig:
+    learning = dict(settings)
+    objective = SiameseObjective(**learning.pop("objective"))
+    return SiameseStageConfig(
+        objective=objective,
+        sampler="scene",
+        learning=NimaStageConfig(**learning),
+        monitor="val_srcc",
+    )
 
 
 def describe(
@@ -133,7 +144,7 @@ def describe(
             "labels": "mean opinion scores 0..1 mapped to 1..10, maximum-entropy distributions",
             "initial_weights": "ImageNet, google-coral/test_data "
             "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite",
-            "stages": {name: config[name] for name in ("nima", "siamese")},
+            "stages": {name: config[name] for name in STAGES},
             "calibration": calibration,
         },
         credits=(
@@ -164,7 +175,7 @@ def with_val_figures(nima: NIMA, card: ModelCard, inputs: TrainingInputs, work: 
     Pairs are of photos of one subset, as people compare photos of one kind.
     """
     part = inputs.splits["val"]
-    scores = score(nima, card, _pixels(part, work), work)
+    scores = score(nima, card, inputs.views("val").pixels[0], work)
     error = measure_pair_error(
         scores, part.rated.means, part.table.scenes, groups=part.table.subsets
     )
@@ -182,7 +193,7 @@ def test_figures(nima: NIMA, card: ModelCard, inputs: TrainingInputs, work: Path
     """The figures on the test split and on ladders of its best photos, from the model file."""
     part = inputs.splits["test"]
     table = part.table
-    scores = score(nima, card, _pixels(part, work), work)
+    scores = score(nima, card, inputs.views("test").pixels[0], work)
     # Scores at their place on the labels' scale 0..1, for the RMSE and the gap of .1.
     placed = (scores - SCALE.low) / (SCALE.high - SCALE.low)
     agreement = measure_by_subset(placed, table.mos, table.scenes, table.subsets)
@@ -224,10 +235,6 @@ def summary(figures: dict[str, Any]) -> dict[str, Any]:
         "spread_ratio": figures["spread_ratio"],
         "ladders": figures["ladders"],
     }
-
-
-def _pixels(part: SplitInputs, work: Path) -> NDArray[np.uint8]:
-    return build_view_cache(part.table, VIEW, work / "cache").pixels[0]
 
 
 def _options() -> argparse.Namespace:

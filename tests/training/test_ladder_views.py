@@ -41,6 +41,20 @@ def test_every_rung_is_the_view_of_the_distorted_photo(table, tmp_path):
         assert np.array_equal(found, POLICY.views(rung))
 
 
+def test_a_distortion_named_twice_among_the_turns_gets_twice_as_many_ladders(table, tmp_path):
+    turns = ("jpeg", "jpeg", "noise")
+    built = build_ladder_views(table, POLICY, tmp_path / "cache", per_photo=1, turns=turns)
+    assert built.distortions == ("jpeg", "jpeg", "noise", "jpeg")
+    other = build_ladder_views(table, POLICY, tmp_path / "cache", per_photo=1)
+    assert other.views.key != built.views.key
+
+
+@pytest.mark.parametrize("turns", [(), ("jpeg", "rain")])
+def test_turns_are_distortions_that_there_are(table, tmp_path, turns):
+    with pytest.raises(ConfigError, match="turns must be some of blur"):
+        build_ladder_views(table, POLICY, tmp_path, turns=turns)
+
+
 def test_views_are_cut_once(table, tmp_path):
     first = build_ladder_views(table, POLICY, tmp_path / "cache")
     for path in table.paths:

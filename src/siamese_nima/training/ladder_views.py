@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -46,7 +47,12 @@ class LadderViews:
 
 
 def build_ladder_views(
-    table: RatingTable, policy: ViewPolicy, folder: Path, *, per_photo: int = len(_NAMES)
+    table: RatingTable,
+    policy: ViewPolicy,
+    folder: Path,
+    *,
+    per_photo: int = len(_NAMES),
+    turns: Sequence[str] = _NAMES,
 ) -> LadderViews:
     """Distort all photos of a table and cut the views of every rung, or find them in `folder`.
 
@@ -56,15 +62,20 @@ def build_ladder_views(
         policy: Must give views of one size.
         folder: Where the cache lies.
         per_photo: Ladders per photo. With fewer than there are distortions, photos take turns.
+        turns: Distortions in the order in which ladders take them, again and again; one that is
+            named twice gets twice as many.
 
     Raises:
+        ConfigError: No turns, or an unknown distortion among them.
         ViewError: Views of this policy differ in size from photo to photo.
     """
     if policy.view_size is None:
         raise ViewError(f"views of {policy} have no fixed size and cannot be cached")
+    if not turns or not set(turns) <= set(_NAMES):
+        raise ConfigError(f"turns must be some of {', '.join(_NAMES)}, got {list(turns)}")
     photos = np.repeat(np.arange(len(table)), per_photo)
-    names = tuple(_NAMES[place % len(_NAMES)] for place in range(len(photos)))
-    described = json.dumps([photo_hashes(table), str(policy), per_photo, "ladders 1"])
+    names = tuple(turns[place % len(turns)] for place in range(len(photos)))
+    described = json.dumps([photo_hashes(table), str(policy), names, "ladders 2"])
     key = hashlib.sha256(described.encode()).hexdigest()
     path = folder / f"ladders-{key[:16]}.npy"
     if not path.exists():
