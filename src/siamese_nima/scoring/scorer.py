@@ -107,9 +107,8 @@ class Scorer:
         members = load_members(sources, view=policy, device=device)
         self._panel = Panel(members, exact=exact, max_pixels=max_pixels)
         self.cache = None if cache is None else Path(cache)
-        self._settings: tuple[str, ...] = ()
-        if self.cache:
-            self._settings = settings_of(self._panel, device=device)
+        self._device = device
+        self._settings = self.settings() if self.cache else ()
 
     @property
     def model(self) -> Model:
@@ -140,6 +139,17 @@ class Scorer:
     def decode_px(self) -> int | None:
         """Short side that a photo keeps at least when it is decoded; None for all of it."""
         return self._panel.decode_px
+
+    def settings(self, device: str | None = None) -> tuple[str, ...]:
+        """What its scores depend on besides the photo, as a text for each model.
+
+        Args:
+            device: In place of its own, to know what a scorer on another machine must have.
+
+        Raises:
+            ConfigError: A model is not from a file.
+        """
+        return settings_of(self._panel, device=device or self._device)
 
     def score(
         self,
