@@ -9,13 +9,13 @@ that keep browsers from running, framing or sharing what it did not mean to give
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from siamese_nima.errors import ConfigError
+from siamese_nima.web.problems import Problem
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -97,9 +97,9 @@ class Safety:
         if refusal is None:
             await self._app(scope, receive, self._with_headers(send))
         elif scope["type"] == "http":
-            await self._refuse(refusal, send)
+            await send_problem(self._with_headers(send), refusal)
         else:
-            await send({"type": "websocket.close", "code": 1008, "reason": refusal.title})
+            await send({"type": "websocket.close", "code": 1008, "reason": refusal.kind})
 
     def _with_headers(self, send: Send) -> Send:
         async def send_with_headers(message: Message) -> None:
@@ -112,48 +112,33 @@ class Safety:
 
         return send_with_headers
 
-    async def _refuse(self, refusal: _Refusal, send: Send) -> None:
-        body = json.dumps(
-            {
-                "type": f"urn:siamese-nima:problem:{refusal.kind}",
-                "title": refusal.title,
-                "status": refusal.status,
-                "detail": refusal.detail,
-            }
-        ).encode()
-        own = {"content-type": "application/problem+json", "content-length": str(len(body))}
-        # What the client still sends is not read.
-        own["connection"] = "close"
-        headers = _encoded(own.items()) + self._headers
-        await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+
+async def send_problem(send: Send, problem: Problem) -> None:
+    """Answer with a problem; what the client still sends is not read."""
+    body = problem.body()
+    own = {**problem.headers(), "connection": "close", "content-length": str(len(body))}
+    headers = _encoded(own.items())
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    kind: str
-    status: int
-    title: str
-    detail: str
-
-
-def _refusal(scope: Scope, rules: SafetyRules) -> _Refusal | None:
+def _refusal(scope: Scope, rules: SafetyRules) -> Problem | None:
     headers: dict[bytes, list[str]] = {}
     for name, value in scope["headers"]:
         headers.setdefault(name.lower(), []).append(value.decode("latin-1"))
     hosts = headers.get(b"host", [])
     if len(hosts) != 1 or not rules.knows(hosts[0]):
         named = " and ".join(repr(host[:100]) for host in hosts) or "no name"
-        return _Refusal(
-            *("host-refused", 421, "This server is not called that"),
-            f"The request is for {named}; this server answers to {', '.join(rules.hosts)}. "
+        return Problem(
+            kind="host-refused",
+            detail=f"The request is for {named}; this server answers to {', '.join(rules.hosts)}. "
             "If it has another name, start it with that name allowed.",
         )
     if _from_elsewhere(scope, headers, hosts[0].lower()):
-        return _Refusal(
-            *("origin-refused", 403, "Request of another website"),
-            "The request comes from a page that this server did not serve. Call it from its own "
-            "pages, or from a program that is not a browser.",
+        return Problem(
+            kind="origin-refused",
+            detail="The request comes from a page that this server did not serve. Call it from "
+            "its own pages, or from a program that is not a browser.",
         )
     return None
 

@@ -1,0 +1,1 @@
+"""The HTTP service: photos in a request, scores in the answer."""

@@ -1,0 +1,126 @@
+"""One line of log per request, for people or for machines, with an id that answers carry too."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from siamese_nima.photos.names import printable
+from siamese_nima.web.problems import Problem
+from siamese_nima.web.safety import App, Message, Receive, Scope, Send, send_problem
+
+_log = logging.getLogger("siamese_nima.web.requests")
+_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+LogFormat = Literal["text", "json"]
+OnRequest = Callable[[str, str, int, float], None]
+
+
+class LogLine(logging.Formatter):
+    """Log records as lines of text, or as JSON objects with the same values."""
+
+    def __init__(self, form: LogFormat) -> None:
+        super().__init__()
+        self._json = form == "json"
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line; a traceback is part of it in JSON, and follows it in text."""
+        when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        fields: dict[str, Any] = getattr(record, "fields", {})
+        trace = self.formatException(record.exc_info) if record.exc_info else None
+        if self._json:
+            about = {"time": when, "level": record.levelname.lower(), "logger": record.name}
+            about |= {"message": record.getMessage()} | fields
+            return json.dumps(about | ({"trace": trace} if trace else {}))
+        values = " ".join(f"{name}={value}" for name, value in fields.items())
+        line = f"{when} {record.levelname.lower()} {printable(record.getMessage())} {values}"
+        return line.rstrip() + (f"\n{trace}" if trace else "")
+
+
+def log_to_stderr(form: LogFormat) -> None:
+    """Send what this package and the server log to standard error, in this form."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogLine(form))
+    for name in ("siamese_nima", "uvicorn"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+    # Says per connection what the lines per request say better.
+    logging.getLogger("uvicorn.access").disabled = True
+
+
+class RequestLog:
+    """ASGI middleware: an id, a line of log and a count for every request; errors end here.
+
+    Args:
+        app: What answers.
+        on_request: Called with method, pattern of the address, status and seconds.
+    """
+
+    def __init__(self, app: App, on_request: OnRequest) -> None:
+        self._app = app
+        self._on_request = on_request
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection, as ASGI has it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, identity = time.perf_counter(), _request_id(scope)
+        status = received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            return message
+
+        async def named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = [*message.get("headers", ()), (b"x-request-id", identity.encode())]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        scope.setdefault("state", {})["request_id"] = identity
+        try:
+            await self._app(scope, counted, named)
+        except Exception:
+            _log.exception("unforeseen error", extra={"fields": {"request_id": identity}})
+            if not status:
+                detail = f"The log says more about request {identity}."
+                await send_problem(named, Problem(kind="internal-error", detail=detail))
+        seconds = time.perf_counter() - started
+        self._on_request(scope["method"], _route(scope), status, seconds)
+        fields = {
+            "method": printable(scope["method"][:20]),
+            "path": printable(scope["path"][:200]),
+            "status": status,
+            "ms": round(1000 * seconds, 1),
+            "bytes": received,
+            "photos": scope["state"].get("photos", 0),
+            "client": (scope.get("client") or ("-",))[0],
+            "request_id": identity,
+        }
+        _log.info("request", extra={"fields": fields})
+
+
+def _request_id(scope: Scope) -> str:
+    """What the client calls its request, or a name of ours."""
+    for name, value in scope["headers"]:
+        text = value.decode("latin-1")
+        if name == b"x-request-id" and _ID.fullmatch(text):
+            return text
+    return uuid.uuid4().hex
+
+
+def _route(scope: Scope) -> str:
+    return str(getattr(scope.get("route"), "path", "") or "none")

@@ -1,0 +1,242 @@
+"""What the service answers, as OpenAPI describes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from siamese_nima.pair_error import PairError
+from siamese_nima.photos.names import printable
+from siamese_nima.ratings import Floats
+from siamese_nima.scoring.model_file import Model
+from siamese_nima.scoring.ranking import (
+    RankPlace,
+    describe_order,
+    describe_ranking,
+    rank_photos,
+    rank_places,
+)
+from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.web.problems import Problem
+
+_PROBLEM_EXAMPLE: dict[str, Any] = {
+    "type": "urn:siamese-nima:problem:photo-error",
+    "title": "A photo cannot be read or scored",
+    "status": 422,
+    "detail": "beach.jpg: not a readable photo (truncated JPEG).",
+}
+_MODEL_EXAMPLE: dict[str, Any] = {
+    "mean": 6.1213,
+    "spread": 1.4021,
+    "percentile": 71.2,
+    "distribution": [0.004, 0.011, 0.03, 0.081, 0.194, 0.27, 0.23, 0.121, 0.045, 0.014],
+    "scale": [1.0, 10.0],
+    "model": "quality-2@8f58c6e86e42",
+    "problem": None,
+}
+_SCORE_EXAMPLE: dict[str, Any] = {"name": "beach.jpg", **_MODEL_EXAMPLE, "others": {}}
+
+
+class ProblemReply(BaseModel):
+    """Why something has no result; RFC 9457."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_PROBLEM_EXAMPLE]})
+
+    type: str = Field(description="Kind of the problem: urn:siamese-nima:problem:...")
+    title: str
+    status: int
+    detail: str = Field(description="A sentence for people.")
+
+
+class ModelScore(BaseModel):
+    """What one model says of a photo: `mean` or `problem` is null."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_MODEL_EXAMPLE]})
+
+    mean: float | None = Field(description="The score, on `scale`; higher is better.")
+    spread: float | None = Field(
+        description="How much people would disagree, in rating points; not the model's doubt."
+    )
+    percentile: float | None = Field(
+        description="Share of the model's reference population that scores lower, 0 to 100."
+    )
+    distribution: list[float] | None = Field(description="A probability for every grade.")
+    scale: tuple[float, float] = Field(description="Lowest and highest grade.")
+    model: str = Field(description="Name, version and start of the model file's SHA-256.")
+    problem: ProblemReply | None
+
+    @classmethod
+    def of(cls, result: ScoredPhoto) -> ModelScore:
+        """What the first model says."""
+        return cls(**_values(result))
+
+
+class _Named(BaseModel):
+    name: str = Field(description="File name that came with the photo.")
+
+
+# The base class whose fields come first stands last.
+class PhotoScore(ModelScore, _Named):
+    """What the first model says of a photo, and what the others say."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_SCORE_EXAMPLE]})
+
+    others: dict[str, ModelScore] = Field(description="Results of further models by name.")
+
+    @classmethod
+    def of(cls, result: ScoredPhoto) -> PhotoScore:
+        """All of a result."""
+        others = {name: ModelScore.of(other) for name, other in result.others.items()}
+        return cls(name=result.path, others=others, **_values(result))
+
+
+class Scores(BaseModel):
+    """A result for every photo, in the order sent."""
+
+    scores: list[PhotoScore]
+
+
+class Comparison(BaseModel):
+    """Which of two photos is better, and how sure that is."""
+
+    better: int = Field(description="0 if the first photo has the higher score, else 1.")
+    gap: float = Field(description="Difference of the scores, 0 or more.", ge=0)
+    too_close: bool | None = Field(
+        description="Whether the order is too close to call; null if the model was not measured."
+    )
+    probability: float | None = Field(
+        description="Probability that people put them in this order, .5 to 1; null if unknown."
+    )
+    lower: float | None = Field(description="Lower end of its interval of 95 %.")
+    sentence: str = Field(description="The same in words.")
+    scores: list[PhotoScore] = Field(description="The two photos in the order sent.")
+
+    @classmethod
+    def of(
+        cls, results: Sequence[ScoredPhoto], by: str, pair_error: PairError | None
+    ) -> Comparison:
+        """Compare two photos with scores as the model `by` sees them."""
+        seen = [_seen_by(result, by) for result in results]
+        means = [float(one.mean or 0) for one in seen]
+        better = int(means[1] > means[0])
+        gap = means[better] - means[1 - better]
+        return cls(
+            better=better,
+            gap=round(gap, 4),
+            too_close=None if pair_error is None else pair_error.too_close(gap),
+            probability=None if pair_error is None else _share(pair_error.accuracy_at(gap)),
+            lower=None if pair_error is None else _share(pair_error.lower_at(gap)),
+            sentence=describe_order(seen[better], seen[1 - better], pair_error),
+            scores=[PhotoScore.of(result) for result in results],
+        )
+
+
+class Ranked(BaseModel):
+    """A photo and its place."""
+
+    rank: int = Field(description="1 for the best.")
+    rank_best: int | None = Field(description="Best rank it could have; null if unknown.")
+    rank_worst: int | None = Field(description="Worst rank it could have; null if unknown.")
+    over_next: float | None = Field(
+        description="Probability that people put it before the next photo; null for the last."
+    )
+    position: int = Field(description="Place among the photos sent, from 0.")
+    score: PhotoScore
+
+    @classmethod
+    def of(cls, result: ScoredPhoto, place: RankPlace, position: int) -> Ranked:
+        """A row of a ranking."""
+        return cls(
+            rank=place.rank,
+            rank_best=place.best,
+            rank_worst=place.worst,
+            over_next=_rounded(place.over_next, 4),
+            position=position,
+            score=PhotoScore.of(result),
+        )
+
+
+class Ranking(BaseModel):
+    """Photos with a score, best first, then those without in the order sent."""
+
+    ranking: list[Ranked]
+    failed: list[PhotoScore]
+    sentence: str = Field(description="How sure the order is.")
+
+    @classmethod
+    def of(cls, results: Sequence[ScoredPhoto], by: str, pair_error: PairError | None) -> Ranking:
+        """Rank photos as the model `by` sees them."""
+        seen = [_seen_by(result, by) for result in results]
+        positions = {id(one): position for position, one in enumerate(seen)}
+        ranked = rank_photos(seen)
+        places = rank_places(ranked, pair_error)
+        order = [positions[id(one)] for one in ranked]
+        return cls(
+            ranking=[
+                Ranked.of(results[position], place, position)
+                for position, place in zip(order, places, strict=False)
+            ],
+            failed=[PhotoScore.of(results[position]) for position in order[len(places) :]],
+            sentence=describe_ranking(ranked, pair_error),
+        )
+
+
+class ModelReply(BaseModel):
+    """A model that rates here."""
+
+    name: str = Field(description="What `by` and `others` call it.")
+    model: str = Field(description="Name, version and start of the model file's SHA-256.")
+    card: dict[str, Any] = Field(description="The model card.")
+
+    @classmethod
+    def of(cls, name: str, model: Model) -> ModelReply:
+        """A model with its card."""
+        return cls(name=name, model=model.model_id, card=json.loads(model.card.to_json()))
+
+
+class Models(BaseModel):
+    """The models that rate here, the first one first."""
+
+    models: list[ModelReply]
+
+
+class Health(BaseModel):
+    """Whether the service works."""
+
+    status: str = Field(description='"ok", or "stopping".')
+
+
+def problem_reply(problem: Problem) -> ProblemReply:
+    """A problem as part of an answer."""
+    return ProblemReply(**problem.to_json())
+
+
+def _seen_by(result: ScoredPhoto, by: str) -> ScoredPhoto:
+    return result.others.get(by, result)
+
+
+def _values(result: ScoredPhoto) -> dict[str, Any]:
+    """With the decimals that tables have: 4 of scores, 6 of probabilities."""
+    error = result.error
+    return {
+        "mean": _rounded(result.mean, 4),
+        "spread": _rounded(result.spread, 4),
+        "percentile": _rounded(result.percentile, 2),
+        "distribution": result.distribution and [round(p, 6) for p in result.distribution],
+        "scale": (result.scale.low, result.scale.high),
+        "model": result.model,
+        "problem": None
+        if error is None
+        else problem_reply(Problem(kind="photo-error", detail=printable(error))),
+    }
+
+
+def _share(value: Floats) -> float:
+    return round(float(value), 4)
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

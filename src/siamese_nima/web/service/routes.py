@@ -1,0 +1,203 @@
+"""Version 1 of the service's addresses."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import Response
+
+from siamese_nima.errors import ConfigError, PhotoError
+from siamese_nima.pair_error import PairError
+from siamese_nima.photos.names import printable
+from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.web.problems import CONTENT_TYPE, KINDS, RequestError
+from siamese_nima.web.service import metrics
+from siamese_nima.web.service.replies import (
+    Comparison,
+    Health,
+    ModelReply,
+    Models,
+    PhotoScore,
+    Ranking,
+    Scores,
+)
+from siamese_nima.web.service.service import Service
+
+router = APIRouter()
+
+Name = Annotated[
+    str | None,
+    Query(max_length=200, description="What the answer calls a photo that is the whole body."),
+]
+By = Annotated[
+    str | None,
+    Query(max_length=200, description="Model that orders, of several; by default the first."),
+]
+
+_PROBLEM_SCHEMA = {"schema": {"$ref": "#/components/schemas/ProblemReply"}}
+_ONE = {"type": "string", "format": "binary"}
+_URLS = {
+    "type": "object",
+    "properties": {"urls": {"type": "array", "items": {"type": "string", "format": "uri"}}},
+    "required": ["urls"],
+    "additionalProperties": False,
+}
+
+
+def _problems(*kinds: str) -> dict[int | str, dict[str, Any]]:
+    """The problems that an address may answer with, for OpenAPI."""
+    titles: dict[int, list[str]] = {}
+    for kind in kinds:
+        status, title = KINDS[kind]
+        titles.setdefault(status, []).append(f"{title} ({kind})")
+    return {
+        status: {"description": "; or ".join(said), "content": {CONTENT_TYPE: _PROBLEM_SCHEMA}}
+        for status, said in titles.items()
+    }
+
+
+def _body(*, raw: bool, least: int, most: int | None) -> dict[str, Any]:
+    """How photos are sent to an address, for OpenAPI."""
+    several = {"type": "array", "items": _ONE, "minItems": least}
+    if most is not None:
+        several["maxItems"] = most
+    parts = {"type": "object", "properties": {"photo": several}, "required": ["photo"]}
+    example = {"urls": [f"https://photos.example.org/{n}.jpg" for n in range(1, least + 1)]}
+    content: dict[str, Any] = {
+        "multipart/form-data": {"schema": parts | {"additionalProperties": False}},
+        "application/json": {"schema": _URLS, "example": example},
+    }
+    if raw:
+        content = {
+            "image/*": {"schema": _ONE},
+            "application/octet-stream": {"schema": _ONE},
+            **content,
+        }
+    return {"requestBody": {"required": True, "content": content}}
+
+
+_ALWAYS = ("key-wanted", "origin-refused", "host-refused", "internal-error")
+_SENT = (
+    *("malformed-request", "url-refused", "request-timeout", "too-large", "photo-error"),
+    *("unsupported-media-type", "config-error", "busy", "url-failed", "stopping", "out-of-time"),
+    *_ALWAYS,
+)
+
+
+@router.post(
+    "/v1/score",
+    tags=["photos"],
+    responses=_problems(*_SENT),
+    openapi_extra=_body(raw=True, least=1, most=1),
+)
+async def score(request: Request, name: Name = None) -> PhotoScore:  # noqa: ARG001
+    """Score one photo: the body itself, one part of a form, or one URL."""
+    [result] = await _service(request).results(request, least=1, most=1)
+    _check_scored(result)
+    return PhotoScore.of(result)
+
+
+@router.post(
+    "/v1/scores",
+    tags=["photos"],
+    responses=_problems(*_SENT),
+    openapi_extra=_body(raw=False, least=1, most=None),
+)
+async def scores(request: Request) -> Scores:
+    """Score photos; one that cannot be read has a problem in place of a score."""
+    service = _service(request)
+    results = await service.results(request, least=1, most=service.limits.request_photos)
+    return Scores(scores=[PhotoScore.of(result) for result in results])
+
+
+@router.post(
+    "/v1/compare",
+    tags=["photos"],
+    responses=_problems(*_SENT),
+    openapi_extra=_body(raw=False, least=2, most=2),
+)
+async def compare(request: Request, by: By = None) -> Comparison:
+    """Say which of two photos is better, and how sure that is."""
+    service = _service(request)
+    name, pair_error = _judge(service, by)
+    results = await service.results(request, least=2, most=2)
+    for result in results:
+        _check_scored(result)
+    return Comparison.of(results, name, pair_error)
+
+
+@router.post(
+    "/v1/rank",
+    tags=["photos"],
+    responses=_problems(*_SENT),
+    openapi_extra=_body(raw=False, least=2, most=None),
+)
+async def rank(request: Request, by: By = None) -> Ranking:
+    """Rank photos, best first, and say where the order is too close to call."""
+    service = _service(request)
+    name, pair_error = _judge(service, by)
+    results = await service.results(request, least=2, most=service.limits.request_photos)
+    return Ranking.of(results, name, pair_error)
+
+
+@router.get("/v1/models", tags=["models"], responses=_problems(*_ALWAYS))
+async def models(request: Request) -> Models:
+    """The models that rate here, with their cards."""
+    found = _service(request).scorer.models
+    return Models(models=[ModelReply.of(name, model) for name, model in found.items()])
+
+
+@router.get("/v1/models/{name}", tags=["models"], responses=_problems("not-found", *_ALWAYS))
+async def model(
+    request: Request, name: Annotated[str, Path(description="One of those listed.")]
+) -> ModelReply:
+    """One model, with its card."""
+    found = _service(request).scorer.models
+    if name not in found:
+        raise RequestError("not-found", f"no model {name[:80]!r}; there are {', '.join(found)}")
+    return ModelReply.of(name, found[name])
+
+
+@router.get("/health/live", tags=["health"], responses=_problems("host-refused"))
+async def live() -> Health:
+    """Answers as long as the process works."""
+    return Health(status="ok")
+
+
+@router.get("/health/ready", tags=["health"], responses=_problems("stopping", "host-refused"))
+async def ready(request: Request) -> Health:
+    """Answers while photos are taken."""
+    if _service(request).stopping:
+        raise RequestError("stopping", "No more photos are taken.")
+    return Health(status="ok")
+
+
+@router.get(
+    "/metrics",
+    tags=["health"],
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}}, **_problems(*_ALWAYS)},
+)
+async def metrics_text(request: Request) -> Response:
+    """Counters and histograms for Prometheus."""
+    return Response(_service(request).metrics.text(), media_type=metrics.CONTENT_TYPE)
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+def _judge(service: Service, by: str | None) -> tuple[str, PairError | None]:
+    """The model that orders, and how sure its orders are."""
+    found = service.scorer.models
+    name = next(iter(found)) if by is None else by
+    if name not in found:
+        raise ConfigError(f"by={name[:80]!r}: none of the models {', '.join(found)}")
+    return name, found[name].card.pair_error
+
+
+def _check_scored(result: ScoredPhoto) -> None:
+    if result.errors:
+        raise PhotoError(printable("; ".join(result.errors)))
