@@ -147,7 +147,7 @@ function look(card) {
   byId("view-note").textContent = card.querySelector(".error")?.textContent ?? "";
   byId("view-link").hidden = !link;
   if (link) byId("view-link").href = link.href;
-  if (small && link) loadOriginal(card, link.href);
+  if (small && link) loadOriginal(card, card.dataset.large ?? link.href);
   byId("view-facts").replaceChildren(...facts(card));
   byId("view-chart").replaceChildren(...chart(card));
   byId("view-choose").checked = isChosen(card);

@@ -1,4 +1,4 @@
-"""The page itself: one HTML file with its style, script and pictures inside."""
+"""The page itself: one HTML file, with its style, script and pictures inside or beside it."""
 
 from __future__ import annotations
 
@@ -27,17 +27,26 @@ class Shown:
     Attributes:
         entry: What there is to say.
         link: Address of the original file, relative to the page; None for a photo without one.
-        thumbnail: A small WebP file, or None.
+        thumbnail: Address of a small picture, which may hold it (`inline_picture`), or None.
+        large: Address of a large picture, where browsers cannot show the original; or None.
         note: Why there is no thumbnail of a photo that has a score, or "".
     """
 
     entry: Entry
     link: str | None
-    thumbnail: bytes | None
+    thumbnail: str | None
+    large: str | None = None
     note: str = ""
 
 
-def page(title: str, summary: str, shown: Sequence[Shown], card: ModelCard) -> str:
+def inline_picture(webp: bytes) -> str:
+    """An address that holds a small WebP file."""
+    return "data:image/webp;base64," + base64.b64encode(webp).decode()
+
+
+def page(
+    title: str, summary: str, shown: Sequence[Shown], card: ModelCard, *, inline: bool = True
+) -> str:
     """The whole page.
 
     Args:
@@ -45,19 +54,21 @@ def page(title: str, summary: str, shown: Sequence[Shown], card: ModelCard) -> s
         summary: A sentence below it.
         shown: The photos, best first.
         card: Of the model that scored them.
+        inline: Whether style, script and content policy are inside; else the page asks for
+            `page.css` and `page.js` beside it, and the policy is for the server to send.
     """
-    style, script = _part("page.css"), _part("page.js")
+    style, script = page_part("page.css"), page_part("page.js")
     bursts = sorted({place.burst for item in shown if (place := item.entry.burst)})
     features = [] if bursts else ["no-bursts"]
     if all(item.entry.result.percentile is None for item in shown):
         features.append("no-percentiles")
     tallest = max((max(item.entry.result.distribution or (0.0,)) for item in shown), default=1.0)
-    return Template(_part("page.html")).substitute(
-        policy=_content_policy(style, script),
+    return Template(page_part("page.html")).substitute(
+        policy=_content_policy(style, script) if inline else "",
         title=escape(title),
         summary=escape(summary),
-        style=style,
-        script=script,
+        style=f"<style>{style}</style>" if inline else '<link rel="stylesheet" href="page.css">',
+        script=f"<script>{script}</script>" if inline else '<script src="page.js"></script>',
         features=" ".join(features),
         burst_options="".join(f'<option value="{n}">{n}</option>' for n in bursts),
         low=f"{card.scale.low:g}",
@@ -69,17 +80,19 @@ def page(title: str, summary: str, shown: Sequence[Shown], card: ModelCard) -> s
 
 
 @cache
-def _part(name: str) -> str:
+def page_part(name: str) -> str:
+    """One of the files that the page is made of: page.html, page.css or page.js."""
     return (files(__package__) / name).read_text(encoding="utf-8")
 
 
 def _content_policy(style: str, script: str) -> str:
     """Only our own style and script run, whatever a file name may say; nothing is fetched but
     the original photos, from where the page is."""
-    return (
+    policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data: file: 'self'; "
         f"style-src '{_digest(style)}'; script-src '{_digest(script)}'"
     )
+    return f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
 
 
 def _digest(text: str) -> str:
@@ -97,7 +110,7 @@ def _card_html(item: Shown, tallest: float) -> str:
         body += f'<p class="error">{escape(printable(problem))}</p>'
     failed = "" if entry.result.error is None else ' class="failed"'
     return (
-        f"<li{failed} {_attributes(_data(entry, path))}>"
+        f"<li{failed} {_attributes(_data(item, path))}>"
         f'<button type="button" class="open" aria-haspopup="dialog" '
         f'aria-label="Look closer at {name}">{_image(item)}</button>'
         f'<h3><span>{title}</span><label class="choose">'
@@ -108,11 +121,11 @@ def _card_html(item: Shown, tallest: float) -> str:
 def _image(item: Shown) -> str:
     if item.thumbnail is None:
         return "no picture"
-    data = base64.b64encode(item.thumbnail).decode()
-    return f'<img alt="" loading="lazy" decoding="async" src="data:image/webp;base64,{data}">'
+    return f'<img alt="" loading="lazy" decoding="async" src="{escape(item.thumbnail)}">'
 
 
-def _data(entry: Entry, path: str) -> dict[str, str]:
+def _data(item: Shown, path: str) -> dict[str, str]:
+    entry = item.entry
     result, place = entry.result, entry.burst
     data: dict[str, Any] = {
         "path": path,
@@ -126,6 +139,7 @@ def _data(entry: Entry, path: str) -> dict[str, str]:
         "facts": json.dumps(_facts(entry)),
         "shares": json.dumps(_shares(entry)),
         "unlistable": None if path == result.path else "",
+        "large": item.large,
     }
     return {name: str(value) for name, value in data.items() if value is not None}
 

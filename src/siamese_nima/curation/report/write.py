@@ -14,7 +14,7 @@ from PIL import Image
 from siamese_nima.card import ModelCard
 from siamese_nima.curation.bursts import Burst
 from siamese_nima.curation.report.entries import Entry, make_entries
-from siamese_nima.curation.report.page import Shown, page
+from siamese_nima.curation.report.page import Shown, inline_picture, page
 from siamese_nima.errors import NimaError, PhotoError
 from siamese_nima.photos.names import printable
 from siamese_nima.photos.thumbnails import shrunk, thumbnail
@@ -83,7 +83,7 @@ def write_report(
         shown.append(item)
         if report:
             report(len(shown), len(entries))
-    text = page(printable(title), _summary(entries, card), shown, card)
+    text = page(printable(title), summary(entries, card), shown, card)
     try:
         write_whole(target, text.encode())
     except OSError as error:
@@ -110,7 +110,8 @@ def _show(entry: Entry, folder: Path, thumbnails: ThumbnailReader) -> Shown:
     if entry.result.error is not None:
         return Shown(entry=entry, link=link, thumbnail=None)
     try:
-        return Shown(entry=entry, link=link, thumbnail=thumbnails.read(entry.result.path))
+        picture = inline_picture(thumbnails.read(entry.result.path))
+        return Shown(entry=entry, link=link, thumbnail=picture)
     except PhotoError as error:
         return Shown(entry=entry, link=link, thumbnail=None, note=str(error))
 
@@ -125,7 +126,8 @@ def _link(path: Path, folder: Path) -> str:
     return "./" + quote(os.fsencode(Path(relative).as_posix()))
 
 
-def _summary(entries: Sequence[Entry], card: ModelCard) -> str:
+def summary(entries: Sequence[Entry], card: ModelCard) -> str:
+    """What the page is about, in a few sentences."""
     failed = sum(entry.result.error is not None for entry in entries)
     text = f"{len(entries) - failed} photos scored by {card.name}"
     if failed:
