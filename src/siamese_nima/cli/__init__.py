@@ -11,15 +11,18 @@ import typer
 
 from siamese_nima import __version__
 from siamese_nima.cli import (
+    answers,
     bursts,
     cache,
     data,
     evaluate,
     explain,
     models,
+    pick,
     quantise,
     report,
     score,
+    serve,
     stars,
     train,
     weights,
@@ -42,6 +45,9 @@ app.command("explain")(explain.explain)
 app.command("crop")(explain.crop)
 app.command("bursts")(bursts.bursts)
 app.command("stars")(stars.stars)
+app.command("serve")(serve.serve)
+app.command("pick")(pick.pick)
+app.add_typer(answers.app, name="answers")
 app.add_typer(models.app, name="models")
 app.add_typer(cache.app, name="cache")
 app.add_typer(data.app, name="data")

@@ -176,22 +176,14 @@ class AnswerStore:
                     )
         return added
 
-    def undo(self, person: str) -> Answer | None:
-        """Take back the last answer or flag of a person, and return it; None where there is none.
+    def take_back(self, answer: Answer) -> bool:
+        """Forget one answer or flag; whether it was there.
 
         Raises:
             AnswerError: The file cannot be written.
         """
         with self._transaction() as database:
-            row = database.execute(
-                f"SELECT number, {_COLUMNS} FROM answers WHERE person = ? "
-                "ORDER BY number DESC LIMIT 1",
-                (person,),
-            ).fetchone()
-            if row is None:
-                return None
-            database.execute("DELETE FROM answers WHERE number = ?", row[:1])
-            return _answer(row[1:])
+            return database.execute(_TAKE_BACK, _row(answer)[:4]).rowcount > 0
 
     def answers(self, people: Collection[str] | None = None) -> list[Answer]:
         """What was preferred, in the order it was kept; flags are left out.
@@ -242,8 +234,9 @@ class AnswerStore:
 
 _COLUMNS = "person, at, left_photo, right_photo, choice, seconds"
 _ADD = f"INSERT INTO answers({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
-_CHOICE_OF = """SELECT choice FROM answers
-    WHERE person = ? AND at = ? AND left_photo = ? AND right_photo = ?"""
+_THIS_ONE = "WHERE person = ? AND at = ? AND left_photo = ? AND right_photo = ?"
+_CHOICE_OF = f"SELECT choice FROM answers {_THIS_ONE}"
+_TAKE_BACK = f"DELETE FROM answers {_THIS_ONE}"
 
 
 def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:

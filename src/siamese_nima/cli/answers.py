@@ -1,0 +1,81 @@
+"""`nima answers`: what people said of a folder's photos, in and out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from siamese_nima.cli.pick import AnswersFile, Folder
+from siamese_nima.photos.names import printable
+from siamese_nima.taste.answer_csv import read_answers, write_answers
+from siamese_nima.taste.answers import AnswerStore, answers_path
+
+app = typer.Typer(no_args_is_help=True)
+
+Table = Annotated[Path, typer.Argument(help="CSV file of answers.", dir_okay=False)]
+
+
+@app.callback()
+def answers() -> None:
+    """Answers that 'nima pick' gathered: how many, to a CSV file, from one.
+
+    Example: nima answers show holiday/
+    """
+
+
+@app.command("show")
+def show(folder: Folder, answers: AnswersFile = None) -> None:
+    """Show how many answers each person gave.
+
+    Example: nima answers show holiday/
+    """
+    with AnswerStore(answers or answers_path(folder), read_only=True) as store:
+        for person, count in store.people().items():
+            aside = len(store.flags([person]))
+            typer.echo(f"{person}: {count} answers, {aside} pairs set aside")
+
+
+@app.command("export")
+def export(
+    folder: Folder,
+    table: Table,
+    person: Annotated[
+        list[str] | None, typer.Option(help="Only this person's; may be given several times.")
+    ] = None,
+    answers: AnswersFile = None,
+) -> None:
+    """Write answers to a CSV file.
+
+    Example: nima answers export holiday/ answers.csv
+    """
+    with AnswerStore(answers or answers_path(folder), read_only=True) as store:
+        records = store.records(person or None)
+    write_answers(table, records)
+    typer.echo(f"wrote {table}: {len(records)} answers")
+
+
+@app.command("import")
+def import_(
+    folder: Folder,
+    table: Table,
+    person: Annotated[
+        str | None, typer.Option(help="Who gave them, whatever the file says.")
+    ] = None,
+    answers: AnswersFile = None,
+) -> None:
+    """Take over answers of a CSV file; those that are there already are not taken twice.
+
+    Example: nima answers import holiday/ answers.csv
+    """
+    records = read_answers(table, person=person)
+    with AnswerStore(answers or answers_path(folder)) as store:
+        added = store.merge(records)
+    typer.echo(f"{added} answers taken over, {len(records) - added} were there already")
+    missing = {name for r in records for name in r.pair if not (folder / name).exists()}
+    if missing:
+        example = printable(min(missing))
+        typer.echo(
+            f"{len(missing)} of their photos are not in {folder}, such as {example}", err=True
+        )

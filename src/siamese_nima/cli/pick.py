@@ -1,0 +1,150 @@
+"""`nima pick`: a local page that asks which of two photos is better."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import webbrowser
+from contextlib import closing, suppress
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated
+
+import typer
+
+from siamese_nima.cli import options
+from siamese_nima.cli.progress import progress_bar
+from siamese_nima.cli.scoring import Scoring, scoring_command
+from siamese_nima.curation.bursts import group_bursts
+from siamese_nima.curation.frames import FrameReader
+from siamese_nima.errors import MissingExtraError, PhotoError
+from siamese_nima.photos.find import find_photos
+from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.scorer import DEFAULT_MODEL, Scorer
+from siamese_nima.taste.answers import SOMEBODY, AnswerStore, answers_path
+from siamese_nima.taste.choosing import ChoosingRule
+from siamese_nima.taste.session import GOAL, PickSession
+from siamese_nima.taste.strengths import StrengthPrior
+
+_PORT = 8643
+
+Folder = Annotated[Path, typer.Argument(help="The folder of photos.", exists=True, file_okay=False)]
+AnswersFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--answers",
+        help="File of answers; by default nima-answers.sqlite in the folder.",
+        dir_okay=False,
+    ),
+]
+
+
+@scoring_command
+def pick(
+    folder: Folder,
+    answers: AnswersFile = None,
+    person: Annotated[
+        str, typer.Option(help="Who answers; several people are kept apart.")
+    ] = SOMEBODY,
+    pairs: Annotated[
+        int, typer.Option(min=1, help="Answers to ask for, earlier ones included.")
+    ] = GOAL,
+    bursts: Annotated[
+        bool, typer.Option("--bursts", help="First ask inside bursts: which of a series is best.")
+    ] = False,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; other machines reach 127.0.0.1 never.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = _PORT,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Only print the address of the page.")
+    ] = False,
+    model: options.Model = DEFAULT_MODEL,
+    *,
+    scoring: Scoring,
+) -> None:
+    """Show pairs of photos on a local page, ask which is better, and keep every answer.
+
+    Example: nima pick holiday/
+    """
+    running, page = _server_parts()
+    # Before a file of answers is made in what may be the wrong folder.
+    _check_enough(len(find_photos([folder]).paths), folder)
+    with (
+        closing(running.open_port(host, port)) as listener,
+        AnswerStore(answers or answers_path(folder)) as store,
+    ):
+        scorer = scoring.scorer(model)
+        results, series = _scored(scoring, scorer, folder, bursts=bursts)
+        session = PickSession(
+            store,
+            {_name(r.path, folder): r.mean for r in results if r.mean is not None},
+            person=person,
+            prior=StrengthPrior.on(scorer.card.scale),
+            rule=ChoosingRule(bursts_first=bursts),
+            bursts=series,
+            goal=pairs,
+        )
+        _check_enough(len(session.photos), folder)
+        failed = {_name(r.path, folder): r.error for r in results if r.error is not None}
+        app = page.pick_app(session, folder, unreadable=failed, rules=running.rules_for(host))
+        address = running.address_of(listener, host)
+        running.run_until_interrupted(
+            app, listener, ready=lambda: _show(address, browser=not no_browser)
+        )
+        _say_end(session, store.path)
+
+
+def _server_parts() -> tuple[ModuleType, ModuleType]:
+    try:
+        from siamese_nima.web import pick as page
+        from siamese_nima.web import running
+    except ImportError as error:
+        raise MissingExtraError.of_import(error, "nima pick", "serve") from error
+    return running, page
+
+
+def _scored(
+    scoring: Scoring, scorer: Scorer, folder: Path, *, bursts: bool
+) -> tuple[list[ScoredPhoto], list[list[str]]]:
+    """Results of all photos; and the names of those of each burst, where bursts are wanted."""
+    frames = FrameReader(scorer.decode_px)
+    with scoring.run(scorer, [str(folder)], frames.look if bursts else None) as folder_run:
+        results = list(folder_run.results())
+    # Photos that fail are named, and the others asked about.
+    with suppress(typer.Exit):
+        folder_run.end()
+    if not bursts:
+        return results, []
+    with progress_bar("finding bursts") as report:
+        seen = frames.frames([r.path for r in results], threads=scorer.workers, report=report)
+    found = group_bursts(results, seen, pair_error=scorer.card.pair_error)
+    return results, [[_name(path, folder) for path in burst.paths] for burst in found]
+
+
+def _name(path: str, folder: Path) -> str:
+    """A photo's name in answers."""
+    return Path(path).relative_to(folder).as_posix()
+
+
+def _check_enough(photos: int, folder: Path) -> None:
+    if photos < 2:
+        found = "one photo" if photos else "no photo"
+        raise PhotoError(f"{folder}: {found} that can be read; a pair needs two")
+
+
+def _show(address: str, *, browser: bool) -> None:
+    typer.echo(f"{address}\nCtrl-C ends.")
+    # Without a desktop, what is found is a browser inside this terminal.
+    desktop = sys.platform in ("win32", "darwin") or {"DISPLAY", "WAYLAND_DISPLAY"} & {*os.environ}
+    if browser and desktop:
+        threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
+
+
+def _say_end(session: PickSession, path: Path) -> None:
+    given = [answer.choice for answer in session.given]
+    flags = given.count("flag")
+    aside = f", {flags} set aside" if flags else ""
+    progress = session.progress()
+    typer.echo(f"\n{len(given) - flags} answers given{aside}; {progress.answers} in all, in {path}")

@@ -1,0 +1,272 @@
+"""One person answers pairs of one folder's photos: what is asked, what was said, what is open."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from siamese_nima.errors import AnswerError
+from siamese_nima.taste.answers import Answer, AnswerStore, Choice, check_person, now
+from siamese_nima.taste.choosing import Asked, ChoosingRule, Why, choose_pair, open_share
+from siamese_nima.taste.strengths import (
+    Comparisons,
+    StrengthPrior,
+    Strengths,
+    estimate_strengths,
+)
+
+GOAL = 200  # answers that a personal model can be learnt from
+_AHEAD = 3  # pairs known in advance, the present one included
+_OUTCOME = {"left": 1.0, "right": 0.0, "tie": 0.5}
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two photos to show.
+
+    Attributes:
+        number: Of the pair in its session, from 1.
+        left: Name of the photo on the left.
+        right: Name of the photo on the right.
+        why: Why it is asked.
+    """
+
+    number: int
+    left: str
+    right: str
+    why: Why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far one person is.
+
+    Attributes:
+        answers: What they said of pairs of these photos, in all sessions; flags left out.
+        flags: Pairs they set aside.
+        goal: Answers that are asked for, or as many pairs as there are.
+        can_undo: Whether anything of this session can be taken back.
+        open_before: Share of pairs that were open by the model's scores alone, 0 to 1.
+        open_now: Share that is open after the answers.
+        repeated: Pairs that were answered a second time.
+        same: How many of these got the same answer.
+        decided: Answers that were no tie.
+        as_model: How many of these preferred the photo with the higher score.
+    """
+
+    answers: int
+    flags: int
+    goal: int
+    can_undo: bool
+    open_before: float
+    open_now: float
+    repeated: int
+    same: int
+    decided: int
+    as_model: int
+
+
+class PickSession:
+    """Asks one person about pairs of photos, and keeps what they say; safe to call from threads.
+
+    The pairs that follow are known before they are needed, so that their photos can be loaded.
+    """
+
+    def __init__(
+        self,
+        store: AnswerStore,
+        scores: Mapping[str, float],
+        *,
+        person: str,
+        prior: StrengthPrior | None = None,
+        rule: ChoosingRule | None = None,
+        bursts: Iterable[Sequence[str]] = (),
+        goal: int = GOAL,
+    ) -> None:
+        """Go on from what this person answered before.
+
+        Args:
+            store: Where answers are kept.
+            scores: The model's score of each photo, by its name in answers.
+            person: Who answers.
+            prior: How far the person may be from the model; by default on the scale 1..10.
+            rule: How pairs are chosen.
+            bursts: Names of photos that show the same thing.
+            goal: Answers that are asked for.
+
+        Raises:
+            AnswerError: The person's name is none, or the store cannot be read.
+        """
+        check_person(person)
+        self.person = person
+        self._store = store
+        self._scores = dict(scores)
+        self._prior = prior or StrengthPrior()
+        self._rule = rule or ChoosingRule()
+        self._bursts = [list(burst) for burst in bursts]
+        self._goal = goal
+        self._lock = threading.RLock()
+        self._records = store.records([person])
+        self._given: list[tuple[Pair, Answer]] = []
+        self._queue: list[Pair] = []
+        self._numbers = 0
+        self._strengths: Strengths | None = None
+        self._open_before = 0.0
+        self._begin()
+
+    @property
+    def queue(self) -> tuple[Pair, ...]:
+        """The present pair and those that follow; empty where nothing is left to ask."""
+        with self._lock:
+            return tuple(self._queue)
+
+    @property
+    def photos(self) -> list[str]:
+        """Names of the photos that may be asked about."""
+        with self._lock:
+            return list(self._names)
+
+    @property
+    def records(self) -> list[Answer]:
+        """All answers and flags of this person about photos that are here."""
+        with self._lock:
+            return self._here()
+
+    @property
+    def given(self) -> list[Answer]:
+        """Answers and flags of this session."""
+        with self._lock:
+            return [answer for _, answer in self._given]
+
+    def answer(self, number: int, choice: Choice, seconds: float | None = None) -> None:
+        """Keep what the person says of the present pair, and go on to the next.
+
+        Raises:
+            AnswerError: It is another pair's turn, the choice is none, or the answer cannot be
+                written; the present pair stays then.
+        """
+        with self._lock:
+            if not self._queue or self._queue[0].number != number:
+                raise AnswerError(f"pair {number} was answered already; another one is next")
+            pair = self._queue[0]
+            answer = Answer(
+                left=pair.left,
+                right=pair.right,
+                choice=choice,
+                person=self.person,
+                at=now(),
+                seconds=seconds,
+            )
+            self._store.add(answer)
+            self._records.append(answer)
+            self._given.append((pair, answer))
+            del self._queue[0]
+            self._believe()
+
+    def undo(self) -> bool:
+        """Take back the last answer or flag of this session and ask that pair again; whether there
+        was one.
+
+        Raises:
+            AnswerError: The store cannot be written.
+        """
+        with self._lock:
+            if not self._given:
+                return False
+            pair, answer = self._given[-1]
+            self._store.take_back(answer)
+            del self._given[-1]
+            self._records.remove(answer)
+            if pair.left in self._scores and pair.right in self._scores:
+                self._queue.insert(0, pair)
+            self._believe()
+            return True
+
+    def lose(self, photo: str) -> None:
+        """Ask no more about a photo, which has turned out not to be readable."""
+        with self._lock:
+            if self._scores.pop(photo, None) is not None:
+                self._queue = [pair for pair in self._queue if photo not in (pair.left, pair.right)]
+                self._begin()
+
+    def progress(self) -> Progress:
+        """How far this person is."""
+        with self._lock:
+            here = self._here()
+            answers = [answer for answer in here if answer.choice != "flag"]
+            decided = [answer for answer in answers if answer.better]
+            repeated, same = _repeats(answers)
+            photos = len(self._scores)
+            return Progress(
+                answers=len(answers),
+                flags=len(here) - len(answers),
+                goal=min(self._goal, photos * (photos - 1) // 2),
+                can_undo=bool(self._given),
+                open_before=self._open_before,
+                open_now=open_share(self._strengths) if self._strengths else 0.0,
+                repeated=repeated,
+                same=same,
+                decided=len(decided),
+                as_model=sum(self._scores[a.better or ""] == max(self._both(a)) for a in decided),
+            )
+
+    def _both(self, answer: Answer) -> tuple[float, float]:
+        return self._scores[answer.left], self._scores[answer.right]
+
+    def _here(self) -> list[Answer]:
+        known = self._scores
+        return [a for a in self._records if a.left in known and a.right in known]
+
+    def _begin(self) -> None:
+        """Number the photos, which a lost one changes."""
+        self._names = list(self._scores)
+        self._number = {name: number for number, name in enumerate(self._names)}
+        bursts = ([self._number[n] for n in burst if n in self._number] for burst in self._bursts)
+        self._numbered_bursts = [burst for burst in bursts if len(burst) > 1]
+        self._strengths = None
+        scores = list(self._scores.values())
+        unasked = estimate_strengths(scores, Comparisons.of([], [], []), prior=self._prior)
+        self._open_before = open_share(unasked)
+        self._believe()
+
+    def _believe(self) -> None:
+        """What follows from the answers: strengths, and the pairs to ask next."""
+        here = self._here()
+        said = [answer for answer in here if answer.choice != "flag"]
+        self._strengths = estimate_strengths(
+            list(self._scores.values()),
+            Comparisons.of(
+                [self._number[answer.left] for answer in said],
+                [self._number[answer.right] for answer in said],
+                [_OUTCOME[answer.choice] for answer in said],
+            ),
+            prior=self._prior,
+            start=self._strengths,
+        )
+        asked = [self._asked(a.left, a.right, answered=a.choice != "flag") for a in here]
+        asked += [self._asked(pair.left, pair.right) for pair in self._queue]
+        while len(self._queue) < _AHEAD:
+            chosen = choose_pair(self._strengths, asked, self._rule, bursts=self._numbered_bursts)
+            if chosen is None:
+                return
+            self._numbers += 1
+            left, right = self._names[chosen.left], self._names[chosen.right]
+            self._queue.append(Pair(self._numbers, left, right, chosen.why))
+            asked.append(self._asked(left, right))
+
+    def _asked(self, left: str, right: str, *, answered: bool = False) -> Asked:
+        return Asked(self._number[left], self._number[right], answered)
+
+
+def _repeats(answers: Sequence[Answer]) -> tuple[int, int]:
+    """How many pairs were answered a second time, and how many of these in the same way."""
+    first: dict[tuple[str, str], Answer] = {}
+    second: dict[tuple[str, str], Answer] = {}
+    for answer in answers:
+        if answer.pair in first:
+            second.setdefault(answer.pair, answer)
+        else:
+            first[answer.pair] = answer
+    same = sum(answer.better == first[pair].better for pair, answer in second.items())
+    return len(second), same

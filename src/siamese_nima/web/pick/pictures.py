@@ -1,0 +1,83 @@
+"""Photos as pages show them: upright, whole, no larger than a screen needs."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from siamese_nima.photos.read import read_photo
+from siamese_nima.scoring.scorer import usable_cores
+
+SIDES_PX = (640, 960, 1280, 1920, 2560)
+# At 88 no difference shows on a screen; WebP would be smaller but takes eight times as long.
+_QUALITY = 88
+_KEPT_BYTES = 96 << 20
+
+
+def screen_picture(path: Path, side_px: int) -> bytes:
+    """A photo as a JPEG file in sRGB, its longer side at most `side_px`; never enlarged.
+
+    Raises:
+        PhotoError: The photo cannot be read.
+    """
+    photo = read_photo(path, min_short_side_px=side_px)
+    if max(photo.size) > side_px:
+        photo = ImageOps.contain(photo, (side_px, side_px), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    photo.save(file, format="JPEG", quality=_QUALITY)
+    return file.getvalue()
+
+
+class ScreenPictures:
+    """Makes such pictures, one thread a core, and keeps the last ones; may be used by threads."""
+
+    def __init__(self, *, kept_bytes: int = _KEPT_BYTES) -> None:
+        self._kept_bytes = kept_bytes
+        self._pool = ThreadPoolExecutor(usable_cores(), thread_name_prefix="nima-pictures")
+        self._lock = threading.Lock()
+        self._pictures: OrderedDict[tuple[Path, int], Future[bytes]] = OrderedDict()
+
+    def get(self, path: Path, side_px: int) -> bytes:
+        """The picture of a photo; made once even if several ask for it at the same time.
+
+        Raises:
+            PhotoError: The photo cannot be read.
+        """
+        key = path, side_px
+        with self._lock:
+            if key not in self._pictures:
+                self._pictures[key] = self._pool.submit(screen_picture, path, side_px)
+            self._pictures.move_to_end(key)
+            picture = self._pictures[key]
+        try:
+            content = picture.result()
+        except BaseException:
+            with self._lock:
+                self._pictures.pop(key, None)
+            raise
+        self._forget_old()
+        return content
+
+    def close(self) -> None:
+        """End the threads; what is being made is finished first."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _forget_old(self) -> None:
+        with self._lock:
+            made = [key for key, picture in self._pictures.items() if picture.done()]
+            sizes = {key: _size(self._pictures[key]) for key in made}
+            too_much = sum(sizes.values()) - self._kept_bytes
+            for key in made:
+                if too_much <= 0:
+                    break
+                too_much -= sizes[key]
+                del self._pictures[key]
+
+
+def _size(picture: Future[bytes]) -> int:
+    return 0 if picture.cancelled() or picture.exception() else len(picture.result())
