@@ -10,13 +10,14 @@ from typing import Any, cast
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from fastapi.routing import APIRouter
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from siamese_nima import __version__
 from siamese_nima.errors import NimaError
 from siamese_nima.photos.names import printable
+from siamese_nima.web.gallery.gallery import Gallery
+from siamese_nima.web.gallery.routes import gallery_routes
 from siamese_nima.web.problems import Problem, problem_of
 from siamese_nima.web.safety import App, Safety, SafetyRules
 from siamese_nima.web.service.api_key import ApiKeyCheck
@@ -35,12 +36,12 @@ _KINDS_OF_STATUS = {404: "not-found", 405: "method-not-allowed"}
 _DRAIN_S = 10.0
 
 
-def api(service: Service, *, pages: Sequence[APIRouter] = ()) -> FastAPI:
+def api(service: Service, *, gallery: Gallery | None = None) -> FastAPI:
     """The addresses, with nothing before them.
 
     Args:
         service: What scores; it is closed with the application.
-        pages: Further addresses.
+        gallery: A page of a folder, shown at /.
     """
 
     @asynccontextmanager
@@ -59,8 +60,8 @@ def api(service: Service, *, pages: Sequence[APIRouter] = ()) -> FastAPI:
     )
     app.state.service = service
     app.include_router(router)
-    for further in pages:
-        app.include_router(further, include_in_schema=False)
+    if gallery:
+        app.include_router(gallery_routes(gallery), include_in_schema=False)
     app.add_exception_handler(NimaError, cast("_Handler", _library_error))
     app.add_exception_handler(HTTPException, cast("_Handler", _http_error))
     app.add_exception_handler(RequestValidationError, cast("_Handler", _invalid))

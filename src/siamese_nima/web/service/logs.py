@@ -116,11 +116,12 @@ class RequestLog:
 def _request_id(scope: Scope) -> str:
     """What the client calls its request, or a name of ours."""
     for name, value in scope["headers"]:
-        text = value.decode("latin-1")
+        text: str = value.decode("latin-1")
         if name == b"x-request-id" and _ID.fullmatch(text):
             return text
     return uuid.uuid4().hex
 
 
 def _route(scope: Scope) -> str:
-    return str(getattr(scope.get("route"), "path", "") or "none")
+    route: str = getattr(scope.get("route"), "path", "")
+    return route or "none"

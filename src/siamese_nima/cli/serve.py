@@ -1,0 +1,191 @@
+"""`nima serve`: scores over HTTP, and a page of a scored folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from siamese_nima.cli import options, run
+from siamese_nima.cli.progress import progress_bar
+from siamese_nima.cli.scoring import Scoring, scoring_command
+from siamese_nima.curation.bursts import group_bursts
+from siamese_nima.curation.frames import FrameReader
+from siamese_nima.errors import MissingExtraError, PhotoError
+from siamese_nima.photos.find import find_photos
+from siamese_nima.scoring.scorer import DEFAULT_MODEL, Scorer
+
+if TYPE_CHECKING:
+    from siamese_nima.web.gallery.gallery import Gallery
+    from siamese_nima.web.service.limits import Limits
+    from siamese_nima.web.service.remote import UrlRules
+
+_log = logging.getLogger(__name__)
+
+_PORT = 8642
+
+
+class LogFormat(StrEnum):
+    """How a line of log looks."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@scoring_command
+def serve(
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            help="Score this folder first, and show its photos on a page.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; other machines never reach 127.0.0.1.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = _PORT,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(help="Further name that the server may be called by; may be repeated."),
+    ] = None,
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of API keys, one a line; or set NIMA_API_KEY in the environment.",
+            dir_okay=False,
+        ),
+    ] = None,
+    without_key: Annotated[
+        bool, typer.Option("--without-key", help="Let other machines ask without an API key.")
+    ] = False,
+    url_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Fetch photos by URL from this host; .example.org means all names below it; "
+            "may be repeated. By default no URL is fetched."
+        ),
+    ] = None,
+    private_urls: Annotated[
+        bool,
+        typer.Option("--private-urls", help="Those hosts may have addresses that are not public."),
+    ] = False,
+    max_photo_mb: Annotated[float, typer.Option(help="Largest photo, in MB.")] = 128,
+    max_megapixels: Annotated[float, typer.Option(help="Largest photo, in megapixels.")] = 150,
+    max_photos: Annotated[int, typer.Option(help="Most photos in one request.")] = 64,
+    max_request_mb: Annotated[float, typer.Option(help="Largest request, in MB.")] = 256,
+    max_waiting: Annotated[
+        int, typer.Option(help="Most photos that wait; further requests are told to come again.")
+    ] = 256,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds from a request's begin to its answer.")
+    ] = 60,
+    log_format: Annotated[
+        LogFormat, typer.Option(help="Lines of log for people, or JSON for machines.")
+    ] = LogFormat.TEXT,
+    model: options.Models = DEFAULT_MODEL,
+    *,
+    scoring: Scoring,
+) -> None:
+    """Score photos that other programs send over HTTP, and show a folder as a page.
+
+    Example: nima serve --folder holiday/
+    """
+    _check_extra()
+    from siamese_nima.web import running
+    from siamese_nima.web.service import api_key, logs
+    from siamese_nima.web.service import app as application
+    from siamese_nima.web.service import run as service_run
+    from siamese_nima.web.service.service import Service
+
+    keys = api_key.read_api_keys(api_key_file, os.environ)
+    service_run.check_binding(host, keys, without_key=without_key)
+    rules = running.rules_for(host, name or ())
+    limits = _limits(max_photo_mb, max_megapixels, max_photos, max_request_mb, max_waiting, timeout)
+    urls = _url_rules(url_host or (), limits, private=private_urls)
+    with closing(running.open_port(host, port)) as listener:
+        scorer = scoring.scorer(*run.named_models(model), max_pixels=limits.photo_pixels)
+        gallery = _gallery(folder, scoring, scorer) if folder else None
+        logs.log_to_stderr(log_format.value)
+        service = Service(scorer, limits, urls=urls)
+        app = application.guarded(application.api(service, gallery=gallery), rules, keys)
+        fields = {"address": running.address_of(listener, host), "models": ",".join(scorer.models)}
+        _log.info("listening", extra={"fields": fields})
+        service_run.run(app, listener, request_s=limits.request_s)
+
+
+def _check_extra() -> None:
+    try:
+        import fastapi
+        import prometheus_client
+        import python_multipart
+        import uvicorn
+    except ImportError as error:
+        raise MissingExtraError.of_import(error, "nima serve", "serve") from error
+    del fastapi, prometheus_client, python_multipart, uvicorn
+
+
+def _limits(
+    photo_mb: float,
+    megapixels: float,
+    photos: int,
+    request_mb: float,
+    waiting: int,
+    timeout_s: float,
+) -> Limits:
+    from siamese_nima.web.service.limits import Limits
+
+    usual = Limits()
+    request_bytes = round(1e6 * request_mb)
+    return Limits(
+        photo_bytes=round(1e6 * photo_mb),
+        photo_pixels=round(1e6 * megapixels),
+        request_photos=photos,
+        request_bytes=request_bytes,
+        request_s=timeout_s,
+        waiting_photos=waiting,
+        waiting_bytes=max(usual.waiting_bytes, 2 * request_bytes),
+    )
+
+
+def _url_rules(hosts: Sequence[str], limits: Limits, *, private: bool) -> UrlRules | None:
+    from siamese_nima.web.service.remote import UrlRules
+
+    if not hosts:
+        return None
+    return UrlRules(
+        hosts=tuple(hosts),
+        private_addresses=private,
+        max_bytes=limits.photo_bytes,
+        timeout_s=min(20.0, limits.request_s),
+    )
+
+
+def _gallery(folder: Path, scoring: Scoring, scorer: Scorer) -> Gallery:
+    """Score a folder as `nima report` does, and make its page."""
+    from siamese_nima.web.gallery.gallery import Gallery
+    from siamese_nima.web.gallery.served_folder import ServedFolder
+
+    served = ServedFolder(folder, find_photos([folder]).paths)
+    if served.outside:
+        count = len(served.outside)
+        typer.echo(f"left out: {count} photos that links put into {folder} from outside", err=True)
+    if not served.photos:
+        raise PhotoError(f"no photo found in {folder}")
+    frames = FrameReader(scorer.decode_px)
+    names = [os.fspath(path) for path in served.photos.values()]
+    with scoring.run(scorer, names, frames.look) as folder_run:
+        results = list(folder_run.results())
+    with progress_bar("finding bursts") as progress:
+        seen = frames.frames([r.path for r in results], threads=scorer.workers, report=progress)
+    bursts = group_bursts(results, seen, pair_error=scorer.card.pair_error)
+    with suppress(typer.Exit):  # photos that failed are on the page, with the reason
+        folder_run.end()
+    return Gallery(served, results, scorer.card, bursts=bursts, title=folder.resolve().name)
