@@ -10,6 +10,7 @@ from typing import get_type_hints
 
 from siamese_nima.cli import options, run
 from siamese_nima.cli.cache import chosen_cache
+from siamese_nima.photos.read import MAX_PIXELS
 from siamese_nima.scoring.panel import OnPhoto
 from siamese_nima.scoring.scorer import Scorer
 
@@ -29,7 +30,7 @@ class Scoring:
     no_cache: options.NoCache = False
     quiet: options.Quiet = False
 
-    def scorer(self, *models: str) -> Scorer:
+    def scorer(self, *models: str, max_pixels: int = MAX_PIXELS) -> Scorer:
         """A scorer with these options, for any kind of model the command line takes."""
         return run.open_scorer(
             *models,
@@ -39,6 +40,7 @@ class Scoring:
             device=self.device,
             exact=self.exact,
             cache=chosen_cache(self.cache, no_cache=self.no_cache),
+            max_pixels=max_pixels,
         )
 
     def run(
