@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Self
@@ -26,13 +26,15 @@ from siamese_nima.cli.weights import conversion_part
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.find import FoundPhotos, find_photos
 from siamese_nima.photos.names import printable
+from siamese_nima.photos.read import MAX_PIXELS
 from siamese_nima.scoring.catalogue import WEIGHT_SUFFIXES
+from siamese_nima.scoring.model_file import Model
 from siamese_nima.scoring.panel import OnPhoto
 from siamese_nima.scoring.scored_photo import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer
 
-_ERRORS_SHOWN = 20
-_INTERRUPTED = 130  # as shells report a process that Ctrl-C ended
+ERRORS_SHOWN = 20
+INTERRUPTED = 130  # as shells report a process that Ctrl-C ended
 
 
 class _RateColumn(ProgressColumn):
@@ -60,21 +62,12 @@ class FolderRun:
         self._quiet = quiet
         self._found = find_photos(patterns)
         if not self._found.names:
-            raise PhotoError(f"no photo found in {', '.join(patterns)}{_skipped(self._found)}")
+            raise PhotoError(f"no photo found in {', '.join(patterns)}{skipped_text(self._found)}")
         self._errors: list[str] = []
         self._done = self._failed = self._cached = 0
         self._seconds = 0.0
         self._results = self._scored()
-        self._progress = Progress(
-            TextColumn("scoring"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _RateColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-            disable=quiet or not sys.stderr.isatty(),
-        )
+        self._progress = photo_progress(quiet=quiet)
 
     @property
     def console(self) -> Console:
@@ -93,7 +86,7 @@ class FolderRun:
             typer.echo(
                 f"interrupted after {self._done} of {total} photos. {self._advice()}", err=True
             )
-            raise typer.Exit(_INTERRUPTED)
+            raise typer.Exit(INTERRUPTED)
 
     def results(self) -> Iterator[ScoredPhoto]:
         """One result per photo, in order; errors are counted, the first kept for the summary."""
@@ -105,12 +98,7 @@ class FolderRun:
             for line in (*self._summary(), remark):
                 if line:
                     typer.echo(line, err=True)
-        for error in self._errors:
-            typer.echo(f"failed: {printable(error)}", err=True)
-        if self._failed > len(self._errors):
-            typer.echo(f"... and {self._failed - len(self._errors)} more failed", err=True)
-        if self._failed:
-            raise typer.Exit(1)
+        end_with_failures(self._errors, self._failed)
 
     def _scored(self) -> Generator[ScoredPhoto, None, None]:
         started = time.perf_counter()
@@ -121,7 +109,7 @@ class FolderRun:
                 self._cached += all(r.cached for r in (result, *result.others.values()))
                 if result.errors:
                     self._failed += 1
-                    if len(self._errors) < _ERRORS_SHOWN:
+                    if len(self._errors) < ERRORS_SHOWN:
                         self._errors.append("; ".join(result.errors))
                 yield result
                 self._progress.advance(task)
@@ -135,13 +123,9 @@ class FolderRun:
             f"{total - self._failed} of {total} photos scored in {self._seconds:.1f} s "
             f"({rate:.1f} photos/s) by {', '.join(m.model_id for m in models.values())}"
             + (f"; {self._cached} from the cache" if self._cached else "")
-            + _skipped(self._found)
+            + skipped_text(self._found)
         )
-        for name, model in models.items():
-            if population := model.card.population:
-                whose = f"percentile of {name}" if len(models) > 1 else "percentile"
-                count = len(population.means)
-                yield f"{whose}: share of {count} photos that score lower, {population.name}"
+        yield from population_lines(models)
 
     def _advice(self) -> str:
         if self._scorer.cache is None:
@@ -149,7 +133,41 @@ class FolderRun:
         return f"The same command goes on from there: results are kept in {self._scorer.cache}"
 
 
-def _skipped(found: FoundPhotos) -> str:
+def photo_progress(*, quiet: bool) -> Progress:
+    """A bar for photos, on a terminal that is not to be quiet."""
+    return Progress(
+        TextColumn("scoring"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RateColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=quiet or not sys.stderr.isatty(),
+    )
+
+
+def end_with_failures(errors: Sequence[str], failed: int) -> None:
+    """Name the first of the photos that failed; end the command with code 1 if there are any."""
+    for error in errors:
+        typer.echo(f"failed: {printable(error)}", err=True)
+    if failed > len(errors):
+        typer.echo(f"... and {failed - len(errors)} more failed", err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def population_lines(models: Mapping[str, Model]) -> Iterator[str]:
+    """What percentiles are shares of, a line per model."""
+    for name, model in models.items():
+        if population := model.card.population:
+            whose = f"percentile of {name}" if len(models) > 1 else "percentile"
+            count = len(population.means)
+            yield f"{whose}: share of {count} photos that score lower, {population.name}"
+
+
+def skipped_text(found: FoundPhotos) -> str:
+    """What a search passed over, as the end of a line; empty if nothing."""
     counts = {
         "hidden": found.skipped_hidden,
         "not photos": found.skipped_other,
@@ -173,6 +191,7 @@ def open_scorer(
     device: str,
     exact: bool,
     cache: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Scorer:
     """A scorer for any kind of model the command line takes, weight files included."""
     return Scorer(
@@ -188,4 +207,5 @@ def open_scorer(
         device=device,
         exact=exact,
         cache=cache,
+        max_pixels=max_pixels,
     )

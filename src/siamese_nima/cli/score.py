@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from siamese_nima.cli import options, run
+from siamese_nima.cli import options, run, scale
 from siamese_nima.cli.scoring import Scoring, scoring_command
 from siamese_nima.cli.terminal import result_printer
 from siamese_nima.errors import ConfigError
@@ -22,7 +22,12 @@ from siamese_nima.scoring.tables import Columns, open_table
 def score(
     photos: options.Photos,
     model: options.Models = DEFAULT_MODEL,
-    out: options.Out = None,
+    out: scale.Out = None,
+    engine: scale.EngineOption = scale.Engine.local,
+    ray_address: scale.RayAddress = None,
+    threads_per_worker: scale.ThreadsPerWorker = None,
+    gpus_per_worker: scale.GpusPerWorker = None,
+    photos_per_file: scale.PhotosPerFile = None,
     *,
     scoring: Scoring,
 ) -> None:
@@ -30,6 +35,13 @@ def score(
 
     Example: nima score holiday/ --out scores.csv
     """
+    options_of_ray = scale.RayOptions(
+        ray_address, threads_per_worker, gpus_per_worker, photos_per_file
+    )
+    if engine is scale.Engine.ray:
+        scale.score_on_ray(photos, run.named_models(model), out, options_of_ray, scoring)
+        return
+    options_of_ray.check_none_given()
     scorer = scoring.scorer(*run.named_models(model))
     columns = Columns(scorer.scales)
     with scoring.run(scorer, photos) as folder_run, ExitStack() as stack:

@@ -1,0 +1,156 @@
+"""What a distributed run will do, kept beside its results so that it can be gone on with."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from siamese_nima.errors import ConfigError, NimaError
+from siamese_nima.scale.sources import PhotoTable, Sources
+from siamese_nima.scale.stores import Folder
+
+# Readers of Parquet folders pass over names that begin with an underscore.
+NOTES = "_nima"
+_PLAN = f"{NOTES}/plan.json"
+_FEW, _MANY = 50, 5000  # photos per file, unless asked for
+_FILES = 64  # enough for a dozen of workers to end at about the same time
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The photos of one file of results: some rows of a table that lists photos.
+
+    Attributes:
+        index: Its place in the run, from 0 on.
+        table: URL or absolute path of the Parquet file that lists them.
+        first: The first row.
+        count: How many rows.
+    """
+
+    index: int
+    table: str
+    first: int
+    count: int
+
+    @property
+    def results(self) -> str:
+        """The name of its file of results.
+
+        >>> Slice(12, "photos.parquet", 60000, 5000).results
+        'part-0000012.parquet'
+        """
+        return f"part-{self.index:07d}.parquet"
+
+
+def open_plan(
+    folder: Folder, sources: Sources, settings: Sequence[str], photos_per_file: int | None
+) -> list[Slice]:
+    """The slices of a run, begun now or earlier.
+
+    Args:
+        folder: For the results; names of photos are noted there as a table too.
+        sources: The photos.
+        settings: What scores depend on besides the photos.
+        photos_per_file: None takes that of the run that was begun, or one that suits their number.
+
+    Raises:
+        ConfigError: The folder holds something else, or a run of other photos or settings.
+        NimaError: The folder cannot be read or written.
+    """
+    try:
+        return _opened(folder, sources, settings, photos_per_file)
+    except OSError as error:
+        raise NimaError(f"{folder.url}: cannot be used ({error.strerror or error})") from error
+
+
+def _opened(
+    folder: Folder, sources: Sources, settings: Sequence[str], photos_per_file: int | None
+) -> list[Slice]:
+    noted = folder.read(_PLAN)
+    if noted is None:
+        if folder.names() - {NOTES}:
+            raise ConfigError(
+                f"{folder.url}: not empty, and not begun by nima score --engine ray; wanted a new "
+                "folder, or one whose run is to go on"
+            )
+        suits = min(max(-(-sources.photos // _FILES), _FEW), _MANY)
+        wanted = _described(sources, settings, photos_per_file or suits)
+        for number, part in enumerate(sources.parts):
+            if not isinstance(part, PhotoTable):
+                folder.write(_names_file(number), _names_table(part, wanted["photos_per_file"]))
+        folder.write(_PLAN, json.dumps(wanted, indent=1).encode())
+    else:
+        begun = json.loads(noted)
+        wanted = _described(sources, settings, photos_per_file or begun["photos_per_file"])
+        _check_same(folder, begun, wanted)
+    return list(_slices(folder, sources, wanted["photos_per_file"]))
+
+
+def _described(sources: Sources, settings: Sequence[str], photos_per_file: int) -> dict[str, Any]:
+    return {
+        "photos": sources.photos,
+        "photos_per_file": photos_per_file,
+        "settings": list(settings),
+        "sources": [
+            {"table": part.file, "rows": part.rows, "state": part.state}
+            if isinstance(part, PhotoTable)
+            else {"names": len(part), "sha256": _digest(part)}
+            for part in sources.parts
+        ],
+    }
+
+
+def _check_same(folder: Folder, begun: dict[str, Any], wanted: dict[str, Any]) -> None:
+    if begun == wanted:
+        return
+    if begun["settings"] != wanted["settings"]:
+        what = (
+            f"with other models, options or versions ({'; '.join(begun['settings'])}; "
+            f"now {'; '.join(wanted['settings'])})"
+        )
+    elif begun["photos_per_file"] != wanted["photos_per_file"]:
+        what = f"with {begun['photos_per_file']} photos per file"
+    else:
+        what = f"on other photos ({begun['photos']} then, {wanted['photos']} now, or other names)"
+    raise ConfigError(
+        f"{folder.url}: this run was begun {what}. Give another --out, or remove the folder."
+    )
+
+
+def _slices(folder: Folder, sources: Sources, photos_per_file: int) -> Iterator[Slice]:
+    index = 0
+    for number, part in enumerate(sources.parts):
+        if isinstance(part, PhotoTable):
+            table, rows = part.file, part.rows
+        else:
+            table, rows = folder.file(_names_file(number)), len(part)
+        for first in range(0, rows, photos_per_file):
+            yield Slice(index, table, first, min(photos_per_file, rows - first))
+            index += 1
+
+
+def _names_file(number: int) -> str:
+    return f"{NOTES}/photos-{number}.parquet"
+
+
+def _names_table(names: Sequence[str], photos_per_file: int) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    # Bytes, since names of files need not be Unicode; a row group is what one slice reads.
+    paths = pa.array([os.fsencode(name) for name in names], pa.large_binary())
+    content = io.BytesIO()
+    pq.write_table(pa.table({"path": paths}), content, row_group_size=photos_per_file)
+    return content.getvalue()
+
+
+def _digest(names: Sequence[str]) -> str:
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(os.fsencode(name) + b"\0")
+    return digest.hexdigest()

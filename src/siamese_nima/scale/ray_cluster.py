@@ -1,0 +1,169 @@
+"""Ray: a cluster to work on, and the slices of a plan worked on there."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from siamese_nima.errors import ConfigError, MissingExtraError, NimaError
+from siamese_nima.scale.plan import Slice
+from siamese_nima.scale.worker import Done, Job, Worker
+
+_MOST_THREADS = 4  # of a worker, unless asked for: more workers share less of Python's lock
+_OBJECT_STORE_BYTES = 200_000_000  # models and slices travel through it, no photos
+_BLOCKS = 10_000  # tasks of a run: enough for the largest cluster, few enough for one driver
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """Where a distributed run works, and how it is shared out.
+
+    Attributes:
+        address: Of a Ray cluster, or "auto" for the one on this machine; None starts one of this
+            machine alone, for the run.
+        workers: Processes with a model each, at most; None takes as many as fit.
+        threads_per_worker: Cores of each; None takes up to 4, of those that every machine has.
+        gpus_per_worker: Share of a GPU, above 1 whole ones; 0 for none.
+    """
+
+    address: str | None = None
+    workers: int | None = None
+    threads_per_worker: int | None = None
+    gpus_per_worker: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "threads_per_worker"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1, got {value}")
+        gpus = self.gpus_per_worker
+        if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
+            raise ConfigError(f"gpus_per_worker must be up to 1, or a whole number; got {gpus}")
+
+
+@contextmanager
+def connected(cluster: Cluster) -> Iterator[None]:
+    """A connection to the cluster; a cluster of this machine alone ends with it.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        NimaError: There is no cluster at the address.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # A busy machine is not a failure.
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise MissingExtraError.of("--engine ray", "scale") from error
+    if ray.is_initialized():
+        yield
+        return
+    options: dict[str, Any] = {"address": cluster.address, "logging_level": logging.WARNING}
+    if cluster.address is None:
+        options |= {
+            "address": "local",
+            "include_dashboard": False,
+            "object_store_memory": _OBJECT_STORE_BYTES,
+        }
+    try:
+        ray.init(**options)
+    # Ray raises ConnectionError, ValueError, RuntimeError and bare Exception.
+    except Exception as error:
+        where = f"no Ray cluster at {cluster.address}" if cluster.address else "Ray does not start"
+        raise NimaError(f"{where} ({str(error).splitlines()[0]})") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def score_slices(
+    slices: Sequence[Slice], job: Job, cluster: Cluster
+) -> Generator[Done, None, None]:
+    """Work on slices, on the cluster that `connected` has opened.
+
+    Args:
+        slices: Each becomes a file of results; those that are there already are kept.
+        job: What workers need to know; its threads are the cluster's.
+        cluster: How many workers, and of what size.
+
+    Yields:
+        What has become of each slice, as they are done.
+
+    Raises:
+        NimaError: No machine of the cluster has room for a worker, or something other than a photo
+            failed for good: a model, the store of the results, a table. What was finished stays.
+    """
+    import ray
+
+    threads, workers = _size(cluster)
+    _quiet_ray_data()
+    items = [asdict(rows) for rows in slices]
+    done = ray.data.from_items(items, override_num_blocks=min(len(items), _BLOCKS)).map(
+        Worker,  # type: ignore[arg-type]  # Ray makes one for each process
+        fn_constructor_args=(replace(job, threads=threads),),
+        compute=ray.data.ActorPoolStrategy(
+            min_size=1,
+            initial_size=min(workers, len(items)),
+            max_size=min(workers, len(items)),
+            max_tasks_in_flight_per_actor=2,
+        ),
+        num_cpus=threads,
+        num_gpus=cluster.gpus_per_worker or None,
+    )
+    try:
+        for row in done.iter_rows():
+            yield Done.of_row(row)
+    except ray.exceptions.RayError as error:
+        raise _named(error) from error
+
+
+def _size(cluster: Cluster) -> tuple[int, int]:
+    """Threads per worker, and workers."""
+    import ray
+
+    every: Any = ray.nodes()  # type: ignore[no-untyped-call]
+    nodes = [node["Resources"] for node in every if node["Alive"]]
+    cores = [int(node.get("CPU", 0)) for node in nodes]
+    threads = cluster.threads_per_worker or min(
+        _MOST_THREADS, *(count for count in cores if count), _MOST_THREADS
+    )
+    fit = 0
+    for node, count in zip(nodes, cores, strict=True):
+        room = count // threads
+        if cluster.gpus_per_worker:
+            room = min(room, int(node.get("GPU", 0) / cluster.gpus_per_worker))
+        fit += room
+    if not fit and cluster.workers is None:
+        raise NimaError(
+            f"no machine of the cluster has {threads} cores and {cluster.gpus_per_worker:g} GPUs "
+            f"for a worker ({len(nodes)} machines with {cores} cores); ask for less, or give the "
+            "number of workers if machines are still to come"
+        )
+    return threads, cluster.workers or fit
+
+
+def _quiet_ray_data() -> None:
+    """Ray Data says what goes wrong, and leaves the rest to us."""
+    import ray
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+
+
+def _named(error: BaseException) -> NimaError:
+    """Our own error if one of ours ended the run, else Ray's in one line."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, NimaError):
+            return cause
+        cause = getattr(cause, "cause", None) or cause.__cause__
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return NimaError(f"Ray ended the run: {lines[-1] if lines else type(error).__name__}")
