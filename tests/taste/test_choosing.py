@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siamese_nima.errors import ConfigError
-from siamese_nima.taste.choosing import Asked, ChoosingRule, choose_pair, open_share
+from siamese_nima.taste.choosing import Asked, ChoosingRule, choose_pair, guessed_wrong
 from siamese_nima.taste.strengths import Comparisons, estimate_strengths
 
 
@@ -37,8 +37,9 @@ SCORES = np.random.default_rng(3).normal(5.5, 1.2, 60)
 NO_REPEATS = ChoosingRule(repeats=0)
 
 
+@settings(max_examples=20)
 @given(
-    photos=st.integers(2, 9),
+    photos=st.integers(2, 6),
     way=st.sampled_from(["active", "random"]),
     repeats=st.sampled_from([0.0, 0.3]),
     seed=st.integers(0, 3),
@@ -46,7 +47,7 @@ NO_REPEATS = ChoosingRule(repeats=0)
 def test_every_pair_is_asked_once_before_the_end_whatever_the_folder(photos, way, repeats, seed):
     scores = np.linspace(3, 7, photos)
     rule = ChoosingRule(way=way, repeats=repeats, repeat_after=2, seed=seed)
-    chosen = session(scores, 200, rule, learn=False)
+    chosen = session(scores, 60, rule, learn=False)
     assert all(pair.left != pair.right for pair in chosen)
     fresh = keys(pair for pair in chosen if pair.why != "repeat")
     assert len(fresh) == len(set(fresh)) == photos * (photos - 1) // 2
@@ -77,7 +78,7 @@ def test_active_answers_raise_agreement_more_than_random_ones():
     draw = np.random.default_rng(5)
     gains = {"active": [], "random": []}
     for way, found in gains.items():
-        for _ in range(6):
+        for _ in range(4):
             scores = draw.normal(5.5, 1.2, 100)
             true = scores + draw.normal(0, 1, 100)
             pairs = session(scores, 60, ChoosingRule(way=way, repeats=0), true=true)
@@ -107,15 +108,15 @@ def test_no_photo_is_shown_twice_within_four_pairs():
 
 
 def test_sides_are_drawn():
-    chosen = session(SCORES, 200, NO_REPEATS)
+    chosen = session(SCORES, 120, NO_REPEATS, learn=False)
     higher_left = np.mean([SCORES[pair.left] > SCORES[pair.right] for pair in chosen])
-    assert 0.35 < higher_left < 0.65
+    assert 0.3 < higher_left < 0.7
 
 
 def test_repeats_are_a_tenth_swap_sides_and_come_late_enough():
-    chosen = session(SCORES, 200)
+    chosen = session(SCORES, 150, learn=False)
     again = [place for place, pair in enumerate(chosen) if pair.why == "repeat"]
-    assert 10 <= len(again) <= 30
+    assert 8 <= len(again) <= 22
     for place in again:
         pair = chosen[place]
         (before,) = [
@@ -158,21 +159,22 @@ def test_a_pair_of_a_burst_whose_order_is_known_is_not_asked():
     assert pair.why == "informative"
 
 
-def test_answers_make_fewer_pairs_open():
-    before = open_share(believed(SCORES))
+def test_answers_make_guesses_better():
+    before = guessed_wrong(believed(SCORES))
     chosen = session(SCORES, 120, NO_REPEATS)
     asked = [Asked(pair.left, pair.right) for pair in chosen]
     outcomes = [float(SCORES[pair.left] > SCORES[pair.right]) for pair in chosen]
-    assert 0 < open_share(believed(SCORES, asked, outcomes)) < before < 1
+    assert 0 < guessed_wrong(believed(SCORES, asked, outcomes)) < before < 0.5
 
 
-def test_a_drawn_share_of_open_pairs_is_near_the_whole():
+def test_guesses_about_a_sample_of_pairs_are_as_good_as_about_all():
     many = np.random.default_rng(1).normal(5.5, 1.2, 400)
     strengths = believed(many)
-    left, right = np.triu_indices(400, 1)
-    share = np.mean(np.abs(strengths.preference(left, right) - 0.5) < 0.3)
-    assert open_share(strengths) == pytest.approx(share, abs=0.04)
-    assert open_share(believed([5.0])) == 0
+    chance = strengths.preference(*np.triu_indices(400, 1))
+    assert guessed_wrong(strengths) == pytest.approx(
+        np.mean(np.minimum(chance, 1 - chance)), abs=0.02
+    )
+    assert guessed_wrong(believed([5.0])) == 0
 
 
 @pytest.mark.parametrize(

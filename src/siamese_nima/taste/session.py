@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from siamese_nima.errors import AnswerError
 from siamese_nima.taste.answers import Answer, AnswerStore, Choice, check_person, now
-from siamese_nima.taste.choosing import Asked, ChoosingRule, Why, choose_pair, open_share
+from siamese_nima.taste.choosing import Asked, ChoosingRule, Why, choose_pair, guessed_wrong
 from siamese_nima.taste.strengths import (
     Comparisons,
     StrengthPrior,
@@ -47,8 +47,9 @@ class Progress:
         flags: Pairs they set aside.
         goal: Answers that are asked for, or as many pairs as there are.
         can_undo: Whether anything of this session can be taken back.
-        open_before: Share of pairs that were open by the model's scores alone, 0 to 1.
-        open_now: Share that is open after the answers.
+        wrong_before: Share of pairs for which the model's scores alone would guess wrong what they
+            choose, as far as can be told; 0 to .5.
+        wrong_now: The same after the answers.
         repeated: Pairs that were answered a second time.
         same: How many of these got the same answer.
         decided: Answers that were no tie.
@@ -59,8 +60,8 @@ class Progress:
     flags: int
     goal: int
     can_undo: bool
-    open_before: float
-    open_now: float
+    wrong_before: float
+    wrong_now: float
     repeated: int
     same: int
     decided: int
@@ -112,7 +113,7 @@ class PickSession:
         self._queue: list[Pair] = []
         self._numbers = 0
         self._strengths: Strengths | None = None
-        self._open_before = 0.0
+        self._wrong_before = 0.0
         self._begin()
 
     @property
@@ -203,8 +204,8 @@ class PickSession:
                 flags=len(here) - len(answers),
                 goal=min(self._goal, photos * (photos - 1) // 2),
                 can_undo=bool(self._given),
-                open_before=self._open_before,
-                open_now=open_share(self._strengths) if self._strengths else 0.0,
+                wrong_before=self._wrong_before,
+                wrong_now=guessed_wrong(self._strengths) if self._strengths else 0.0,
                 repeated=repeated,
                 same=same,
                 decided=len(decided),
@@ -227,7 +228,7 @@ class PickSession:
         self._strengths = None
         scores = list(self._scores.values())
         unasked = estimate_strengths(scores, Comparisons.of([], [], []), prior=self._prior)
-        self._open_before = open_share(unasked)
+        self._wrong_before = guessed_wrong(unasked)
         self._believe()
 
     def _believe(self) -> None:

@@ -84,6 +84,8 @@ def run_until_interrupted(
             log_level="warning",
             access_log=False,
             server_header=False,
+            proxy_headers=False,
+            ws="none",
             timeout_graceful_shutdown=_ENDING_S,
         )
     )

@@ -95,7 +95,7 @@ function accept(answered) {
   byId("progress").max = Math.max(state.goal, state.answers, 1);
   byId("progress").value = state.answers;
   byId("progress-words").textContent = state.progress;
-  byId("open").textContent = state.open;
+  byId("doubt").textContent = state.doubt;
   byId("undo").disabled = !state.can_undo;
   showUnreadable();
   forgetPictures(new Set(state.queue.map((known) => known.number)));

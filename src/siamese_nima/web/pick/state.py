@@ -50,9 +50,7 @@ def page_state(
         "goal": progress.goal,
         "can_undo": progress.can_undo,
         "progress": progress_words(progress),
-        "open": open_words(progress),
-        "open_before": round(progress.open_before, 4),
-        "open_now": round(progress.open_now, 4),
+        "doubt": doubt_words(progress),
         "summary": summary(progress),
         "unreadable": [
             {"name": printable(name), "reason": printable(reason)}
@@ -72,10 +70,12 @@ def progress_words(progress: Progress) -> str:
 
     >>> nothing = {"repeated": 0, "same": 0, "decided": 0, "as_model": 0, "can_undo": False}
     >>> begun = Progress(
-    ...     answers=37, flags=1, goal=200, open_before=0.5, open_now=0.4, **nothing
+    ...     answers=37, flags=1, goal=200, wrong_before=0.27, wrong_now=0.24, **nothing
     ... )
-    >>> progress_words(begun), open_words(begun)
-    ('37 of 200 answers, 1 pair set aside', 'Of 100 pairs, about 40 are still open (50 before).')
+    >>> progress_words(begun)
+    '37 of 200 answers, 1 pair set aside'
+    >>> doubt_words(begun)
+    'Of 100 of your choices, about 24 would be guessed wrong (27 before your answers).'
     """
     words = f"{progress.answers} of {progress.goal} answers"
     if progress.answers > progress.goal:
@@ -83,11 +83,11 @@ def progress_words(progress: Progress) -> str:
     return words + (f", {_counted(progress.flags, 'pair')} set aside" if progress.flags else "")
 
 
-def open_words(progress: Progress) -> str:
+def doubt_words(progress: Progress) -> str:
     """How much is still uncertain."""
-    before, open_now = round(100 * progress.open_before), round(100 * progress.open_now)
-    words = f"Of 100 pairs, about {open_now} are still open"
-    return f"{words} ({before} before)." if progress.answers else f"{words}."
+    before, still = (round(100 * share) for share in (progress.wrong_before, progress.wrong_now))
+    since = f" ({before} before your answers)" if progress.answers else ""
+    return f"Of 100 of your choices, about {still} would be guessed wrong{since}."
 
 
 def summary(progress: Progress) -> list[str]:
@@ -106,7 +106,7 @@ def summary(progress: Progress) -> list[str]:
             f"{progress.same}."
         )
     if progress.answers:
-        lines.append(open_words(progress))
+        lines.append(doubt_words(progress))
     return lines
 
 
