@@ -14,6 +14,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -149,9 +150,7 @@ def _is_public(address: str) -> bool:
     return found.is_global and not found.is_multicast
 
 
-def _connection(
-    parts: SplitResult, port: int, address: str, deadline: float
-) -> http.client.HTTPConnection:
+def _connection(parts: SplitResult, port: int, address: str, deadline: float) -> _Plain | _Tls:
     """A connection to a checked address, under the name of the host."""
     kind = _Tls if parts.scheme == "https" else _Plain
     left_s = max(0.1, deadline - time.monotonic())
@@ -159,36 +158,38 @@ def _connection(
 
 
 class _Plain(http.client.HTTPConnection):
+    # Kept here: the connection forgets it when an answer is to be its last.
+    peer: socket.socket | None = None
+
     def __init__(self, host: str, port: int, *, timeout: float, address: str) -> None:
         super().__init__(host, port, timeout=timeout)
         self._address = address
 
     def connect(self) -> None:
-        self.sock = socket.create_connection((self._address, self.port), self.timeout)
+        self.sock = self.peer = socket.create_connection((self._address, self.port), self.timeout)
 
 
 class _Tls(http.client.HTTPSConnection):
+    peer: socket.socket | None = None
+
     def __init__(self, host: str, port: int, *, timeout: float, address: str) -> None:
         self._secure = ssl.create_default_context()
         super().__init__(host, port, timeout=timeout, context=self._secure)
         self._address = address
 
     def connect(self) -> None:
-        plain = socket.create_connection((self._address, self.port), self.timeout)
+        plain = self.peer = socket.create_connection((self._address, self.port), self.timeout)
         try:
-            self.sock = self._secure.wrap_socket(plain, server_hostname=self.host)
+            self.sock = self.peer = self._secure.wrap_socket(plain, server_hostname=self.host)
         except BaseException:
             plain.close()
             raise
 
 
-def _cut(connection: http.client.HTTPConnection) -> None:
-    sock = connection.sock
-    if sock is not None:
-        try:
-            sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return
+def _cut(connection: _Plain | _Tls) -> None:
+    if connection.peer is not None:
+        with suppress(OSError):  # it has ended meanwhile
+            connection.peer.shutdown(socket.SHUT_RDWR)
 
 
 def _ask(
@@ -199,7 +200,11 @@ def _ask(
     target = f"{path}?{parts.query}" if parts.query else path
     headers = {"User-Agent": "siamese-nima", "Accept": "image/*", "Accept-Encoding": "identity"}
     connection.request("GET", target, headers=headers)
-    response = connection.getresponse()
+    with connection.getresponse() as response:
+        return _answer(response, parts, rules)
+
+
+def _answer(response: http.client.HTTPResponse, parts: SplitResult, rules: UrlRules) -> bytes | str:
     if response.status in _REDIRECTS:
         return response.headers.get("Location", "")
     if response.status != 200:
