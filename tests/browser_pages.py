@@ -53,13 +53,16 @@ def wait_until(page: Any, expression: str) -> None:
     raise AssertionError(f"does not come true: {expression}")
 
 
-def problems_of(page: Any, folder: Path) -> list[str]:
-    """A list that grows with every message, error, dialog, and request that leaves the folder."""
+def problems_of(page: Any, home: Path | str) -> list[str]:
+    """A list that grows with every message, error, dialog, and request that leaves home.
+
+    Home is a folder, or the address of a server.
+    """
     problems: list[str] = []
     page.on("console", lambda message: problems.append(f"console: {message.text}"))
     page.on("pageerror", lambda error: problems.append(f"error: {error}"))
     page.on("dialog", lambda dialog: (problems.append("dialog"), dialog.dismiss()))
-    inside = ("data:", folder.as_uri())
+    inside = ("data:", home if isinstance(home, str) else home.as_uri())
     page.on(
         "request",
         lambda request: (

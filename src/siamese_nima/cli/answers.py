@@ -34,7 +34,9 @@ def show(folder: Folder, answers: AnswersFile = None) -> None:
     with AnswerStore(answers or answers_path(folder), read_only=True) as store:
         for person, count in store.people().items():
             aside = len(store.flags([person]))
-            typer.echo(f"{person}: {count} answers, {aside} pairs set aside")
+            typer.echo(
+                f"{person}: {_counted(count, 'answer')}, {_counted(aside, 'pair')} set aside"
+            )
 
 
 @app.command("export")
@@ -53,7 +55,7 @@ def export(
     with AnswerStore(answers or answers_path(folder), read_only=True) as store:
         records = store.records(person or None)
     write_answers(table, records)
-    typer.echo(f"wrote {table}: {len(records)} answers")
+    typer.echo(f"wrote {table}: {_counted(len(records), 'answer')}")
 
 
 @app.command("import")
@@ -72,10 +74,14 @@ def import_(
     records = read_answers(table, person=person)
     with AnswerStore(answers or answers_path(folder)) as store:
         added = store.merge(records)
-    typer.echo(f"{added} answers taken over, {len(records) - added} were there already")
+    typer.echo(f"{_counted(added, 'answer')} taken over, {len(records) - added} there already")
     missing = {name for r in records for name in r.pair if not (folder / name).exists()}
     if missing:
         example = printable(min(missing))
         typer.echo(
             f"{len(missing)} of their photos are not in {folder}, such as {example}", err=True
         )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"

@@ -145,6 +145,6 @@ def _show(address: str, *, browser: bool) -> None:
 def _say_end(session: PickSession, path: Path) -> None:
     given = [answer.choice for answer in session.given]
     flags = given.count("flag")
-    aside = f", {flags} set aside" if flags else ""
-    progress = session.progress()
-    typer.echo(f"\n{len(given) - flags} answers given{aside}; {progress.answers} in all, in {path}")
+    aside = f", set aside: {flags}" if flags else ""
+    in_all = session.progress().answers
+    typer.echo(f"\nanswers given: {len(given) - flags}{aside}; in all {in_all}, in {path}")

@@ -1,0 +1,238 @@
+"""The page of `nima pick` in a real browser: keyboard, mouse, phone, and what goes wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from browser_pages import contrasts, problems_of, wait_until
+from siamese_nima.errors import AnswerError
+
+SHOWN = "document.getElementById('pair').ariaBusy === 'false'"
+BOUNCE_MS = 160  # a key that comes sooner after a pair is shown is none of a judgement
+
+
+@pytest.fixture
+def problems():
+    """What the page complains of; a test that provokes it empties the list."""
+    return []
+
+
+@pytest.fixture
+def page(chromium, address, problems):
+    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    found = problems_of(page, address)
+    page.goto(address)
+    ready(page)
+    yield page
+    context.close()
+    assert [problem for problem in found if problem not in problems] == []
+
+
+def ready(page):
+    wait_until(page, SHOWN)
+    page.wait_for_timeout(BOUNCE_MS)
+
+
+def press(page, key):
+    page.evaluate("document.getElementById('status').textContent = ''")
+    page.keyboard.press(key)
+    wait_until(page, "document.getElementById('status').textContent !== ''")
+    ready(page)
+
+
+def names(page):
+    return page.inner_text("#left-name"), page.inner_text("#right-name")
+
+
+def choices(shoot):
+    return [kept.choice for kept in shoot.store.records()]
+
+
+def test_a_person_with_a_keyboard_alone_can_answer_flag_undo_and_finish(page, shoot):
+    first = names(page)
+    for key in ("ArrowLeft", "ArrowRight", " ", "f"):
+        press(page, key)
+    assert choices(shoot) == ["left", "right", "tie", "flag"]
+    kept = shoot.store.records()[0]
+    assert (kept.left, kept.right) == first
+    assert 0.1 < kept.seconds < 30
+    assert page.inner_text("#progress-words") == "3 of 6 answers, 1 pair set aside"
+    assert page.inner_text("#status") == "Kept: set aside."
+    press(page, "z")
+    press(page, "z")
+    assert choices(shoot) == ["left", "right"]
+    assert page.inner_text("#status") == "Taken back."
+    for key in ("ArrowUp", "ArrowDown", " "):
+        press(page, key)
+    page.keyboard.press("ArrowLeft")
+    wait_until(page, "!document.getElementById('end').hidden")
+    assert choices(shoot) == ["left", "right", "left", "right", "tie", "left"]
+    assert page.inner_text("#end-title") == "That is enough"
+    assert "6 answers on these photos." in page.inner_text("#summary")
+    assert page.evaluate("document.activeElement.id") == "end"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    ready(page)
+    press(page, "ArrowLeft")
+    assert len(choices(shoot)) == 7
+    assert page.inner_text("#progress-words") == "7 answers"
+
+
+def test_the_end_can_be_undone(page, shoot):
+    for _ in range(5):
+        press(page, " ")
+    last = names(page)
+    page.keyboard.press("ArrowLeft")
+    wait_until(page, "!document.getElementById('end').hidden")
+    press(page, "z")
+    assert names(page) == last
+    assert page.is_visible("#pair")
+    assert len(choices(shoot)) == 5
+
+
+def test_tab_reaches_every_control_and_keys_work_on_buttons(page, shoot):
+    stops = []
+    page.focus("#pair")
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        stops.append(page.evaluate("document.activeElement.id || document.activeElement.innerText"))
+    assert stops[:2] == ["left", "right"]
+    assert "Too close to call" in stops[3]
+    assert stops[5] == "flag"  # there is nothing to undo yet
+    page.focus("#right")
+    press(page, "Enter")
+    page.focus("#left")
+    press(page, " ")
+    assert choices(shoot) == ["right", "left"]
+
+
+def test_the_mouse_chooses_by_photo_or_button_and_space_is_a_tie_afterwards(page, shoot):
+    page.click("#left")
+    ready(page)
+    page.click("[data-choice=right]")
+    ready(page)
+    page.click("[data-choice=tie]")
+    ready(page)
+    press(page, " ")
+    page.click("#undo")
+    wait_until(page, "document.getElementById('status').textContent === 'Taken back.'")
+    assert choices(shoot) == ["left", "right", "tie"]
+
+
+def test_a_key_held_down_or_pressed_twice_answers_once(page, shoot):
+    page.evaluate(
+        """for (const more of [{}, {}, { repeat: true }, {}]) {
+          document.body.dispatchEvent(
+            new KeyboardEvent("keydown", { key: "ArrowLeft", bubbles: true, ...more }));
+        }"""
+    )
+    ready(page)
+    assert choices(shoot) == ["left"]
+
+
+def test_the_next_pair_is_decoded_before_it_is_needed(page):
+    page.wait_for_timeout(500)
+    waiting = page.evaluate(
+        "[...document.querySelectorAll('.photo img:not(.shown)')]"
+        ".map((i) => [i.complete, i.naturalWidth > 0])"
+    )
+    assert waiting == [[True, True]] * 4
+
+
+def test_photos_are_whole_and_upright(page):
+    for _ in range(4):
+        inside = page.evaluate(
+            """[...document.querySelectorAll('.photo img.shown')].map((image) => {
+              const box = image.getBoundingClientRect();
+              return [getComputedStyle(image).objectFit, box.bottom <= innerHeight,
+                image.getAttribute('alt')];
+            })"""
+        )
+        assert inside == [["contain", True, ""]] * 2
+        press(page, " ")
+
+
+def test_names_are_text_whatever_they_hold(page, shoot):
+    seen = set(names(page))
+    for _ in range(5):
+        press(page, "f")
+        seen |= set(names(page))
+    assert any("onerror" in name for name in seen)
+    assert page.locator("figcaption img").count() == 0
+
+
+def test_what_could_not_be_read_is_named(page):
+    assert page.inner_text("#unreadable summary") == "1 photo cannot be read"
+    page.click("#unreadable summary")
+    assert page.inner_text("#unreadable li") == "broken.jpg: empty"
+
+
+def test_a_photo_that_goes_bad_is_passed_over_and_named(page, shoot, problems):
+    page.wait_for_timeout(300)
+    known = {name for pair in shoot.session.queue for name in (pair.left, pair.right)}
+    for photo in set(shoot.session.photos) - known:
+        (shoot.folder / photo).write_bytes(b"no photo")
+        problems.append(
+            "console: Failed to load resource: the server responded with a status of 410 (Gone)"
+        )
+    for _ in range(4):
+        press(page, "f")
+    assert "cannot be read" in page.inner_text("#unreadable summary")
+    assert set(names(page)) <= known
+
+
+def test_an_answer_that_cannot_be_kept_is_told_and_asked_again(page, shoot, monkeypatch, problems):
+    first = names(page)
+
+    def full(answer):
+        raise AnswerError("nima-answers.sqlite: answers cannot be kept (disk is full)")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shoot.store, "add", full)
+        problems.append(
+            "console: Failed to load resource: the server responded with a status of 409 (Conflict)"
+        )
+        page.keyboard.press("ArrowLeft")
+        wait_until(page, "!document.getElementById('problem').hidden")
+    assert "disk is full" in page.inner_text("#problem")
+    page.click("#again")
+    ready(page)
+    assert names(page) == first
+    assert page.is_hidden("#problem")
+    press(page, "ArrowLeft")
+    assert choices(shoot) == ["left"]
+
+
+def test_a_server_that_is_gone_is_told(page, address, problems):
+    page.context.set_offline(True)
+    problems.append("console: Failed to load resource: net::ERR_INTERNET_DISCONNECTED")
+    page.keyboard.press("ArrowLeft")
+    wait_until(page, "!document.getElementById('problem').hidden")
+    assert "does not answer; is it still running?" in page.inner_text("#problem")
+    page.context.set_offline(False)
+    page.click("#again")
+    ready(page)
+    assert page.is_hidden("#problem")
+
+
+def test_everything_fits_and_can_be_read(page):
+    for size in ((390, 844), (844, 390), (1440, 900)):
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            (left, right) = (page.locator(f"#{side}").bounding_box() for side in ("left", "right"))
+            stacked = left["y"] + left["height"] <= right["y"]
+            assert stacked == (size[0] < size[1])
+            assert min(left["height"], right["height"]) > 120
+            assert page.evaluate(_PAGE_SIZE) == list(size)
+            assert min(contrasts(page).values()) >= 4.5
+            page.click("#show-keys")
+            assert min(contrasts(page).values()) >= 4.5
+            page.keyboard.press("Escape")
+
+
+_PAGE_SIZE = """(() => {
+  const { scrollWidth, scrollHeight } = document.documentElement;
+  return [scrollWidth, scrollHeight];
+})()"""
