@@ -1,0 +1,256 @@
+"""A person's taste as a tilt of the general model's rating distributions.
+
+The tilted distribution of a photo is p_k exp(t k) / sum: of all distributions with its mean, the
+one nearest to the general model's p (in Kullback and Leibler's sense), so nothing is forgotten
+that the answers do not contradict. How far a photo is tilted, t, is linear in the network's
+features: a network with another head, and no photo needs a second look.
+
+What the answers say of t is Thurstone's and Bradley and Terry's model again, as in `strengths`, but
+shared by all photos through their features: answers about some photos order others. In numpy alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from siamese_nima.errors import ConfigError, RatingError
+from siamese_nima.ratings import Floats, RatingScale
+from siamese_nima.taste.strengths import Comparisons
+
+_SPREADS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of 1..10
+_STEPS = 60
+_HALVINGS = 12
+_TOLERANCE = 1e-4  # of a rating point
+_FLOOR = 1e-9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rated:
+    """What a network says of N photos.
+
+    Attributes:
+        features: Shape (N, F), averages over the photo of activations at several depths.
+        logits: Shape (N, K), logarithms of its rating distributions up to a constant.
+        scale: The rating scale.
+        levels: How many of the features are of each depth.
+    """
+
+    features: Floats
+    logits: Floats
+    scale: RatingScale
+    levels: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if self.features.shape[1] != sum(self.levels) or not self.levels:
+            raise RatingError(
+                f"levels of {self.levels} features are not {self.features.shape[1]} in all"
+            )
+        if self.logits.shape != (len(self.features), self.scale.size):
+            raise RatingError(
+                f"{len(self.features)} photos rated on {self.scale} need logits of shape "
+                f"({len(self.features)}, {self.scale.size}), got {self.logits.shape}"
+            )
+
+    def select(self, rows: np.ndarray) -> Rated:
+        """Some of the photos."""
+        return Rated(self.features[rows], self.logits[rows], self.scale, self.levels)
+
+    def tilted(self, tilts: Floats | float = 0.0) -> Floats:
+        """Rating distributions, shape (N, K), tilted by `tilts`, shape (N,)."""
+        steps = np.asarray(tilts, dtype=np.float64)[..., np.newaxis] * _centred(self.scale)
+        raised = self.logits + steps
+        weights = np.exp(raised - raised.max(axis=1, keepdims=True))
+        result: Floats = weights / weights.sum(axis=1, keepdims=True)
+        return result
+
+    def scores(self, tilts: Floats | float = 0.0) -> Floats:
+        """Means of the tilted distributions, shape (N,)."""
+        result: Floats = self.tilted(tilts) @ self.scale.grades
+        return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TiltPrior:
+    """What is believed of a taste before the first answer, in points of the rating scale.
+
+    Attributes:
+        spread: How far the person's score of a photo is from the model's: one standard deviation.
+        noise: The difference of scores at which the better photo is chosen 73 times of 100.
+    """
+
+    spread: float
+    noise: float
+
+    def __post_init__(self) -> None:
+        if not (0 < self.spread < np.inf and 0 < self.noise < np.inf):
+            raise ConfigError(
+                f"spread and noise of a taste are above 0, got {self.spread} and {self.noise}"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tilt:
+    """A taste.
+
+    Attributes:
+        weights: Shape (F,), of the features.
+        offset: Added to the sum.
+        prior: What was believed before.
+        evidence: Logarithm of how probable the answers were under that belief; higher is better.
+    """
+
+    weights: Floats
+    offset: float
+    prior: TiltPrior
+    evidence: float
+
+    def of(self, features: Floats) -> Floats:
+        """Tilts of photos, shape (N,), from features of shape (N, F)."""
+        result: Floats = features @ self.weights + self.offset
+        return result
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kernel:
+    """Features in their natural unit: centred, with a mean square norm of 1, of which every depth
+    has as much as any other.
+
+    Attributes:
+        features: Shape (A, F).
+        centre: Shape (F,), what was taken off.
+        unit: Shape (F,), what was divided by.
+        products: Shape (A, A), how alike photos are.
+    """
+
+    features: Floats
+    centre: Floats
+    unit: Floats
+    products: Floats
+
+    @classmethod
+    def of(cls, rated: Rated) -> _Kernel:
+        centre = rated.features.mean(axis=0)
+        centred = rated.features - centre
+        ends = np.cumsum((0, *rated.levels))
+        norms = np.sqrt(np.add.reduceat((centred**2).mean(axis=0), ends[:-1]))
+        unit = np.repeat(np.maximum(norms, _FLOOR), rated.levels) * len(rated.levels) ** 0.5
+        scaled = centred / unit
+        return cls(scaled, centre, unit, scaled @ scaled.T)
+
+
+def learn_tilt(
+    rated: Rated, comparisons: Comparisons, priors: Sequence[TiltPrior] | None = None
+) -> Tilt:
+    """The most probable taste given a person's answers.
+
+    Args:
+        rated: The photos that the answers are about, and no others: features are measured by their
+            mean and spread.
+        comparisons: Answers, at least one.
+        priors: Beliefs; of several, the one under which the answers are most probable is taken.
+
+    Raises:
+        RatingError: No answer.
+    """
+    if not len(comparisons):
+        raise RatingError("a taste is learnt from answers, got none")
+    kernel = _Kernel.of(rated)
+    fits = [
+        _fit(rated, kernel, comparisons, prior) for prior in priors or usual_priors(rated.scale)
+    ]
+    return max(fits, key=lambda tilt: tilt.evidence)
+
+
+def usual_priors(scale: RatingScale) -> tuple[TiltPrior, ...]:
+    """Tastes from near the model's to far from it.
+
+    One noise is enough: what counts is how large the spread is beside it.
+    """
+    share = (scale.high - scale.low) / 9
+    return tuple(TiltPrior(spread=spread * share, noise=share) for spread in _SPREADS)
+
+
+def _fit(rated: Rated, kernel: _Kernel, answers: Comparisons, prior: TiltPrior) -> Tilt:
+    """Gauss and Newton's method, in as many unknowns as answers.
+
+    Tilts are a multiple of K b for the kernel K; every step makes scores linear about the tilts.
+    """
+    distributions = rated.tilted()
+    variance = _variances(distributions, rated.scale)
+    # So that a tilt of one standard deviation moves a photo's score by about `spread`.
+    size = (prior.spread / max(float(variance.mean()), _FLOOR)) ** 2
+    covariance = size * kernel.products
+    dual = np.zeros(len(rated.features))
+    height = _height(rated, answers, prior, covariance, dual)
+    evidence = height
+    for _ in range(_STEPS):
+        target, evidence = _step(rated, answers, prior, covariance, dual)
+        change, share = target - dual, 1.0
+        for _ in range(_HALVINGS):
+            higher = _height(rated, answers, prior, covariance, dual + share * change)
+            if higher >= height - 1e-10 * abs(height):
+                break
+            share /= 2
+        moved = np.abs(covariance @ (share * change)) * variance.mean()
+        dual, height = dual + share * change, higher
+        if moved.max() < _TOLERANCE:
+            break
+    weights = size * (kernel.features.T @ dual) / kernel.unit
+    return Tilt(weights, -float(kernel.centre @ weights), prior, evidence)
+
+
+def _step(
+    rated: Rated, answers: Comparisons, prior: TiltPrior, covariance: Floats, dual: Floats
+) -> tuple[Floats, float]:
+    """Where the next step leads, and the evidence as it is seen from here."""
+    tilts = covariance @ dual
+    distributions = rated.tilted(tilts)
+    slopes, scores = _variances(distributions, rated.scale), distributions @ rated.scale.grades
+    left, right = answers.left, answers.right
+    gaps = scores[left] - scores[right]
+    chosen = _logistic(gaps / prior.noise)
+    weight = np.maximum(chosen * (1 - chosen), _FLOOR) / prior.noise**2
+    rows = (
+        covariance[left] * slopes[left, np.newaxis] - covariance[right] * slopes[right, np.newaxis]
+    )
+    between = rows[:, left] * slopes[left] - rows[:, right] * slopes[right]
+    linear = tilts[left] * slopes[left] - tilts[right] * slopes[right]
+    pull = weight * linear + (answers.outcome - chosen) / prior.noise
+    root = np.sqrt(weight)
+    inner = np.eye(len(answers)) + root[:, np.newaxis] * between * root
+    alpha = pull - root * np.linalg.solve(inner, root * (between @ pull))
+    target = np.zeros_like(dual)
+    np.add.at(target, left, slopes[left] * alpha)
+    np.add.at(target, right, -slopes[right] * alpha)
+    height = _height(rated, answers, prior, covariance, dual)
+    return target, height - 0.5 * float(np.linalg.slogdet(inner)[1])
+
+
+def _height(
+    rated: Rated, answers: Comparisons, prior: TiltPrior, covariance: Floats, dual: Floats
+) -> float:
+    """Logarithm of the posterior, up to a constant."""
+    tilts = covariance @ dual
+    scores = rated.scores(tilts)
+    gaps = (scores[answers.left] - scores[answers.right]) / prior.noise
+    likelihood = answers.outcome * gaps - np.logaddexp(0, gaps)
+    return float(likelihood.sum() - dual @ tilts / 2)
+
+
+def _variances(distributions: Floats, scale: RatingScale) -> Floats:
+    grades = scale.grades
+    result: Floats = distributions @ grades**2 - (distributions @ grades) ** 2
+    return result
+
+
+def _centred(scale: RatingScale) -> Floats:
+    result: Floats = scale.grades - scale.grades.mean()
+    return result
+
+
+def _logistic(x: Floats) -> Floats:
+    result: Floats = 0.5 * (1 + np.tanh(0.5 * x))
+    return result
