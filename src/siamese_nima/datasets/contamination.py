@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -57,7 +57,11 @@ def training_record(table: RatingTable, parent: ModelCard | None = None) -> dict
         `fingerprint` and `photos` (their number) of this table, and `photo_prints` of its photos
         and the parent's. A parent that does not say what it saw gives `unknown_parent`: True.
     """
-    hashes = photo_hashes(table)
+    return record_of(photo_hashes(table), parent)
+
+
+def record_of(hashes: Sequence[str], parent: ModelCard | None = None) -> dict[str, Any]:
+    """`training_record` of photos that are known by the SHA-256 of their files."""
     prints = {_print_of(photo) for photo in hashes}
     record: dict[str, Any] = {"fingerprint": fingerprint_of(hashes), "photos": len(set(hashes))}
     if parent is not None:

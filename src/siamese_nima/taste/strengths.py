@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from siamese_nima.errors import ConfigError, RatingError
 from siamese_nima.ratings import Floats, RatingScale
@@ -65,6 +65,10 @@ class Comparisons:
 
     def __len__(self) -> int:
         return int(self.outcome.size)
+
+    def select(self, rows: NDArray[np.bool_] | Indices) -> Comparisons:
+        """Some of the answers, by mask or number."""
+        return Comparisons(self.left[rows], self.right[rows], self.outcome[rows])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
