@@ -287,3 +287,28 @@ def test_natural_order_reads_digits_as_numbers(pairs):
 def test_natural_order_does_not_depend_on_the_order_before(orders):
     one, other = orders
     assert sorted(one, key=natural_key) == sorted(other, key=natural_key)
+
+
+def test_links_may_be_kept_from_leading_out_of_a_folder(tmp_path):
+    folder = tmp_path / "served"
+    (folder / "trip").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    for name in ("served/a.jpg", "served/trip/b.jpg", "other/c.jpg"):
+        (tmp_path / name).touch()
+    (folder / "out").symlink_to("../other")
+    (folder / "out.jpg").symlink_to("../other/c.jpg")
+    (folder / "other-trip").symlink_to("trip")
+    found = find_photos([folder], inside=folder)
+    assert {path.name for path in found.paths} == {"a.jpg", "b.jpg"}
+    assert found.skipped_outside == 2
+    assert len(find_photos([folder]).paths) == 3
+
+
+def test_a_link_that_may_not_be_read_does_not_end_the_search(tmp_path, monkeypatch):
+    (tmp_path / "a.jpg").symlink_to("b.jpg")
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os.path, "realpath", refuse)
+    assert find_photos([tmp_path]).paths == (tmp_path / "a.jpg",)

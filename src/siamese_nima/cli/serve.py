@@ -173,10 +173,10 @@ def _gallery(folder: Path, scoring: Scoring, scorer: Scorer) -> Gallery:
     from siamese_nima.web.gallery.gallery import Gallery
     from siamese_nima.web.gallery.served_folder import ServedFolder
 
-    served = ServedFolder(folder, find_photos([folder]).paths)
-    if served.outside:
-        count = len(served.outside)
-        typer.echo(f"left out: {count} photos that links put into {folder} from outside", err=True)
+    found = find_photos([folder], inside=folder)
+    if found.skipped_outside:
+        typer.echo(f"left out: {found.skipped_outside} links that lead out of {folder}", err=True)
+    served = ServedFolder(folder, found.paths)
     if not served.photos:
         raise PhotoError(f"no photo found in {folder}")
     frames = FrameReader(scorer.decode_px)

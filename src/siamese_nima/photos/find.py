@@ -28,6 +28,7 @@ class FoundPhotos:
         skipped_other: Files in searched folders that are not photos by their extension.
         skipped_special: Pipes, sockets and devices in searched folders; they are never opened.
         skipped_repeats: Files that an earlier argument, or another link, already gave.
+        skipped_outside: Links in searched folders that lead out of where the search was to stay.
     """
 
     # Not as Path objects, which take four times the memory: there may be millions.
@@ -36,6 +37,7 @@ class FoundPhotos:
     skipped_other: int = 0
     skipped_special: int = 0
     skipped_repeats: int = 0
+    skipped_outside: int = 0
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -44,7 +46,10 @@ class FoundPhotos:
 
 
 def find_photos(
-    patterns: Iterable[str | Path], *, stdin: IO[str] | IO[bytes] | None = None
+    patterns: Iterable[str | Path],
+    *,
+    stdin: IO[str] | IO[bytes] | None = None,
+    inside: str | Path | None = None,
 ) -> FoundPhotos:
     """Photos that files, folders, globs and `-` stand for, each file once.
 
@@ -60,11 +65,14 @@ def find_photos(
     Args:
         patterns: Paths, globs or "-". A leading `~` means the home folder.
         stdin: Read for `-` instead of standard input.
+        inside: A folder that links in searched folders may not lead out of.
 
     Raises:
         PhotoError: A pattern is the empty string, which as a path would mean the current folder.
     """
     search = _Search()
+    if inside is not None:
+        search.within = os.path.join(_real(Path(inside)), "")  # noqa: PTH118 -- ends in a separator
     for pattern in patterns:
         if str(pattern) == "-":
             for line in _lines(stdin):
@@ -77,6 +85,7 @@ def find_photos(
         skipped_other=search.other,
         skipped_special=search.special,
         skipped_repeats=search.repeats,
+        skipped_outside=search.outside,
     )
 
 
@@ -100,6 +109,8 @@ class _Search:
     other: int = 0
     special: int = 0
     repeats: int = 0
+    outside: int = 0
+    within: str = ""
     _seen: set[str] = field(default_factory=set)
 
     def take_pattern(self, pattern: str | Path) -> None:
@@ -187,9 +198,12 @@ class _Search:
         for entry in self._listed(folder):
             path = folder / entry.name
             # Resolving costs a system call per path component; only links can need it.
-            inside = _real(path) if entry.is_symlink() else f"{prefix}{entry.name}"
+            linked = entry.is_symlink()
+            inside = _real(path) if linked else f"{prefix}{entry.name}"
             if entry.name.startswith("."):
                 self.hidden += 1
+            elif linked and not inside.startswith(self.within):
+                self.outside += 1
             elif _holds(entry.is_dir):
                 folders.append((path, inside))
             else:
@@ -227,7 +241,8 @@ def _holds(question: Callable[[], bool]) -> bool:
 def _real(path: Path) -> str:
     try:
         return os.path.realpath(path)
-    except ValueError:  # a name with a NUL in it: no such file, and reading it will say so
+    # A name with a NUL in it, or a link that may not be read; reading the file will say so.
+    except (OSError, ValueError):
         return str(path)
 
 
