@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
         print(__doc__)
         return 0
     if arguments[0] == "test":
-        extras = ".[train,parquet,heif,raw,quantise,openvino]"
+        extras = ".[train,parquet,heif,raw,quantise,openvino,serve,scale,s3]"
         python = environment(".venv-test", ["--editable", extras, "--group", "test"])
         return checks(python)
     python = environment(".venv", ["--editable", "."])
