@@ -45,10 +45,7 @@ class Photos:
 def read_photos(data: Path, model: OpenedModel, work: Path) -> Photos:
     """The test photos of BIQ2021, or all of the appeal study where `data` is its folder."""
     votes = data / "votes.csv"
-    if votes.exists():
-        table = read_table_csv(votes)
-    else:
-        table = read_biq2021(data, SPLITS).split("test")
+    table = read_table_csv(votes) if votes.exists() else read_biq2021(data, SPLITS).split("test")
     scale = model.card.scale
     seen = _seen(table, model, work / f"{data.name}-{model.digest[:12]}.npz")
     _, scenes = np.unique(table.scenes, return_inverse=True)

@@ -17,6 +17,7 @@ from siamese_nima.cli import (
     data,
     evaluate,
     explain,
+    learn,
     models,
     pick,
     quantise,
@@ -48,6 +49,7 @@ app.command("stars")(stars.stars)
 app.command("serve")(serve.serve)
 app.command("pick")(pick.pick)
 app.add_typer(answers.app, name="answers")
+app.command("learn")(learn.learn)
 app.add_typer(models.app, name="models")
 app.add_typer(cache.app, name="cache")
 app.add_typer(data.app, name="data")

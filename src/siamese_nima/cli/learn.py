@@ -1,0 +1,122 @@
+"""`nima learn`: a model of one's own taste, from the answers that `nima pick` gathered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from siamese_nima.cli import options
+from siamese_nima.cli.data import needs_train_extra
+from siamese_nima.cli.pick import AnswersFile, Folder
+from siamese_nima.cli.progress import progress_bar
+from siamese_nima.errors import ConfigError
+from siamese_nima.scoring.scorer import DEFAULT_MODEL
+from siamese_nima.taste.agreement import Share
+from siamese_nima.taste.answers import Answer, AnswerStore, answers_path
+
+if TYPE_CHECKING:
+    from siamese_nima.training.personal import Learnt
+
+
+def learn(
+    folder: Folder,
+    name: Annotated[str, typer.Option(help="What the model is to be called.")] = "my-taste",
+    answers: AnswersFile = None,
+    person: Annotated[
+        list[str] | None,
+        typer.Option(help="Whose answers; given several times, their answers are pooled."),
+    ] = None,
+    pooled: Annotated[bool, typer.Option("--pooled", help="Everybody's answers together.")] = False,
+    model: options.Model = DEFAULT_MODEL,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Write the model even if it is not better.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
+    workers: options.Workers = None,
+) -> None:
+    """Learn which photos you like better from your answers, and say whether it worked.
+
+    Example: nima learn holiday/ --name my-taste
+    """
+    with needs_train_extra("nima learn"):
+        from siamese_nima.training.personal import LearnConfig
+        from siamese_nima.training.personal import learn as learn_from
+    config = LearnConfig(name=name, model=model, keep=keep, seed=seed)
+    with AnswerStore(answers or answers_path(folder), read_only=True) as store:
+        chosen = _chosen(store, person, pooled=pooled)
+    with progress_bar("looking at photos") as report:
+        learnt = learn_from(folder, chosen, config, workers=workers, report=report)
+    for line in report_lines(learnt):
+        typer.echo(line)
+    if learnt.model is None:
+        typer.echo(
+            f"nima: no model was written, as it would be no better than {model}. More answers "
+            f"may help: 'nima pick {folder}'. --keep writes it all the same.",
+            err=True,
+        )
+        raise typer.Exit(1)
+
+
+def report_lines(learnt: Learnt) -> Iterator[str]:
+    """The report as the terminal shows it."""
+    found, name = learnt.held_out.agreement, learnt.config.name
+    general = learnt.general.rsplit("@", 1)[0].rsplit("-", 1)[0]
+    ties = len(learnt.comparisons) - found.general.of
+    people = " and ".join(learnt.people)
+    yield f"{len(learnt.comparisons)} answers of {people} about {learnt.photos} photos" + (
+        f", {ties} of them too close to call" if ties else ""
+    )
+    for reason, count in learnt.left_out.items():
+        if count:
+            yield f"left out: {count} answers whose {reason}"
+    yield ""
+    rows = [
+        (general, found.general, "answers"),
+        (name, found.personal, "answers"),
+        (f"{people}, asked again", learnt.self_agreement, "pairs"),
+    ]
+    width = max(len(label) for label, _, _ in rows)
+    yield "agrees with your answers"
+    for label, share, what in rows:
+        yield f"  {label:{width}}  {_percent(share, what)}"
+    change = found.difference
+    yield (
+        f"  {name} less {general}: {100 * change.value:+.1f} points "
+        f"[{100 * change.low:+.1f}, {100 * change.high:+.1f}]: {found.verdict}"
+    )
+    new = "photos" if learnt.held_out.new_photos else "pairs"
+    yield f"In brackets 95 %. Judged on {new} that it had not learnt from."
+    if learnt.model is not None:
+        yield ""
+        if not learnt.better:
+            yield f"{name} is not shown to be better than {general}; written as you asked."
+        yield f"wrote {learnt.model}: nima rank FOLDER --model {name}"
+
+
+def _percent(share: Share, what: str) -> str:
+    if not share.of:
+        return "unknown: nothing was asked twice"
+    interval = f"[{100 * share.low:.1f}, {100 * share.high:.1f}]"
+    return f"{100 * share.value:5.1f} %  {interval:14} of {share.of} {what}"
+
+
+def _chosen(store: AnswerStore, person: Sequence[str] | None, *, pooled: bool) -> list[Answer]:
+    """The answers that are meant.
+
+    Raises:
+        ConfigError: There are several people, and none was named; or one is not there.
+    """
+    counts = store.people()
+    named = ", ".join(f"{who} ({count})" for who, count in counts.items())
+    if unknown := [who for who in person or () if who not in counts]:
+        raise ConfigError(f"--person {unknown[0]}: no answers; there are those of {named}")
+    if person and pooled:
+        raise ConfigError("--person and --pooled: give one of them")
+    if len(counts) > 1 and not person and not pooled:
+        raise ConfigError(
+            f"answers of several people: {named}. Name one with --person, or pool them with "
+            "--pooled."
+        )
+    return store.answers(set(person) if person else None)

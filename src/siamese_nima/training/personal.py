@@ -1,0 +1,314 @@
+"""A model of one's own, learnt from answers to 'which of these two is better?'."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese_nima.card import PAIR_ERROR, ModelCard, Population
+from siamese_nima.datasets.contamination import record_of
+from siamese_nima.errors import AnswerError, ConfigError, PhotoError
+from siamese_nima.evaluation.pair_error import LEAST_PAIRS, pair_error_of_answers
+from siamese_nima.networks.taste_file import OpenedModel
+from siamese_nima.photos.find import find_photos
+from siamese_nima.scoring.catalogue import embedded_models, find_model, models_folder
+from siamese_nima.scoring.in_order import in_order
+from siamese_nima.scoring.model_file import read_card
+from siamese_nima.scoring.panel import Member, Panel, PhotoOnPanel
+from siamese_nima.scoring.scorer import usable_cores
+from siamese_nima.taste.agreement import Share, agreements, self_agreement
+from siamese_nima.taste.answers import Answer
+from siamese_nima.taste.held_out import FOLDS, HeldOut, judge_held_out, tilt_of_answers
+from siamese_nima.taste.strengths import Comparisons
+from siamese_nima.taste.tilt import Rated, Tilt
+from siamese_nima.whole_file import write_whole
+
+LEAST_ANSWERS = 40  # below it no gain was ever told from chance (docs/results.md)
+GOOD_ANSWERS = 200
+POPULATION_PHOTOS = 300
+_LEAST_POPULATION = 100  # below it percentiles would be of single photos
+_BATCH = 4
+_MADE_BY = "nima learn"
+_OUTCOMES = {"left": 1.0, "right": 0.0, "tie": 0.5}
+
+Report = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnConfig:
+    """What is learnt from, and what the result is called.
+
+    Attributes:
+        name: Of the model; the file is NAME.onnx in the models folder.
+        model: The general model that the taste is put on.
+        keep: Write the model even where it is not better than the general one.
+        seed: Of what is held out when, of intervals, and of photos for percentiles.
+    """
+
+    name: str
+    model: str = "quality"
+    keep: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.name or Path(self.name).name != self.name or self.name.startswith("."):
+            raise ConfigError(f"the name of a model is a file name, got {self.name!r}")
+        if "," in self.name or Path(self.name).suffix:
+            raise ConfigError(
+                f"the name of a model has no comma and no ending such as .onnx, got {self.name!r}"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learnt:
+    """What came of it.
+
+    Attributes:
+        config: What was asked for.
+        general: Name of the general model.
+        people: Whose answers.
+        comparisons: The answers that were used.
+        photos: How many photos they are about.
+        left_out: Answers that were not used, by the reason.
+        held_out: How both models do on answers they have not learnt from.
+        self_agreement: How often the same answer was given again.
+        model: The file that was written; None where the personal model is not better.
+        card: Its card; None likewise.
+    """
+
+    config: LearnConfig
+    general: str
+    people: tuple[str, ...]
+    comparisons: Comparisons
+    photos: int
+    left_out: dict[str, int]
+    held_out: HeldOut
+    self_agreement: Share
+    model: Path | None = None
+    card: ModelCard | None = None
+
+    @property
+    def better(self) -> bool:
+        """Whether the personal model agrees more often, and not by chance."""
+        return self.held_out.agreement.verdict == "better"
+
+    def to_json(self) -> dict[str, Any]:
+        """The report."""
+        found = self.held_out.agreement
+        return {
+            "name": self.config.name,
+            "general": self.general,
+            "people": list(self.people),
+            "answers": len(self.comparisons),
+            "ties": int(np.sum(self.comparisons.outcome == 0.5)),
+            "photos": self.photos,
+            "left_out": self.left_out,
+            "agreement": {
+                "general": found.general.to_json(),
+                "personal": found.personal.to_json(),
+                "difference": found.difference.to_json(),
+                "self": self.self_agreement.to_json(),
+            },
+            "verdict": found.verdict,
+            "held_out": {"folds": FOLDS, "new_photos": self.held_out.new_photos},
+            "seed": self.config.seed,
+        }
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the network sees in photos, by their names."""
+
+    rows: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+def learn(
+    folder: Path,
+    answers: Sequence[Answer],
+    config: LearnConfig,
+    *,
+    workers: int | None = None,
+    report: Report | None = None,
+) -> Learnt:
+    """Learn a taste from answers, judge it on held-out ones, and write its model if it is better.
+
+    Args:
+        folder: Where the photos are.
+        answers: About its photos; of one person, or of several to be pooled.
+        config: What the model is called and made from.
+        workers: Threads; one per usable core by default.
+        report: Called with photos looked at and photos in all.
+
+    Raises:
+        AnswerError: Too few answers about photos that can be read.
+        WeightsError: The general model cannot take a taste, or the file cannot be written.
+        ConfigError: The name is taken by another model.
+    """
+    path = find_model(config.model)
+    target = _target(config.name)
+    opened = OpenedModel(path)
+    here = [a for a in answers if (folder / a.left).is_file() and (folder / a.right).is_file()]
+    _check_enough(here, len(answers) - len(here), folder)
+    asked = sorted({name for answer in here for name in answer.pair})
+    more = _others(folder, asked, POPULATION_PHOTOS - len(asked), config.seed)
+    seen = _look(folder, [*asked, *more], opened, workers or usable_cores(), report)
+    used = [a for a in here if a.left in seen.rows and a.right in seen.rows]
+    _check_enough(used, len(answers) - len(used), folder)
+    names = sorted({name for answer in used for name in answer.pair})
+    rated = opened.rated(np.stack([seen.rows[name] for name in names]))
+    comparisons = _numbered(used, names)
+    people = tuple(dict.fromkeys(answer.person for answer in used))
+    whose = np.array([people.index(answer.person) for answer in used])
+    learnt = Learnt(
+        config=config,
+        general=opened.model_id,
+        people=people,
+        comparisons=comparisons,
+        photos=len(names),
+        left_out={
+            "photos are not there": len(answers) - len(here),
+            "photos cannot be read": len(here) - len(used),
+        },
+        held_out=judge_held_out(rated, comparisons, seed=config.seed),
+        self_agreement=self_agreement(comparisons, whose, seed=config.seed),
+    )
+    if not (learnt.better or config.keep):
+        return learnt
+    tilt = tilt_of_answers(rated, comparisons)
+    prints = [_hash(folder / name) for name in names]
+    everything = opened.rated(np.stack(list(seen.rows.values())))
+    card = _card(learnt, opened, prints, tilt, _population(everything, tilt, folder))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    card = opened.write(tilt, card, target)
+    text = json.dumps(learnt.to_json() | {"model": target.name}, indent=1, ensure_ascii=False)
+    write_whole(target.with_suffix(".json"), text.encode() + b"\n")
+    return replace(learnt, model=target, card=card)
+
+
+def _target(name: str) -> Path:
+    """Where the model goes.
+
+    Raises:
+        ConfigError: Another model has the name.
+    """
+    target = models_folder() / f"{name}.onnx"
+    if name in embedded_models():
+        raise ConfigError(f"--name {name}: an embedded model has this name; take another")
+    if target.exists() and read_card(target).training.get("by") != _MADE_BY:
+        raise ConfigError(f"--name {name}: {target} is another kind of model; take another name")
+    return target
+
+
+def _check_enough(answers: Sequence[Answer], left_out: int, folder: Path) -> None:
+    decided = sum(answer.choice != "tie" for answer in answers)
+    if decided < LEAST_ANSWERS:
+        but = f" ({left_out} more are about photos that are not there or cannot be read)"
+        raise AnswerError(
+            f"{folder}: {decided} answers that name the better photo{but if left_out else ''}; "
+            f"a taste is learnt from {LEAST_ANSWERS} or more, {GOOD_ANSWERS} are a good number. "
+            f"'nima pick {folder}' asks for more."
+        )
+
+
+def _others(folder: Path, asked: Collection[str], count: int, seed: int) -> list[str]:
+    """Names of some more photos of the folder, any of them."""
+    found = [Path(path).relative_to(folder).as_posix() for path in find_photos([str(folder)]).names]
+    rest = sorted(set(found) - set(asked))
+    order = np.random.default_rng(seed).permutation(len(rest))[: max(count, 0)]
+    return [rest[place] for place in sorted(order)]
+
+
+def _look(
+    folder: Path, names: Sequence[str], opened: OpenedModel, workers: int, report: Report | None
+) -> _Seen:
+    panel = Panel([Member(opened.card.name, opened, opened.card.view)], exact=False)
+    seen = _Seen()
+
+    def rate(photos: Sequence[PhotoOnPanel]) -> Sequence[PhotoOnPanel]:
+        panel.rate(photos)
+        return photos
+
+    photos = [PhotoOnPanel(name, folder / name) for name in names]
+    done = in_order(rate, photos, batch_size=_BATCH, workers=workers)
+    for number, photo in enumerate(done, start=1):
+        outcome = photo.outcomes[0]
+        if isinstance(outcome, PhotoError):
+            seen.errors[photo.name] = str(outcome)
+        else:
+            seen.rows[photo.name] = outcome
+        if report:
+            report(number, len(photos))
+    return seen
+
+
+def _numbered(answers: Sequence[Answer], names: Sequence[str]) -> Comparisons:
+    number = {name: place for place, name in enumerate(names)}
+    return Comparisons.of(
+        [number[answer.left] for answer in answers],
+        [number[answer.right] for answer in answers],
+        [_OUTCOMES[answer.choice] for answer in answers],
+    )
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _population(everything: Rated, tilt: Tilt, folder: Path) -> Population | None:
+    scores = everything.scores(tilt.of(everything.features))
+    if scores.size < _LEAST_POPULATION:
+        return None
+    means = tuple(float(score) for score in np.sort(np.round(scores, 3)))
+    return Population(f"photos of the folder {folder.resolve().name!r}", means)
+
+
+def _card(
+    learnt: Learnt,
+    opened: OpenedModel,
+    prints: Sequence[str],
+    tilt: Tilt,
+    population: Population | None,
+) -> ModelCard:
+    parent = opened.card
+    record = learnt.to_json()
+    metrics: dict[str, Any] = {
+        "held-out answers": {k: record[k] for k in ("agreement", "verdict", "held_out")}
+    }
+    decided = learnt.comparisons.outcome != 0.5
+    gaps = learnt.held_out.gaps
+    if decided.sum() >= LEAST_PAIRS and np.ptp(np.abs(gaps[decided])) > 0:
+        right = agreements(gaps, learnt.comparisons)[decided]
+        error = pair_error_of_answers(gaps[decided], right, seed=learnt.config.seed)
+        metrics[PAIR_ERROR] = error.to_json()
+    people = " and ".join(learnt.people)
+    return replace(
+        parent,
+        name=learnt.config.name,
+        version="1",
+        description=f"What {people} would choose: {parent.name}, tilted by the answers to "
+        f"{len(learnt.comparisons)} pairs; {parent.scale}, higher is better.",
+        licence=f"that of {parent.name} ({parent.licence})",
+        training={
+            "by": _MADE_BY,
+            "data": f"{len(learnt.comparisons)} answers about {learnt.photos} photos",
+            **record_of(prints, parent),
+            "start": learnt.general,
+            "prior": {"spread": tilt.prior.spread, "noise": tilt.prior.noise},
+            "seed": learnt.config.seed,
+            "before": {k: v for k, v in parent.training.items() if k != "photo_prints"},
+        },
+        metrics=metrics,
+        population=population,
+        limits=(*parent.limits, "Made from one folder's photos: on others it may mean less."),
+        golden=None,
+        parent=opened.digest,
+    )
