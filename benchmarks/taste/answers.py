@@ -22,8 +22,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from photos import Photos, read_photos
+from picked_photos import Photos, read_photos
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import provenance
