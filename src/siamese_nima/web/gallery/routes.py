@@ -20,8 +20,11 @@ Found = TypeVar("Found")
 
 _CHUNK = 1 << 18
 _KEEP_A_WHILE = {"cache-control": "private, max-age=300"}
-# An original is shown alone; whatever it holds, it runs nothing.
-_ORIGINAL = _KEEP_A_WHILE | {"content-security-policy": "default-src 'none'; sandbox"}
+# An original that is opened alone runs nothing, whatever it holds; the style is the browser's own,
+# of the page that it makes around a picture.
+_ORIGINAL = _KEEP_A_WHILE | {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+}
 
 
 def gallery_routes(gallery: Gallery) -> APIRouter:
