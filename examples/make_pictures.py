@@ -1,4 +1,4 @@
-"""Write the pictures of docs/report.md and docs/explain.md again, from `examples/photos`.
+"""Write the pictures of docs/report.md, docs/taste.md and docs/explain.md from `examples/photos`.
 
 pip install playwright        # and a Chromium, such as Debian's package
 python examples/make_pictures.py
@@ -6,18 +6,20 @@ python examples/make_pictures.py
 
 import io
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 REPOSITORY = Path(__file__).parents[1]
 PICTURES = REPOSITORY / "docs" / "images"
 PHOTOS = REPOSITORY / "examples" / "photos"
 EXPLAINED = ("astronaut", "rocket-noise")
+PICKED = {"astronaut.jpg", "chelsea.jpg", "coffee.jpg", "rocket.jpg", "hubble-deep-field.jpg"}
 
 
 def nima(*arguments: object, folder: Path) -> None:
@@ -39,9 +41,33 @@ def shot(
         tab.fill("#find", look)
         tab.locator("#photos > li:visible .open").first.click()
         tab.wait_for_timeout(500)
-    picture = Image.open(io.BytesIO(tab.screenshot()))
-    picture.save(PICTURES / name, quality=80)
+    save(tab, name)
     tab.close()
+
+
+def save(tab: Page, name: str) -> None:
+    """Save what a tab shows."""
+    tab.wait_for_timeout(500)
+    Image.open(io.BytesIO(tab.screenshot())).save(PICTURES / name, quality=80)
+
+
+def shots_of_picking(browser: Browser, folder: Path) -> None:
+    """Save what `nima pick` shows on a desktop and on a phone, once a pair is fit to be seen."""
+    command = [sys.executable, "-m", "siamese_nima", "pick", "photos", "--port", "0"]
+    command += ["--answers", "answers.sqlite", "--no-browser"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as server:
+        address = server.stdout.readline().strip()
+        tab = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
+        tab.goto(address)
+        tab.wait_for_timeout(3000)
+        while not {tab.inner_text(f"#{side}-name") for side in ("left", "right")} <= PICKED:
+            tab.keyboard.press("ArrowLeft")
+            tab.wait_for_timeout(700)
+        save(tab, "pick.webp")
+        tab.emulate_media(color_scheme="dark")
+        tab.set_viewport_size({"width": 390, "height": 800})
+        save(tab, "pick-phone.webp")
+        server.send_signal(signal.SIGINT)
 
 
 def main() -> None:
@@ -56,6 +82,7 @@ def main() -> None:
         )
         shot(browser, page, "report.webp", (1280, 800), dark=False)
         shot(browser, page, "report-phone.webp", (390, 800), dark=True)
+        shots_of_picking(browser, Path(folder))
         shot(browser, page, "report-photo.webp", (1280, 800), dark=True, look="rocket.jpg")
         browser.close()
         for name in EXPLAINED:

@@ -21,6 +21,7 @@ from siamese_nima.curation.star_plan import plan_stars
 from siamese_nima.curation.stars import StarRule, give_stars
 from siamese_nima.curation.undo_log import UndoLog, undo_stars
 from siamese_nima.errors import (
+    AnswerError,
     CardError,
     ConfigError,
     ContaminationError,
@@ -40,6 +41,7 @@ from siamese_nima.scoring.ranking import RankPlace, describe_ranking, rank_photo
 from siamese_nima.scoring.result_cache import cache_path
 from siamese_nima.scoring.scored_photo import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer
+from siamese_nima.taste.answers import Answer, AnswerStore, answers_path
 
 if TYPE_CHECKING:
     from siamese_nima.siamese import SiameseNIMA
@@ -49,6 +51,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Answer",
+    "AnswerError",
+    "AnswerStore",
     "Burst",
     "BurstRule",
     "CardError",
@@ -77,6 +82,7 @@ __all__ = [
     "ViewError",
     "ViewPolicy",
     "WeightsError",
+    "answers_path",
     "cache_path",
     "describe_ranking",
     "explain_photo",

@@ -68,7 +68,7 @@ def test_a_person_with_a_keyboard_alone_can_answer_flag_undo_and_finish(page, sh
     page.keyboard.press("ArrowLeft")
     wait_until(page, "!document.getElementById('end').hidden")
     assert choices(shoot) == ["left", "right", "left", "right", "tie", "left"]
-    assert page.inner_text("#end-title") == "That is enough"
+    assert page.inner_text("#end-title") == "That is all that was asked for"
     assert "6 answers on these photos." in page.inner_text("#summary")
     assert page.evaluate("document.activeElement.id") == "end"
     page.keyboard.press("Tab")

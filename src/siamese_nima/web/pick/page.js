@@ -112,7 +112,7 @@ function accept(answered) {
 function end() {
   pair = null;
   const nothingLeft = state.queue.length === 0;
-  byId("end-title").textContent = nothingLeft ? "There is nothing left to ask" : "That is enough";
+  byId("end-title").textContent = nothingLeft ? "Every pair was asked" : "That is all that was asked for";
   byId("summary").replaceChildren(
     ...state.summary.map((line) => Object.assign(document.createElement("li"), { textContent: line })),
   );

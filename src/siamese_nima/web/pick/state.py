@@ -75,7 +75,7 @@ def progress_words(progress: Progress) -> str:
     >>> progress_words(begun)
     '37 of 200 answers, 1 pair set aside'
     >>> doubt_words(begun)
-    'Of 100 of your choices, about 24 would be guessed wrong (27 before your answers).'
+    'Of 1000 of your choices, about 240 would be guessed wrong (270 before your answers).'
     """
     words = f"{progress.answers} of {progress.goal} answers"
     if progress.answers > progress.goal:
@@ -85,9 +85,10 @@ def progress_words(progress: Progress) -> str:
 
 def doubt_words(progress: Progress) -> str:
     """How much is still uncertain."""
-    before, still = (round(100 * share) for share in (progress.wrong_before, progress.wrong_now))
+    # Of 1000: in a large folder, an answer moves less than one of 100.
+    before, still = (round(1000 * share) for share in (progress.wrong_before, progress.wrong_now))
     since = f" ({before} before your answers)" if progress.answers else ""
-    return f"Of 100 of your choices, about {still} would be guessed wrong{since}."
+    return f"Of 1000 of your choices, about {still} would be guessed wrong{since}."
 
 
 def summary(progress: Progress) -> list[str]:
@@ -97,13 +98,13 @@ def summary(progress: Progress) -> list[str]:
         lines.append(f"{_counted(progress.flags, 'pair')} set aside.")
     if progress.decided:
         lines.append(
-            f"You preferred the photo with the higher score in {progress.as_model} of "
-            f"{_counted(progress.decided, 'decision')}."
+            f"You preferred what the model scores higher in {progress.as_model} of "
+            f"{_counted(progress.decided, 'decision')}; asked are mostly pairs that it finds close."
         )
     if progress.repeated:
         lines.append(
-            f"Of {_counted(progress.repeated, 'pair')} shown twice you said the same again of "
-            f"{progress.same}."
+            f"You said the same again of {progress.same} of "
+            f"{_counted(progress.repeated, 'pair')} shown twice."
         )
     if progress.answers:
         lines.append(doubt_words(progress))
