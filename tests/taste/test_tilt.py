@@ -1,0 +1,151 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+
+from siamese_nima.errors import ConfigError, RatingError
+from siamese_nima.ratings import RatingScale, emd
+from siamese_nima.taste.held_out import judge_held_out, tilt_of_answers
+from siamese_nima.taste.pickers import Picker
+from siamese_nima.taste.strengths import Comparisons
+from siamese_nima.taste.tilt import Rated, TiltPrior, learn_tilt, usual_priors
+
+SCALE = RatingScale(1, 5)
+PRIOR = TiltPrior(spread=0.8, noise=0.4)
+
+
+def some_photos(count: int = 40, seed: int = 0) -> Rated:
+    draw = np.random.default_rng(seed)
+    features = np.hstack([draw.normal(0, 1, (count, 3)), draw.normal(5, 20, (count, 2))])
+    return Rated(features, draw.normal(0, 1, (count, 5)), SCALE, (3, 2))
+
+
+def some_answers(rated: Rated, count: int, seed: int = 1) -> Comparisons:
+    """Of a person who likes the first feature."""
+    draw = np.random.default_rng(seed)
+    strengths = rated.scores() + 1.5 * rated.features[:, 0]
+    left = draw.integers(0, len(strengths), count)
+    right = (left + draw.integers(1, len(strengths), count)) % len(strengths)
+    return Comparisons.of(left, right, Picker(strengths, 0.2, 0.1).answers(left, right, draw))
+
+
+def test_no_tilt_is_the_models_own_distribution() -> None:
+    rated = some_photos()
+    expected = np.exp(rated.logits) / np.exp(rated.logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(rated.tilted(), expected)
+    np.testing.assert_allclose(rated.scores(), expected @ SCALE.grades)
+
+
+@given(st.floats(-3, 3), st.floats(0.01, 3))
+@settings(max_examples=30)
+def test_more_tilt_is_a_higher_score_within_the_scale(tilt: float, more: float) -> None:
+    rated = some_photos(8)
+    low, high = rated.scores(np.full(8, tilt)), rated.scores(np.full(8, tilt + more))
+    assert np.all((low < high) & (low > 1) & (high < 5))
+
+
+def test_of_all_distributions_with_its_mean_the_tilted_one_is_nearest() -> None:
+    rated = some_photos(1)
+    before, after = rated.tilted()[0], rated.tilted(np.array([0.7]))[0]
+
+    def divergence(logits: np.ndarray) -> float:
+        shares = np.exp(logits - logits.max())
+        shares /= shares.sum()
+        return float(np.sum(shares * np.log(shares / before)))
+
+    def missed(logits: np.ndarray) -> float:
+        shares = np.exp(logits - logits.max())
+        return float(shares / shares.sum() @ SCALE.grades - after @ SCALE.grades)
+
+    found = minimize(
+        divergence, np.log(before), constraints={"type": "eq", "fun": missed}, tol=1e-12
+    )
+    assert found.fun == pytest.approx(divergence(np.log(after)), abs=1e-6)
+
+
+def test_the_taste_is_where_the_posterior_is_highest() -> None:
+    rated = some_photos(12)
+    answers = some_answers(rated, 30)
+    found = learn_tilt(rated, answers, [PRIOR])
+    centred = rated.features - rated.features.mean(axis=0)
+    unit = np.repeat(
+        [np.sqrt(np.mean(np.sum(c**2, axis=1))) for c in np.split(centred, [3], axis=1)], (3, 2)
+    )
+    scaled = centred / unit / np.sqrt(2)
+    variance = rated.tilted() @ SCALE.grades**2 - rated.scores() ** 2
+    size = PRIOR.spread / variance.mean()
+
+    def cost(weights: np.ndarray) -> float:
+        scores = rated.scores(size * scaled @ weights)
+        gaps = (scores[answers.left] - scores[answers.right]) / PRIOR.noise
+        return float(np.sum(np.logaddexp(0, gaps) - answers.outcome * gaps) + weights @ weights / 2)
+
+    best = minimize(cost, np.zeros(5), tol=1e-10)
+    np.testing.assert_allclose(
+        rated.scores(found.of(rated.features)), rated.scores(size * scaled @ best.x), atol=2e-3
+    )
+
+
+def test_answers_teach_the_order_of_photos_that_were_not_asked_about() -> None:
+    rated = some_photos(300)
+    answers = some_answers(rated.select(np.arange(150)), 150)
+    tilt = tilt_of_answers(rated, answers)
+    new = slice(150, None)
+    wanted = (rated.scores() + 1.5 * rated.features[:, 0])[new]
+    before = np.corrcoef(rated.scores()[new], wanted)[0, 1]
+    after = np.corrcoef(rated.scores(tilt.of(rated.features))[new], wanted)[0, 1]
+    assert before < 0.6
+    assert after > 0.9
+
+
+def test_answers_that_say_what_the_model_says_change_little() -> None:
+    rated = some_photos(100)
+    draw = np.random.default_rng(3)
+    left = draw.integers(0, 100, 150)
+    right = (left + draw.integers(1, 100, 150)) % 100
+    answers = Comparisons.of(left, right, Picker(rated.scores(), 0.4).answers(left, right, draw))
+    tilt = tilt_of_answers(rated, answers)
+    assert tilt.prior.spread == min(prior.spread for prior in usual_priors(SCALE))
+    moved = emd(rated.tilted(tilt.of(rated.features)), rated.tilted())
+    assert moved.mean() < 0.05
+
+
+def test_swapping_sides_changes_nothing() -> None:
+    rated = some_photos(30)
+    answers = some_answers(rated, 40)
+    swapped = Comparisons(answers.right, answers.left, 1 - answers.outcome)
+    found, again = (learn_tilt(rated, a, [PRIOR]) for a in (answers, swapped))
+    np.testing.assert_allclose(found.weights, again.weights, atol=1e-9)
+    assert found.evidence == pytest.approx(again.evidence)
+
+
+def test_held_out_answers_show_a_taste_that_is_there_and_none_that_is_not() -> None:
+    rated = some_photos(400)
+    found = judge_held_out(rated, some_answers(rated, 100))
+    assert found.agreement.verdict == "better"
+    assert found.new_photos
+    coins = Comparisons.of(
+        np.arange(100), np.arange(100) + 100, np.random.default_rng(0).integers(0, 2, 100)
+    )
+    assert judge_held_out(rated, coins).agreement.verdict == "no difference to be seen"
+
+
+def test_what_is_held_out_depends_on_the_seed_alone() -> None:
+    rated = some_photos(60)
+    answers = some_answers(rated, 50)
+    first, again, other = (judge_held_out(rated, answers, seed=s).gaps for s in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_impossible_input_is_refused() -> None:
+    rated = some_photos(4)
+    with pytest.raises(RatingError, match="got none"):
+        learn_tilt(rated, Comparisons.of([], [], []))
+    with pytest.raises(ConfigError, match=r"above 0, got 1\.0 and 0"):
+        TiltPrior(spread=1.0, noise=0)
+    with pytest.raises(RatingError, match=r"shape \(4, 5\), got \(4, 3\)"):
+        Rated(rated.features, rated.logits[:, :3], SCALE, (3, 2))
+    with pytest.raises(RatingError, match="are not 5 in all"):
+        Rated(rated.features, rated.logits, SCALE, (3,))
