@@ -150,6 +150,13 @@ def test_bursts_come_first_when_asked_until_each_photo_had_its_turns():
         assert any({pair.left, pair.right} <= set(burst) for burst in bursts)
 
 
+def test_a_burst_of_thousands_is_asked_about_as_fast():
+    many = np.full(3000, 5.0)
+    rule = ChoosingRule(bursts_first=True, repeats=0)
+    chosen = session(many, 5, rule, bursts=[range(3000)])
+    assert [pair.why for pair in chosen] == ["burst"] * 5
+
+
 def test_a_pair_of_a_burst_whose_order_is_known_is_not_asked():
     scores = np.array([9.0, 2.0, 5.0, 5.1, 5.2])
     pair = choose_pair(

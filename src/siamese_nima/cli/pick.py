@@ -22,7 +22,7 @@ from siamese_nima.errors import MissingExtraError, PhotoError
 from siamese_nima.photos.find import find_photos
 from siamese_nima.scoring.scored_photo import ScoredPhoto
 from siamese_nima.scoring.scorer import DEFAULT_MODEL, Scorer
-from siamese_nima.taste.answers import SOMEBODY, AnswerStore, answers_path
+from siamese_nima.taste.answers import SOMEBODY, AnswerStore, answers_path, check_person
 from siamese_nima.taste.choosing import ChoosingRule
 from siamese_nima.taste.session import GOAL, PickSession
 from siamese_nima.taste.strengths import StrengthPrior
@@ -69,6 +69,7 @@ def pick(
     Example: nima pick holiday/
     """
     running, page = _server_parts()
+    check_person(person)
     # Before a file of answers is made in what may be the wrong folder.
     _check_enough(len(find_photos([folder]).paths), folder)
     with (

@@ -25,6 +25,7 @@ Indices: TypeAlias = NDArray[np.intp]
 _FIRSTS = 16  # photos whose partner is sought
 _PARTNERS = 96  # partners tried for each of them: 1,536 pairs in all
 _BURST_PAIRS = 4096
+_BURST_PHOTOS = 40
 _BURST_TIMES = 3  # a photo is asked this often inside its burst, at most
 _RESTING = 3  # photos of so many pairs before are not shown again at once
 _JUDGED_PAIRS = 2000
@@ -227,7 +228,7 @@ def _burst_pair(
     fresh = [
         pair
         for burst in bursts
-        for pair in combinations([p for p in burst if counts[p] < _BURST_TIMES], 2)
+        for pair in combinations(_some([p for p in burst if counts[p] < _BURST_TIMES], draw), 2)
         if _key(*pair) not in known
     ]
     if not fresh:
@@ -236,6 +237,13 @@ def _burst_pair(
     sure = np.abs(strengths.preference(*pairs.T) - 0.5) + 0.5
     left, right = pairs[sure < WANTED].T
     return _best(strengths, left, right, known)
+
+
+def _some(photos: list[int], draw: np.random.Generator) -> list[int]:
+    """As many photos of a burst as all their pairs can be looked at."""
+    if len(photos) <= _BURST_PHOTOS:
+        return photos
+    return [int(photo) for photo in draw.choice(photos, _BURST_PHOTOS, replace=False)]
 
 
 def _best(

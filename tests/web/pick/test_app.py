@@ -49,6 +49,14 @@ def test_the_state_names_the_next_pairs_and_what_cannot_be_read(client, shoot):
     assert state["unreadable"] == [{"name": r"b\n.jpg", "reason": r"b\n.jpg: empty"}]
 
 
+def test_of_thousands_of_unreadable_photos_some_are_named_and_all_are_counted(shoot):
+    many = {f"{number}.jpg": "empty" for number in range(3000)}
+    app = pick_app(shoot.session, shoot.folder, unreadable=many)
+    with TestClient(app, base_url="http://localhost") as client:
+        state = client.get("/state").json()
+    assert (len(state["unreadable"]), state["unreadable_count"]) == (100, 3000)
+
+
 def test_an_answer_is_kept_before_it_is_confirmed(client, shoot):
     pair = first(client)
     state = say(client, "right", seconds=2.25).json()

@@ -124,7 +124,8 @@ function end() {
 
 function showUnreadable() {
   const list = byId("unreadable");
-  const count = state.unreadable.length;
+  const count = state.unreadable_count;
+  const more = count - state.unreadable.length;
   list.hidden = count === 0;
   list.querySelector("summary").textContent =
     count === 1 ? "1 photo cannot be read" : `${count} photos cannot be read`;
@@ -134,6 +135,7 @@ function showUnreadable() {
         textContent: reason.includes(name) ? reason : `${name}: ${reason}`,
       }),
     ),
+    ...(more ? [Object.assign(document.createElement("li"), { textContent: `and ${more} more` })] : []),
   );
 }
 

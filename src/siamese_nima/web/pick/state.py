@@ -6,11 +6,14 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from siamese_nima.photos.names import printable
 from siamese_nima.taste.session import Pair, PickSession, Progress
+
+_NAMED = 100  # photos that cannot be read; a folder may hold thousands
 
 
 class PhotoIds:
@@ -54,8 +57,9 @@ def page_state(
         "summary": summary(progress),
         "unreadable": [
             {"name": printable(name), "reason": printable(reason)}
-            for name, reason in unreadable.items()
+            for name, reason in islice(unreadable.items(), _NAMED)
         ],
+        "unreadable_count": len(unreadable),
     }
 
 
