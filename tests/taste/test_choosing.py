@@ -35,6 +35,7 @@ def keys(pairs):
 
 SCORES = np.random.default_rng(3).normal(5.5, 1.2, 60)
 NO_REPEATS = ChoosingRule(repeats=0)
+ACTIVE = ChoosingRule(repeats=0, random_share=0)
 
 
 @settings(max_examples=20)
@@ -68,7 +69,7 @@ def test_active_pairs_are_more_open_than_random_ones():
     strengths = believed(SCORES)
 
     def told(way):
-        pairs = session(SCORES, 40, ChoosingRule(way=way, repeats=0))
+        pairs = session(SCORES, 40, ChoosingRule(way=way, repeats=0, random_share=0))
         return np.mean([strengths.information(pair.left, pair.right) for pair in pairs])
 
     assert told("active") > 1.3 * told("random")
@@ -81,7 +82,7 @@ def test_active_answers_raise_agreement_more_than_random_ones():
         for _ in range(4):
             scores = draw.normal(5.5, 1.2, 100)
             true = scores + draw.normal(0, 1, 100)
-            pairs = session(scores, 60, ChoosingRule(way=way, repeats=0), true=true)
+            pairs = session(scores, 60, ChoosingRule(way=way, repeats=0, random_share=0), true=true)
             asked = [Asked(pair.left, pair.right) for pair in pairs]
             outcomes = [float(true[pair.left] > true[pair.right]) for pair in pairs]
             left, right = np.triu_indices(100, 1)
@@ -94,17 +95,23 @@ def test_active_answers_raise_agreement_more_than_random_ones():
 
 
 def test_every_photo_gets_its_turn_and_none_is_asked_much_more_often():
-    chosen = session(SCORES, 90, NO_REPEATS)
+    chosen = session(SCORES, 90, ACTIVE)
     times = np.bincount([photo for pair in chosen for photo in (pair.left, pair.right)])
     assert times.min() >= 1
     assert times.max() <= 3 + 2 * times.mean()
 
 
 def test_no_photo_is_shown_twice_within_four_pairs():
-    chosen = session(SCORES, 60, NO_REPEATS)
+    chosen = session(SCORES, 60, ACTIVE)
     shown = [{pair.left, pair.right} for pair in chosen]
     for place in range(3, len(shown)):
         assert not shown[place] & set.union(*shown[place - 3 : place])
+
+
+def test_half_of_the_pairs_are_random_unless_told_otherwise():
+    whys = [pair.why for pair in session(SCORES, 120, NO_REPEATS, learn=False)]
+    assert 40 <= whys.count("random") <= 80
+    assert {pair.why for pair in session(SCORES, 20, ACTIVE)} == {"informative"}
 
 
 def test_sides_are_drawn():
@@ -160,7 +167,10 @@ def test_a_burst_of_thousands_is_asked_about_as_fast():
 def test_a_pair_of_a_burst_whose_order_is_known_is_not_asked():
     scores = np.array([9.0, 2.0, 5.0, 5.1, 5.2])
     pair = choose_pair(
-        believed(scores), [], ChoosingRule(bursts_first=True, repeats=0), bursts=[[0, 1]]
+        believed(scores),
+        [],
+        ChoosingRule(bursts_first=True, repeats=0, random_share=0),
+        bursts=[[0, 1]],
     )
     assert pair is not None
     assert pair.why == "informative"
@@ -188,6 +198,7 @@ def test_guesses_about_a_sample_of_pairs_are_as_good_as_about_all():
     ("wrong", "message"),
     [
         ({"way": "clever"}, "is 'clever', wanted active or random"),
+        ({"random_share": 1.5}, "from 0 to 1, got 1.5"),
         ({"repeats": 0.6}, "from 0 to .5, got 0.6"),
         ({"repeat_after": 0}, "after 1 pair or more, got 0"),
     ],

@@ -63,6 +63,8 @@ class ChoosingRule:
 
     Attributes:
         way: "active" asks what tells most; "random" takes any pair not asked before.
+        random_share: Share of pairs that are drawn although the way is active. Those that tell most
+            are pairs the model finds equal; alone they never show how much its order is worth.
         repeats: Share of pairs that are shown a second time, sides swapped, to learn how often the
             person says the same again.
         repeat_after: How many pairs at least lie between.
@@ -72,6 +74,7 @@ class ChoosingRule:
     """
 
     way: Way = "active"
+    random_share: float = 0.5
     repeats: float = 0.1
     repeat_after: int = 12
     bursts_first: bool = False
@@ -80,6 +83,10 @@ class ChoosingRule:
     def __post_init__(self) -> None:
         if self.way not in get_args(Way):
             raise ConfigError(f"the way to choose is {self.way!r}, wanted active or random")
+        if not 0 <= self.random_share <= 1:
+            raise ConfigError(
+                f"the share of random pairs must be from 0 to 1, got {self.random_share}"
+            )
         if not 0 <= self.repeats <= 0.5:
             raise ConfigError(f"the share of repeats must be from 0 to .5, got {self.repeats}")
         if self.repeat_after < 1:
@@ -97,8 +104,9 @@ def choose_pair(
 
     Active pairs are those whose answer is expected to tell most of the strengths
     (`Strengths.information`), among pairs that begin from the photos asked least often; so every
-    part of the folder gets its turn. No photo is asked much more often than the average, nor twice
-    within four pairs where there are others. Takes a few milliseconds for 5,000 photos.
+    part of the folder gets its turn. They bring no photo that is asked much more often than the
+    average, nor one of the last three pairs, where there are others. In between come random pairs.
+    Takes a few milliseconds for 5,000 photos.
 
     Args:
         strengths: What is believed of N photos after the answers so far.
@@ -120,20 +128,18 @@ def choose_pair(
     repeat = _repeat(asked, rule, draw) if draw.random() < rule.repeats else None
     if repeat:
         return repeat
-    if rule.way == "random":
-        chosen = _random_pair(photos, known, draw)
-        why: Why = "random"
-    else:
-        counts = np.bincount(
-            np.array([(pair.left, pair.right) for pair in asked], np.intp).ravel(),
-            minlength=photos,
-        )
-        chosen, why = None, "burst"
-        if rule.bursts_first:
-            chosen = _burst_pair(strengths, counts, known, bursts, draw)
-        if chosen is None:
-            rested = _rested(counts, asked)
-            chosen, why = _informative_pair(strengths, counts, rested, known, draw), "informative"
+    counts = np.bincount(
+        np.array([(pair.left, pair.right) for pair in asked], np.intp).ravel(), minlength=photos
+    )
+    why: Why = "burst"
+    chosen = None
+    if rule.bursts_first and rule.way == "active":
+        chosen = _burst_pair(strengths, counts, known, bursts, draw)
+    if chosen is None and (rule.way == "random" or draw.random() < rule.random_share):
+        chosen, why = _random_pair(photos, known, draw), "random"
+    if chosen is None:
+        rested = _rested(counts, asked)
+        chosen, why = _informative_pair(strengths, counts, rested, known, draw), "informative"
     if chosen is None:
         chosen = _pair_left_over(photos, known)
     if chosen is None:

@@ -103,7 +103,7 @@ def summary(progress: Progress) -> list[str]:
     if progress.decided:
         lines.append(
             f"You preferred what the model scores higher in {progress.as_model} of "
-            f"{_counted(progress.decided, 'decision')}; asked are mostly pairs that it finds close."
+            f"{_counted(progress.decided, 'decision')}; half of them are pairs that it finds close."
         )
     if progress.repeated:
         lines.append(
