@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from siamese_nima.errors import ConfigError
 from siamese_nima.pair_error import WANTED
-from siamese_nima.taste.strengths import Strengths
+from siamese_nima.ratings import Floats
 
 Way = Literal["active", "random"]
 Why = Literal["informative", "burst", "repeat", "random"]
@@ -30,6 +30,20 @@ _BURST_TIMES = 3  # a photo is asked this often inside its burst, at most
 _RESTING = 3  # photos of so many pairs before are not shown again at once
 _JUDGED_PAIRS = 2000
 _TRIES = 200
+
+
+class Belief(Protocol):
+    """What is believed of N photos, as `strengths.Strengths` tells it."""
+
+    @property
+    def values(self) -> Floats:
+        """Shape (N,), how good each photo is to the person."""
+
+    def preference(self, left: ArrayLike, right: ArrayLike) -> Floats:
+        """Probability that the person would choose the left photo, in [0, 1]."""
+
+    def information(self, left: ArrayLike, right: ArrayLike) -> Floats:
+        """What the answer about a pair is expected to tell, in nats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +108,7 @@ class ChoosingRule:
 
 
 def choose_pair(
-    strengths: Strengths,
+    belief: Belief,
     asked: Sequence[Asked],
     rule: ChoosingRule | None = None,
     *,
@@ -102,14 +116,14 @@ def choose_pair(
 ) -> Chosen | None:
     """The next pair to ask one person about.
 
-    Active pairs are those whose answer is expected to tell most of the strengths
-    (`Strengths.information`), among pairs that begin from the photos asked least often; so every
-    part of the folder gets its turn. They bring no photo that is asked much more often than the
-    average, nor one of the last three pairs, where there are others. In between come random pairs.
-    Takes a few milliseconds for 5,000 photos.
+    Active pairs are those whose answer is expected to tell most (`Belief.information`), among
+    pairs that begin from the photos asked least often; so every part of the folder gets its turn.
+    They bring no photo that is asked much more often than the average, nor one of the last three
+    pairs, where there are others. In between come random pairs. Takes a few milliseconds for
+    5,000 photos.
 
     Args:
-        strengths: What is believed of N photos after the answers so far.
+        belief: What is believed of N photos after the answers so far.
         asked: All that was shown to this person, in order. The last ones may still be without an
             answer, so that the next pair is ready before it is needed.
         rule: How to choose.
@@ -119,7 +133,7 @@ def choose_pair(
         None where every pair was asked, and none is to be repeated.
     """
     rule = rule or ChoosingRule()
-    photos = strengths.values.size
+    photos = belief.values.size
     if photos < 2:
         return None
     # Of the number of pairs too: the same person must not get the same draw every time.
@@ -134,12 +148,12 @@ def choose_pair(
     why: Why = "burst"
     chosen = None
     if rule.bursts_first and rule.way == "active":
-        chosen = _burst_pair(strengths, counts, known, bursts, draw)
+        chosen = _burst_pair(belief, counts, known, bursts, draw)
     if chosen is None and (rule.way == "random" or draw.random() < rule.random_share):
         chosen, why = _random_pair(photos, known, draw), "random"
     if chosen is None:
         rested = _rested(counts, asked)
-        chosen, why = _informative_pair(strengths, counts, rested, known, draw), "informative"
+        chosen, why = _informative_pair(belief, counts, rested, known, draw), "informative"
     if chosen is None:
         chosen = _pair_left_over(photos, known)
     if chosen is None:
@@ -148,13 +162,13 @@ def choose_pair(
     return Chosen(left, right, why)
 
 
-def guessed_wrong(strengths: Strengths, *, seed: int = 0) -> float:
+def guessed_wrong(belief: Belief, *, seed: int = 0) -> float:
     """Share of pairs for which the person's choice would be guessed wrong, 0 to .5.
 
     It is what is believed, not measured: of a pair that is 70 to 30 the guess is wrong 3 times of
     10. Over 2,000 random pairs where there are more; the same ones for the same seed.
     """
-    photos = strengths.values.size
+    photos = belief.values.size
     if photos < 2:
         return 0.0
     if photos * (photos - 1) // 2 <= _JUDGED_PAIRS:
@@ -163,7 +177,7 @@ def guessed_wrong(strengths: Strengths, *, seed: int = 0) -> float:
         draw = np.random.default_rng(seed)
         left = draw.integers(photos, size=_JUDGED_PAIRS)
         right = (left + draw.integers(1, photos, size=_JUDGED_PAIRS)) % photos
-    return float(np.mean(0.5 - np.abs(strengths.preference(left, right) - 0.5)))
+    return float(np.mean(0.5 - np.abs(belief.preference(left, right) - 0.5)))
 
 
 def _key(left: int, right: int) -> tuple[int, int]:
@@ -211,7 +225,7 @@ def _rested(counts: Indices, asked: Sequence[Asked]) -> NDArray[np.bool_]:
 
 
 def _informative_pair(
-    strengths: Strengths,
+    belief: Belief,
     counts: Indices,
     rested: NDArray[np.bool_],
     known: set[tuple[int, int]],
@@ -221,11 +235,11 @@ def _informative_pair(
     firsts = pool[np.argsort(counts[pool], kind="stable")[:_FIRSTS]]
     partners = draw.permutation(pool)[:_PARTNERS]
     left, right = (side.ravel() for side in np.meshgrid(firsts, partners, indexing="ij"))
-    return _best(strengths, left, right, known)
+    return _best(belief, left, right, known)
 
 
 def _burst_pair(
-    strengths: Strengths,
+    belief: Belief,
     counts: Indices,
     known: set[tuple[int, int]],
     bursts: Sequence[Sequence[int]],
@@ -240,9 +254,9 @@ def _burst_pair(
     if not fresh:
         return None
     pairs = draw.permutation(np.array(fresh, np.intp))[:_BURST_PAIRS]
-    sure = np.abs(strengths.preference(*pairs.T) - 0.5) + 0.5
+    sure = np.abs(belief.preference(*pairs.T) - 0.5) + 0.5
     left, right = pairs[sure < WANTED].T
-    return _best(strengths, left, right, known)
+    return _best(belief, left, right, known)
 
 
 def _some(photos: list[int], draw: np.random.Generator) -> list[int]:
@@ -253,12 +267,12 @@ def _some(photos: list[int], draw: np.random.Generator) -> list[int]:
 
 
 def _best(
-    strengths: Strengths, left: Indices, right: Indices, known: set[tuple[int, int]]
+    belief: Belief, left: Indices, right: Indices, known: set[tuple[int, int]]
 ) -> tuple[int, int] | None:
     """The pair that tells most, of those that were not asked."""
     other = left != right
     left, right = left[other], right[other]
-    for place in np.argsort(-strengths.information(left, right), kind="stable"):
+    for place in np.argsort(-belief.information(left, right), kind="stable"):
         pair = int(left[place]), int(right[place])
         if _key(*pair) not in known:
             return pair
