@@ -1,10 +1,11 @@
-"""Write the pictures of docs/report.md, docs/taste.md and docs/explain.md from `examples/photos`.
+"""Write the pictures of the pages in docs/ that show pages, from `examples/photos`.
 
 pip install playwright        # and a Chromium, such as Debian's package
 python examples/make_pictures.py
 """
 
 import io
+import json
 import shutil
 import signal
 import subprocess
@@ -70,6 +71,20 @@ def shots_of_picking(browser: Browser, folder: Path) -> None:
         server.send_signal(signal.SIGINT)
 
 
+def shot_of_serving(browser: Browser, folder: Path) -> None:
+    """Save the page of `nima serve --folder` when its thumbnails are there."""
+    command = [sys.executable, "-m", "siamese_nima", "serve", "--folder", "photos", "--port", "0"]
+    command += ["--no-cache", "--log-format", "json"]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as server:
+        line = next(line for line in server.stderr if '"address"' in line)
+        tab = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="dark")
+        tab.goto(json.loads(line)["address"])
+        tab.wait_for_timeout(3000)
+        save(tab, "serve-gallery.webp")
+        server.send_signal(signal.SIGTERM)
+        server.stderr.read()
+
+
 def main() -> None:
     """Write all pictures."""
     PICTURES.mkdir(exist_ok=True)
@@ -83,6 +98,7 @@ def main() -> None:
         shot(browser, page, "report.webp", (1280, 800), dark=False)
         shot(browser, page, "report-phone.webp", (390, 800), dark=True)
         shots_of_picking(browser, Path(folder))
+        shot_of_serving(browser, Path(folder))
         shot(browser, page, "report-photo.webp", (1280, 800), dark=True, look="rocket.jpg")
         browser.close()
         for name in EXPLAINED:

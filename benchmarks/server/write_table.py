@@ -35,6 +35,7 @@ def section(result: dict[str, Any]) -> str:
     requests = sum(load["requests"] for load in result["loads"])
     own = sum(load["own_scores"] for load in result["loads"])
     errors = sum(load["errors"] for load in result["loads"])
+    photos = f"{result['photos']} photos"
     rows = [
         "| server | clients | photos/s | share of the folder run | p50 ms | p99 ms |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -54,16 +55,16 @@ def section(result: dict[str, Any]) -> str:
 
     {result["command"]}
 
-{result["photos"]} photos of {result["megapixels"]:g} megapixels ({result["mb_per_photo"]} MB each), sent
+{photos} of {result["megapixels"]:g} megapixels ({result["mb_per_photo"]} MB each), sent
 once by 1, 8 and 64 clients at a time over loopback; the clients run on the same cores. A run over
 the same photos in a folder, in turn with them: {_range(folder)} photos/s. Median of the rounds, in
 brackets the slowest and the fastest:
 
 {table}
 
-"one at a time" is the same server with `--workers 1 --batch-size 1`. Of {requests} requests {errors}
-failed, and {own} had the score that the library gives the same bytes (within .0002): nothing is lost
-or mixed up.
+"one at a time" is the same server with `--workers 1 --batch-size 1`. Of {requests} requests
+{errors} failed, and {own} had the score that the library gives the same bytes (within .0002):
+nothing is lost or mixed up.
 """
 
 
