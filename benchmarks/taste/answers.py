@@ -15,8 +15,9 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from machine import provenance
 from siamese_nima.networks.taste_file import OpenedModel
 from siamese_nima.ratings import Floats
 from siamese_nima.scoring.catalogue import find_model
-from siamese_nima.taste.choosing import Asked, ChoosingRule, Way, choose_pair
+from siamese_nima.taste.choosing import Asked, ChoosingRule, choose_pair
 from siamese_nima.taste.held_out import judge_held_out, tilt_of_answers
 from siamese_nima.taste.pickers import Picker, opinions
 from siamese_nima.taste.strengths import (
@@ -38,10 +39,19 @@ from siamese_nima.taste.strengths import (
     Strengths,
     estimate_strengths,
 )
+from siamese_nima.taste.tilt import TiltPrior
+from siamese_nima.taste.tilt_belief import TiltBeliefs
 
 COUNTS = (25, 50, 100, 200, 400, 800)
 JUDGED = (50, 100, 200, 400)  # numbers of answers at which the report of `nima learn` is made too
-WAYS: tuple[Way, ...] = ("random", "active")
+WAYS = {
+    "random": "random pairs",
+    "active": "pairs that tell most by scores and answers",
+    "picked": "every second pair random, as nima pick asks",
+    "seen": "pairs that tell most by what the network sees",
+}
+LAST = {"random": 800, "active": 800, "picked": 400, "seen": 400}
+SEEN_AT_ONCE, SEEN_PAIRS = 10, 1500  # pairs chosen between two fits, out of so many
 NOISE, TIE = 0.5, 0.2  # rating points
 PAIRS = 20_000  # drawn to judge by
 TASTES = {
@@ -79,7 +89,8 @@ def main() -> None:
     parser.add_argument("--appeal", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--model", default="quality")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     model = OpenedModel(find_model(options.model))
@@ -93,20 +104,29 @@ def main() -> None:
             result["tastes"] |= known["tastes"]
     for seed in range(options.seeds):
         for name, runs in result["tastes"].items():
-            if len(runs) > seed:
+            known = runs[seed] if len(runs) > seed else None
+            if known and not set(options.ways) - set(known["ways"]):
                 continue
             started = time.perf_counter()
-            runs.append(one_person(sets, name, seed))
+            runs[seed:] = [one_person(sets, name, seed, options.ways, known), *runs[seed + 1 :]]
             options.out.write_text(json.dumps(result, indent=1) + "\n")
             print(name, seed, f"{time.perf_counter() - started:.0f} s", flush=True)
 
 
-def one_person(sets: dict[str, Photos], taste: str, seed: int) -> dict[str, Any]:
-    """Every figure of one simulated person."""
+def one_person(
+    sets: dict[str, Photos],
+    taste: str,
+    seed: int,
+    wanted: Sequence[str],
+    known: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Every figure of one simulated person; ways that are known already are taken over."""
     name, attribute, weight = TASTES[taste]
     person = draw_person(sets[name], attribute, weight, seed)
     rated = person.photos.rated
-    ways = {way: list(learnt(person, way, seed)) for way in WAYS}
+    before = known["ways"] if known else {}
+    new = {way: list(learnt(person, way, seed)) for way in wanted if way not in before}
+    ways = before | new
     return {"seed": seed, "general": person.agreement(rated.scores()), "ways": ways}
 
 
@@ -134,11 +154,12 @@ def draw_person(photos: Photos, attribute: str | None, weight: float, seed: int)
     return Person(photos, Picker(strengths, NOISE, TIE), asked, pairs)
 
 
-def learnt(person: Person, way: Way, seed: int) -> Iterator[dict[str, Any]]:
+def learnt(person: Person, way: str, seed: int) -> Iterator[dict[str, Any]]:
     """What is learnt after some numbers of answers."""
     rated = person.photos.rated
     scores = rated.scores()
-    for count, comparisons, strengths in answered(person, scores, way, seed):
+    steps = seen(person, seed) if way == "seen" else answered(person, scores, way, seed)
+    for count, comparisons, strengths in steps:
         tilt = tilt_of_answers(rated, comparisons)
         found: dict[str, Any] = {
             "answers": count,
@@ -163,17 +184,22 @@ def learnt(person: Person, way: Way, seed: int) -> Iterator[dict[str, Any]]:
 
 
 def answered(
-    person: Person, scores: Floats, way: Way, seed: int
+    person: Person, scores: Floats, way: str, seed: int
 ) -> Iterator[tuple[int, Comparisons, Strengths]]:
     """Answers so far, by numbers of photos of the whole set, and the strengths they give."""
     draw = np.random.default_rng([seed, 1])
-    rule = ChoosingRule(way=way, repeats=0, seed=seed)
+    rules = {
+        "random": ChoosingRule(way="random", repeats=0, seed=seed),
+        "active": ChoosingRule(random_share=0, repeats=0, seed=seed),
+        "picked": ChoosingRule(repeats=0, seed=seed),
+    }
+    rule = rules[way]
     mine = scores[person.asked]
     prior = StrengthPrior.on(person.photos.rated.scale)
     asked: list[Asked] = []
     outcomes: list[float] = []
     strengths = estimate_strengths(mine, Comparisons.of([], [], []), prior=prior)
-    for count in range(1, COUNTS[-1] + 1):
+    for count in range(1, LAST[way] + 1):
         chosen = choose_pair(strengths, asked, rule)
         if chosen is None:
             return
@@ -181,12 +207,50 @@ def answered(
         asked.append(Asked(chosen.left, chosen.right))
         outcomes.append(float(person.picker.answers(*pair, draw)[0]))
         left, right = ([getattr(a, side) for a in asked] for side in ("left", "right"))
-        if way == "active" or count in COUNTS:
+        if way != "random" or count in COUNTS:
             within = Comparisons.of(left, right, outcomes)
             strengths = estimate_strengths(mine, within, prior=prior, start=strengths)
         if count in COUNTS:
             places = Comparisons.of(person.asked[left], person.asked[right], outcomes)
             yield count, places, strengths
+
+
+def seen(person: Person, seed: int) -> Iterator[tuple[int, Comparisons, Strengths]]:
+    """As `answered`, each time with the ten pairs that tell most about what the network sees."""
+    rated = person.photos.rated.select(person.asked)
+    beliefs = TiltBeliefs(rated, TiltPrior(spread=1.0, noise=1.0))
+    draw, pairs = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2])
+    comparisons = Comparisons.of([], [], [])
+    photos = len(person.asked)
+    while len(comparisons) < LAST["seen"]:
+        left = pairs.integers(0, photos, SEEN_PAIRS)
+        right = (left + pairs.integers(1, photos, SEEN_PAIRS)) % photos
+        order = np.argsort(-beliefs.after(comparisons).information(left, right))
+        new = list(islice(_fresh(left[order], right[order]), SEEN_AT_ONCE))
+        for place, (first, second) in enumerate(new, start=len(comparisons) + 1):
+            asked = person.asked[[first]], person.asked[[second]]
+            outcome = float(person.picker.answers(*asked, draw)[0])
+            comparisons = Comparisons.of(
+                [*comparisons.left, first],
+                [*comparisons.right, second],
+                [*comparisons.outcome, outcome],
+            )
+            if place in COUNTS:
+                places = Comparisons(
+                    person.asked[comparisons.left],
+                    person.asked[comparisons.right],
+                    comparisons.outcome,
+                )
+                yield place, places, estimate_strengths(rated.scores(), comparisons)
+
+
+def _fresh(left: Indices, right: Indices) -> Iterator[tuple[int, int]]:
+    """Pairs of which none has a photo of an earlier one."""
+    used: set[int] = set()
+    for pair in zip(left.tolist(), right.tolist(), strict=True):
+        if not used & set(pair):
+            yield pair
+            used |= set(pair)
 
 
 if __name__ == "__main__":

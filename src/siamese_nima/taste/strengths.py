@@ -141,27 +141,45 @@ class Strengths:
 
     def preference(self, left: ArrayLike, right: ArrayLike) -> Floats:
         """Probability that the person would choose the left photo, in [0, 1]."""
-        return self._chances(left, right) @ _WEIGHTS
+        return expected_choice(
+            self.gap(left, right), self.gap_variance(left, right), self.prior.noise
+        )
 
     def information(self, left: ArrayLike, right: ArrayLike) -> Floats:
-        """What the answer about a pair is expected to tell of the strengths, 0 to log 2 nats.
-
-        The mutual information of answer and strengths: high where the answer is open because the
-        strengths are, low where it is known, or where the person would toss a coin.
-
-        Reference:
-            Houlsby et al., "Bayesian active learning for classification and preference learning",
-            2011. arXiv:1112.5745
-            Differs: the expectation is by quadrature, for the logistic function.
+        """What the answer about a pair is expected to tell of the strengths; see
+        `expected_information`.
         """
-        chances = self._chances(left, right)
-        result: Floats = _entropy(chances @ _WEIGHTS) - _entropy(chances) @ _WEIGHTS
-        return np.maximum(result, 0.0)
+        return expected_information(
+            self.gap(left, right), self.gap_variance(left, right), self.prior.noise
+        )
 
-    def _chances(self, left: ArrayLike, right: ArrayLike) -> Floats:
-        spread = np.sqrt(self.gap_variance(left, right))
-        gaps = self.gap(left, right)[..., np.newaxis] + spread[..., np.newaxis] * _NODES
-        return _logistic(gaps / self.prior.noise)
+
+def expected_choice(gaps: Floats, variances: Floats, noise: float) -> Floats:
+    """Probability that the left photo is chosen, in [0, 1], for strengths that are uncertain.
+
+    Args:
+        gaps: Expected strength of the left less that of the right photo, any shape.
+        variances: Of the gaps.
+        noise: The gap at which the better photo is chosen 73 times of 100.
+    """
+    return _chances(gaps, variances, noise) @ _WEIGHTS
+
+
+def expected_information(gaps: Floats, variances: Floats, noise: float) -> Floats:
+    """What the answer about a pair is expected to tell of the strengths, 0 to log 2 nats.
+
+    The mutual information of answer and strengths: high where the answer is open because the
+    strengths are, low where it is known, or where the person would toss a coin. Arguments are those
+    of `expected_choice`.
+
+    Reference:
+        Houlsby et al., "Bayesian active learning for classification and preference learning",
+        2011. arXiv:1112.5745
+        Differs: the expectation is by quadrature, for the logistic function.
+    """
+    chances = _chances(gaps, variances, noise)
+    result: Floats = _entropy(chances @ _WEIGHTS) - _entropy(chances) @ _WEIGHTS
+    return np.maximum(result, 0.0)
 
 
 def estimate_strengths(
@@ -258,6 +276,12 @@ def _curvature(
         np.add.at(result, coupling.at(side, side), weight)
         np.add.at(result, coupling.at(side, other), -weight)
     return result
+
+
+def _chances(gaps: Floats, variances: Floats, noise: float) -> Floats:
+    """Probabilities of choosing left at the nodes of the quadrature, along a last axis."""
+    spread = np.sqrt(variances)[..., np.newaxis]
+    return _logistic((gaps[..., np.newaxis] + spread * _NODES) / noise)
 
 
 def _logistic(x: Floats) -> Floats:

@@ -178,10 +178,7 @@ def _fit(rated: Rated, kernel: _Kernel, answers: Comparisons, prior: TiltPrior) 
 
     Tilts are a multiple of K b for the kernel K; every step makes scores linear about the tilts.
     """
-    distributions = rated.tilted()
-    variance = _variances(distributions, rated.scale)
-    # So that a tilt of one standard deviation moves a photo's score by about `spread`.
-    size = (prior.spread / max(float(variance.mean()), _FLOOR)) ** 2
+    size = tilt_size(rated, prior)
     covariance = size * kernel.products
     dual = np.zeros(len(rated.features))
     height = _height(rated, answers, prior, covariance, dual)
@@ -194,7 +191,7 @@ def _fit(rated: Rated, kernel: _Kernel, answers: Comparisons, prior: TiltPrior) 
             if higher >= height - 1e-10 * abs(height):
                 break
             share /= 2
-        moved = np.abs(covariance @ (share * change)) * variance.mean()
+        moved = np.abs(covariance @ (share * change)) * prior.spread / size**0.5
         dual, height = dual + share * change, higher
         if moved.max() < _TOLERANCE:
             break
@@ -208,7 +205,7 @@ def _step(
     """Where the next step leads, and the evidence as it is seen from here."""
     tilts = covariance @ dual
     distributions = rated.tilted(tilts)
-    slopes, scores = _variances(distributions, rated.scale), distributions @ rated.scale.grades
+    slopes, scores = variances(distributions, rated.scale), distributions @ rated.scale.grades
     left, right = answers.left, answers.right
     gaps = scores[left] - scores[right]
     chosen = _logistic(gaps / prior.noise)
@@ -240,7 +237,19 @@ def _height(
     return float(likelihood.sum() - dual @ tilts / 2)
 
 
-def _variances(distributions: Floats, scale: RatingScale) -> Floats:
+def alikeness(rated: Rated) -> Floats:
+    """How alike photos are to the network, shape (N, N): products of features of mean square 1."""
+    return _Kernel.of(rated).products
+
+
+def tilt_size(rated: Rated, prior: TiltPrior) -> float:
+    """Variance of tilts, such that one standard deviation moves scores by about the spread."""
+    moved = float(variances(rated.tilted(), rated.scale).mean())
+    return (prior.spread / max(moved, _FLOOR)) ** 2
+
+
+def variances(distributions: Floats, scale: RatingScale) -> Floats:
+    """Of rating distributions, shape (N,): how fast their means rise with a tilt."""
     grades = scale.grades
     result: Floats = distributions @ grades**2 - (distributions @ grades) ** 2
     return result
