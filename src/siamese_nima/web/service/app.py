@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from typing import Any, cast
 
 from fastapi import FastAPI, Request
@@ -13,7 +14,6 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from siamese_nima import __version__
 from siamese_nima.errors import NimaError
 from siamese_nima.photos.names import printable
 from siamese_nima.web.gallery.gallery import Gallery
@@ -51,7 +51,7 @@ def api(service: Service, *, gallery: Gallery | None = None) -> FastAPI:
 
     app = FastAPI(
         title="siamese-nima",
-        version=__version__,
+        version=version("siamese-nima"),
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
