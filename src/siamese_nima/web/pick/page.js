@@ -105,7 +105,8 @@ function accept(answered) {
     end();
   } else {
     if (pair?.number !== state.queue[0].number || byId("pair").hidden) show(state.queue[0]);
-    for (const known of state.queue) prepare(known);
+    // What comes later must not compete with what is being painted now.
+    requestAnimationFrame(() => setTimeout(() => state.queue.forEach(prepare)));
   }
 }
 
