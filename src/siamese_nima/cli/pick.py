@@ -29,7 +29,10 @@ from siamese_nima.taste.strengths import StrengthPrior
 
 _PORT = 8643
 
-Folder = Annotated[Path, typer.Argument(help="The folder of photos.", exists=True, file_okay=False)]
+Folder = Annotated[
+    Path,
+    typer.Argument(help="The folder of photos.", metavar="FOLDER", exists=True, file_okay=False),
+]
 AnswersFile = Annotated[
     Path | None,
     typer.Option(
@@ -54,7 +57,7 @@ def pick(
         bool, typer.Option("--bursts", help="First ask inside bursts: which of a series is best.")
     ] = False,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; other machines reach 127.0.0.1 never.")
+        str, typer.Option(help="Address to listen at; only this machine reaches 127.0.0.1.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = _PORT,
     no_browser: Annotated[

@@ -59,7 +59,8 @@ class PickServer:
 
     def state(self) -> dict[str, Any]:
         """What the page shows."""
-        return page_state(self.session, self._ids, self._unreadable)
+        # A copy: threads that make pictures may add to it.
+        return page_state(self.session, self._ids, dict(self._unreadable))
 
     def answer(self, given: GivenAnswer) -> dict[str, Any]:
         """Keep an answer."""
