@@ -105,7 +105,9 @@ def test_after_sigterm_everything_accepted_is_answered_with_its_own_score(tiny_m
         small = encoded(scene(), "PNG")
         head = "POST /v1/score HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
         half.sendall(f"{head}Content-Length: {len(small)}\r\n\r\n".encode() + small[:100])
-        while waiting(server) == 0:
+        for _ in range(500):
+            if waiting(server):
+                break
             time.sleep(0.01)
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.3)

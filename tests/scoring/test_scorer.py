@@ -239,6 +239,7 @@ def test_no_photos_give_no_results(scorer):
     [
         ({"batch_size": 0}, ConfigError, "batch size must be at least 1, got 0"),
         ({"workers": 0}, ConfigError, "workers must be at least 1, got 0"),
+        ({"max_pixels": 0}, ConfigError, "largest photo must have at least 1 pixel, got 0"),
         ({"view": "sideways:3"}, ViewError, "sideways"),
     ],
 )

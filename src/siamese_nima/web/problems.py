@@ -93,7 +93,8 @@ class Problem:
         if self.retry_after_s is not None:
             own["retry-after"] = str(self.retry_after_s)
         if self.kind == "key-wanted":
-            own["www-authenticate"] = 'Bearer, Basic realm="nima", charset="UTF-8"'
+            # Alone: browsers do not ask for it where other ways stand beside it.
+            own["www-authenticate"] = 'Basic realm="nima", charset="UTF-8"'
         return own
 
 

@@ -71,7 +71,7 @@ def test_any_key_opens_in_any_of_three_ways(client_of, headers):
 def test_nothing_opens_without(client_of, headers, path):
     answer = client_of(keys=(KEY,)).get(path, headers=headers)
     assert answer.status_code == 401
-    assert answer.headers["www-authenticate"].startswith("Bearer, Basic")
+    assert answer.headers["www-authenticate"].startswith("Basic realm=")
     assert answer.json()["type"] == "urn:siamese-nima:problem:key-wanted"
 
 

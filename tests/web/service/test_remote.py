@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -237,3 +242,27 @@ def test_the_service_scores_what_it_fetches(client_of, site, photos, monkeypatch
     closed = client_of(urls=UrlRules(hosts=(host,)))
     private = closed.post("/v1/scores", json={"urls": urls})
     assert "its address is not public" in private.json()["detail"]
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path):
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs the program openssl")
+    made = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=a.example -keyout key -out cert"
+    subprocess.run([openssl, *made.split()], cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert", tmp_path / "key")
+
+    def greet() -> None:
+        with contextlib.suppress(OSError), listener.accept()[0] as accepted:
+            context.wrap_socket(accepted, server_side=True).close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        greeter = threading.Thread(target=greet)
+        greeter.start()
+        host = f"a.example:{listener.getsockname()[1]}"
+        rules = UrlRules(hosts=(host,), private_addresses=True)
+        with pytest.raises(RequestError, match="CERTIFICATE_VERIFY_FAILED") as error:
+            fetch_photo(f"https://{host}/a.jpg", rules, resolve=lambda *_: ["127.0.0.1"])
+        greeter.join()
+    assert error.value.problem.kind == "url-failed"
