@@ -1,6 +1,6 @@
 """How long after an answer `nima pick` shows the next pair, in a real browser.
 
-    python benchmarks/speed/next_pair.py --photos 48 --megapixels 12 --out next_pair.json
+    python benchmarks/speed/next_pair.py --photos 200 --out benchmarks/speed/next_pair.json
 
 Runs the command on camera-sized photos and drives Chromium with Playwright: a key every so many
 seconds, timed inside the page from the key to the frame that shows both new photos. The time that
@@ -75,9 +75,9 @@ def measured(address: str, answers: int, pace_s: float) -> dict[str, Any]:
 def main() -> None:
     """Measure and print; with --out, write the JSON too."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--photos", type=int, default=48)
+    parser.add_argument("--photos", type=int, default=200)
     parser.add_argument("--megapixels", type=float, default=12)
-    parser.add_argument("--answers", type=int, default=40)
+    parser.add_argument("--answers", type=int, default=60)
     parser.add_argument("--pace-s", type=float, default=1.0, help="seconds between answers")
     parser.add_argument("--kept", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--out", type=Path)
