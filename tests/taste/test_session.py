@@ -1,6 +1,8 @@
 import os
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from siamese_nima.errors import AnswerError
 from siamese_nima.taste.answers import Answer, AnswerStore
@@ -50,7 +52,7 @@ def test_every_answer_is_in_the_store_at_once(store):
         "me",
         1.5,
     )
-    assert session.given == session.records == [kept]
+    assert session.given == [kept]
 
 
 def test_an_answer_to_another_pair_is_refused_and_changes_nothing(store):
@@ -126,7 +128,7 @@ def test_people_do_not_see_each_others_answers(store):
     answer(begun(store))
     theirs = begun(store, person="Ana")
     assert theirs.progress().answers == 0
-    assert theirs.records == []
+    assert theirs.given == []
 
 
 def test_answers_about_photos_that_are_gone_are_kept_but_not_counted(store):
@@ -213,3 +215,37 @@ def test_the_same_answers_give_the_same_pairs(store, tmp_path):
         for pair in pairs:
             assert shown(again.queue[0]) == pair
             answer(again)
+
+
+@settings(max_examples=25)
+@given(
+    steps=st.lists(
+        st.sampled_from(["left", "right", "tie", "flag", "undo", "lose", "restart"]), max_size=40
+    ),
+    seed=st.integers(0, 5),
+)
+def test_whatever_a_person_does_nothing_is_lost_and_no_pair_is_asked_twice(steps, seed):
+    rule = ChoosingRule(repeats=0, seed=seed)
+    photos = dict(SCORES)
+    with AnswerStore(":memory:") as store:
+        session = begun(store, rule=rule)
+        kept = []
+        for step in steps:
+            if step == "undo":
+                count = len(session.given)
+                assert session.undo() == (count > 0)
+                del kept[len(kept) - min(count, 1) :]
+            elif step == "lose" and len(photos) > 3:
+                lost = session.photos[-1]
+                session.lose(lost)
+                del photos[lost]
+            elif step == "restart":
+                session = begun(store, photos, rule=rule)
+            elif step in ("left", "right", "tie", "flag") and session.queue:
+                pair = answer(session, step)
+                kept.append((pair.left, pair.right, step))
+            assert [(k.left, k.right, k.choice) for k in store.records()] == kept
+            waiting = [frozenset(shown(pair)) for pair in session.queue]
+            said = [frozenset(pair[:2]) for pair in kept]
+            assert len(set(waiting + said)) == len(waiting) + len(said)
+            assert all(pair <= set(photos) for pair in waiting)

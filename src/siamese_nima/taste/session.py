@@ -129,12 +129,6 @@ class PickSession:
             return list(self._names)
 
     @property
-    def records(self) -> list[Answer]:
-        """All answers and flags of this person about photos that are here."""
-        with self._lock:
-            return self._here()
-
-    @property
     def given(self) -> list[Answer]:
         """Answers and flags of this session."""
         with self._lock:
