@@ -65,7 +65,7 @@ def main() -> None:
     photos = [path.read_bytes() for path in paths]
     scorer = Scorer()
     expected = [result.mean for result in scorer.score(paths)]
-    rates: list[float] = []
+    folder: dict[int, list[float]] = {clients: [] for clients in CLIENTS}
     loads: dict[tuple[str, int], list[Load]] = {}
     with ExitStack() as stack:
         addresses = {
@@ -77,7 +77,7 @@ def main() -> None:
             for clients in CLIENTS:
                 started = time.perf_counter()
                 assert len(list(scorer.score(paths))) == len(paths)
-                rates.append(len(paths) / (time.perf_counter() - started))
+                folder[clients].append(len(paths) / (time.perf_counter() - started))
                 for name, address in addresses.items():
                     if name == "server" or clients == max(CLIENTS):
                         load = send_all(address, photos, clients=clients)
@@ -87,24 +87,27 @@ def main() -> None:
         "photos": len(paths),
         "megapixels": arguments.megapixels,
         "mb_per_photo": round(sum(map(len, photos)) / len(photos) / 1e6, 2),
-        "folder_run_photos_per_second": [round(rate, 2) for rate in rates],
+        "folder_run_photos_per_second": [round(rate, 2) for own in folder.values() for rate in own],
         "loads": [
-            {"server": name, "clients": clients} | figures(runs, expected)
+            {"server": name, "clients": clients} | figures(runs, expected, folder[clients])
             for (name, clients), runs in loads.items()
         ],
-    }
-    full = result["loads"]
-    result["share_of_folder_run"] = {
-        f"{load['server']}, {load['clients']} clients": round(
-            statistics.median(load["photos_per_second"]) / statistics.median(rates), 3
-        )
-        for load in full
     }
     report(result, arguments.out)
 
 
-def figures(runs: Sequence[Load], expected: Sequence[float | None]) -> dict[str, Any]:
-    """Rates, latencies, and whether everybody got the right answer."""
+def figures(
+    runs: Sequence[Load], expected: Sequence[float | None], folder: Sequence[float]
+) -> dict[str, Any]:
+    """Rates, latencies, and whether everybody got the right answer.
+
+    Args:
+        runs: One per round.
+        expected: The score of every photo.
+        folder: Photos per second of the run over the folder just before, round by round.
+    """
+    rates = [len(run.answers) / run.seconds for run in runs]
+    shares = [rate / beside for rate, beside in zip(rates, folder, strict=True)]
     latencies = sorted(1000 * value for run in runs for value in run.latencies_s)
     percentiles = statistics.quantiles(latencies, n=100)
     right = sum(
@@ -115,7 +118,8 @@ def figures(runs: Sequence[Load], expected: Sequence[float | None]) -> dict[str,
         for place, (status, body) in run.answers.items()
     )
     return {
-        "photos_per_second": [round(len(run.answers) / run.seconds, 2) for run in runs],
+        "photos_per_second": [round(rate, 2) for rate in rates],
+        "share_of_folder_run": [round(share, 3) for share in shares],
         "p50_ms": round(percentiles[49]),
         "p99_ms": round(percentiles[98]),
         "requests": len(runs) * len(expected),

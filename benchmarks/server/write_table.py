@@ -41,10 +41,9 @@ def section(result: dict[str, Any]) -> str:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for load in result["loads"]:
-        rates = load["photos_per_second"]
-        share = result["share_of_folder_run"][f"{load['server']}, {load['clients']} clients"]
+        rates, shares = load["photos_per_second"], load["share_of_folder_run"]
         rows.append(
-            f"| {load['server']} | {load['clients']} | {_range(rates)} | {share:.2f} "
+            f"| {load['server']} | {load['clients']} | {_range(rates)} | {_range(shares, 2)} "
             f"| {load['p50_ms']} | {load['p99_ms']} |"
         )
     table = "\n".join(rows)
@@ -68,8 +67,10 @@ nothing is lost or mixed up.
 """
 
 
-def _range(values: list[float]) -> str:
-    return f"{statistics.median(values):.1f} [{min(values):.1f}, {max(values):.1f}]"
+def _range(values: list[float], digits: int = 1) -> str:
+    figures = statistics.median(values), min(values), max(values)
+    middle, low, high = (f"{figure:.{digits}f}" for figure in figures)
+    return f"{middle} [{low}, {high}]"
 
 
 if __name__ == "__main__":
