@@ -157,6 +157,8 @@ def serve(*options: str) -> tuple[int, str]:
         (["--api-key-file", "no-such-file"], "no-such-file: the API keys cannot be read"),
         (["--name", "two words"], "host 'two words': not a name or an address"),
         (["--url-host", "http://x"], "host 'http://x': wanted a name"),
+        (["--max-megapixels", "nan"], "--max-megapixels: wanted a number, got nan"),
+        (["--max-photo-mb", "inf"], "--max-photo-mb: wanted a number, got inf"),
         (["--timeout", "0"], "the limit request_s must be above 0"),
         (["--max-photo-mb", "300"], "photo_bytes (300000000) must not be above request_bytes"),
         (["--model", "nobody"], "no model named 'nobody'"),

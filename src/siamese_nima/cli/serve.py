@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Sequence
 from contextlib import closing, suppress
@@ -17,7 +18,7 @@ from siamese_nima.cli.progress import progress_bar
 from siamese_nima.cli.scoring import Scoring, scoring_command
 from siamese_nima.curation.bursts import group_bursts
 from siamese_nima.curation.frames import FrameReader
-from siamese_nima.errors import MissingExtraError, PhotoError
+from siamese_nima.errors import ConfigError, MissingExtraError, PhotoError
 from siamese_nima.photos.find import find_photos
 from siamese_nima.scoring.scorer import DEFAULT_MODEL, Scorer
 
@@ -142,6 +143,13 @@ def _limits(
 ) -> Limits:
     from siamese_nima.web.service.limits import Limits
 
+    for option, value in (
+        ("--max-photo-mb", photo_mb),
+        ("--max-megapixels", megapixels),
+        ("--max-request-mb", request_mb),
+    ):
+        if not math.isfinite(value):
+            raise ConfigError(f"{option}: wanted a number, got {value}")
     usual = Limits()
     request_bytes = round(1e6 * request_mb)
     return Limits(

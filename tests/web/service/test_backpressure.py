@@ -198,3 +198,15 @@ def test_a_budget_gives_back_what_was_held_even_after_an_error():
             held.reach(101)
         assert budget.used == 60
     assert budget.used == 0
+
+
+@pytest.mark.parametrize("length", [b"nonsense", b"-1", b"9" * 5000, b"\xb2"])
+def test_a_length_that_is_none_is_malformed(tiny_model, length):
+    async def work() -> None:
+        service = Service(Scorer(tiny_model))
+        odd = Request(api(service), "/v1/score", [*HEADERS, (b"content-length", length)])
+        assert (await odd.answer())[0] == 400
+        assert "is no size" in odd.text
+        await service.close()
+
+    asyncio.run(work())

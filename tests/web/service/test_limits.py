@@ -11,7 +11,7 @@ from siamese_nima.web.service.limits import Limits
 @pytest.mark.parametrize(
     "name", ["photo_bytes", "photo_pixels", "request_photos", "request_s", "waiting_photos"]
 )
-@pytest.mark.parametrize("value", [0, -1, float("nan")])
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
 def test_limits_are_positive(name, value):
     with pytest.raises(ConfigError, match=f"the limit {name} must be above 0, got"):
         Limits(**{name: value})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 from siamese_nima.errors import ConfigError
@@ -36,7 +37,7 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not value > 0:
+            if not 0 < value < math.inf:
                 raise ConfigError(f"the limit {field.name} must be above 0, got {value}")
         for one, together in (
             ("photo_bytes", "request_bytes"),

@@ -19,6 +19,7 @@ from siamese_nima.web.service.limits import Limits
 PART = "photo"
 _NAME_CHARACTERS = 200
 _JSON_BYTES = 1_000_000
+_LENGTH_DIGITS = 19  # more than any memory has bytes
 _HOW = (
     f"send one photo as the body with a Content-Type such as image/jpeg, or several as parts named "
     f"{PART!r} of a multipart/form-data body"
@@ -140,8 +141,8 @@ def shown_name(name: str | None) -> str:
 async def _body(request: Request, most: int, held: Held) -> AsyncGenerator[bytes, None]:
     """The body in chunks; what is announced is refused or held before any of it is read."""
     announced = request.headers.get("content-length", "0")
-    if not (announced.isascii() and announced.isdecimal()):
-        raise RequestError("malformed-request", f"Content-Length {announced[:40]!r} is no number")
+    if not (announced.isascii() and announced.isdecimal() and len(announced) < _LENGTH_DIGITS):
+        raise RequestError("malformed-request", f"Content-Length {announced[:40]!r} is no size")
     received = 0
     if int(announced) > most:
         raise _too_large("the body", most)
