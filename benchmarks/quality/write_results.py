@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "taste"))
+from taste_tables import draw_tastes, taste_tables
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -78,7 +82,7 @@ def tables(root: Path = ROOT) -> dict[str, str]:
     appeal = quality / "appeal_sources.json"
     if appeal.exists():
         texts["appeal"] = _markdown(_appeal(json.loads(appeal.read_text())))
-    return texts
+    return texts | taste_tables(root)
 
 
 def filled(page: str, texts: Mapping[str, str]) -> str:
@@ -102,6 +106,7 @@ def main() -> None:
     PLOTS.mkdir(exist_ok=True)
     draw_differences(stages["depths"][HEAD], PLOTS / "siamese-differences.png")
     draw_ladders(stages["depths"][HEAD], PLOTS / "ladder-steps.png")
+    draw_tastes(ROOT, PLOTS / "taste-answers.png")
 
 
 def draw_differences(arms: Mapping[str, Any], path: Path) -> None:

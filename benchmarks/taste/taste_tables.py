@@ -175,15 +175,7 @@ def draw_tastes(root: Path, path: Path) -> None:
     figure, panels = plt.subplots(2, 2, figsize=(9, 7), sharex=True, layout="constrained")
     for panel, (name, runs) in zip(panels.flat, tastes.items(), strict=True):
         general = 100 * np.mean([run["general"][NEW] for run in runs])
-        panel.axhline(general, color="#666666", linestyle="--", linewidth=1.2)
-        panel.annotate(
-            "general model",
-            (25, general),
-            (0, -11),
-            textcoords="offset points",
-            fontsize=8,
-            color="#555555",
-        )
+        panel.axhline(general, color="#555555", linestyle="--", lw=1.3, label="the general model")
         for way, words in WAYS.items():
             counts = [s["answers"] for s in runs[0]["ways"].get(way, ())]
             values = 100 * np.array([after(runs, way, n, _on_new) for n in counts])
@@ -201,7 +193,7 @@ def draw_tastes(root: Path, path: Path) -> None:
     for panel in panels[1]:
         panel.set_xlabel("answers")
     handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

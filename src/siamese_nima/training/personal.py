@@ -30,7 +30,7 @@ from siamese_nima.taste.strengths import Comparisons
 from siamese_nima.taste.tilt import Rated, Tilt
 from siamese_nima.whole_file import write_whole
 
-LEAST_ANSWERS = 40  # below it no gain was ever told from chance (docs/results.md)
+LEAST_ANSWERS = 40  # below it a gain is hardly ever told from chance (docs/results.md)
 GOOD_ANSWERS = 200
 POPULATION_PHOTOS = 300
 _LEAST_POPULATION = 100  # below it percentiles would be of single photos
