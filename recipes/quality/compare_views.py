@@ -1,29 +1,39 @@
 """Which view policy tells most about quality: frozen ImageNet features and ridge, on val.
 
-    python recipes/quality/compare_views.py --data BIQ2021 --imagenet mobilenet_v1_....tflite
+    python recipes/quality/compare_views.py --data BIQ2021 --imagenet mobilenet_v1_....tflite \
+        --other mobilenet_v2_1.0_224_quant.tflite
 
 Fits on a part of the train split, reports on val, writes views.json beside this file. The policy
-that training starts from was chosen by this table; test photos are not touched.
+that training starts from was chosen by such a table; test photos are not touched. With `--other`
+MobileNet v2 is measured beside v1, with two policies.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from siamese_nima.datasets.biq2021 import read_biq2021
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.datasets.view_cache import build_view_cache
 from siamese_nima.evaluation.metrics import pair_accuracy, same_scene_pairs, srcc
 from siamese_nima.networks.nima import NIMA, PixelNormalisation
-from siamese_nima.networks.quantised_mobilenet import build_dequantised, read_quantised_mobilenet
+from siamese_nima.networks.quantised_mobilenet import (
+    MobileNetName,
+    build_dequantised,
+    read_quantised_mobilenet,
+)
 from siamese_nima.photos.views import ViewPolicy
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from machine import provenance
 
 HERE = Path(__file__).parent
 POLICIES = (
@@ -34,7 +44,9 @@ POLICIES = (
     "warp:224+centre:224@384",
     "warp:224+centre:224@512",
     "warp:224+centre:224@384+centre:224@512",
+    "warp:384+centre:384@512",
 )
+OTHER_POLICIES = ("warp:224", "warp:224+centre:224@512")
 TRAIN_PHOTOS = 3000
 PENALTIES = (1000.0, 3000.0, 10000.0)
 BATCH = 16
@@ -48,39 +60,48 @@ def main() -> None:
     table = read_biq2021(options.data, HERE / "splits.csv")
     chosen = np.random.default_rng(0).permutation(len(table.split("train")))[:TRAIN_PHOTOS]
     train, val = table.split("train").select(np.sort(chosen)), table.split("val")
-    weights = read_quantised_mobilenet(options.imagenet)
-    backbone = build_dequantised("mobilenetv1_100", weights)
-    normalise = PixelNormalisation(weights.normalisation)
+    rows = _rows("mobilenetv1_100", options.imagenet, POLICIES, train, val, options.work)
+    if options.other:
+        rows += _rows("mobilenetv2_100", options.other, OTHER_POLICIES, train, val, options.work)
+    result = provenance() | {"train_photos": len(train), "val_photos": len(val), "rows": rows}
+    (HERE / "views.json").write_text(json.dumps(result, indent=1) + "\n")
 
-    groups = dict.fromkeys(part for text in POLICIES for part in text.split("+"))
+
+def _rows(
+    name: MobileNetName,
+    imagenet: Path,
+    policies: Sequence[str],
+    train: RatingTable,
+    val: RatingTable,
+    work: Path,
+) -> list[dict[str, object]]:
+    weights = read_quantised_mobilenet(imagenet)
+    network = NIMA(build_dequantised(name, weights)).to(memory_format=torch.channels_last)
+    normalise = PixelNormalisation(weights.normalisation)
     features: dict[str, tuple[Floats, Floats]] = {}
-    for group in groups:
+    for group in dict.fromkeys(part for text in policies for part in text.split("+")):
         policy = ViewPolicy.parse(group)
         known, unknown = (
-            _features(backbone, normalise, part, policy, options.work) for part in (train, val)
+            _features(network, normalise, work, part, policy) for part in (train, val)
         )
         features[group] = known, unknown
     rows = []
-    for text in POLICIES:
+    for text in policies:
         parts = [features[group] for group in text.split("+")]
         known, unknown = (np.concatenate(side, axis=1) for side in zip(*parts, strict=True))
-        rows.append({"view": text} | _judge(known, unknown, train, val))
+        rows.append({"backbone": name, "view": text} | _judge(known, unknown, train, val))
         print(json.dumps(rows[-1]), flush=True)
-    (HERE / "views.json").write_text(
-        json.dumps({"train_photos": TRAIN_PHOTOS, "val_photos": len(val), "rows": rows}, indent=1)
-        + "\n"
-    )
+    return rows
 
 
 def _features(
-    backbone: nn.Module,
+    network: NIMA,
     normalise: PixelNormalisation,
+    work: Path,
     table: RatingTable,
     policy: ViewPolicy,
-    work: Path,
 ) -> Floats:
     pixels = build_view_cache(table, policy, work / "cache").pixels[0]
-    network = NIMA(backbone, group_sizes=policy.group_sizes).to(memory_format=torch.channels_last)
     features = []
     with torch.inference_mode():
         for start in range(0, len(pixels), BATCH):
@@ -120,6 +141,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of BIQ2021")
     parser.add_argument("--imagenet", type=Path, required=True, help="the .tflite file")
+    parser.add_argument("--other", type=Path, help="the .tflite file of MobileNet v2")
     parser.add_argument("--work", type=Path, default=Path("runs/quality"), help="caches")
     return parser.parse_args()
 

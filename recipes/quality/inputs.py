@@ -34,6 +34,7 @@ SPLITS = Path(__file__).parent / "splits.csv"
 BACKBONE: MobileNetName = "mobilenetv1_100"
 SCALE = RatingScale(1, 10)
 VIEW = ViewPolicy.parse("warp:224+centre:224@512")  # why: views.json
+LARGER_VIEW = ViewPolicy.parse("warp:256+centre:256@512")  # why: docs/results.md
 VARIANTS = 2  # of each training photo: as scored, and with a random crop and perhaps mirrored
 CALIBRATION_PHOTOS = 512  # for the statistics of the batch norms
 HEAD_STD = 0.01
@@ -86,8 +87,11 @@ class TrainingInputs:
         data: Folder of BIQ2021.
         imagenet: The .tflite file with the ImageNet weights.
         work: Caches are kept here; they are made when they are first needed.
-        depth: The last frozen block, such as "blocks.2"; None where all layers are trained.
+        depth: The last frozen block, such as "blocks.2".
         dropout: Before the head, in all stages.
+        view: What the network is shown.
+        cached: Whether frozen layers are run once, or with each step. The former pays where many
+            layers are frozen; the first ones are quick to run and give much to keep.
         variants: Of each training photo.
         ladders: Of the training photos.
 
@@ -100,23 +104,27 @@ class TrainingInputs:
         data: Path,
         imagenet: Path,
         work: Path,
-        depth: str | None,
+        depth: str,
         *,
         dropout: float = DROPOUT,
+        view: ViewPolicy = VIEW,
+        cached: bool = True,
         variants: int = VARIANTS,
         ladders: LadderPlan = TRAIN_LADDERS,
     ) -> None:
         self.weights = read_quantised_mobilenet(imagenet)
         self.dropout = dropout
         self.depth = depth
+        self.view = view
+        self.cached = cached
         self.work = work
         self.variants = variants
         self.ladder_plans = {"train": ladders, **JUDGED_LADDERS}
         self.table = read_biq2021(data, SPLITS)
         self.table.require_photos()
-        self.prepare: nn.Module = ActivationScaling()
-        if depth is None:
-            self.prepare = PixelNormalisation(self.weights.normalisation)
+        self.prepare: nn.Module = (
+            ActivationScaling() if cached else PixelNormalisation(self.weights.normalisation)
+        )
 
     @cached_property
     def splits(self) -> dict[str, SplitInputs]:
@@ -127,7 +135,18 @@ class TrainingInputs:
         """The views of a split, in training with variants."""
         variants = self.variants if name == "train" else 1
         return build_view_cache(
-            self.table.split(name), VIEW, self.work / "cache", variants=variants
+            self.table.split(name), self.view, self.work / "cache", variants=variants
+        )
+
+    def ladders(self, name: str) -> LadderViews:
+        """The ladders of a split."""
+        plan = self.ladder_plans[name]
+        return build_ladder_views(
+            self.table.split(name).select(self._clean(name)),
+            self.view,
+            self.work / "cache",
+            per_photo=plan.per_photo,
+            turns=plan.turns,
         )
 
     def keep_share(self, share: float) -> None:
@@ -172,33 +191,35 @@ class TrainingInputs:
         return free.to(memory_format=torch.channels_last)
 
     def view_of(self, whole: NIMA) -> NIMA:
-        """The layers of `whole` that are trained, sharing its weights, the head's too."""
-        free_backbone: nn.Module = (
-            InSlices(whole.backbone)
-            if self.depth is None
-            else split_backbone(whole.backbone, self.depth).upper
-        )
-        free = NIMA(free_backbone, grades=SCALE.size, group_sizes=VIEW.group_sizes)
+        """The layers of `whole` that are trained, sharing its weights, the head's too.
+
+        With frozen layers below them where these are not cached.
+        """
+        parts = split_backbone(whole.backbone, self.depth)
+        backbone: nn.Module = parts.upper
+        if not self.cached:
+            parts.trunk.requires_grad_(requires_grad=False)
+            backbone = InSlices(whole.backbone)
+        free = NIMA(backbone, grades=SCALE.size, group_sizes=self.view.group_sizes)
         free.head = whole.head
         free.dropout.p = self.dropout
         return free
 
     def _inputs(self, name: str) -> SplitInputs:
-        table, plan = self.table.split(name), self.ladder_plans[name]
-        rows = np.sort(np.argsort(-table.mos, kind="stable")[: plan.photos])
-        ladders = build_ladder_views(
-            table.select(rows),
-            VIEW,
-            self.work / "cache",
-            per_photo=plan.per_photo,
-            turns=plan.turns,
-        )
+        table, ladders = self.table.split(name), self.ladders(name)
+        rows = self._clean(name)[ladders.photos]
         inputs, ladder_inputs = (self._fed(cache) for cache in (self.views(name), ladders.views))
         rated = RatedViews(inputs, table.distributions(SCALE), table.means(SCALE))
-        return SplitInputs(table, rated, ladders, rows[ladders.photos], ladder_inputs)
+        return SplitInputs(table, rated, ladders, rows, ladder_inputs)
+
+    def _clean(self, name: str) -> NDArray[np.intp]:
+        ratings = self.table.split(name).mos
+        best = np.argsort(-ratings, kind="stable")[: self.ladder_plans[name].photos]
+        rows: NDArray[np.intp] = np.sort(best)
+        return rows
 
     def _fed(self, views: ViewCache) -> NDArray[np.uint8]:
-        if self.depth is None:
+        if not self.cached:
             return views.pixels
         trunk = split_backbone(self.whole_network().backbone, self.depth).trunk
         return build_trunk_cache(views, trunk, self.weights.normalisation, self.work / "cache")

@@ -132,7 +132,8 @@ def _keep(inputs: TrainingInputs, free: NIMA, folder: Path) -> None:
         part = inputs.splits[name]
         rated[name] = distributions(free, inputs.prepare, part.rated.inputs[0])
         rated[f"{name}_ladders"] = distributions(free, inputs.prepare, part.ladder_inputs[0])
-    save_file(free.state_dict(), folder / _WEIGHTS)
+    weights = {name: tensor.contiguous() for name, tensor in free.state_dict().items()}
+    save_file(weights, folder / _WEIGHTS)
     for checkpoint in (folder / "log").glob("*.ckpt"):
         checkpoint.unlink()
     np.savez(folder / "partial.npz", **rated)

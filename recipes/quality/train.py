@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from calibration import calibrate
-from inputs import BACKBONE, SCALE, VIEW, LadderPlan, TrainingInputs
+from inputs import BACKBONE, LARGER_VIEW, SCALE, LadderPlan, TrainingInputs
 from numpy.typing import NDArray
 from stages import distributions, history, log, nima_stage, siamese_stage
 
@@ -44,7 +44,7 @@ from machine import provenance
 HERE = Path(__file__).parent
 
 SCORE_BATCH = 16
-STAGES = ("nima", "siamese", "whole")
+STAGES = ("nima", "siamese", "last")
 Floats = NDArray[np.float64]
 
 
@@ -52,12 +52,18 @@ def main() -> None:
     """Run all steps."""
     options = _options()
     config = tomllib.loads((HERE / "config.toml").read_text())
-    whole = config["whole"]
-    ladders = LadderPlan(**whole.pop("ladders"))
     sources = options.data, options.imagenet, options.work
-    partly = TrainingInputs(*sources, config["freeze"])
-    inputs = TrainingInputs(*sources, None, variants=whole.pop("variants"), ladders=ladders)
-    nima, calibration = train(partly, inputs, config, options.work)
+    upper = TrainingInputs(*sources, config["freeze"])
+    last = config["last_stage"]
+    inputs = TrainingInputs(
+        *sources,
+        last["freeze"],
+        view=LARGER_VIEW,
+        cached=False,
+        variants=last["variants"],
+        ladders=LadderPlan(**last["ladders"]),
+    )
+    nima, calibration = train(upper, inputs, config, options.work)
 
     card = describe(inputs, config, calibration)
     card = with_val_figures(nima, card, inputs, options.work)
@@ -81,26 +87,26 @@ def main() -> None:
 
 
 def train(
-    partly: TrainingInputs, inputs: TrainingInputs, config: dict[str, Any], work: Path
+    upper: TrainingInputs, inputs: TrainingInputs, config: dict[str, Any], work: Path
 ) -> tuple[NIMA, dict[str, float]]:
     """All stages and the calibration; returns the whole network and what calibration did.
 
     Args:
-        partly: Inputs of the upper layers, for the first two stages.
-        inputs: Inputs of all layers, for the last.
+        upper: Inputs of the upper layers, for the first two stages.
+        inputs: Views, for the last.
         config: The recipe's.
         work: Each stage has a folder here.
     """
-    whole = partly.whole_network()
-    upper = partly.free_layers(whole, config["nima"]["seed"])
-    nima_stage(partly, upper, work / "nima", NimaStageConfig(**config["nima"]))
-    siamese_stage(partly, upper, work / "siamese", _siamese(config["siamese"]), ladders=True)
-    network = inputs.view_of(whole)
-    siamese_stage(inputs, network, work / "whole", _siamese(config["whole"]), ladders=True)
+    whole = upper.whole_network()
+    free = upper.free_layers(whole, config["nima"]["seed"])
+    nima_stage(upper, free, work / "nima", NimaStageConfig(**config["nima"]))
+    siamese_stage(upper, free, work / "siamese", _siamese(config["siamese"]), ladders=True)
+    free = inputs.view_of(whole)
+    siamese_stage(inputs, free, work / "last", _siamese(config["last"]), ladders=True)
     val = inputs.splits["val"].rated
     calibration = calibrate(
-        network.head,
-        distributions(network, inputs.prepare, val.inputs[0]),
+        free.head,
+        distributions(free, inputs.prepare, val.inputs[0]),
         val.means,
         SCALE,
         spread_ratio=config["calibration"]["spread_ratio"],
@@ -134,7 +140,7 @@ def describe(
         backbone=BACKBONE,
         backbone_options=KERAS_OPTIONS.to_dict(),
         scale=SCALE,
-        view=VIEW,
+        view=inputs.view,
         normalisation=inputs.weights.normalisation,
         training={
             "recipe": "recipes/quality",
