@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from siamese_nima.errors import TableError
-from siamese_nima.evaluation.pair_error import measure_pair_error
+from siamese_nima.evaluation.pair_error import measure_pair_error, pair_error_of_answers
 
 
 def measured(noise, count=1500, seed=0):
@@ -72,3 +72,25 @@ def test_pairs_of_different_groups_do_not_count():
     assert everywhere.accuracy[-1] == 1
     assert max(within.gaps) < 1
     assert within.accuracy[-1] == pytest.approx(0.5, abs=0.05)
+
+
+def test_answers_teach_how_sure_an_order_is() -> None:
+    draw = np.random.default_rng(0)
+    gaps = draw.normal(0, 2, 4000)
+    right = draw.random(4000) < 1 / (1 + np.exp(-np.abs(gaps)))
+    error = pair_error_of_answers(gaps, right)
+    assert error.pairs == 4000
+    at = np.array([0.5, 1.0, 2.0, 3.0])
+    np.testing.assert_allclose(error.accuracy_at(at), 1 / (1 + np.exp(-at)), atol=0.05)
+    assert np.all(error.lower_at(at) <= error.accuracy_at(at))
+
+
+def test_few_answers_have_few_gaps_and_too_few_none() -> None:
+    draw = np.random.default_rng(0)
+    gaps = draw.normal(0, 2, 120)
+    error = pair_error_of_answers(gaps, np.ones(120))
+    assert len(error.gaps) <= 5
+    with pytest.raises(TableError, match="100 pairs or more, got 99"):
+        pair_error_of_answers(gaps[:99], np.ones(99))
+    with pytest.raises(TableError, match="gaps that differ, all are 1"):
+        pair_error_of_answers(np.ones(120), np.ones(120))

@@ -52,8 +52,10 @@ class Coupling:
         photos, group = asked[order], group[order]
         place = np.arange(photos.size) - (np.cumsum(sizes) - sizes)[group]
         begin = np.cumsum(sizes**2) - sizes**2
-        columns = (begin[group] + place * sizes[group], place, group)
-        row, column, number = (_scattered(values, photos, count) for values in columns)
+        row, column, number = (
+            _scattered(np.asarray(values, np.intp), photos, count)
+            for values in (begin[group] + place * sizes[group], place, group)
+        )
         return cls(photos, row, column, number, sizes)
 
     @property

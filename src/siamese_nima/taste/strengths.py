@@ -223,7 +223,7 @@ def estimate_strengths(
     values = _most_probable(
         means, comparisons, prior, coupling, means if start is None else start.values
     )
-    chosen = _logistic((values[comparisons.left] - values[comparisons.right]) / prior.noise)
+    chosen = logistic((values[comparisons.left] - values[comparisons.right]) / prior.noise)
     covariance = coupling.inverse(_curvature(chosen, comparisons, prior, coupling))
     variances = np.full(means.size, prior.spread**2)
     variances[coupling.photos] = covariance[coupling.at(coupling.photos, coupling.photos)]
@@ -239,7 +239,7 @@ def _most_probable(
     values[asked] = first[asked]
     height = _log_posterior(values, means, answers, prior)
     for _ in range(_STEPS if asked.size else 0):
-        chosen = _logistic((values[answers.left] - values[answers.right]) / prior.noise)
+        chosen = logistic((values[answers.left] - values[answers.right]) / prior.noise)
         surprise = (answers.outcome - chosen) / prior.noise
         slope = (means - values) / prior.spread**2
         np.add.at(slope, answers.left, surprise)
@@ -281,10 +281,11 @@ def _curvature(
 def _chances(gaps: Floats, variances: Floats, noise: float) -> Floats:
     """Probabilities of choosing left at the nodes of the quadrature, along a last axis."""
     spread = np.sqrt(variances)[..., np.newaxis]
-    return _logistic((gaps[..., np.newaxis] + spread * _NODES) / noise)
+    return logistic((gaps[..., np.newaxis] + spread * _NODES) / noise)
 
 
-def _logistic(x: Floats) -> Floats:
+def logistic(x: Floats) -> Floats:
+    """1 / (1 + exp(-x)) without overflow."""
     result: Floats = 0.5 * (1 + np.tanh(0.5 * x))
     return result
 

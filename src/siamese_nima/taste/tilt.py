@@ -18,7 +18,7 @@ import numpy as np
 
 from siamese_nima.errors import ConfigError, RatingError
 from siamese_nima.ratings import Floats, RatingScale
-from siamese_nima.taste.strengths import Comparisons
+from siamese_nima.taste.strengths import Comparisons, logistic
 
 _SPREADS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of 1..10
 _STEPS = 60
@@ -208,7 +208,7 @@ def _step(
     slopes, scores = variances(distributions, rated.scale), distributions @ rated.scale.grades
     left, right = answers.left, answers.right
     gaps = scores[left] - scores[right]
-    chosen = _logistic(gaps / prior.noise)
+    chosen = logistic(gaps / prior.noise)
     weight = np.maximum(chosen * (1 - chosen), _FLOOR) / prior.noise**2
     rows = (
         covariance[left] * slopes[left, np.newaxis] - covariance[right] * slopes[right, np.newaxis]
@@ -257,9 +257,4 @@ def variances(distributions: Floats, scale: RatingScale) -> Floats:
 
 def _centred(scale: RatingScale) -> Floats:
     result: Floats = scale.grades - scale.grades.mean()
-    return result
-
-
-def _logistic(x: Floats) -> Floats:
-    result: Floats = 0.5 * (1 + np.tanh(0.5 * x))
     return result

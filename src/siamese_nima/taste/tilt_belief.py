@@ -13,7 +13,12 @@ from numpy.typing import ArrayLike
 
 from siamese_nima.ratings import Floats
 from siamese_nima.taste.held_out import tilt_of_answers
-from siamese_nima.taste.strengths import Comparisons, expected_choice, expected_information
+from siamese_nima.taste.strengths import (
+    Comparisons,
+    expected_choice,
+    expected_information,
+    logistic,
+)
 from siamese_nima.taste.tilt import Rated, TiltPrior, alikeness, tilt_size, variances
 
 _FEW = 10  # answers below which a taste is not worth fitting
@@ -90,7 +95,7 @@ class TiltBeliefs:
         shared = covariance[left] * slopes[left, np.newaxis]
         shared -= covariance[right] * slopes[right, np.newaxis]
         between = shared[:, left] * slopes[left] - shared[:, right] * slopes[right]
-        chosen = 1 / (1 + np.exp(-(values[left] - values[right]) / prior.noise))
+        chosen = logistic((values[left] - values[right]) / prior.noise)
         weight = np.maximum(chosen * (1 - chosen), _LEAST_WEIGHT) / prior.noise**2
         inverse = np.linalg.inv(between + np.diag(1 / weight))
         return TiltBelief(values, prior.noise, slopes, covariance, shared, np.asarray(inverse))
