@@ -8,6 +8,7 @@ from PIL import Image
 
 from siamese_nima.card import golden_photo
 from siamese_nima.errors import WeightsError
+from siamese_nima.networks.onnx_weights import read_onnx_weights
 from siamese_nima.networks.taste_file import OpenedModel
 from siamese_nima.scoring.catalogue import embedded_models
 from siamese_nima.scoring.model_file import ModelFile
@@ -76,6 +77,8 @@ def test_a_taste_is_put_on_no_personal_model(tiny_model, tiny_card, tmp_path) ->
     OpenedModel(tiny_model).write(tilt, tiny_card, tmp_path / "mine.onnx")
     with pytest.raises(WeightsError, match=r"mine\.onnx: a personal model already"):
         OpenedModel(tmp_path / "mine.onnx")
+    with pytest.raises(WeightsError, match="a personal model, which scores but cannot be trained"):
+        read_onnx_weights(tmp_path / "mine.onnx")
 
 
 def test_a_file_that_ends_otherwise_is_refused(tiny_model, tiny_card, tmp_path) -> None:

@@ -22,6 +22,7 @@ from siamese_nima.card import METADATA_KEY, ModelCard, golden_photo
 from siamese_nima.datasets.rating_table import name_some
 from siamese_nima.errors import CardError, ConfigError, WeightsError
 from siamese_nima.networks.nima import NIMA, PhotoNIMA, build_nima_for
+from siamese_nima.networks.taste_file import has_taste
 from siamese_nima.scoring.model_file import GOLDEN_TOLERANCE
 
 _PREFIX = "nima."  # of every weight in the graph of a `PhotoNIMA`
@@ -81,6 +82,11 @@ def _read(source: Path) -> tuple[dict[str, Tensor], ModelCard]:
         card = ModelCard.from_json(metadata[METADATA_KEY])
     except CardError as error:
         raise WeightsError(f"{source}: {error}") from error
+    if has_taste(graph.graph):
+        raise WeightsError(
+            f"{source}: a personal model, which scores but cannot be trained on or exported; take "
+            "the model that it was made from"
+        )
     return _named_tensors(graph.graph), card
 
 

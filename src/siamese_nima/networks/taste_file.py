@@ -116,6 +116,11 @@ class OpenedModel:
         return outputs
 
 
+def has_taste(graph: onnx.GraphProto) -> bool:
+    """Whether it is the graph of a personal model, as `OpenedModel.write` makes it."""
+    return any(tensor.name == f"{_TASTE}.weight" for tensor in graph.initializer)
+
+
 def _logits_of(path: Path, graph: onnx.GraphProto) -> str:
     """What the softmax that ends the graph reads."""
     makers = {name: node for node in graph.node for name in node.output}
@@ -124,11 +129,11 @@ def _logits_of(path: Path, graph: onnx.GraphProto) -> str:
         before = makers.get(last.input[0])
         if before is not None and before.op_type in _LINEAR:
             return str(before.output[0])
-        if before is not None and before.output[0].startswith(f"{_TASTE}."):
-            raise WeightsError(
-                f"{path}: a personal model already. Learn from the model that it was made from, "
-                "with all answers."
-            )
+    if has_taste(graph):
+        raise WeightsError(
+            f"{path}: a personal model already. Learn from the model that it was made from, "
+            "with all answers."
+        )
     raise WeightsError(
         f"{path}: this file does not end with a linear layer and a softmax, so no taste can be put "
         "into it. Of an 8-bit model, take the one it was made from."
