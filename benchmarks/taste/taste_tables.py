@@ -150,7 +150,7 @@ def _verdicts(tastes: Mapping[str, Runs]) -> Table:
 
 def _methods(tastes: Mapping[str, Runs]) -> Table:
     present = {name: runs for name, runs in tastes.items() if runs}
-    people = "; ".join(sorted({str(len(runs)) for runs in present.values()}))
+    people = " or ".join(sorted({str(len(runs)) for runs in present.values()}))
     rows = [["learnt by", *(f"{name}" for name in present), "processor time, s"]]
     for method, words in METHODS.items():
         cells = [
