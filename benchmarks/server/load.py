@@ -10,6 +10,7 @@ in every round. Every answer is compared with the library's score of the same by
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import statistics
 import subprocess
@@ -61,6 +62,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    load_before = os.getloadavg()[0]  # what other programs do
     paths = photos_of(arguments.work, arguments.photos, arguments.megapixels)
     photos = [path.read_bytes() for path in paths]
     scorer = Scorer()
@@ -84,6 +86,7 @@ def main() -> None:
                         loads.setdefault((name, clients), []).append(load)
     result = provenance() | {
         "model": scorer.model.model_id,
+        "load_average_before": round(load_before, 1),
         "photos": len(paths),
         "megapixels": arguments.megapixels,
         "mb_per_photo": round(sum(map(len, photos)) / len(photos) / 1e6, 2),

@@ -35,7 +35,8 @@ def section(result: dict[str, Any]) -> str:
     requests = sum(load["requests"] for load in result["loads"])
     own = sum(load["own_scores"] for load in result["loads"])
     errors = sum(load["errors"] for load in result["loads"])
-    photos = f"{result['photos']} photos"
+    size = f"{result['megapixels']:g} megapixels ({result['mb_per_photo']} MB each)"
+    photos = f"{result['photos']} photos of {size}"
     rows = [
         "| server | clients | photos/s | share of the folder run | p50 ms | p99 ms |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -54,10 +55,9 @@ def section(result: dict[str, Any]) -> str:
 
     {result["command"]}
 
-{photos} of {result["megapixels"]:g} megapixels ({result["mb_per_photo"]} MB each), sent
-once by 1, 8 and 64 clients at a time over loopback; the clients run on the same cores. A run over
-the same photos in a folder, in turn with them: {_range(folder)} photos/s. Median of the rounds, in
-brackets the slowest and the fastest:
+{photos}, sent once by 1, 8 and 64 clients at a time over loopback; the clients
+run on the same cores. A run over the same photos in a folder, in turn with them: {_range(folder)} photos/s. Median of the rounds, in brackets the
+slowest and the fastest.{_others(result)}
 
 {table}
 
@@ -65,6 +65,16 @@ brackets the slowest and the fastest:
 {errors} failed, and {own} had the score that the library gives the same bytes (within .0002):
 nothing is lost or mixed up.
 """
+
+
+def _others(result: dict[str, Any]) -> str:
+    load = result["load_average_before"]
+    if load < 0.5:
+        return ""
+    return (
+        f" Other programs used the machine too (load average {load:g}\nbefore the run), so that "
+        "shares say more than rates, and the cores were not ours alone."
+    )
 
 
 def _range(values: list[float], digits: int = 1) -> str:
