@@ -15,6 +15,7 @@ from siamese_nima.scale.worker import Done, Job, Worker
 
 _MOST_THREADS = 4  # of a worker, unless asked for: more workers share less of Python's lock
 _OBJECT_STORE_BYTES = 200_000_000  # models and slices travel through it, no photos
+_STARTS = 3
 _BLOCKS = 10_000  # tasks of a run: enough for the largest cluster, few enough for one driver
 
 
@@ -54,8 +55,6 @@ def connected(cluster: Cluster) -> Iterator[None]:
         NimaError: There is no cluster at the address.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # A busy machine is not a failure.
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
     try:
         import ray
         import ray.data
@@ -64,23 +63,41 @@ def connected(cluster: Cluster) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    options: dict[str, Any] = {"address": cluster.address, "logging_level": logging.WARNING}
     if cluster.address is None:
-        options |= {
-            "address": "local",
-            "include_dashboard": False,
-            "object_store_memory": _OBJECT_STORE_BYTES,
-        }
-    try:
-        ray.init(**options)
-    # Ray raises ConnectionError, ValueError, RuntimeError and bare Exception.
-    except Exception as error:
-        where = f"no Ray cluster at {cluster.address}" if cluster.address else "Ray does not start"
-        raise NimaError(f"{where} ({str(error).splitlines()[0]})") from error
+        _start_here()
+    else:
+        try:
+            ray.init(address=cluster.address, logging_level=logging.WARNING)
+        # Ray raises ConnectionError, ValueError and RuntimeError.
+        except Exception as error:
+            raise NimaError(f"{cluster.address}: no Ray cluster ({_first_line(error)})") from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _start_here() -> None:
+    import ray
+
+    for attempt in range(1, _STARTS + 1):
+        try:
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                logging_level=logging.WARNING,
+            )
+            return
+        # It raises a bare Exception after half a minute in which a busy machine did not come to it.
+        except Exception as error:
+            ray.shutdown()
+            if attempt == _STARTS:
+                raise NimaError(f"Ray does not start ({_first_line(error)})") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def score_slices(

@@ -1,0 +1,146 @@
+"""Names and tables of photos, on disks and in stores."""
+
+import io
+import os
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from siamese_nima.errors import NimaError, TableError
+from siamese_nima.photos import find_photos
+from siamese_nima.scale.sources import PhotoTable, find_sources
+
+NAMES = [
+    "photo2.jpg",
+    "photo10.jpg",
+    "Zoo.PNG",
+    "notes.txt",
+    ".hidden.jpg",
+    "day2/b.jpg",
+    "day10/a.jpg",
+    "day2/night/c.jpg",
+    ".trash/d.jpg",
+    "day2/readme.md",
+]
+
+
+@pytest.fixture
+def both(tmp_path):
+    """The same empty files in a local folder and in a store; the store's URL."""
+    folder = tmp_path / "photos"
+    url = f"memory://{folder}"
+    for name in NAMES:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        with fsspec.open(f"{url}/{name}", "wb") as file:
+            file.write(b"")
+    return folder, url
+
+
+def write_table(file, columns):
+    pq.write_table(pa.table(columns), file)
+    return str(file)
+
+
+def test_a_folder_of_a_store_is_searched_as_a_local_one(both):
+    folder, url = both
+    stored = find_sources([url])
+    local = find_photos([folder])
+    inside = [name.removeprefix(f"{folder}/") for name in local.names]
+    assert stored.parts == [[f"{url}/{name}" for name in inside]]
+    assert inside[:3] == ["photo2.jpg", "photo10.jpg", "Zoo.PNG"]
+    assert stored.skipped.skipped_other == local.skipped_other == 2
+    assert stored.skipped.skipped_hidden == 2
+
+
+def test_local_arguments_mean_what_they_mean_to_the_local_run(both):
+    folder, _ = both
+    arguments = [f"{folder}/day2", f"file://{folder}", f"{folder}/none.jpg"]
+    local = find_photos([arguments[0], str(folder), arguments[2]])
+    found = find_sources(arguments)
+    assert found.parts == [list(local.names)]
+    assert found.photos == len(local.names)
+    assert found.skipped.skipped_repeats == local.skipped_repeats == 2
+
+
+def test_a_url_is_one_photo_a_glob_or_a_name_whose_reading_fails(both):
+    _, url = both
+    found = find_sources([f"{url}/notes.jpg", f"{url}/day*/*.jpg", f"{url}/photo2.jpg"])
+    assert found.parts == [
+        [f"{url}/notes.jpg", f"{url}/day2/b.jpg", f"{url}/day10/a.jpg", f"{url}/photo2.jpg"]
+    ]
+
+
+def test_a_listing_is_taken_literally_wherever_it_lies(both, tmp_path):
+    folder, url = both
+    lines = f"{url}/x[1].jpg\r\n\n{folder}/photo10.jpg\nfile://{folder}/Zoo.PNG\n{url}/x[1].jpg\n"
+    expected = [f"{url}/x[1].jpg", f"{folder}/photo10.jpg", f"{folder}/Zoo.PNG"]
+    (tmp_path / "list.txt").write_text(lines)
+    with fsspec.open(f"{url}/../list.txt", "w") as file:
+        file.write(lines)
+    for listing in (tmp_path / "list.txt", f"{url}/../list.txt"):
+        found = find_sources([str(listing)])
+        assert found.parts == [expected]
+        assert found.skipped.skipped_repeats == 1
+    assert find_sources(["-"], stdin=io.BytesIO(lines.encode())).parts == [expected]
+
+
+def test_names_that_are_not_unicode_keep_their_bytes():
+    found = find_sources(["-"], stdin=io.BytesIO(b"caf\xe9.jpg\n"))
+    assert os.fsencode(found.parts[0][0]) == b"caf\xe9.jpg"
+
+
+def test_tables_stand_between_names(both, tmp_path):
+    folder, _ = both
+    for number in (2, 10):
+        write_table(tmp_path / f"more{number}.parquet", {"path": ["a.jpg", "b.jpg", "c.jpg"]})
+    found = find_sources(
+        [f"{folder}/Zoo.PNG", f"{tmp_path}/more*.parquet", f"{folder}/photo2.jpg"]
+    )
+    first, *tables, last = found.parts
+    assert (first, last) == ([f"{folder}/Zoo.PNG"], [f"{folder}/photo2.jpg"])
+    assert all(isinstance(table, PhotoTable) for table in tables)
+    assert [table.file for table in tables] == [
+        f"{tmp_path}/more2.parquet",
+        f"{tmp_path}/more10.parquet",
+    ]
+    assert found.photos == 8
+
+
+def test_a_table_that_changes_has_another_state(tmp_path):
+    file = write_table(tmp_path / "t.parquet", {"path": ["a.jpg"]})
+    before = find_sources([file]).parts
+    assert find_sources([file]).parts == before
+    os.utime(file, ns=(1, 1))
+    assert find_sources([file]).parts != before
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"name": ["a"]}, "no column 'path' among name"),
+        ({"path": [1]}, "column 'path' is int64; wanted text"),
+        ({"path": ["a"], "bytes": ["b"]}, "column 'bytes' is string; wanted binary"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_named_with_what_it_has(tmp_path, columns, words):
+    file = write_table(tmp_path / "t.parquet", columns)
+    with pytest.raises(TableError) as caught:
+        find_sources([file])
+    assert str(caught.value).startswith(f"{file}: ")
+    assert words in str(caught.value)
+
+
+def test_what_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "no.parquet").write_bytes(b"not one")
+    for name, words in [
+        ("no.parquet", "not a Parquet file that can be read"),
+        ("none.parquet", "not a Parquet file that can be read"),
+        ("none*.parquet", "no such table"),
+        ("none.txt", "the listing cannot be read"),
+    ]:
+        with pytest.raises(NimaError, match=words):
+            find_sources([f"{tmp_path}/{name}"])
