@@ -55,9 +55,10 @@ def section(result: dict[str, Any]) -> str:
 
     {result["command"]}
 
-{photos}, sent once by 1, 8 and 64 clients at a time over loopback; the clients
-run on the same cores. A run over the same photos in a folder, in turn with them: {_range(folder)} photos/s. Median of the rounds, in brackets the
-slowest and the fastest.{_others(result)}
+{photos}, sent once by 1, 8 and 64 clients at a time over loopback;
+the clients run on the same cores. A run over the same photos in a folder, in turn with them:
+{_range(folder)} photos/s. Median of the rounds, in brackets the slowest and the fastest.
+{_others(result)}
 
 {table}
 
@@ -70,10 +71,10 @@ nothing is lost or mixed up.
 def _others(result: dict[str, Any]) -> str:
     load = result["load_average_before"]
     if load < 0.5:
-        return ""
+        return "Nothing else ran on the machine."
     return (
-        f" Other programs used the machine too (load average {load:g}\nbefore the run), so that "
-        "shares say more than rates, and the cores were not ours alone."
+        f"Other programs used the machine too (load average {load:g} before the run): shares say more "
+        "than rates."
     )
 
 
