@@ -57,7 +57,7 @@ def test_a_null_is_a_photo_with_an_error(tmp_path):
 def test_a_table_that_lost_rows_or_is_gone_is_named(tmp_path):
     file = str(tmp_path / "t.parquet")
     pq.write_table(pa.table({"path": ["a.jpg"] * 4}), file)
-    with pytest.raises(TableError, match=r"rows 2 to 7 were wanted, 2 found; the table has changed"):
+    with pytest.raises(TableError, match="rows 2 to 7 were wanted, 2 found"):
         list(photos_of(Slice(0, file, 2, 5), "/"))
     Path(file).unlink()
     with pytest.raises(TableError, match="cannot be read any more"):

@@ -97,9 +97,7 @@ def test_tables_stand_between_names(both, tmp_path):
     folder, _ = both
     for number in (2, 10):
         write_table(tmp_path / f"more{number}.parquet", {"path": ["a.jpg", "b.jpg", "c.jpg"]})
-    found = find_sources(
-        [f"{folder}/Zoo.PNG", f"{tmp_path}/more*.parquet", f"{folder}/photo2.jpg"]
-    )
+    found = find_sources([f"{folder}/Zoo.PNG", f"{tmp_path}/more*.parquet", f"{folder}/photo2.jpg"])
     first, *tables, last = found.parts
     assert (first, last) == ([f"{folder}/Zoo.PNG"], [f"{folder}/photo2.jpg"])
     assert all(isinstance(table, PhotoTable) for table in tables)

@@ -72,7 +72,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     folder = Folder(f"file://{tmp_path}")
     folder.write("a.txt", b"old")
     full = OSError(errno.ENOSPC, "No space left on device")
-    monkeypatch.setattr(stores.os, "fsync", lambda handle: (_ for _ in ()).throw(full))
+    monkeypatch.setattr(stores.os, "fsync", lambda _: (_ for _ in ()).throw(full))
     with pytest.raises(OSError, match="No space left"):
         folder.write("a.txt", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
