@@ -249,12 +249,18 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         check_same_thread=False,
     )
     try:
-        made_by, version = (
-            database.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("application_id", "user_version")
+        # One moment for all three: another process may be making the file.
+        database.execute("BEGIN")
+        made_by, version, tables = (
+            database.execute(question).fetchone()[0]
+            for question in (
+                "PRAGMA application_id",
+                "PRAGMA user_version",
+                "SELECT count(*) FROM sqlite_master",
+            )
         )
-        empty = not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if made_by != _APPLICATION_ID and not (empty and made_by == 0 and not read_only):
+        database.execute("COMMIT")
+        if made_by != _APPLICATION_ID and (tables or made_by or read_only):
             raise AnswerError(f"{path}: an SQLite file, but not of answers; it is left as it is")
         if version not in (0, _FORMAT):
             raise AnswerError(f"{path}: written by a newer siamese-nima (format {version})")
