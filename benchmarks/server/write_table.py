@@ -73,8 +73,8 @@ def _others(result: dict[str, Any]) -> str:
     if load < 0.5:
         return "Nothing else ran on the machine."
     return (
-        f"Other programs used the machine too (load average {load:g} before the run): shares say more "
-        "than rates."
+        f"Other programs used the machine too (load average {load:g} before the run): "
+        "shares say more than rates."
     )
 
 
