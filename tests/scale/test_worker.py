@@ -2,6 +2,8 @@
 
 import os
 import signal
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -43,10 +45,7 @@ def worked(job, arguments, photos_per_file=7):
     """What a worker says of each slice."""
     worker, folder = Worker(job), Folder(job.results)
     slices = open_plan(folder, find_sources(arguments), job.settings, photos_per_file)
-    rows = [
-        {"index": s.index, "table": s.table, "first": s.first, "count": s.count} for s in slices
-    ]
-    return [Done.of_row(worker(row)) for row in rows]
+    return [Done.of_row(worker(asdict(part))) for part in slices]
 
 
 def test_rows_are_those_of_the_local_run_on_all_that_can_be_wrong_with_photos(
@@ -67,12 +66,11 @@ def test_rows_are_those_of_the_local_run_on_all_that_can_be_wrong_with_photos(
 
 def test_bytes_from_a_table_are_scored_as_the_files_are(job, tiny_model, photo_folder, tmp_path):
     names = find_photos([photo_folder]).names
-    contents = [open(name, "rb").read() for name in names]  # noqa: PTH123, SIM115
+    contents = [Path(name).read_bytes() for name in names]
     contents[3] = contents[3][:-40]
     table = tmp_path / "photos.parquet"
     pq.write_table(pa.table({"path": names, "bytes": contents}), table, row_group_size=4)
-    with open(names[3], "wb") as file:  # noqa: PTH123
-        file.write(contents[3])
+    Path(names[3]).write_bytes(contents[3])
     worked(job, [str(table)], 5)
     local = local_rows(tiny_model, names, tmp_path / "local.parquet")
     assert local.column("error").null_count == len(names) - 1
@@ -101,7 +99,7 @@ def test_what_is_whole_is_kept_and_what_is_not_is_written_anew(job, photo_folder
 
 def test_a_worker_of_other_versions_is_refused(job):
     with pytest.raises(ConfigError, match=r"would score otherwise .* Install the same versions"):
-        Worker(Job(**{**{k: getattr(job, k) for k in job.__slots__}, "settings": ("model=0",)}))
+        Worker(replace(job, settings=("model=0",)))
 
 
 class Killer:
@@ -136,6 +134,6 @@ def test_a_slice_that_workers_did_not_survive_is_scored_apart(
 
 def test_a_slice_that_is_begun_is_noted_until_it_is_done(job, tmp_path):
     lost = Slice(4, str(tmp_path / "none.parquet"), 0, 3)
-    with pytest.raises(Exception, match="none.parquet"):
-        Worker(job)({"index": lost.index, "table": lost.table, "first": 0, "count": 3})
+    with pytest.raises(Exception, match=r"none\.parquet"):
+        Worker(job)(asdict(lost))
     assert Folder(job.results).read(f"{NOTES}/begun/0000004") == b"1"

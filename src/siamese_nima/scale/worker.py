@@ -153,11 +153,12 @@ class Worker:
                     failed += 1
                     errors.append("; ".join(result.errors))
         self._results.write(rows.results, content.getvalue())
+        self._results.remove(_begun(rows))
         return Done(rows.count, failed, tuple(errors[:_ERRORS_TOLD]))
 
     def _scored(self, rows: Slice) -> Generator[ScoredPhoto, None, None]:
         photos = photos_of(rows, self._job.start)
-        note = f"{NOTES}/begun/{rows.index:07d}"
+        note = _begun(rows)
         begun = int(self._results.read(note) or 0)
         self._results.write(note, str(begun + 1).encode())
         if begun < _TRUSTED:
@@ -171,4 +172,8 @@ class Worker:
             )
         else:
             yield from scored_apart(self._job.scorer, self._scorer, photos)
-        self._results.remove(note)
+
+
+def _begun(rows: Slice) -> str:
+    """A note of how often a slice was begun."""
+    return f"{NOTES}/begun/{rows.index:07d}"
