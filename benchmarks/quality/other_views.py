@@ -1,6 +1,8 @@
 """The trained network `quality` shown other views than it learnt on, val photos, no training.
 
-    python benchmarks/quality/other_views.py --data BIQ2021 --out FILE.json
+    python benchmarks/quality/other_views.py --data BIQ2021 --model FILE.onnx --out FILE.json
+
+`other_views.json` is of version 2 of the model, which learnt on warp:224+centre:224@512.
 
 The head keeps its two inputs, the whole photo and a crop at short side 512; either may be larger,
 of five places, or averaged with its mirror image. Cost counts pixels: 1 is the model's own views.
@@ -31,11 +33,11 @@ from siamese_nima.scoring.catalogue import find_model
 
 SPLITS = Path(__file__).parents[2] / "recipes" / "quality" / "splits.csv"
 WHOLE = ("warp:224", "warp:256", "warp:288", "warp:384")
-CROPS = ("centre:224@512", "centre:256@512", "centre:288@512", "five:224@512")
-MIRRORED = "warp:224 mirrored", "centre:224@512 mirrored"
+CROPS = ("centre:224@512", "centre:288@512", "five:224@512")
+MIRRORED = "warp:224/m", "centre:224@512/m"
 BATCH = 8
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 
 
 def main() -> None:
@@ -44,7 +46,10 @@ def main() -> None:
     nima, card = read_weights(find_model(options.model))
     nima.eval().to(memory_format=torch.channels_last)
     val = read_biq2021(options.data, SPLITS).split("val")
-    features = _features(nima, PixelNormalisation(card.normalisation), val)
+    if not options.features.exists():
+        options.features.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(options.features, **_features(nima, PixelNormalisation(card.normalisation), val))
+    features = dict(np.load(options.features))
     mirrored = [
         (features[plain] + features[mirror]) / 2
         for plain, mirror in zip((WHOLE[0], CROPS[0]), MIRRORED, strict=True)
@@ -75,8 +80,10 @@ def _features(nima: NIMA, normalise: PixelNormalisation, table: RatingTable) -> 
     def keep(name: str, views: NDArray[np.uint8]) -> None:
         pixels = normalise(torch.from_numpy(np.ascontiguousarray(views)))
         flat = pixels.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        pooled = nima.backbone(flat).unflatten(0, views.shape[:2]).mean(1)
-        found.setdefault(name, []).append(pooled.double().numpy())
+        with torch.autocast("cpu", torch.bfloat16):  # as in training
+            pooled = nima.backbone(flat).float()
+        per_photo = pooled.unflatten(0, views.shape[:2]).mean(1)
+        found.setdefault(name, []).append(per_photo.numpy())
 
     policies = {text: ViewPolicy.parse(text) for text in (*WHOLE, *CROPS)}
     for start in range(0, len(table), BATCH):
@@ -84,8 +91,8 @@ def _features(nima: NIMA, normalise: PixelNormalisation, table: RatingTable) -> 
         for text, policy in policies.items():
             views = np.stack([policy.views(photo) for photo in photos])
             keep(text, views)
-            if f"{text} mirrored" in MIRRORED:
-                keep(f"{text} mirrored", views[:, :, :, ::-1])
+            if f"{text}/m" in MIRRORED:
+                keep(f"{text}/m", views[:, :, :, ::-1])
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
@@ -117,6 +124,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of BIQ2021")
     parser.add_argument("--model", default="quality")
+    parser.add_argument(
+        "--features", type=Path, default=Path("runs/quality/other-views.npz"), help="kept here"
+    )
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
 

@@ -28,6 +28,7 @@ FREE = {
     LAST_BLOCK: "the last block",
     "blocks.3": "the last stage",
     "blocks.2": "the last two stages",
+    "blocks.0": "then all but the first block, views of 256",
 }
 
 ARMS = {
@@ -62,6 +63,8 @@ def tables(root: Path = ROOT) -> dict[str, str]:
         "depths": lambda: _depths(depths),
         "shares": lambda: _shares(stages),
         "bars": lambda: _bars(model),
+        "other_views": lambda: _other_views(json.loads((quality / "other_views.json").read_text())),
+        "ss02": lambda: _ss02(json.loads((quality / "ss02_signal.json").read_text())),
         "views": lambda: _views(json.loads((root / "recipes/quality/views.json").read_text())),
     }
     for name, depth in (("head", HEAD), ("block", LAST_BLOCK)):
@@ -266,6 +269,23 @@ def _views(found: Mapping[str, Any]) -> Table:
     for row in found["rows"]:
         keys = ("srcc", "ss01", "ss02", "ss03", "pair_accuracy")
         rows.append([f"`{row['view']}`", *(f"{row[key]:.3f}" for key in keys)])
+    return rows
+
+
+def _other_views(found: Mapping[str, Any]) -> Table:
+    rows = [["views", "pixels", "all", "ss01", "ss02", "ss03", "same-scene pairs"]]
+    for row in found["rows"]:
+        keys = ("srcc", "ss01", "ss02", "ss03", "pair_accuracy")
+        mirrored = ", and mirrored" if row.get("mirrored") else ""
+        name = f"`{row['whole']}+{row['crop']}`{mirrored}"
+        rows.append([name, f"{row['cost']:.2f}", *(f"{row[key]:.3f}" for key in keys)])
+    return rows
+
+
+def _ss02(found: Mapping[str, Any]) -> Table:
+    rows = [["subset", "statistics", "`quality`", "mean of both ranks"]]
+    for name, subset in found["subsets"].items():
+        rows.append([name, *(_interval(subset[key]) for key in ("statistics", "network", "both"))])
     return rows
 
 

@@ -51,18 +51,18 @@ Floats = NDArray[np.float64]
 def main() -> None:
     """Run all steps."""
     options = _options()
-    config = tomllib.loads((HERE / "config.toml").read_text())
+    config = tomllib.loads(options.config.read_text())
     sources = options.data, options.imagenet, options.work
-    upper = TrainingInputs(*sources, config["freeze"])
-    last = config["last_stage"]
-    inputs = TrainingInputs(
-        *sources,
-        last["freeze"],
-        view=LARGER_VIEW,
-        cached=False,
-        variants=last["variants"],
-        ladders=LadderPlan(**last["ladders"]),
-    )
+    upper = inputs = TrainingInputs(*sources, config["freeze"])
+    if last := config.get("last_stage"):
+        inputs = TrainingInputs(
+            *sources,
+            last["freeze"],
+            view=LARGER_VIEW,
+            cached=False,
+            variants=last["variants"],
+            ladders=LadderPlan(**last["ladders"]),
+        )
     nima, calibration = train(upper, inputs, config, options.work)
 
     card = describe(inputs, config, calibration)
@@ -78,11 +78,11 @@ def main() -> None:
         "command": "python recipes/quality/train.py --data BIQ2021 --imagenet "
         + options.imagenet.name,
         "model_sha256": hashlib.sha256((options.out / "quality.onnx").read_bytes()).hexdigest(),
-        "history": {name: history(options.work / name) for name in STAGES},
+        "history": {name: history(options.work / name) for name in STAGES if name in config},
         "calibration": calibration,
         **figures,
     }
-    (HERE / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    options.result.write_text(json.dumps(result, indent=1) + "\n")
     log(summary(figures))
 
 
@@ -93,7 +93,7 @@ def train(
 
     Args:
         upper: Inputs of the upper layers, for the first two stages.
-        inputs: Views, for the last.
+        inputs: Views, for the last; the same where there is none.
         config: The recipe's.
         work: Each stage has a folder here.
     """
@@ -101,8 +101,9 @@ def train(
     free = upper.free_layers(whole, config["nima"]["seed"])
     nima_stage(upper, free, work / "nima", NimaStageConfig(**config["nima"]))
     siamese_stage(upper, free, work / "siamese", _siamese(config["siamese"]), ladders=True)
-    free = inputs.view_of(whole)
-    siamese_stage(inputs, free, work / "last", _siamese(config["last"]), ladders=True)
+    if "last" in config:
+        free = inputs.view_of(whole)
+        siamese_stage(inputs, free, work / "last", _siamese(config["last"]), ladders=True)
     val = inputs.splits["val"].rated
     calibration = calibrate(
         free.head,
@@ -150,7 +151,7 @@ def describe(
             "labels": "mean opinion scores 0..1 mapped to 1..10, maximum-entropy distributions",
             "initial_weights": "ImageNet, google-coral/test_data "
             "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite",
-            "stages": {name: config[name] for name in STAGES},
+            "stages": {name: config[name] for name in STAGES if name in config},
             "calibration": calibration,
         },
         credits=(
@@ -249,6 +250,8 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of BIQ2021")
     parser.add_argument("--imagenet", type=Path, required=True, help="the .tflite file")
+    parser.add_argument("--config", type=Path, default=HERE / "config.toml")
+    parser.add_argument("--result", type=Path, default=HERE / "result.json")
     parser.add_argument("--work", type=Path, default=Path("runs/quality"), help="caches and logs")
     parser.add_argument("--out", type=Path, default=Path("runs/quality"), help="for the model file")
     return parser.parse_args()
