@@ -94,6 +94,10 @@ def score_on_ray(
     if scoring.cache:
         raise ConfigError("--cache is on one machine; --engine ray keeps what is done in --out")
     try:
+        import fsspec  # noqa: F401
+        import pyarrow  # noqa: F401
+        import ray  # noqa: F401
+
         from siamese_nima.scale import plan, ray_cluster, sources, stores
     except ImportError as error:
         raise MissingExtraError.of_import(error, "--engine ray", "scale") from error
