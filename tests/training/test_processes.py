@@ -8,6 +8,7 @@ from siamese_nima.training.processes import (
     Process,
     SharedBatches,
     SharedDropout,
+    is_first_process,
     of_all_processes,
     this_process,
 )
@@ -25,6 +26,26 @@ def test_without_a_process_group_there_is_one():
     assert this_process() == (0, 1)
     values = torch.rand(3, requires_grad=True)
     assert of_all_processes(values) is values
+
+
+@pytest.mark.parametrize(
+    ("variables", "first"),
+    [
+        ({}, True),
+        ({"LOCAL_RANK": "1"}, False),
+        ({"NODE_RANK": "1", "LOCAL_RANK": "0"}, False),
+        ({"NODE_RANK": "0", "LOCAL_RANK": "0"}, True),
+        ({"RANK": "1", "LOCAL_RANK": "0"}, False),  # torchrun on the second machine
+        ({"RANK": "0", "LOCAL_RANK": "0", "GROUP_RANK": "0"}, True),
+        ({"SLURM_PROCID": "3", "SLURM_LOCALID": "0"}, False),
+    ],
+)
+def test_one_process_of_all_is_the_first_whatever_started_them(monkeypatch, variables, first):
+    for name in ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert is_first_process() == first
 
 
 def test_the_shares_of_all_processes_are_the_batches_of_one(as_process):

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -212,6 +213,36 @@ def test_two_processes_learn_what_one_does_with_the_same_batch(table, start, tmp
     assert moved > 5e-4
     for name, tensor in load_file(config.out / "checkpoint.safetensors").items():
         # Sums in another order, and Adam's steps of 1e-3 where a gradient is all but nothing.
+        np.testing.assert_allclose(tensor, expected[name], atol=2e-5, rtol=0, err_msg=name)
+
+
+@pytest.mark.slow
+def test_two_machines_that_torchrun_starts_learn_what_one_does(table, start, tmp_path):
+    one = train(run_config(table, start, tmp_path / "one" / "mine"))
+    config = run_config(table, start, tmp_path / "two" / "mine", nodes=2)
+    (tmp_path / "run.toml").write_text(config_text(config))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2"]
+    command += ["--nproc-per-node", "1", "--master-addr", "127.0.0.1", "--master-port", str(port)]
+    train_it = ["-m", "siamese_nima", "train", str(tmp_path / "run.toml")]
+    machines = [
+        subprocess.Popen(
+            [*command, "--node-rank", str(rank), *train_it],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        for rank in range(2)
+    ]
+    said = [machine.communicate(timeout=300)[0] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], said
+    assert [text.count("wrote ") for text in said] == [1, 0], "one process speaks"
+    expected = load_file(one.checkpoint)
+    for name, tensor in load_file(config.out / "checkpoint.safetensors").items():
+        # As of two processes of one machine.
         np.testing.assert_allclose(tensor, expected[name], atol=2e-5, rtol=0, err_msg=name)
 
 

@@ -80,6 +80,8 @@ def connected(cluster: Cluster) -> Iterator[None]:
 def _start_here() -> None:
     import ray
 
+    # It says that the cluster is protected by a token, as it should be.
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
     for attempt in range(1, _STARTS + 1):
         try:
             ray.init(

@@ -7,6 +7,7 @@ the number of processes changes a result by no more than the order of sums does.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sized
 from typing import Any, NamedTuple, Protocol
 
@@ -32,6 +33,18 @@ def this_process() -> Process:
     if not (distributed.is_available() and distributed.is_initialized()):
         return Process(0, 1)
     return Process(distributed.get_rank(), distributed.get_world_size())
+
+
+def is_first_process() -> bool:
+    """Whether this is the first of all, by what the program that started it says.
+
+    Known before the processes find each other: torchrun and SLURM number all of them, Lightning the
+    nodes and those of a node.
+    """
+    for of_all in ("RANK", "SLURM_PROCID"):
+        if of_all in os.environ:
+            return os.environ[of_all] == "0"
+    return all(os.environ.get(name, "0") == "0" for name in ("NODE_RANK", "LOCAL_RANK"))
 
 
 class _Draws(Protocol):

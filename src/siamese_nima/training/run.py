@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
 import shutil
 import tomllib
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from siamese_nima.networks.onnx_export import export_onnx
 from siamese_nima.networks.quantised_mobilenet import reinsert_batch_norm
 from siamese_nima.training.config_file import config_from, config_text
 from siamese_nima.training.fitting import Figures, lower_is_better
+from siamese_nima.training.processes import is_first_process
 from siamese_nima.training.run_card import (
     VAL_FIGURES,
     agreement,
@@ -90,7 +90,7 @@ def train(config: TrainConfig, watch: Watch | None = None) -> TrainedRun:
         TableError: Photos or ratings cannot be read.
         WeightsError: What to start from cannot be read.
     """
-    first = _is_first()
+    first = is_first_process()
     watch = watch if watch is not None and first else Watch()
     _claim(config)
     tables = read_tables(config, watch)
@@ -133,7 +133,7 @@ def _train_stages(
             machine=config.machine,
         )
         watch.end_stage()
-        if _is_first():
+        if is_first_process():
             log.note(number, epochs)
         else:
             log.stages[number - 1 :] = [epochs]
@@ -255,15 +255,10 @@ def _record(config: TrainConfig, record: dict[str, str | None]) -> None:
                 f"{config.out} holds a run that was started with other {' and '.join(changed)}. "
                 "Give another folder with out (--out), or delete this one."
             )
-    elif _is_first():
+    elif is_first_process():
         # Not before: a run that could not read its data leaves its folder to another try.
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    if _is_first():
+    if is_first_process():
         with replacing(config.out / CONFIG_FILE) as temporary:
             temporary.write_text(config_text(config), encoding="utf-8")
-
-
-def _is_first() -> bool:
-    """Whether this is the first of all processes, which writes the results."""
-    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import Floats
 from siamese_nima.scoring.scorer import usable_cores
 from siamese_nima.training.ladder_views import LadderViews, build_ladder_views
+from siamese_nima.training.processes import is_first_process
 from siamese_nima.training.run_config import DataConfig, LadderConfig, TrainConfig
 from siamese_nima.training.watch import Watch
 from siamese_nima.whole_file import write_whole
@@ -226,7 +226,7 @@ def first_process_first(folder: Path, what: str, digest: str, build: Callable[[]
     The others wait for its note, and then find it done.
     """
     note = folder / f"{what}.done"
-    if os.environ.get("LOCAL_RANK", "0") == "0":
+    if is_first_process():
         built = build()
         note.write_text(digest)
         return built
