@@ -1,5 +1,7 @@
 """What `nima score --engine ray` refuses before it starts anything."""
 
+import socket
+import subprocess
 import sys
 
 import pytest
@@ -61,3 +63,16 @@ def test_a_missing_part_says_what_to_install(
     )
     assert said.endswith("needs an optional part: pip install 'siamese-nima[scale]'")
     assert not (tmp_path / "out").exists()
+
+
+def test_an_address_without_a_cluster_is_named(photo_folder, tiny_model, tmp_path):
+    pytest.importorskip("ray")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [sys.executable, "-m", "siamese_nima", "score", photo_folder, "--model", tiny_model]
+    command += ["--engine", "ray", "--out", tmp_path / "out", "--ray-address", address]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"nima: {address}: no Ray cluster (")
+    assert len(done.stderr.splitlines()) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +17,7 @@ from siamese_nima.scale.worker import Done, Job, Worker
 _MOST_THREADS = 4  # of a worker, unless asked for: more workers share less of Python's lock
 _OBJECT_STORE_BYTES = 200_000_000  # models and slices travel through it, no photos
 _STARTS = 3
+_ANSWER_S = 10
 _BLOCKS = 10_000  # tasks of a run: enough for the largest cluster, few enough for one driver
 
 
@@ -67,14 +69,22 @@ def connected(cluster: Cluster) -> Iterator[None]:
         _start_here()
     else:
         try:
+            _check_answers(cluster.address)
             ray.init(address=cluster.address, logging_level=logging.WARNING)
-        # Ray raises ConnectionError, ValueError and RuntimeError.
+        # Ray raises ConnectionError, ValueError and RuntimeError, a socket OSError.
         except Exception as error:
             raise NimaError(f"{cluster.address}: no Ray cluster ({_first_line(error)})") from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Ray itself tries for two minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdecimal() and host and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
 
 
 def _start_here() -> None:
@@ -175,6 +185,8 @@ def _quiet_ray_data() -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.WARNING)
+    # It only says that we have switched its own bars off.
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)
 
 
 def _named(error: BaseException) -> NimaError:
