@@ -92,6 +92,19 @@ def test_photos_and_results_of_a_store(cluster, store, photos, tiny_model, local
     assert table.to_pylist() == expected
 
 
+def test_results_that_cannot_be_written_end_the_run_with_their_name(
+    cluster, photos, tiny_model, tmp_path
+):
+    (tmp_path / "_nima").mkdir()
+    (tmp_path / "_nima" / "begun").write_text("where a folder should be")
+    done = run(cluster, tiny_model, photos, "--out", tmp_path)
+    assert done.returncode == 1
+    said = [line for line in done.stderr.splitlines() if line.startswith("nima: ")]
+    (error,) = said
+    assert error.startswith(f"nima: {tmp_path}/_nima/begun/00000")
+    assert error.endswith(": cannot be read (Not a directory)")
+
+
 def test_a_driver_that_is_killed_is_gone_on_with(cluster, photos, tiny_model, local, tmp_path):
     out = tmp_path / "out"
     with (tmp_path / "stderr").open("wb") as stderr:

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from siamese_nima.errors import ConfigError, PhotoError
+from siamese_nima.errors import ConfigError, NimaError, PhotoError
 from siamese_nima.photos import read_photo
 from siamese_nima.scale import stores
 from siamese_nima.scale.stores import Folder, StoredPhoto, is_url, open_store, retried
@@ -73,7 +73,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     folder.write("a.txt", b"old")
     full = OSError(errno.ENOSPC, "No space left on device")
     monkeypatch.setattr(stores.os, "fsync", lambda _: (_ for _ in ()).throw(full))
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(NimaError, match=r"/a.txt: cannot be written \(No space left on device\)"):
         folder.write("a.txt", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
     assert folder.read("a.txt") == b"old"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from siamese_nima.errors import ConfigError, NimaError
+from siamese_nima.errors import ConfigError
 from siamese_nima.scale.sources import PhotoTable, Sources
 from siamese_nima.scale.stores import Folder
 
@@ -62,15 +62,6 @@ def open_plan(
         ConfigError: The folder holds something else, or a run of other photos or settings.
         NimaError: The folder cannot be read or written.
     """
-    try:
-        return _opened(folder, sources, settings, photos_per_file)
-    except OSError as error:
-        raise NimaError(f"{folder.url}: cannot be used ({error.strerror or error})") from error
-
-
-def _opened(
-    folder: Folder, sources: Sources, settings: Sequence[str], photos_per_file: int | None
-) -> list[Slice]:
     noted = folder.read(_PLAN)
     if noted is None:
         if folder.names() - {NOTES}:

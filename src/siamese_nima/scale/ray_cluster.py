@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ _MOST_THREADS = 4  # of a worker, unless asked for: more workers share less of P
 _OBJECT_STORE_BYTES = 200_000_000  # models and slices travel through it, no photos
 _STARTS = 3
 _ANSWER_S = 10
+_OUR_ERROR = re.compile(r"^siamese_nima\.errors\.\w+: (.+)$", re.MULTILINE)
 _BLOCKS = 10_000  # tasks of a run: enough for the largest cluster, few enough for one driver
 
 
@@ -190,11 +192,16 @@ def _quiet_ray_data() -> None:
 
 
 def _named(error: BaseException) -> NimaError:
-    """Our own error if one of ours ended the run, else Ray's in one line."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, NimaError):
-            return cause
-        cause = getattr(cause, "cause", None) or cause.__cause__
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return NimaError(f"Ray ended the run: {lines[-1] if lines else type(error).__name__}")
+    """Our own error if one of ours ended the run, else the first cause that Ray names, in a line.
+
+    An error that ends a worker while it starts comes as the text of its traceback alone.
+    """
+    chain, cause = [error], error
+    while (next_cause := getattr(cause, "cause", None) or cause.__cause__) is not None:
+        cause = next_cause
+        chain.append(cause)
+    ours = _OUR_ERROR.findall("\n".join(map(str, chain)))
+    if ours:
+        return NimaError(ours[-1])
+    reason = next((line for line in str(cause).splitlines() if line.strip()), "no reason given")
+    return NimaError(f"Ray ended the run: {type(cause).__name__}: {reason}")

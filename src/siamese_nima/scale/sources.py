@@ -16,7 +16,7 @@ from typing import IO, Any
 from siamese_nima.errors import NimaError, TableError
 from siamese_nima.photos.find import FoundPhotos, find_photos, natural_key
 from siamese_nima.photos.formats import PHOTO_EXTENSIONS
-from siamese_nima.scale.stores import is_url, open_store, retried, without_file_scheme
+from siamese_nima.scale.stores import is_url, open_store, reason_of, retried, without_file_scheme
 
 _LISTING, _TABLE = ".txt", ".parquet"
 _READERS = 16  # tables looked at together: each waits for its store
@@ -164,7 +164,7 @@ def _listing(file: str) -> bytes:
     try:
         content: bytes = retried(lambda: system.cat_file(path))
     except Exception as error:
-        raise NimaError(f"{file}: the listing cannot be read ({_reason(error)})") from error
+        raise NimaError(f"{file}: the listing cannot be read ({reason_of(error)})") from error
     return content
 
 
@@ -192,7 +192,7 @@ def _search(url: str) -> FoundPhotos:
         search = system.glob if glob.has_magic(root) else system.find
         entries = retried(lambda: search(root, detail=True))
     except Exception as error:
-        raise NimaError(f"{url}: cannot be searched ({_reason(error)})") from error
+        raise NimaError(f"{url}: cannot be searched ({reason_of(error)})") from error
     files = [path for path, details in entries.items() if details["type"] != "directory"]
     if not files:
         return FoundPhotos(names=(url,))  # reading it says what is wrong
@@ -226,7 +226,3 @@ def _sum(before: FoundPhotos, found: FoundPhotos, repeats: int) -> FoundPhotos:
         skipped_special=before.skipped_special + found.skipped_special,
         skipped_repeats=before.skipped_repeats + found.skipped_repeats + repeats,
     )
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from siamese_nima.errors import ConfigError, MissingExtraError, PhotoError
+from siamese_nima.errors import ConfigError, MissingExtraError, NimaError, PhotoError
 
 Answer = TypeVar("Answer")
 
@@ -77,6 +77,11 @@ def retried(call: Callable[[], Answer]) -> Answer:
     return call()
 
 
+def reason_of(error: Exception) -> str:
+    """What an error of a store says, in a few words."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
 @dataclass(frozen=True, slots=True)
 class StoredPhoto:
     """A photo in a store, fetched when it is read."""
@@ -96,7 +101,7 @@ class StoredPhoto:
         except _FINAL:
             raise
         except Exception as error:
-            reason = str(error) or type(error).__name__
+            reason = reason_of(error)
             raise PhotoError(
                 f"{self.url}: not fetched in {ATTEMPTS} attempts ({reason})."
             ) from error
@@ -122,34 +127,52 @@ class Folder:
         return f"{self.url}/{name}"
 
     def names(self) -> set[str]:
-        """What is in it: files, and folders that have files."""
+        """What is in it: files, and folders that have files.
+
+        Raises:
+            NimaError: It cannot be listed.
+        """
         self._system.invalidate_cache()
         try:
             entries = retried(lambda: self._system.ls(self._root, detail=False))
         except FileNotFoundError:
             return set()
+        except Exception as error:
+            raise NimaError(f"{self.url}: cannot be listed ({reason_of(error)})") from error
         return {entry.rstrip("/").rpartition("/")[2] for entry in entries}
 
     def read(self, name: str) -> bytes | None:
-        """The content of a file; None if there is none."""
+        """The content of a file; None if there is none.
+
+        Raises:
+            NimaError: There may be one, but it cannot be read.
+        """
         path = f"{self._root}/{name}"
         try:
             content: bytes = retried(lambda: self._system.cat_file(path))
         except FileNotFoundError:
             return None
+        except Exception as error:
+            raise NimaError(f"{self.file(name)}: cannot be read ({reason_of(error)})") from error
         return content
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file, or replace it: at any moment it is whole, the old one, or absent.
 
         Several may write the same file at the same time.
+
+        Raises:
+            NimaError: It cannot be written.
         """
         path = f"{self._root}/{name}"
-        if self._local:
-            retried(lambda: _write_local(Path(path), content))
-        else:
-            # An object appears when its upload is complete.
-            retried(lambda: self._system.pipe_file(path, content))
+        try:
+            if self._local:
+                retried(lambda: _write_local(Path(path), content))
+            else:
+                # An object appears when its upload is complete.
+                retried(lambda: self._system.pipe_file(path, content))
+        except Exception as error:
+            raise NimaError(f"{self.file(name)}: cannot be written ({reason_of(error)})") from error
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
