@@ -162,9 +162,7 @@ def _size(cluster: Cluster) -> tuple[int, int]:
     every: Any = ray.nodes()  # type: ignore[no-untyped-call]
     nodes = [node["Resources"] for node in every if node["Alive"]]
     cores = [int(node.get("CPU", 0)) for node in nodes]
-    threads = cluster.threads_per_worker or min(
-        _MOST_THREADS, *(count for count in cores if count), _MOST_THREADS
-    )
+    threads = cluster.threads_per_worker or min([_MOST_THREADS, *filter(None, cores)])
     fit = 0
     for node, count in zip(nodes, cores, strict=True):
         room = count // threads
