@@ -50,6 +50,10 @@ MEMORY = """\
 
 Peak resident memory of a whole command over folders of small photos, in MB:"""
 
+MEMORY_GROWS = """\
+What grows with the number of photos is the list of their names, 100 bytes and more for each; a
+ranking holds its results too."""
+
 DEVICES = """\
 ## Devices
 
@@ -74,6 +78,7 @@ def main() -> None:
     """Print the page."""
     peers, parts = _read(HERE / "peers.json"), _read(HERE / "parts.json")
     memory, large = _read(HERE / "memory.json"), _read(HERE / "large_photo.json")
+    big = _read(HERE / "big_photo.json")
     int8 = _read(INT8)
     sections = [INTRODUCTION, PEERS, _measured(peers)]
     for photos in peers["sets"]:
@@ -83,7 +88,8 @@ def main() -> None:
         sections.append(f"Not installed, so left out: {', '.join(peers['left_out'])}.")
     sections += ["## What it consists of", _measured(parts), _decoding(parts), _networks(parts)]
     sections += [_pipelines(parts), BOUND, "## In 8 bits", _measured(int8), _int8(int8)]
-    sections += [MEMORY, _memory(memory), _measured(memory), _large(large), DEVICES]
+    sections += [MEMORY, _memory(memory), _measured(memory), MEMORY_GROWS, _large(large)]
+    sections += [_formats(big), _measured(big), DEVICES]
     print("\n\n".join(sections))
 
 
@@ -244,8 +250,23 @@ def _large(large: dict[str, Any]) -> str:
     return (
         f"One JPEG file of {large['megapixels']:.0f} megapixels takes {peaks['large']:.0f} MB, "
         f"{peaks['large, --exact']:.0f} MB with `--exact`; a small one takes "
-        f"{peaks['a small photo']:.0f} MB (`{large['command']}`). Other formats are always decoded "
-        "in full."
+        f"{peaks['a small photo']:.0f} MB (`{large['command']}`)."
+    )
+
+
+def _formats(big: dict[str, Any]) -> str:
+    rows = [
+        [
+            kind,
+            str(found["file_mb"]),
+            *(str(found[how]["peak_mb"]) for how in ("for_scoring", "in_full")),
+        ]
+        for kind, found in big["photos"].items()
+    ]
+    return (
+        f"What reading {big['megapixels']:.0f} megapixels adds, by format. Progressive JPEG keeps "
+        "all its coefficients, and formats other than JPEG are always decoded in full:\n\n"
+        + _table(["format", "file, MB", "MB, as scoring reads it", "MB, in full"], rows)
     )
 
 
