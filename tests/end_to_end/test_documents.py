@@ -94,6 +94,18 @@ def test_the_second_stages_of_the_readme_are_those_of_the_results_page(page):
         assert any(f"| 3 | {srcc} |" in line and line.endswith(f"{spread} |") for line in results)
 
 
+def test_kills_and_the_size_of_a_report_are_as_recorded():
+    kills = json.loads((REPOSITORY / "benchmarks/dependability/killed_runs.json").read_text())
+    said = f"{kills['photos']} photos killed {kills['kills']} times at random moments, "
+    page = " ".join((REPOSITORY / "docs/folder-runs.md").read_text().split())
+    assert f"{said}{kills['rounds']} times until it was done" in page
+    assert kills["wrong_tables"] == 0
+    report = json.loads((REPOSITORY / "benchmarks/speed/report_page.json").read_text())
+    page = " ".join((REPOSITORY / "docs/report.md").read_text().split())
+    assert f"{report['photos']:,} photos are {report['megabytes']:.1f} MB" in page
+    assert f"opens in {report['open_s']} s and sorts in {report['sort_s']} s" in page
+
+
 def test_what_reduced_decoding_moves_is_as_recorded():
     recorded = json.loads((REPOSITORY / "benchmarks/quality/reduced_decode.json").read_text())
     page = (REPOSITORY / "docs/views.md").read_text()
