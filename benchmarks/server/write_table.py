@@ -70,11 +70,9 @@ nothing is lost or mixed up.
 
 def _others(result: dict[str, Any]) -> str:
     load = result["load_average_before"]
-    if load < 0.5:
-        return "Nothing else ran on the machine."
     return (
-        f"Other programs used the machine too (load average {load:g} before the run): "
-        "shares say more than rates."
+        f"The load average was {load:g} before the run: where other programs run, shares say more "
+        "than rates."
     )
 
 
