@@ -13,7 +13,7 @@ from siamese_nima.web.running import address_of, open_port, rules_for
 
 _SERVE = """
 import sys
-from siamese_nima.web.running import address_of, open_port, run_until_interrupted
+from siamese_nima.web.running import address_of, open_port, run_until_ended
 
 async def app(scope, receive, send):
     if scope["type"] == "http":
@@ -21,7 +21,7 @@ async def app(scope, receive, send):
         await send({"type": "http.response.body", "body": b"here"})
 
 listener = open_port("127.0.0.1", 0)
-run_until_interrupted(
+run_until_ended(
     app, listener, ready=lambda: print(address_of(listener, "127.0.0.1"), flush=True)
 )
 print("ended")

@@ -30,6 +30,9 @@ Out = Annotated[
     typer.Option("--out", "-o", help="Write a table: .csv, .jsonl or .parquet.", dir_okay=False),
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Photos that one worker takes at a time.")]
+Host = Annotated[
+    str, typer.Option(help="Address to listen at; other machines never reach 127.0.0.1.")
+]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Threads; by default one per usable core.")
 ]

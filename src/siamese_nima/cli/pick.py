@@ -56,9 +56,7 @@ def pick(
     bursts: Annotated[
         bool, typer.Option("--bursts", help="First ask inside bursts: which of a series is best.")
     ] = False,
-    host: Annotated[
-        str, typer.Option(help="Address to listen at; only this machine reaches 127.0.0.1.")
-    ] = "127.0.0.1",
+    host: options.Host = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = _PORT,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Only print the address of the page.")
@@ -94,9 +92,7 @@ def pick(
         failed = {_name(r.path, folder): r.error for r in results if r.error is not None}
         app = page.pick_app(session, folder, unreadable=failed, rules=running.rules_for(host))
         address = running.address_of(listener, host)
-        running.run_until_interrupted(
-            app, listener, ready=lambda: _show(address, browser=not no_browser)
-        )
+        running.run_until_ended(app, listener, ready=lambda: _show(address, browser=not no_browser))
         _say_end(session, store.path)
 
 

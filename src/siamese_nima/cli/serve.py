@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _PORT = 8642
+# Time to send the last answers, after the time that they may take.
+_LAST_ANSWERS_S = 5
 
 
 class LogFormat(StrEnum):
@@ -49,9 +51,7 @@ def serve(
             file_okay=False,
         ),
     ] = None,
-    host: Annotated[
-        str, typer.Option(help="Address to listen at; other machines never reach 127.0.0.1.")
-    ] = "127.0.0.1",
+    host: options.Host = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = _PORT,
     name: Annotated[
         list[str] | None,
@@ -103,11 +103,11 @@ def serve(
     from siamese_nima.web import running
     from siamese_nima.web.service import api_key, logs
     from siamese_nima.web.service import app as application
-    from siamese_nima.web.service import run as service_run
+    from siamese_nima.web.service.binding import check_binding
     from siamese_nima.web.service.service import Service
 
     keys = api_key.read_api_keys(api_key_file, os.environ)
-    service_run.check_binding(host, keys, without_key=without_key)
+    check_binding(host, keys, without_key=without_key)
     rules = running.rules_for(host, name or ())
     limits = _limits(max_photo_mb, max_megapixels, max_photos, max_request_mb, max_waiting, timeout)
     urls = _url_rules(url_host or (), limits, private=private_urls)
@@ -119,7 +119,7 @@ def serve(
         app = application.guarded(application.api(service, gallery=gallery), rules, keys)
         fields = {"address": running.address_of(listener, host), "models": ",".join(scorer.models)}
         _log.info("listening", extra={"fields": fields})
-        service_run.run(app, listener, request_s=limits.request_s)
+        running.run_until_ended(app, listener, ending_s=limits.request_s + _LAST_ANSWERS_S)
 
 
 def _check_extra() -> None:

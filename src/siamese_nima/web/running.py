@@ -1,19 +1,23 @@
-"""An application on a port of this machine, until Ctrl-C."""
+"""An application on a port of this machine, until Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
 import errno
+import math
 import os
+import signal
 import socket
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+import types
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import uvicorn
 
 from siamese_nima.errors import ConfigError
 from siamese_nima.web.safety import LOOPBACK_NAMES, App, SafetyRules
 
-_ENDING_S = 3  # for requests that are under way when Ctrl-C comes
+_END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_ENDING_S = 3
 
 
 def open_port(host: str, port: int) -> socket.socket:
@@ -68,32 +72,50 @@ def rules_for(host: str, names: Iterable[str] = ()) -> SafetyRules:
     return SafetyRules(hosts=(*LOOPBACK_NAMES, _bracketed(host), *names), any_address=True)
 
 
-def run_until_interrupted(
-    app: App, listener: socket.socket, *, ready: Callable[[], None] | None = None
+def run_until_ended(
+    app: App,
+    listener: socket.socket,
+    *,
+    ending_s: float = _ENDING_S,
+    ready: Callable[[], None] | None = None,
 ) -> None:
-    """Serve an application; Ctrl-C ends it when the requests under way are answered.
+    """Serve an application until Ctrl-C or SIGTERM, finish what was accepted, and return.
 
     Args:
         app: Any ASGI application.
         listener: From `open_port`; closed at the end.
+        ending_s: The longest that requests under way may still take.
         ready: Called when the page can be opened.
     """
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            ws="none",
-            timeout_graceful_shutdown=_ENDING_S,
-        )
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        timeout_graceful_shutdown=math.ceil(ending_s),
     )
-    if ready:
-        ready()
-    # uvicorn ends, then hands the signal on.
-    with suppress(KeyboardInterrupt):
-        server.run(sockets=[listener])
+    with listener:
+        if ready:
+            ready()
+        with _ended_by_signals_quietly():
+            uvicorn.Server(config).run(sockets=[listener])
+
+
+@contextmanager
+def _ended_by_signals_quietly() -> Iterator[None]:
+    """The server raises the signal that ended it again when all is done; that is no failure."""
+
+    def done(number: int, frame: types.FrameType | None) -> None:
+        del number, frame
+
+    before = {number: signal.signal(number, done) for number in _END_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _bracketed(host: str) -> str:
