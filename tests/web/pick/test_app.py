@@ -33,7 +33,9 @@ def test_the_page_and_its_parts_are_served_and_nothing_runs_inside_it(client):
     assert "script-src 'self'" in page.headers["content-security-policy"]
     assert not re.search(r"<script(?! type=\"module\" src=)|<style|\son\w+=|style=", page.text)
     assert "https://" not in page.text
-    assert client.get("/page.js").headers["content-type"] == "text/javascript; charset=utf-8"
+    for script in ("page.js", "zoom.js"):
+        found = client.get(f"/{script}").headers["content-type"]
+        assert found == "text/javascript; charset=utf-8"
     assert client.get("/page.css").headers["content-type"] == "text/css; charset=utf-8"
 
 

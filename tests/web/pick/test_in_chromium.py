@@ -153,6 +153,112 @@ def test_photos_are_whole_and_upright(page):
         press(page, " ")
 
 
+ZOOMED = "!document.getElementById('zoom-keys').hidden"
+WHOLE = "document.getElementById('zoom').ariaPressed === 'false'"
+
+
+def zoomed_in(page):
+    """Of both photos: their size in the window, their own size, and how far they are moved."""
+    return page.evaluate(
+        """[...document.querySelectorAll('.photo img.full')].map((photo) => {
+          const box = photo.getBoundingClientRect();
+          const stage = photo.parentElement.getBoundingClientRect();
+          const pixels = [photo.naturalWidth, photo.naturalHeight];
+          return {
+            size: [box.width * devicePixelRatio, box.height * devicePixelRatio], pixels,
+            at: [box.x - stage.x, box.y - stage.y],
+            room: [stage.width - box.width, stage.height - box.height] };
+        })"""
+    )
+
+
+def test_keys_zoom_to_single_pixels_and_move_both_photos_to_the_same_place(page, shoot):
+    page.set_viewport_size({"width": 700, "height": 600})
+    page.keyboard.press("x")
+    wait_until(page, ZOOMED)
+    photos = zoomed_in(page)
+    assert [photo["size"] for photo in photos] == [photo["pixels"] for photo in photos]
+    for photo in photos:
+        assert sorted(photo["pixels"]) == [600, 900]
+        assert photo["at"] == pytest.approx([room / 2 for room in photo["room"]], abs=0.51)
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowUp")
+    for before, photo in zip(photos, zoomed_in(page), strict=True):
+        assert photo["at"][0] == pytest.approx(photo["room"][0], abs=0.51)
+        assert before["at"][1] < photo["at"][1] <= 0
+    page.keyboard.press("Escape")
+    wait_until(page, WHOLE)
+    assert zoomed_in(page) == []
+    assert page.is_hidden("#zoom-keys")
+    assert choices(shoot) == []
+    press(page, "ArrowLeft")
+    assert choices(shoot) == ["left"]
+
+
+def test_an_answer_while_zoomed_in_counts_and_the_next_pair_is_whole(page, shoot):
+    page.keyboard.press("x")
+    wait_until(page, ZOOMED)
+    press(page, " ")
+    assert choices(shoot) == ["tie"]
+    assert page.evaluate(WHOLE)
+    assert zoomed_in(page) == []
+
+
+def test_the_mouse_drags_both_photos_and_a_click_shows_them_whole_without_an_answer(page, shoot):
+    page.set_viewport_size({"width": 700, "height": 600})
+    page.click("#zoom")
+    wait_until(page, ZOOMED)
+    before = zoomed_in(page)
+    page.mouse.move(200, 300)
+    page.mouse.down()
+    page.mouse.move(170, 280, steps=3)
+    page.mouse.up()
+    first, second = zoomed_in(page)
+    moved = [now - then for now, then in zip(first["at"], before[0]["at"], strict=True)]
+    assert moved == pytest.approx([-30, -20], abs=1.01)
+    shares = [[a / r for a, r in zip(p["at"], p["room"], strict=True)] for p in (first, second)]
+    assert shares[0] == pytest.approx(shares[1], abs=0.01)
+    page.click("#right")
+    wait_until(page, WHOLE)
+    assert choices(shoot) == []
+    page.click("#right")
+    ready(page)
+    assert choices(shoot) == ["right"]
+
+
+def test_a_finger_drags_and_taps_on_a_phone_with_three_pixels_a_point(chromium, address, shoot):
+    context = chromium.new_context(
+        viewport={"width": 390, "height": 700}, device_scale_factor=3, has_touch=True
+    )
+    page = context.new_page()
+    page.goto(address)
+    ready(page)
+    page.tap("#zoom")
+    wait_until(page, ZOOMED)
+    photos = zoomed_in(page)
+    assert [photo["size"] for photo in photos] == [
+        pytest.approx(photo["pixels"]) for photo in photos
+    ]
+    assert page.evaluate(_PAGE_SIZE) == [390, 700]
+    page.tap("#left")
+    wait_until(page, WHOLE)
+    assert choices(shoot) == []
+    context.close()
+
+
+def test_photos_that_cannot_be_had_in_full_stay_whole(page, problems, shoot):
+    page.route("**/8192", lambda route: route.abort())
+    problems.append("console: Failed to load resource: net::ERR_FAILED")
+    page.keyboard.press("x")
+    wait_until(page, "!document.getElementById('zoom-failed').hidden")
+    assert page.evaluate(WHOLE)
+    assert zoomed_in(page) == []
+    press(page, "ArrowLeft")
+    assert choices(shoot) == ["left"]
+    assert page.is_hidden("#zoom-failed")
+
+
 def test_names_are_text_whatever_they_hold(page, shoot):
     seen = set(names(page))
     for _ in range(5):
@@ -227,6 +333,11 @@ def test_everything_fits_and_can_be_read(page):
             assert min(left["height"], right["height"]) > 120
             assert page.evaluate(_PAGE_SIZE) == list(size)
             assert min(contrasts(page).values()) >= 4.5
+            page.keyboard.press("x")
+            wait_until(page, ZOOMED)
+            assert page.evaluate(_PAGE_SIZE) == list(size)
+            assert min(contrasts(page).values()) >= 4.5
+            page.keyboard.press("x")
             page.click("#show-keys")
             assert min(contrasts(page).values()) >= 4.5
             page.keyboard.press("Escape")

@@ -23,6 +23,7 @@ _PARTS = {
     "": ("page.html", "text/html; charset=utf-8"),
     "page.css": ("page.css", "text/css; charset=utf-8"),
     "page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "zoom.js": ("zoom.js", "text/javascript; charset=utf-8"),
 }
 # Stand-ins of photos are new for every start, so that what a browser keeps is never another photo.
 _PICTURE_HEADERS = {"cache-control": "private, max-age=86400, immutable"}

@@ -1,6 +1,8 @@
 // Shows one pair after another. The server chooses them and keeps every answer; this page shows the
 // next pair, which is loaded and decoded by then, without waiting for it.
 
+import { isZoomed, leaveZoom, moveByKey, toggleZoom } from "./zoom.js";
+
 const byId = (id) => document.getElementById(id);
 const SIDES = ["left", "right"];
 const PICTURE_SIDES = [640, 960, 1280, 1920, 2560];
@@ -51,6 +53,7 @@ function forgetPictures(kept) {
 /** Show a pair as soon as both its photos can be painted. */
 async function show(next) {
   pair = next;
+  leaveZoom();
   byId("pair").hidden = false;
   byId("end").hidden = true;
   const { images, ready } = prepare(next);
@@ -100,7 +103,7 @@ function accept(answered) {
   showUnreadable();
   forgetPictures(new Set(state.queue.map((known) => known.number)));
   const done = state.queue.length === 0 || (state.answers >= state.goal && !endless);
-  byId("flag").disabled = done;
+  byId("flag").disabled = byId("zoom").disabled = done;
   if (done) {
     end();
   } else {
@@ -112,6 +115,7 @@ function accept(answered) {
 
 function end() {
   pair = null;
+  leaveZoom();
   const nothingLeft = state.queue.length === 0;
   byId("end-title").textContent = nothingLeft ? "Every pair was asked" : "That is all that was asked for";
   byId("summary").replaceChildren(
@@ -197,6 +201,10 @@ function undo() {
   if (state?.can_undo) exchange("undo", {}, "Taken back.");
 }
 
+function zoom() {
+  if (byId("pair").ariaBusy !== "true") toggleZoom(pair);
+}
+
 const KEYS = {
   ArrowLeft: () => answer("left"),
   ArrowUp: () => answer("left"),
@@ -205,6 +213,7 @@ const KEYS = {
   " ": () => answer("tie"),
   f: () => answer("flag"),
   z: undo,
+  x: zoom,
   "?": () => byId("keys").showModal(),
 };
 
@@ -212,6 +221,11 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
   // On a button, a key does what it does everywhere.
   if (event.key === " " && event.target.matches("button, summary")) return;
+  if (isZoomed() && (event.key === "Escape" || moveByKey(event.key))) {
+    event.preventDefault();
+    if (event.key === "Escape") leaveZoom();
+    return;
+  }
   const does = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (!does) return;
   event.preventDefault();
@@ -228,6 +242,10 @@ for (const button of document.querySelectorAll("[data-choice], .photo")) {
 byId("undo").addEventListener("click", (event) => {
   if (event.detail > 0) byId("pair").focus();
   undo();
+});
+byId("zoom").addEventListener("click", (event) => {
+  if (event.detail > 0) byId("pair").focus();
+  zoom();
 });
 byId("again").addEventListener("click", reload);
 byId("go-on").addEventListener("click", () => {

@@ -13,7 +13,8 @@ from PIL import Image, ImageOps
 from siamese_nima.photos.read import read_photo
 from siamese_nima.scoring.scorer import usable_cores
 
-SIDES_PX = (640, 960, 1280, 1920, 2560)
+FULL_PX = 8192  # of a photo seen pixel for pixel; zoom.js asks for it
+SIDES_PX = (640, 960, 1280, 1920, 2560, FULL_PX)
 # At 88 no difference shows on a screen; WebP would be smaller but takes eight times as long.
 _QUALITY = 88
 _KEPT_BYTES = 96 << 20
