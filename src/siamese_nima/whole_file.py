@@ -1,37 +1,67 @@
-"""Small files that appear complete or not at all."""
+"""Files that appear complete or not at all."""
 
 from __future__ import annotations
 
+import glob
 import os
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from siamese_nima.errors import NimaError
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file, or replace one; whoever reads it sees the old content or the new one.
+_END = ".part"
 
-    An existing file's permissions are kept.
+
+@contextmanager
+def replacing(path: str | os.PathLike[str], error: type[NimaError] = NimaError) -> Iterator[Path]:
+    """A new file beside `path`, which takes its place when the block ends without error.
+
+    Whoever reads `path` sees the old content or the new one, whole, even if the machine loses its
+    power or several write it at the same time. An existing file's permissions are kept.
+
+    Args:
+        path: The file to write, or to replace.
+        error: Class of the error if it cannot be written.
 
     Raises:
-        OSError: It cannot be written; nothing has changed then.
+        NimaError: Of class `error`: it cannot be written; nothing has changed then.
     """
-    mode = _mode(path)
-    part = part_of(path)
-    part.unlink(missing_ok=True)
+    target = Path(path)
     try:
-        with part.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.chmod(mode)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        handle, name = tempfile.mkstemp(_END, _start(target), target.parent)
+        os.close(handle)
+        part = Path(name)
+        try:
+            yield part
+            with part.open("r+b") as file:
+                os.fsync(file.fileno())
+            part.chmod(_mode(target))
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as problem:
+        reason = problem.strerror or problem
+        raise error(f"{target}: cannot be written ({reason})") from problem
 
 
-def part_of(path: Path) -> Path:
-    """The file that `write_whole` writes first; one that was killed can leave it behind."""
-    return path.with_name(f".{path.name[:240]}.part")
+def write_whole(
+    path: str | os.PathLike[str], content: bytes, error: type[NimaError] = NimaError
+) -> None:
+    """Write a file, or replace one, as `replacing` does."""
+    with replacing(path, error) as part:
+        part.write_bytes(content)
+
+
+def unfinished(path: Path) -> Iterator[Path]:
+    """Files that runs which were killed while they wrote `path` have left beside it."""
+    return path.parent.glob(f"{glob.escape(_start(path))}*{_END}")
+
+
+def _start(path: Path) -> str:
+    # Names have at most 255 bytes, a character at most 4, and more is to come.
+    return f".{path.name[:50]}."
 
 
 def _mode(path: Path) -> int:

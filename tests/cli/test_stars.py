@@ -2,15 +2,14 @@
 
 import errno
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from siamese_nima.cli import app
-from siamese_nima.curation import undo_log
 from siamese_nima.curation.xmp import Packet
-from siamese_nima.whole_file import write_whole
 
 
 @pytest.fixture(autouse=True)
@@ -111,13 +110,14 @@ def test_a_folder_that_cannot_be_written_is_named_and_others_get_their_stars(
     shelf.mkdir()
     shutil.copy(photo_folder / "photo1.png", shelf)
 
-    def write(path, content):
+    def make(suffix, prefix, folder):
         # Root may write where others may not, so that permissions would not do.
-        if path.parent == shelf:
+        if folder == shelf:
             raise OSError(errno.EROFS, "Read-only file system")
-        write_whole(path, content)
+        return mkstemp(suffix, prefix, folder)
 
-    monkeypatch.setattr(undo_log, "write_whole", write)
+    mkstemp = tempfile.mkstemp
+    monkeypatch.setattr(tempfile, "mkstemp", make)
     code, _, err = nima("stars", shelf, photo_folder, "-m", tiny_model)
     assert code == 1
     assert f"{shelf / 'photo1.png.xmp'}: cannot be written (Read-only file system)" in err

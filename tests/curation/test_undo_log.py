@@ -62,7 +62,7 @@ def test_a_kill_between_log_and_write_leaves_nothing_to_undo(tmp_path):
     with UndoLog(log) as writer:
         writer.write(tmp_path / "a", None, b"ours")
     (tmp_path / "a").unlink()
-    (tmp_path / ".a.part").write_bytes(b"ou")
+    (tmp_path / ".a.0x1y2z.part").write_bytes(b"ou")
     assert [undone.action for undone in undo_stars(log)] == ["untouched"]
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
 

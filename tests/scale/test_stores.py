@@ -1,6 +1,7 @@
 """Files of stores: fetched with patience, written whole."""
 
 import errno
+import os
 import stat
 
 import pytest
@@ -72,7 +73,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     folder = Folder(f"file://{tmp_path}")
     folder.write("a.txt", b"old")
     full = OSError(errno.ENOSPC, "No space left on device")
-    monkeypatch.setattr(stores.os, "fsync", lambda _: (_ for _ in ()).throw(full))
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(full))
     with pytest.raises(NimaError, match=r"/a.txt: cannot be written \(No space left on device\)"):
         folder.write("a.txt", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]

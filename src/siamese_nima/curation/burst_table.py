@@ -10,7 +10,7 @@ from typing import Any
 
 from siamese_nima.csv_rows import csv_writer
 from siamese_nima.curation.bursts import Burst, keepers
-from siamese_nima.errors import ConfigError, NimaError
+from siamese_nima.errors import ConfigError
 from siamese_nima.scoring.ranking import rank_photos
 from siamese_nima.scoring.scored_photo import ScoredPhoto
 from siamese_nima.whole_file import write_whole
@@ -65,11 +65,8 @@ def write_burst_table(path: Path, rows: Iterable[dict[str, Any]]) -> None:
         text = csv_text(rows)
     else:
         text = "".join(json.dumps(row) + "\n" for row in rows)
-    try:
-        # Names that are not valid UTF-8 keep their bytes.
-        write_whole(path, text.encode("utf-8", "surrogateescape"))
-    except OSError as error:
-        raise NimaError(f"{path}: cannot be written ({error.strerror or error})") from error
+    # Names that are not valid UTF-8 keep their bytes.
+    write_whole(path, text.encode("utf-8", "surrogateescape"))
 
 
 def check_format(path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from siamese_nima.errors import ConfigError, NimaError
+from siamese_nima.errors import ConfigError
 from siamese_nima.whole_file import write_whole
 
 # Endings of files, and how Pillow saves them.
@@ -47,8 +47,5 @@ def save_new_picture(
     kind, options = PICTURE_FORMATS[target.suffix.lower()]
     content = io.BytesIO()
     picture.save(content, format=kind, **options)
-    try:
-        write_whole(target, content.getvalue())
-    except OSError as error:
-        raise NimaError(f"{target}: cannot be written ({error.strerror or error})") from error
+    write_whole(target, content.getvalue())
     return target

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from siamese_nima.curation.star_plan import read_sidecar
 from siamese_nima.errors import NimaError, SidecarError
-from siamese_nima.whole_file import part_of, write_whole
+from siamese_nima.whole_file import unfinished, write_whole
 
 _HEADER = {"what": "siamese-nima stars, undo log", "format": 1}
 _KEYS = {"sidecar", "before", "after"}
@@ -67,10 +67,7 @@ class UndoLog:
                 "after": hashlib.sha256(after).hexdigest(),
             }
         )
-        try:
-            write_whole(sidecar, after)
-        except OSError as error:
-            raise SidecarError(f"{sidecar}: cannot be written ({error.strerror})") from error
+        write_whole(sidecar, after, SidecarError)
 
     def _begin(self) -> None:
         try:
@@ -114,7 +111,13 @@ def undo_stars(log: Path) -> Iterator[Undone]:
     Raises:
         NimaError: The log cannot be read or is none.
     """
-    for line in reversed(list(_lines(log))):
+    lines = _lines(log)
+    if lines:
+        # Sidecars are written one by one: only the last one's writing can have been cut short.
+        for part in unfinished(Path(lines[-1]["sidecar"])):
+            with suppress(OSError):
+                part.unlink()
+    for line in reversed(lines):
         sidecar = Path(line["sidecar"])
         before = None if line["before"] is None else base64.b64decode(line["before"])
         try:
@@ -125,23 +128,21 @@ def undo_stars(log: Path) -> Iterator[Undone]:
 
 def _put_back(sidecar: Path, before: bytes | None, after: str) -> str:
     now = read_sidecar(sidecar)
-    with suppress(OSError):
-        part_of(sidecar).unlink()
     if now == before:
         return "untouched"
     if now is None or hashlib.sha256(now).hexdigest() != after:
         raise SidecarError(f"{sidecar}: changed since it got its stars; it is left as it is")
+    if before is not None:
+        write_whole(sidecar, before, SidecarError)
+        return "restored"
     try:
-        if before is None:
-            sidecar.unlink()
-            return "removed"
-        write_whole(sidecar, before)
+        sidecar.unlink()
     except OSError as error:
-        raise SidecarError(f"{sidecar}: cannot be put back ({error.strerror})") from error
-    return "restored"
+        raise SidecarError(f"{sidecar}: cannot be removed ({error.strerror})") from error
+    return "removed"
 
 
-def _lines(log: Path) -> Iterable[dict[str, Any]]:
+def _lines(log: Path) -> list[dict[str, Any]]:
     try:
         lines = log.read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from siamese_nima.card import METADATA_KEY, ModelCard
 from siamese_nima.errors import CardError, ConfigError, WeightsError
-from siamese_nima.networks.atomic import replacing
 from siamese_nima.networks.nima import NIMA, build_nima_for
+from siamese_nima.whole_file import replacing
 
 _SHOWN = 5  # names per list in an error
 
@@ -30,7 +30,7 @@ def save_checkpoint(path: str | os.PathLike[str], nima: NIMA, card: ModelCard) -
             f"{card.scale.size}"
         )
     tensors = {name: tensor.detach().contiguous() for name, tensor in nima.state_dict().items()}
-    with replacing(path) as temporary:
+    with replacing(path, WeightsError) as temporary:
         save_file(tensors, temporary, metadata={METADATA_KEY: card.to_json()})
 
 

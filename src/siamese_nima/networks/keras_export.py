@@ -9,7 +9,6 @@ from torch import nn
 
 from siamese_nima.card import ModelCard
 from siamese_nima.errors import WeightsError
-from siamese_nima.networks.atomic import replacing
 from siamese_nima.networks.backbones import BackboneOptions, Padding
 from siamese_nima.networks.keras_file import Tensors, write_keras_file
 from siamese_nima.networks.keras_layers import WEIGHTED, BackboneKind, KerasLayer, keras_layers
@@ -20,6 +19,7 @@ from siamese_nima.networks.keras_tensors import (
     to_keras,
 )
 from siamese_nima.networks.nima import NIMA
+from siamese_nima.whole_file import replacing
 
 # A Keras that pads so; files carry the version of their writer.
 _VERSIONS: dict[Padding, str] = {
@@ -54,7 +54,7 @@ def write_keras_h5(path: str | os.PathLike[str], nima: NIMA, card: ModelCard) ->
             tensors |= _layer_tensors(layer, module)
     if kind == "inception_resnet_v2":
         tensors = _without_gamma(layers, tensors)
-    with replacing(path) as temporary:
+    with replacing(path, WeightsError) as temporary:
         write_keras_file(temporary, layers, tensors, _VERSIONS[options.padding])
 
 

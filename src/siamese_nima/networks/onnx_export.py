@@ -20,8 +20,8 @@ from torch.export import Dim
 
 from siamese_nima.card import METADATA_KEY, ModelCard, golden_photo
 from siamese_nima.errors import WeightsError
-from siamese_nima.networks.atomic import replacing
 from siamese_nima.networks.nima import NIMA, PhotoNIMA
+from siamese_nima.whole_file import write_whole
 
 # Per probability. Both compute in float32 and differ in the order of sums: 1e-6 is usual.
 PARITY_TOLERANCE = 1e-4
@@ -74,8 +74,7 @@ def export_onnx(
         golden = _run(graph, golden_views)
     card = card.with_golden(golden[0])
     onnx.helper.set_model_props(graph, {METADATA_KEY: card.to_json()})
-    with replacing(target) as temporary:
-        temporary.write_bytes(graph.SerializeToString())
+    write_whole(target, graph.SerializeToString(), WeightsError)
     return card
 
 

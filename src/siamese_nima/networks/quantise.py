@@ -29,12 +29,12 @@ from onnxruntime.quantization import (
 from siamese_nima.card import METADATA_KEY, ModelCard, golden_photo
 from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.evaluation.metrics import srcc
-from siamese_nima.networks.atomic import replacing
 from siamese_nima.photos.read import PhotoSource, read_photo
 from siamese_nima.ratings import mean
 from siamese_nima.scoring.devices import open_network
 from siamese_nima.scoring.model_file import INT8, ModelFile
 from siamese_nima.scoring.scorer import DECODE_MARGIN
+from siamese_nima.whole_file import write_whole
 
 LEAST_PHOTOS = 4
 
@@ -114,8 +114,7 @@ def quantise_model(
         parent=source.digest,
     )
     onnx.helper.set_model_props(graph, {METADATA_KEY: card.to_json()})
-    with replacing(path) as temporary:
-        temporary.write_bytes(graph.SerializeToString())
+    write_whole(path, graph.SerializeToString(), WeightsError)
     return cost
 
 

@@ -21,11 +21,11 @@ from onnxruntime import SessionOptions
 
 from siamese_nima.card import METADATA_KEY, ModelCard, golden_photo
 from siamese_nima.errors import WeightsError
-from siamese_nima.networks.atomic import replacing
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.devices import start_session
 from siamese_nima.scoring.model_file import ModelFile
 from siamese_nima.taste.tilt import Rated, Tilt
+from siamese_nima.whole_file import replacing
 
 _VIEWS, _DISTRIBUTION, _SEEN, _TASTE = "views", "distribution", "seen", "taste"
 _LINEAR = ("Gemm", "MatMul")
@@ -106,7 +106,7 @@ class OpenedModel:
         rated = self.rated(self.rate(card.view.views(golden_photo())[np.newaxis]))
         card = card.with_golden(rated.tilted(tilt.of(rated.features))[0])
         helper.set_model_props(model, {METADATA_KEY: card.to_json()})
-        with replacing(target) as temporary:
+        with replacing(target, WeightsError) as temporary:
             temporary.write_bytes(model.SerializeToString())
             ModelFile(temporary)  # refused here if it fails its self-test
         return card

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from siamese_nima.errors import ConfigError, MissingExtraError, NimaError, PhotoError
+from siamese_nima.whole_file import write_whole
 
 Answer = TypeVar("Answer")
 
@@ -167,10 +166,13 @@ class Folder:
         path = f"{self._root}/{name}"
         try:
             if self._local:
-                retried(lambda: _write_local(Path(path), content))
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                write_whole(path, content)
             else:
                 # An object appears when its upload is complete.
                 retried(lambda: self._system.pipe_file(path, content))
+        except NimaError:
+            raise
         except Exception as error:
             raise NimaError(f"{self.file(name)}: cannot be written ({reason_of(error)})") from error
 
@@ -181,27 +183,3 @@ class Folder:
             retried(lambda: self._system.rm_file(path))
         except FileNotFoundError:
             return
-
-
-def _write_local(path: Path, content: bytes) -> None:
-    # Not whole_file.write_whole, whose unfinished file has a fixed name: after a broken connection
-    # a task can be given to a second worker while the first still writes.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    unfinished = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.chmod(0o666 & ~_umask())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    # Reading it takes setting it.
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask

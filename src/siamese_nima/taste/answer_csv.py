@@ -30,11 +30,8 @@ def write_answers(path: Path, answers: Iterable[Answer]) -> None:
         writer.writerow(
             [answer.left, answer.right, answer.choice, answer.person, answer.at, seconds]
         )
-    try:
-        # Names of files need not be Unicode; their bytes go out as they are.
-        write_whole(path, text.getvalue().encode(errors="surrogateescape"))
-    except OSError as error:
-        raise AnswerError(f"{path}: cannot be written ({error.strerror})") from error
+    # Names of files need not be Unicode; their bytes go out as they are.
+    write_whole(path, text.getvalue().encode(errors="surrogateescape"), AnswerError)
 
 
 def read_answers(path: Path, *, person: str | None = None) -> list[Answer]:

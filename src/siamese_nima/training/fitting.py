@@ -22,7 +22,7 @@ from lightning.pytorch.callbacks import (
 )
 
 from siamese_nima.errors import ConfigError
-from siamese_nima.networks.atomic import replacing
+from siamese_nima.whole_file import write_whole
 
 Figures = dict[str, float]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -234,8 +234,7 @@ def write_log(path: Path, rows: Sequence[Figures]) -> None:
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: f"{value:.7g}" for name, value in row.items()} for row in rows)
-    with replacing(path) as temporary:
-        temporary.write_text(text.getvalue())
+    write_whole(path, text.getvalue().encode())
 
 
 @contextmanager

@@ -189,7 +189,7 @@ def learn(
     target.parent.mkdir(parents=True, exist_ok=True)
     card = opened.write(tilt, card, target)
     text = json.dumps(learnt.to_json() | {"model": target.name}, indent=1, ensure_ascii=False)
-    write_whole(target.with_suffix(".json"), text.encode() + b"\n")
+    write_whole(target.with_suffix(".json"), text.encode() + b"\n", WeightsError)
     return replace(learnt, model=target, card=card)
 
 

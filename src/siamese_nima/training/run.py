@@ -16,7 +16,6 @@ import torch
 from siamese_nima.card import ModelCard
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.errors import ConfigError
-from siamese_nima.networks.atomic import replacing
 from siamese_nima.networks.checkpoint import save_checkpoint
 from siamese_nima.networks.onnx_export import export_onnx
 from siamese_nima.networks.quantised_mobilenet import reinsert_batch_norm
@@ -42,6 +41,7 @@ from siamese_nima.training.run_log import RunLog, StageLog
 from siamese_nima.training.run_stage import StageRun, chosen_precision, describe_stage
 from siamese_nima.training.starts import Start, read_start
 from siamese_nima.training.watch import Watch
+from siamese_nima.whole_file import write_whole
 
 CONFIG_FILE = "config.toml"
 MODEL_FILE, CHECKPOINT_FILE = "model.onnx", "checkpoint.safetensors"
@@ -257,8 +257,6 @@ def _record(config: TrainConfig, record: dict[str, str | None]) -> None:
             )
     elif is_first_process():
         # Not before: a run that could not read its data leaves its folder to another try.
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_whole(path, (json.dumps(record, indent=1) + "\n").encode())
     if is_first_process():
-        with replacing(config.out / CONFIG_FILE) as temporary:
-            temporary.write_text(config_text(config), encoding="utf-8")
+        write_whole(config.out / CONFIG_FILE, config_text(config).encode())

@@ -10,9 +10,9 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from siamese_nima.evaluation.learning_curves import LOG_FILE, plot_learning_curves
-from siamese_nima.networks.atomic import replacing
 from siamese_nima.training.fitting import Figures, epochs_so_far, write_log
 from siamese_nima.training.watch import Watch
+from siamese_nima.whole_file import write_whole
 
 CURVES = ("curves.svg", "curves.png")
 _TENSORBOARD = "tensorboard"
@@ -45,8 +45,7 @@ class RunLog:
         write_log(self.folder / LOG_FILE, self.rows)
         for name in CURVES:
             picture = plot_learning_curves(self.rows, kind=Path(name).suffix[1:])
-            with replacing(self.folder / name) as temporary:
-                temporary.write_bytes(picture)
+            write_whole(self.folder / name, picture)
 
     def to_tensorboard(self, number: int, figures: Figures) -> None:
         """Add an epoch's figures for TensorBoard."""

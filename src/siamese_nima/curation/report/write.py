@@ -15,7 +15,7 @@ from siamese_nima.card import ModelCard
 from siamese_nima.curation.bursts import Burst
 from siamese_nima.curation.report.entries import Entry, make_entries
 from siamese_nima.curation.report.page import Shown, inline_picture, page
-from siamese_nima.errors import NimaError, PhotoError
+from siamese_nima.errors import PhotoError
 from siamese_nima.photos.names import printable
 from siamese_nima.photos.thumbnails import shrunk, thumbnail
 from siamese_nima.scoring.scored_photo import ScoredPhoto
@@ -84,10 +84,7 @@ def write_report(
         if report:
             report(len(shown), len(entries))
     text = page(printable(title), summary(entries, card), shown, card)
-    try:
-        write_whole(target, text.encode())
-    except OSError as error:
-        raise NimaError(f"{target}: cannot be written ({error.strerror or error})") from error
+    write_whole(target, text.encode())
     return target
 
 

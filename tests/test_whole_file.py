@@ -1,0 +1,81 @@
+"""Files are whole whatever happens while they are written."""
+
+import errno
+import os
+
+import pytest
+
+from siamese_nima.errors import NimaError, WeightsError
+from siamese_nima.whole_file import replacing, unfinished, write_whole
+
+
+@pytest.fixture
+def path(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"old")
+    return tmp_path / "a.txt"
+
+
+def test_the_old_content_stands_until_the_new_is_whole(path):
+    with replacing(path) as part:
+        part.write_bytes(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_is_broken_off_changes_nothing(path):
+    def begin():
+        with replacing(path) as part:
+            part.write_bytes(b"ne")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        begin()
+    assert path.read_bytes() == b"old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_two_that_write_the_same_file_do_not_mix(path):
+    with replacing(path) as first:
+        first.write_bytes(b"one")
+        write_whole(path, b"two")
+        assert path.read_bytes() == b"two"
+    assert path.read_bytes() == b"one"
+
+
+def test_a_full_disk_is_an_error_of_the_class_asked_for(path, monkeypatch):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(full))
+    with pytest.raises(WeightsError, match=r"/a.txt: cannot be written \(No space left"):
+        write_whole(path, b"new", WeightsError)
+    assert path.read_bytes() == b"old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_in_its_place_and_no_folder_around_it_are_named(tmp_path):
+    with pytest.raises(NimaError, match=r"cannot be written \(Is a directory\)"):
+        write_whole(tmp_path, b"")
+    with pytest.raises(NimaError, match=r"/none/a: cannot be written \(No such file"):
+        write_whole(tmp_path / "none" / "a", b"")
+
+
+def test_permissions_are_those_of_the_old_file_or_of_any_new_one(path):
+    path.chmod(0o640)
+    write_whole(path, b"new")
+    assert path.stat().st_mode & 0o777 == 0o640
+    write_whole(path.with_name("b"), b"")
+    path.with_name("c").touch()
+    assert path.with_name("b").stat().st_mode == path.with_name("c").stat().st_mode
+
+
+def test_the_longest_names_can_be_written(tmp_path):
+    for name in ("x" * 255, "照" * 85, "\udce9" * 255):
+        write_whole(tmp_path / name, b"1")
+        assert (tmp_path / name).read_bytes() == b"1"
+
+
+def test_what_a_kill_leaves_is_found_again(tmp_path):
+    path = tmp_path / "[a]*.txt"
+    with replacing(path) as part, replacing(tmp_path / "b.txt"):
+        assert list(unfinished(path)) == [part]
+    assert list(unfinished(path)) == []
