@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
@@ -17,6 +19,23 @@ def csv_writer(file: TextIO) -> Writer:
         file: Opened with newline="", or a StringIO.
     """
     return csv.writer(_EndsInNewline(file), lineterminator="\r\n")
+
+
+def csv_lines(text: str, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
+    """Rows, each with the line it begins on, the first being 1; empty lines are empty rows.
+
+    Args:
+        text: Read with newline="" or decoded from bytes, so that breaks inside values are kept.
+        delimiter: What separates values.
+
+    Raises:
+        csv.Error: A quotation mark is not closed, or something follows a closed one.
+    """
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    line = 1
+    for cells in rows:
+        yield line, cells
+        line = rows.line_num + 1
 
 
 @dataclass(frozen=True, slots=True)

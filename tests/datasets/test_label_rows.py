@@ -19,6 +19,26 @@ def test_rows_come_with_their_line_and_without_blanks(tmp_path, separator):
     ]
 
 
+@pytest.mark.parametrize(
+    "name", ["a\rb.jpg", "a\nb.jpg", "a\r\nb.jpg", "a\u2028b.jpg", "a\x0cb.jpg"]
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_breaks_inside_a_name_are_kept(tmp_path, name, end):
+    text = end.join(["photo,mos", f'"{name}",1', "c.jpg,2", ""])
+    (tmp_path / "t.csv").write_bytes(text.encode())
+    rows = read_label_rows(tmp_path / "t.csv")
+    assert [row.text("photo") for row in rows] == [name, "c.jpg"]
+    # As an editor counts lines, and where the row begins.
+    broken = "\r" in name or "\n" in name
+    assert [row.line for row in rows] == [2, 4 if broken else 3]
+
+
+def test_a_quotation_mark_that_is_not_closed_is_refused(tmp_path):
+    table = write(tmp_path / "t.csv", 'photo,mos\n"a.jpg,1\nb.jpg,2\n')
+    with pytest.raises(TableError, match=r"t\.csv: not a readable table \(unexpected end"):
+        read_label_rows(table)
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
     rows = read_label_rows(write(tmp_path / "t.csv", "\ufeffphoto,mos\na.jpg,1\n"), ("photo",))
     assert rows[0].text("photo") == "a.jpg"

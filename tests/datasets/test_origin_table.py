@@ -25,6 +25,14 @@ def test_names_with_blanks_are_told_by_the_separator_that_is_given(table):
     assert read_origin_table(table, ["file name"], "|") == [("my photo.png",)]
 
 
+def test_breaks_inside_a_name_are_kept(table):
+    table.write_bytes(b'file_name label\n"a\rb\nc.png" 3\nd.png x y\n')
+    with pytest.raises(TableError, match="line 5: 3 values for 2 columns"):
+        read_origin_table(table, ["file_name"], " ")
+    table.write_bytes(b'file_name label\r\n"a\rb\nc.png" 3\r\n')
+    assert read_origin_table(table, ["file_name"], " ") == [("a\rb\nc.png",)]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -40,7 +48,7 @@ def test_a_malformed_table_says_where(table, content, message):
 
 
 def test_a_missing_table_is_named(tmp_path):
-    with pytest.raises(TableError, match=r"none\.csv: the table cannot be read \(No such file"):
+    with pytest.raises(TableError, match=r"none\.csv: not a readable table \(.*No such file"):
         read_origin_table(tmp_path / "none.csv", ["file_name"], " ")
 
 

@@ -25,6 +25,15 @@ def test_what_is_written_is_read_back(tmp_path):
     )
 
 
+def test_names_with_breaks_are_read_back(tmp_path):
+    given = table(
+        "a\r.jpg", "b\n.jpg", scenes=("s", "t"), subsets=("", ""), splits=("train", "test")
+    )
+    (tmp_path / "splits.csv").write_bytes(splits_text(given).encode())
+    found = apply_splits(table("a\r.jpg", "b\n.jpg"), tmp_path / "splits.csv")
+    assert (found.paths, found.scenes) == (given.paths, given.scenes)
+
+
 def test_photos_of_one_name_are_told_apart_by_their_folder():
     assert photo_names(table("/d/one/a.jpg", "/d/two/a.jpg")) == ("one/a.jpg", "two/a.jpg")
 

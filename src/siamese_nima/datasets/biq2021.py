@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from siamese_nima.csv_rows import csv_lines
+from siamese_nima.datasets.label_rows import read_label_rows, read_text
 from siamese_nima.datasets.rating_table import RatingTable, name_some
 from siamese_nima.errors import TableError
 from siamese_nima.ratings import RatingScale
@@ -85,24 +87,14 @@ def _read_scores(table: Path) -> list[tuple[str, float]]:
 
 
 def _read_splits(table: Path) -> list[tuple[str, str, str, str]]:
-    (_, header), *rows = _read_rows(table) or [(1, [])]
-    if missing := [column for column in _SPLIT_COLUMNS if column not in header]:
-        raise TableError(f"{table} line 1: no column {missing[0]!r}, found {header}")
-    places = [header.index(column) for column in _SPLIT_COLUMNS]
-    values: list[tuple[str, str, str, str]] = []
-    for line, row in rows:
-        if len(row) != len(header):
-            raise TableError(f"{table} line {line}: {len(row)} values for {len(header)} columns")
-        name, subset, scene, split = (row[place] for place in places)
-        values.append((name, subset, scene, split))
-    if not values:
-        raise TableError(f"{table} holds no photo")
-    return values
+    return [
+        (row.cells["file_name"], row.cells["subset"], row.cells["scene"], row.cells["split"])
+        for row in read_label_rows(table, _SPLIT_COLUMNS)
+    ]
 
 
 def _read_rows(table: Path) -> list[tuple[int, list[str]]]:
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            return [(line, row) for line, row in enumerate(csv.reader(file), start=1) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        return [(line, row) for line, row in csv_lines(read_text(table)) if row]
+    except csv.Error as error:
         raise TableError(f"{table}: not a readable table ({error})") from error

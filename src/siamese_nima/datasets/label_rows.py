@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from siamese_nima.csv_rows import csv_lines
 from siamese_nima.datasets.rating_table import name_some
 from siamese_nima.errors import TableError
 
@@ -65,12 +66,13 @@ def read_label_rows(table: Path, required: Sequence[str] = ()) -> list[LabelRow]
         TableError: The file is missing, is no text, holds no row, lacks a required column, names a
             column twice, or a row has another number of cells than the header.
     """
-    lines = read_text(table).splitlines()
-    delimiter = max(_DELIMITERS, key=lines[0].count) if lines else ","
+    text = read_text(table)
+    first, *_ = text.splitlines() or [""]
+    delimiter = max(_DELIMITERS, key=first.count)
     try:
         numbered = [
             (line, [cell.strip() for cell in cells])
-            for line, cells in enumerate(csv.reader(lines, delimiter=delimiter), start=1)
+            for line, cells in csv_lines(text, delimiter)
             if any(cell.strip() for cell in cells)
         ]
     except csv.Error as error:
@@ -91,7 +93,7 @@ def read_label_rows(table: Path, required: Sequence[str] = ()) -> list[LabelRow]
 
 
 def read_text(table: Path) -> str:
-    """The text of a label file.
+    """The text of a label file, line breaks as they are in it.
 
     Raises:
         TableError: The file is missing or is no text; a spreadsheet must be exported first.
@@ -99,7 +101,7 @@ def read_text(table: Path) -> str:
     if table.suffix.lower() in (".xlsx", ".xls", ".ods"):
         raise TableError(f"{table}: a spreadsheet; export the sheet as CSV and name that file")
     try:
-        return table.read_text(encoding="utf-8-sig")
+        return table.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise TableError(f"{table}: not a readable table ({error})") from error
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese_nima.csv_rows import csv_lines
+from siamese_nima.datasets.label_rows import read_text
 from siamese_nima.errors import TableError
 
 _SEPARATORS = (" ", ",", "\t", ";")
@@ -26,23 +28,21 @@ def read_origin_table(path: Path, columns: Sequence[str], sep: str) -> list[tupl
     Raises:
         TableError: The file is missing, lacks a column, or a row has too few or too many cells.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = file.read().splitlines()
-    except OSError as error:
-        raise TableError(f"{path}: the table cannot be read ({error.strerror})") from error
-    header = lines[0] if lines else ""
+    text = read_text(path)
+    header, *_ = text.splitlines() or [""]
     for separator in dict.fromkeys((sep, *_SEPARATORS)):
         names = next(csv.reader([header], delimiter=separator), [])
         if set(columns) <= set(names):
             break
     else:
         raise TableError(f"{path}: the header {header!r} has no columns {', '.join(columns)}")
+    try:
+        found = [(line, row) for line, row in csv_lines(text, separator) if row]
+    except csv.Error as error:
+        raise TableError(f"{path}: not a readable table ({error})") from error
     positions = [names.index(column) for column in columns]
     rows = []
-    for number, row in enumerate(csv.reader(lines[1:], delimiter=separator), start=2):
-        if not row:
-            continue
+    for number, row in found[1:]:
         if len(row) != len(names):
             raise TableError(
                 f"{path} line {number}: {len(row)} values for {len(names)} columns; names with "
