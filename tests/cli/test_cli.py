@@ -11,13 +11,16 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from siamese_nima import cli
 from siamese_nima.cli import app
+from siamese_nima.errors import ConfigError, NimaError
 from siamese_nima.pair_error import PairError
 from tiny_model import write_model
 
@@ -47,6 +50,23 @@ def test_every_command_has_help_with_an_example_and_stands_in_the_docs(name):
     assert f"nima {name}" in (REPOSITORY / "docs" / "cli.md").read_text()
     shown = CliRunner().invoke(app, [*name.split(), "--help"])
     assert shown.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (NimaError("a\x1b]0;b\n  c"), 1, "nima: a\\x1b]0;b\n  c\n"),
+        (ConfigError("wrong"), 2, "nima: wrong\n"),
+        (PermissionError(13, "Permission denied", "/x/y"), 1, "nima: /x/y: Permission denied\n"),
+    ],
+)
+def test_errors_are_said_without_a_traceback_and_terminals_do_not_obey_them(
+    error, code, line, monkeypatch, capsys
+):
+    monkeypatch.setattr(cli, "app", Mock(side_effect=error))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert (ended.value.code, capsys.readouterr().err) == (code, line)
 
 
 def test_score_into_a_pipe_is_csv_and_a_summary_apart(tiny_model, photo_folder):

@@ -159,8 +159,11 @@ def serve(*options: str) -> tuple[int, str]:
         (["--url-host", "http://x"], "host 'http://x': wanted a name"),
         (["--max-megapixels", "nan"], "--max-megapixels: wanted a number, got nan"),
         (["--max-photo-mb", "inf"], "--max-photo-mb: wanted a number, got inf"),
-        (["--timeout", "0"], "the limit request_s must be above 0"),
-        (["--max-photo-mb", "300"], "photo_bytes (300000000) must not be above request_bytes"),
+        (["--timeout", "0"], "--timeout must be above 0, got 0"),
+        (
+            ["--max-photo-mb", "300"],
+            "(300) must not be above --max-request-mb (256)",
+        ),
         (["--model", "nobody"], "no model named 'nobody'"),
     ],
 )

@@ -29,6 +29,7 @@ from siamese_nima.cli import (
     weights,
 )
 from siamese_nima.errors import ConfigError, NimaError, ViewError
+from siamese_nima.photos.names import printable
 
 app = typer.Typer(
     name="nima",
@@ -86,12 +87,22 @@ def main() -> None:
     try:
         app()
     except (ConfigError, ViewError) as error:
-        typer.echo(f"nima: {error}", err=True)
+        _say(str(error))
         sys.exit(2)
     except NimaError as error:
-        typer.echo(f"nima: {error}", err=True)
+        _say(str(error))
         sys.exit(1)
     except BrokenPipeError:
         # The reader of our output (head, less) left; what is unflushed has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        # A folder that cannot be made, say: the system's words are as good as ours.
+        place = "" if error.filename is None else f"{error.filename}: "
+        _say(f"{place}{error.strerror or error}")
+        sys.exit(1)
+
+
+def _say(error: str) -> None:
+    """An error as lines that a terminal shows and does not obey, whatever a file is called."""
+    typer.echo("nima: " + "\n".join(map(printable, error.split("\n"))), err=True)

@@ -146,14 +146,13 @@ def _lines(log: Path) -> list[dict[str, Any]]:
     try:
         lines = log.read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise NimaError(f"{log}: cannot be read ({error})") from error
+        reason = getattr(error, "strerror", None) or error
+        raise NimaError(f"{log}: cannot be read ({reason})") from error
     found = []
     for number, text in enumerate(lines, start=1):
         try:
             line = json.loads(text)
-            known = (
-                line == _HEADER if number == 1 else line.keys() == {"sidecar", "before", "after"}
-            )
+            known = line == _HEADER if number == 1 else line.keys() == _KEYS
         except (ValueError, TypeError):
             # A run that was killed while it wrote a line had not changed that sidecar yet.
             known = 1 < number == len(lines)

@@ -34,7 +34,8 @@ def read_api_keys(file: Path | None, environment: Mapping[str, str]) -> tuple[st
         try:
             lines = file.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file}: the API keys cannot be read ({error})") from error
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigError(f"{file}: the API keys cannot be read ({reason})") from error
         keys = tuple(line.strip() for line in lines if line.strip())
         if not keys:
             raise ConfigError(f"{file}: no API key; wanted one a line")

@@ -7,6 +7,17 @@ from dataclasses import dataclass, fields
 
 from siamese_nima.errors import ConfigError
 
+# The options of `nima serve`, and how many of a limit's own units one of theirs is.
+_OPTIONS = {
+    "photo_bytes": ("--max-photo-mb", 1e6),
+    "photo_pixels": ("--max-megapixels", 1e6),
+    "request_photos": ("--max-photos", 1),
+    "request_bytes": ("--max-request-mb", 1e6),
+    "request_s": ("--timeout", 1),
+    "waiting_photos": ("--max-waiting", 1),
+    "waiting_bytes": ("the memory for all requests in MB", 1e6),
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -36,16 +47,21 @@ class Limits:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if not 0 < value < math.inf:
-                raise ConfigError(f"the limit {field.name} must be above 0, got {value}")
+            if not 0 < getattr(self, field.name) < math.inf:
+                option, value = self._shown(field.name)
+                raise ConfigError(f"{option} must be above 0, got {value}")
         for one, together in (
             ("photo_bytes", "request_bytes"),
             ("request_bytes", "waiting_bytes"),
             ("request_photos", "waiting_photos"),
         ):
             if getattr(self, one) > getattr(self, together):
+                (option, value), (other, most) = self._shown(one), self._shown(together)
                 raise ConfigError(
-                    f"the limit {one} ({getattr(self, one)}) must not be above {together} "
-                    f"({getattr(self, together)}): such a request could never be answered"
+                    f"{option} ({value}) must not be above {other} ({most}): such a request could "
+                    "never be answered"
                 )
+
+    def _shown(self, name: str) -> tuple[str, str]:
+        option, unit = _OPTIONS[name]
+        return option, f"{getattr(self, name) / unit:g}"
