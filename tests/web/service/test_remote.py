@@ -20,6 +20,7 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 
 from siamese_nima.errors import ConfigError
 from siamese_nima.web.problems import RequestError
+from siamese_nima.web.service.limits import Limits
 from siamese_nima.web.service.remote import UrlRules, fetch_photo
 
 PHOTO = b"\xff\xd8 a photo"
@@ -239,6 +240,16 @@ def test_the_service_scores_what_it_fetches(client_of, site, photos, monkeypatch
     assert (refused.status_code, refused.json()["title"]) == (403, "This URL is not fetched")
     many = client.post("/v1/scores", json={"urls": [urls[0]] * 65})
     assert many.status_code == 413
+    size = len(photos["bright.png"])
+    small = client_of(
+        limits=Limits(photo_bytes=size, request_bytes=2 * size),
+        urls=UrlRules(hosts=(host,), private_addresses=True),
+    )
+    large = small.post("/v1/scores", json={"urls": urls})
+    assert (large.status_code, f"more than {2 * size} bytes" in large.json()["detail"]) == (
+        413,
+        True,
+    )
     closed = client_of(urls=UrlRules(hosts=(host,)))
     private = closed.post("/v1/scores", json={"urls": urls})
     assert "its address is not public" in private.json()["detail"]

@@ -108,7 +108,14 @@ class Service:
     async def _fetched(self, url: str, rules: UrlRules, held: Held) -> Upload:
         async with self._fetching:
             upload = await asyncio.to_thread(fetch_photo, url, rules)
-        held.reach(held.bytes + len(upload.content))
+        received = held.bytes + len(upload.content)
+        if received > self.limits.request_bytes:
+            raise RequestError(
+                "too-large",
+                f"the photos together have more than {self.limits.request_bytes} bytes, the most "
+                "that this server takes in a request",
+            )
+        held.reach(received)
         return upload
 
     async def _scored(self, uploads: Sequence[Upload], deadline: float) -> list[ScoredPhoto]:
