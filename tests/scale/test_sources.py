@@ -10,7 +10,9 @@ import pytest
 
 from siamese_nima.errors import NimaError, TableError
 from siamese_nima.photos import find_photos
+from siamese_nima.scale import stores
 from siamese_nima.scale.sources import PhotoTable, find_sources
+from siamese_nima.scale.stores import open_store
 
 NAMES = [
     "photo2.jpg",
@@ -142,3 +144,18 @@ def test_what_cannot_be_read_is_named(tmp_path):
     ]:
         with pytest.raises(NimaError, match=words):
             find_sources([f"{tmp_path}/{name}"])
+
+
+def test_a_store_that_refuses_is_named_whatever_error_it_has(monkeypatch):
+    """Those of S3 are no OSErrors."""
+
+    def refuse(*_, **__):
+        raise RuntimeError("Unable to locate credentials")
+
+    system, _ = open_store("memory://")
+    monkeypatch.setattr(stores, "_FIRST_PAUSE_S", 0)
+    for name in ("open", "glob"):
+        monkeypatch.setattr(type(system), name, refuse)
+    for url in ("memory://photos.parquet", "memory://*.parquet", "memory://*.jpg"):
+        with pytest.raises(NimaError, match=r"^memory://.*\(Unable to locate credentials\)$"):
+            find_sources([url])

@@ -110,8 +110,10 @@ def photo_table(file: str) -> PhotoTable:
             table = pq.ParquetFile(opened)
             schema, rows = table.schema_arrow, table.metadata.num_rows
         state = _state(system, path)
-    except (OSError, pa.ArrowException) as error:
-        raise TableError(f"{file}: not a Parquet file that can be read ({error})") from error
+    # Every store has errors of its own.
+    except Exception as error:
+        reason = reason_of(error)
+        raise TableError(f"{file}: not a Parquet file that can be read ({reason})") from error
     for column, kinds in (("path", "text"), ("bytes", "binary")):
         if column in schema.names:
             kind = schema.field(column).type
@@ -140,7 +142,10 @@ def _tables(pattern: str) -> Iterator[str]:
         return
     system, path = open_store(pattern)
     system.invalidate_cache()
-    matches = sorted(retried(lambda: system.glob(path)), key=natural_key)
+    try:
+        matches = sorted(retried(lambda: system.glob(path)), key=natural_key)
+    except Exception as error:
+        raise NimaError(f"{pattern}: cannot be searched ({reason_of(error)})") from error
     if not matches:
         raise TableError(f"{pattern}: no such table")
     for match in matches:
