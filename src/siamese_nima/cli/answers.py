@@ -14,12 +14,14 @@ from siamese_nima.taste.answers import AnswerStore, answers_path
 
 app = typer.Typer(no_args_is_help=True)
 
-Table = Annotated[Path, typer.Argument(help="CSV file of answers.", dir_okay=False)]
+Table = Annotated[
+    Path, typer.Argument(help="CSV file of answers.", metavar="TABLE", dir_okay=False)
+]
 
 
 @app.callback()
 def answers() -> None:
-    """Answers that 'nima pick' gathered: how many, to a CSV file, from one.
+    """Count the answers that 'nima pick' gathered, write them to a CSV file, or read one.
 
     Example: nima answers show holiday/
     """

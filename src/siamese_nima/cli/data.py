@@ -27,7 +27,7 @@ Source = Annotated[
     str,
     typer.Argument(
         help="A CSV, or a published set as NAME:FOLDER such as biq2021:data/BIQ2021.",
-        show_default=False,
+        metavar="SOURCE",
     ),
 ]
 Photos = Annotated[
@@ -91,7 +91,7 @@ def split(
     fractions: Annotated[
         str, typer.Option(help="Shares of the photos for train, val and test.")
     ] = ".7,.1,.2",
-    seed: Annotated[int, typer.Option(help="Of the order in which scenes are dealt out.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the order in which scenes are dealt out.")] = 0,
 ) -> None:
     """Divide a data set into train, val and test, near-copies always on the same side.
 

@@ -33,7 +33,7 @@ Repeats = Annotated[int, typer.Option(min=10, help="Resamples behind the 95 % in
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Name or file of the model.", show_default=False)],
+    model: Annotated[str, typer.Argument(help="Name or file of the model.", metavar="MODEL")],
     data: Data,
     photos: Photos = None,
     scale: Scale = None,
@@ -72,8 +72,8 @@ def evaluate(
 
 
 def compare(
-    first: Annotated[str, typer.Argument(help="Name or file of a model.", show_default=False)],
-    second: Annotated[str, typer.Argument(help="Another.", show_default=False)],
+    first: Annotated[str, typer.Argument(help="Name or file of a model.", metavar="FIRST")],
+    second: Annotated[str, typer.Argument(help="Another.", metavar="SECOND")],
     data: Data,
     photos: Photos = None,
     scale: Scale = None,

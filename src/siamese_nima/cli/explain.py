@@ -19,7 +19,7 @@ from siamese_nima.pair_error import PairError
 from siamese_nima.photos.read import read_photo
 from siamese_nima.scoring.scorer import DEFAULT_MODEL
 
-Photo = Annotated[Path, typer.Argument(help="One photo.", show_default=False)]
+Photo = Annotated[Path, typer.Argument(help="One photo.", metavar="PHOTO")]
 
 
 def explain(

@@ -33,7 +33,7 @@ def learn(
     keep: Annotated[
         bool, typer.Option("--keep", help="Write the model even if it is not better.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of all that is random.")] = 0,
     workers: options.Workers = None,
 ) -> None:
     """Learn which photos you like better from your answers, and say whether it worked.

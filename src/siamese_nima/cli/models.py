@@ -49,7 +49,9 @@ def list_models(context: typer.Context) -> None:
 
 
 @app.command("show")
-def show(model: Annotated[str, typer.Argument(help="Name or file of a model.")]) -> None:
+def show(
+    model: Annotated[str, typer.Argument(help="Name or file of a model.", metavar="MODEL")],
+) -> None:
     """Show a model's card.
 
     Example: nima models show quality
@@ -61,7 +63,7 @@ def show(model: Annotated[str, typer.Argument(help="Name or file of a model.")])
 
 @app.command("get")
 def get(
-    name: Annotated[str, typer.Argument(help="Name from 'nima models'.")],
+    name: Annotated[str, typer.Argument(help="Name from 'nima models'.", metavar="NAME")],
     folder: Annotated[
         Path | None, typer.Option(help="Models folder to use in place of the user's.")
     ] = None,

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+
+def _of_scoring(help: str, *names: str, **limits: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel="Scoring", **limits)
+
 
 Photos = Annotated[
     list[str],
     typer.Argument(
         help="Files, folders (searched recursively), globs, or - for a list on standard input.",
-        metavar="PHOTOS...",
-        show_default=False,
+        metavar="PHOTOS",
     ),
 ]
 Model = Annotated[
@@ -29,32 +33,25 @@ Out = Annotated[
     Path | None,
     typer.Option("--out", "-o", help="Write a table: .csv, .jsonl or .parquet.", dir_okay=False),
 ]
-BatchSize = Annotated[int, typer.Option(min=1, help="Photos that one worker takes at a time.")]
+BatchSize = Annotated[int, _of_scoring("Photos that one worker takes at a time.", min=1)]
 Host = Annotated[
     str, typer.Option(help="Address to listen at; other machines never reach 127.0.0.1.")
 ]
-Workers = Annotated[
-    int | None, typer.Option(min=1, help="Threads; by default one per usable core.")
-]
+Workers = Annotated[int | None, _of_scoring("Threads; by default one per usable core.", min=1)]
 View = Annotated[
     str | None,
-    typer.Option(
-        help="View policy in place of the model's own: native, warp:224, pad:224, "
+    _of_scoring(
+        "View policy in place of the model's own: native, warp:224, pad:224, "
         "centre:224@256, five:224@512, or groups joined by +."
     ),
 ]
-Device = Annotated[str, typer.Option(help="cpu, cuda, openvino or coreml.")]
-Exact = Annotated[
-    bool,
-    typer.Option("--exact", help="Read large photos in full: slower."),
-]
+Device = Annotated[str, _of_scoring("cpu, cuda, openvino or coreml.")]
+Exact = Annotated[bool, _of_scoring("Read large photos in full: slower.", "--exact")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")]
 Cache = Annotated[
     Path | None,
-    typer.Option(
-        help="File that keeps results for the next run; 'nima cache' shows the usual one."
-    ),
+    _of_scoring("File that keeps results for the next run; 'nima cache' shows the usual one."),
 ]
 NoCache = Annotated[
-    bool, typer.Option("--no-cache", help="Score every photo again, and remember nothing.")
+    bool, _of_scoring("Score every photo again, and remember nothing.", "--no-cache")
 ]

@@ -15,7 +15,7 @@ from siamese_nima.scoring.catalogue import find_model, models_folder
 
 
 def quantise(
-    model: Annotated[str, typer.Argument(help="Name or file (.onnx) of a model.")],
+    model: Annotated[str, typer.Argument(help="Name or file (.onnx) of a model.", metavar="MODEL")],
     photos: options.Photos,
     out: Annotated[
         Path | None,
@@ -27,10 +27,9 @@ def quantise(
 ) -> None:
     """Make a model file that computes in 8 bits: faster, with scores moved a little.
 
-    Half of the photos set it up, the others tell how far its scores move; give a hundred or more,
-    such as will be scored.
+    Half of the photos set it up, the others tell how far scores move: give a hundred or more.
 
-    Example: nima quantise quality holiday/ && nima score holiday/ --model quality-int8
+    Example: nima quantise quality holiday/
     """
     try:
         from siamese_nima.networks.quantise import quantise_model

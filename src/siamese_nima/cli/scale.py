@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,6 +31,10 @@ class Engine(StrEnum):
     ray = "ray"
 
 
+def _of_ray(help: str, **limits: Any) -> Any:
+    return typer.Option(help=help, rich_help_panel="With --engine ray", **limits)
+
+
 Out = Annotated[
     str | None,
     typer.Option(
@@ -49,17 +53,15 @@ EngineOption = Annotated[
 ]
 RayAddress = Annotated[
     str | None,
-    typer.Option(help="Ray cluster to work on; by default one of this machine, for this run."),
+    _of_ray("Ray cluster to work on; by default one of this machine, for this run."),
 ]
 ThreadsPerWorker = Annotated[
-    int | None, typer.Option(min=1, help="Cores for each worker of Ray; by default up to 4.")
+    int | None, _of_ray("Cores for each worker of Ray; by default up to 4.", min=1)
 ]
 GpusPerWorker = Annotated[
-    float | None, typer.Option(min=0, help="GPUs for each worker of Ray, such as 0.25.")
+    float | None, _of_ray("GPUs for each worker of Ray, such as 0.25.", min=0)
 ]
-PhotosPerFile = Annotated[
-    int | None, typer.Option(min=1, help="Photos per Parquet file that Ray writes.")
-]
+PhotosPerFile = Annotated[int | None, _of_ray("Photos per Parquet file that Ray writes.", min=1)]
 
 
 @dataclass(frozen=True, slots=True)

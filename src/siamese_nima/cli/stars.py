@@ -39,8 +39,7 @@ def stars(
         list[str] | None,
         typer.Argument(
             help="Files, folders (searched recursively), globs, or - for a list on standard input.",
-            metavar="PHOTOS...",
-            show_default=False,
+            metavar="PHOTOS",
         ),
     ] = None,
     by: Annotated[

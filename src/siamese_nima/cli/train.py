@@ -19,7 +19,9 @@ def _option(help: str, panel: str, *names: str) -> Any:
 def train(
     config: Annotated[
         Path | None,
-        typer.Argument(help="TOML file; options of the command line go before its entries."),
+        typer.Argument(
+            help="TOML file; options of the command line go before its entries.", metavar="CONFIG"
+        ),
     ] = None,
     data: Annotated[str | None, _option("A CSV, or a published set as NAME:FOLDER.", _DATA)] = None,
     photos: Annotated[
@@ -27,38 +29,44 @@ def train(
     ] = None,
     scale: Annotated[str | None, _option("Scale of a CSV's scores, such as 1..5.", _DATA)] = None,
     splits: Annotated[Path | None, _option("Splits file in place of the set's.", _DATA)] = None,
-    variants: Annotated[int | None, _option("Versions of each training photo; 4.", _DATA)] = None,
+    variants: Annotated[
+        int | None, _option("Versions of each training photo; default: 4.", _DATA)
+    ] = None,
     skip_unreadable: Annotated[
         bool | None, _option("Leave out photos that are missing or broken.", _DATA)
     ] = None,
     ladders: Annotated[
-        int | None, _option("Photos to make distortion ladders of, for pairs; 0.", _DATA)
+        int | None, _option("Photos to make distortion ladders of, for pairs; default: 0.", _DATA)
     ] = None,
     start: Annotated[
         str | None,
         _option(
             "Model, checkpoint, Keras .h5 or MobileNet .tflite to go on from; or "
-            "imagenet:BACKBONE, which downloads. 'quality' by default.",
+            "imagenet:BACKBONE, which downloads; default: quality.",
             _RUN,
         ),
     ] = None,
     out: Annotated[
-        Path | None, _option("Folder of the results; runs/train.", _RUN, "--out", "-o")
+        Path | None, _option("Folder of the results; default: runs/train.", _RUN, "--out", "-o")
     ] = None,
     name: Annotated[str | None, _option("Name of the model; default: the folder's.", _RUN)] = None,
     view: Annotated[str | None, _option("View policy; default: that of --start.", _RUN)] = None,
-    seed: Annotated[int | None, _option("Of all that is random; 0.", _RUN)] = None,
+    seed: Annotated[int | None, _option("Seed of all that is random; default: 0.", _RUN)] = None,
     stage: Annotated[
-        list[str] | None, _option("nima (default) or siamese; may be given twice.", _STAGE)
+        list[str] | None, _option("nima or siamese; may be given twice; default: nima.", _STAGE)
     ] = None,
-    epochs: Annotated[int | None, _option("Of the last stage.", _STAGE)] = None,
+    epochs: Annotated[int | None, _option("Epochs of the last stage.", _STAGE)] = None,
     batch_size: Annotated[int | None, _option("Photos per step, of all stages.", _STAGE)] = None,
     freeze: Annotated[
         str | None,
         _option("backbone, half, nothing, or a stage's name; of the last stage.", _STAGE),
     ] = None,
-    head_learning_rate: Annotated[float | None, _option("Of the last stage.", _STAGE)] = None,
-    backbone_learning_rate: Annotated[float | None, _option("Of the last stage.", _STAGE)] = None,
+    head_learning_rate: Annotated[
+        float | None, _option("Of the head, in the last stage.", _STAGE)
+    ] = None,
+    backbone_learning_rate: Annotated[
+        float | None, _option("Of all before the head, in the last stage.", _STAGE)
+    ] = None,
     schedule: Annotated[
         str | None, _option("cosine, plateau or constant; of the last stage.", _STAGE)
     ] = None,
@@ -75,8 +83,10 @@ def train(
         float | None, _option("Earth mover's distance beside the objective.", _STAGE)
     ] = None,
     device: Annotated[str | None, _option("auto, cpu, cuda or mps.", _MACHINE)] = None,
-    devices: Annotated[int | None, _option("Processes that share each batch; 1.", _MACHINE)] = None,
-    nodes: Annotated[int | None, _option("Machines; 1.", _MACHINE)] = None,
+    devices: Annotated[
+        int | None, _option("Processes that share each batch; default: 1.", _MACHINE)
+    ] = None,
+    nodes: Annotated[int | None, _option("Machines; default: 1.", _MACHINE)] = None,
     precision: Annotated[
         str | None, _option("auto, 32-true, bf16-mixed or 16-mixed.", _MACHINE)
     ] = None,

@@ -15,7 +15,8 @@ from siamese_nima.scoring.catalogue import find_model, models_folder
 
 def import_(
     weights: Annotated[
-        Path, typer.Argument(help="Keras .h5 or .hdf5, or a .safetensors checkpoint.")
+        Path,
+        typer.Argument(help="Keras .h5 or .hdf5, or a .safetensors checkpoint.", metavar="WEIGHTS"),
     ],
     out: Annotated[
         Path | None,
@@ -64,7 +65,10 @@ def import_weights(
 def export(
     weights: Annotated[
         Path,
-        typer.Argument(help="A .safetensors checkpoint, Keras .h5, or a model: its name or file."),
+        typer.Argument(
+            help="A .safetensors checkpoint, Keras .h5, or a model: its name or file.",
+            metavar="WEIGHTS",
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="By default beside the weights.")
