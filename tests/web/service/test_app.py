@@ -207,7 +207,7 @@ def test_the_model_card_can_be_read(client, tiny_card):
             "malformed-request",
             "name",
         ),
-        ("/v2/score", {"content": b"x"}, "not-found", "/v2/score"),
+        ("/v2/score", {"content": b"x"}, "not-found", "GET /openapi.json lists"),
         ("/v1/models", {"content": b"x"}, "method-not-allowed", "POST /v1/models"),
     ],
 )

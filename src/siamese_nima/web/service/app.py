@@ -102,7 +102,11 @@ async def _library_error(_: Request, error: NimaError) -> Response:
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
     kind = _KINDS_OF_STATUS.get(error.status_code, "malformed-request")
-    detail = f"{request.method} {printable(request.url.path)[:200]}: {error.detail}"
+    if kind == "not-found":
+        said = "there is nothing here; GET /openapi.json lists the addresses"
+    else:
+        said = error.detail
+    detail = f"{request.method} {printable(request.url.path)[:200]}: {said}"
     return _answer(Problem(kind=kind, detail=detail), dict(error.headers or {}))
 
 
