@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from siamese_nima.card import PAIR_ERROR, ModelCard, Population
 from siamese_nima.datasets.contamination import record_of
-from siamese_nima.errors import AnswerError, ConfigError, PhotoError
+from siamese_nima.errors import AnswerError, ConfigError, PhotoError, WeightsError
 from siamese_nima.evaluation.pair_error import LEAST_PAIRS, pair_error_of_answers
 from siamese_nima.networks.taste_file import OpenedModel
 from siamese_nima.photos.find import find_photos
