@@ -72,7 +72,7 @@ def main() -> None:
     metrics = {**card.metrics, "BIQ2021 test split by scene": summary(figures)}
     card = dataclasses.replace(card, metrics=metrics)
     options.out.mkdir(parents=True, exist_ok=True)
-    export_onnx(nima, card, options.out / "quality.onnx", half_storage=True)
+    export_onnx(nima, card, options.out / "quality.onnx", storage="float16")
 
     result = provenance() | {
         "command": "python recipes/quality/train.py --data BIQ2021 --imagenet "
@@ -225,7 +225,7 @@ def test_figures(nima: NIMA, card: ModelCard, inputs: TrainingInputs, work: Path
 def score(nima: NIMA, card: ModelCard, pixels: NDArray[np.uint8], work: Path) -> Floats:
     """Mean scores of views (N, V, H, W, 3) as the exported model file gives them."""
     path = work / "candidate.onnx"
-    export_onnx(nima, card, path, half_storage=True)
+    export_onnx(nima, card, path, storage="float16")
     model = ModelFile(path, threads=os.cpu_count() or 1)
     rated = [
         model.rate(np.array(pixels[start : start + SCORE_BATCH]))

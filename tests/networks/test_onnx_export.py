@@ -119,7 +119,7 @@ def test_half_storage_halves_the_file_and_barely_changes_the_result(tmp_path: Pa
     nima = NIMA(Stripes(channels=512))
     full, half = tmp_path / "full.onnx", tmp_path / "half.onnx"
     export_onnx(nima, MOBILENET, full)
-    card = export_onnx(nima, MOBILENET, half, half_storage=True)
+    card = export_onnx(nima, MOBILENET, half, storage="float16")
     assert half.stat().st_size < 0.6 * full.stat().st_size
     views = some_views(2, 1, 97, 131)
     found, expected = in_onnx_runtime(half, views), in_torch(nima, MOBILENET, views)

@@ -1,14 +1,15 @@
-"""Backbones: any timm network that ends in pooled features, built as its weights expect."""
+"""Backbones: timm networks that give features, one or several, built as their weights expect."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 import timm
 import torch
+from timm.layers import Conv2dSame
 from timm.models.efficientnet import EfficientNet, _gen_mobilenet_v1
 from torch import Tensor, nn
 from torch.nn import functional
@@ -16,6 +17,7 @@ from torch.nn import functional
 from siamese_nima.card import Normalisation
 from siamese_nima.errors import ConfigError
 from siamese_nima.networks.levels import LevelPooling
+from siamese_nima.networks.side_by_side import SideBySide
 
 Padding = Literal["timm", "same", "keras2", "keras3"]
 
@@ -35,8 +37,12 @@ class BackboneOptions:
         width: Channel multiplier; other than 1 for `mobilenetv1_100` only.
         bn_scale: Whether batch norms learn a scale (gamma). Keras' InceptionResNetV2 has none: with
             False it stays 1 and is not counted as a parameter.
-        levels: Blocks of a MobileNet whose channel means are features too; see `LevelPooling`.
-        enlarge: Whole factor by which a MobileNet enlarges the views it is given.
+        levels: Blocks of a MobileNet or EfficientNet whose channel means are features too; see
+            `LevelPooling`.
+        pooled: Whether the features at the network's end count. With False, those of `levels` are
+            all, and what comes after the last of them is not built.
+        enlarge: Whole factor by which such a network enlarges the views it is given.
+        beside: A second backbone, whose features follow; see `SideBySide`.
     """
 
     bn_epsilon: float | None = None
@@ -44,7 +50,9 @@ class BackboneOptions:
     padding: Padding = "timm"
     width: float = 1.0
     levels: tuple[str, ...] = ()
+    pooled: bool = True
     enlarge: int = 1
+    beside: Beside | None = None
 
     def __post_init__(self) -> None:
         if self.padding not in get_args(Padding):
@@ -55,13 +63,22 @@ class BackboneOptions:
             raise ConfigError(f"width must be above 0 and at most 4, got {self.width}")
         # JSON has lists alone.
         object.__setattr__(self, "levels", tuple(self.levels))
+        if not (self.pooled or self.levels):
+            raise ConfigError("pooled = false leaves no features; name blocks in levels")
         if not (isinstance(self.enlarge, int) and 1 <= self.enlarge <= 8):
             raise ConfigError(f"enlarge must be an integer from 1 to 8, got {self.enlarge!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """The options that differ from the defaults, as the model card stores them."""
-        default = asdict(BackboneOptions())
-        return {key: value for key, value in asdict(self).items() if value != default[key]}
+        default = BackboneOptions()
+        changed = {
+            field.name: value
+            for field in fields(self)
+            if (value := getattr(self, field.name)) != getattr(default, field.name)
+        }
+        if self.beside is not None:
+            changed["beside"] = self.beside.to_dict()
+        return changed
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> BackboneOptions:
@@ -73,7 +90,38 @@ class BackboneOptions:
         known = asdict(cls())
         if unknown := sorted(set(values) - set(known)):
             raise ConfigError(f"unknown backbone options {unknown}; known are {sorted(known)}")
+        beside = values.get("beside")
+        if beside is not None:
+            values = {**values, "beside": Beside.from_dict(beside)}
         return replace(cls(), **values)
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A second backbone.
+
+    Attributes:
+        name: timm's name.
+        options: How to build it.
+    """
+
+    name: str
+    options: BackboneOptions
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `BackboneOptions.to_dict` stores it."""
+        return {"name": self.name, "options": self.options.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Beside:
+        """Read what `to_dict` wrote.
+
+        Raises:
+            ConfigError: It has other keys, or an option is unknown or has an impossible value.
+        """
+        if sorted(values) != ["name", "options"]:
+            raise ConfigError(f"a second backbone needs name and options, got {sorted(values)}")
+        return cls(values["name"], BackboneOptions.from_dict(values["options"]))
 
 
 class OneSidedConv2d(nn.Conv2d):
@@ -85,15 +133,18 @@ class OneSidedConv2d(nn.Conv2d):
 
 
 class SamePaddedConv2d(nn.Conv2d):
-    """A 3 x 3 convolution of stride 2 with TensorFlow's 'same' padding.
+    """A convolution of odd size and stride 2 with TensorFlow's 'same' padding.
 
-    An even axis gets one row of zeros at its end, an odd axis one at either end.
+    Of size 3: an even axis gets one row of zeros at its end, an odd axis one at either end.
     """
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve shape (N, C, H, W)."""
         height, width = input.shape[-2:]
-        return super().forward(functional.pad(input, (width % 2, 1, height % 2, 1)))
+        after = (self.kernel_size[0] - 1) // 2
+        before = after - 1
+        sides = (before + width % 2, after, before + height % 2, after)
+        return super().forward(functional.pad(input, sides))
 
 
 def build_backbone(name: str, options: BackboneOptions | None = None) -> nn.Module:
@@ -104,12 +155,19 @@ def build_backbone(name: str, options: BackboneOptions | None = None) -> nn.Modu
         options: How to build it; None for timm's own way.
 
     Returns:
-        A module from normalised pixels (N, 3, H, W) to pooled features (N, F), see `feature_count`.
+        A module from normalised pixels (N, 3, H, W) to features (N, F), see `feature_count`.
 
     Raises:
         ConfigError: timm has no such backbone, or it does not know an option.
     """
     options = options or BackboneOptions()
+    backbone = _build_one(name, options)
+    if options.beside is None:
+        return backbone
+    return SideBySide(backbone, build_backbone(options.beside.name, options.beside.options))
+
+
+def _build_one(name: str, options: BackboneOptions) -> nn.Module:
     backbone = _create(name, options)
     for module in backbone.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -120,18 +178,37 @@ def build_backbone(name: str, options: BackboneOptions | None = None) -> nn.Modu
     if options.padding != "timm":
         _set_padding(name, backbone, options.padding)
     if options.levels or options.enlarge > 1:
-        return LevelPooling(backbone, levels=options.levels, enlarge=options.enlarge)
+        return LevelPooling(
+            backbone, levels=options.levels, enlarge=options.enlarge, pooled=options.pooled
+        )
     return backbone
 
 
+def simplify_same_padding(network: nn.Module) -> None:
+    """Compute timm's 'same' padding in terms that a tracer can follow at free sizes.
+
+    With timm's own, the ONNX exporter does not end within ten minutes.
+
+    Args:
+        network: Changed in place: its convolutions of stride 2 that pad so. What it computes and
+            the names of its weights stay.
+    """
+    for path, module in list(network.named_modules()):
+        if isinstance(module, Conv2dSame) and module.stride == (2, 2) and module.bias is None:
+            network.set_submodule(path, _repadded(module, same=True))
+
+
 def feature_count(backbone: nn.Module) -> int:
-    """Number F of pooled features that `backbone` gives per view."""
+    """Number F of features that `backbone` gives per view."""
     # After timm's own head convolutions (MobileNet v3) there are more than num_features.
     return int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)  # type: ignore[arg-type]
 
 
 def backbone_normalisation(backbone: nn.Module) -> Normalisation:
-    """The pixel normalisation in the backbone's own timm configuration, in units of 0..255."""
+    """The pixel normalisation in the backbone's own timm configuration, in units of 0..255.
+
+    Of backbones side by side, that of the first.
+    """
     config = backbone.pretrained_cfg
     red, green, blue = (255.0 * float(value) for value in config["mean"])  # type: ignore[index]
     mean = (red, green, blue)
@@ -185,7 +262,7 @@ def _repadded(convolution: nn.Conv2d, *, same: bool) -> nn.Conv2d:
         repadded = kind(
             convolution.in_channels,
             convolution.out_channels,
-            kernel_size=3,
+            kernel_size=convolution.kernel_size,  # type: ignore[arg-type]
             stride=2,
             groups=convolution.groups,
             bias=False,

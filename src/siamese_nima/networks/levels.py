@@ -13,7 +13,7 @@ from siamese_nima.errors import ConfigError
 
 
 class LevelPooling(nn.Module):
-    """A MobileNet whose features are the channel means after several of its blocks.
+    """A MobileNet or EfficientNet whose features are the channel means after some of its blocks.
 
     Deep features name things; light, colour and texture are told by earlier ones. Views that are
     smaller than what the weights were trained on are enlarged first, by whole factors, bilinearly.
@@ -23,12 +23,16 @@ class LevelPooling(nn.Module):
         levels: Names of blocks, such as "blocks.3.4". Their means come before the pooled features,
             in network order.
         enlarge: Factor of both sides.
+        pooled: Whether the pooled features count. With False, all that comes after the last level
+            is taken out of `backbone`.
 
     Raises:
         ConfigError: Another class of backbone, or no such block.
     """
 
-    def __init__(self, backbone: nn.Module, *, levels: Sequence[str], enlarge: int) -> None:
+    def __init__(
+        self, backbone: nn.Module, *, levels: Sequence[str], enlarge: int, pooled: bool = True
+    ) -> None:
         super().__init__()
         if not isinstance(backbone, EfficientNet):
             raise ConfigError(
@@ -36,11 +40,15 @@ class LevelPooling(nn.Module):
                 f"{type(backbone).__name__}"
             )
         self.backbone = backbone
+        self.pretrained_cfg = backbone.pretrained_cfg
         self.enlarge = enlarge
+        self.pooled = pooled
         names = [name for name, _ in self._blocks()]
         if unknown := [level for level in levels if level not in names]:
             raise ConfigError(f"no block {unknown[0]!r}; blocks are {', '.join(names)}")
         self.levels = tuple(name for name in names if name in levels)
+        if not pooled:
+            self._cut()
         with torch.no_grad():
             features = self.eval()(torch.zeros(1, 3, 32, 32))
         self.num_features = int(features.shape[1])
@@ -57,10 +65,18 @@ class LevelPooling(nn.Module):
             activations = block(activations)
             if name in self.levels:
                 pooled.append(activations.mean((2, 3)))
-        features = self.backbone.global_pool(
-            self.backbone.bn2(self.backbone.conv_head(activations))
-        )
-        return torch.cat([*pooled, features], dim=1)
+        if self.pooled:
+            last = self.backbone.bn2(self.backbone.conv_head(activations))
+            pooled.append(self.backbone.global_pool(last))
+        return torch.cat(pooled, dim=1)
+
+    def _cut(self) -> None:
+        """Take out what comes after the last level; what is left keeps its names."""
+        _, stage, block = self.levels[-1].split(".")
+        stages = list(self.backbone.blocks.children())[: int(stage) + 1]
+        stages[-1] = nn.Sequential(*list(stages[-1].children())[: int(block) + 1])
+        self.backbone.blocks = nn.Sequential(*stages)
+        del self.backbone.conv_head, self.backbone.bn2, self.backbone.global_pool
 
     def _blocks(self) -> list[tuple[str, nn.Module]]:
         return [

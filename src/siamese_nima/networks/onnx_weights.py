@@ -22,13 +22,13 @@ from siamese_nima.card import METADATA_KEY, ModelCard, golden_photo
 from siamese_nima.datasets.rating_table import name_some
 from siamese_nima.errors import CardError, ConfigError, WeightsError
 from siamese_nima.networks.nima import NIMA, PhotoNIMA, build_nima_for
+from siamese_nima.networks.onnx_storage import stored_weights
 from siamese_nima.networks.taste_file import has_taste
 from siamese_nima.scoring.model_file import GOLDEN_TOLERANCE
 
 _PREFIX = "nima."  # of every weight in the graph of a `PhotoNIMA`
 _TRACED_PX = 96
 _FOLDED = ".folded"
-_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
 
 
 def read_onnx_weights(path: str | os.PathLike[str]) -> tuple[NIMA, ModelCard]:
@@ -92,13 +92,7 @@ def _read(source: Path) -> tuple[dict[str, Tensor], ModelCard]:
 
 def _named_tensors(graph: onnx.GraphProto) -> dict[str, Tensor]:
     """The graph's weights by their paths in the network, and `CONVOLUTION.folded` biases."""
-    stored = {
-        tensor.name.removesuffix(".half"): torch.from_numpy(
-            np.array(onnx.numpy_helper.to_array(tensor), dtype=np.float32)
-        )
-        for tensor in graph.initializer
-        if tensor.data_type in _FLOATS
-    }
+    stored = {name: torch.from_numpy(values) for name, values in stored_weights(graph).items()}
     tensors = {
         name.removeprefix(_PREFIX): tensor
         for name, tensor in stored.items()
