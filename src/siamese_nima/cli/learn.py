@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,7 +54,7 @@ def learn(
     if learnt.model is None:
         typer.echo(
             f"nima: no model was written, as it would be no better than {model}. More answers "
-            f"may help: 'nima pick {folder}'. --keep writes it all the same.",
+            f"may help: nima pick {shlex.quote(str(folder))}. --keep writes it all the same.",
             err=True,
         )
         raise typer.Exit(1)
@@ -92,7 +93,7 @@ def report_lines(learnt: Learnt) -> Iterator[str]:
         yield ""
         if not learnt.better:
             yield f"{name} is not shown to be better than {general}; written as you asked."
-        yield f"wrote {learnt.model}: nima rank FOLDER --model {name}"
+        yield f"wrote {learnt.model}: nima rank FOLDER --model {shlex.quote(name)}"
 
 
 def _percent(share: Share, what: str) -> str:

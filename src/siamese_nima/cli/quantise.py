@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -47,4 +48,4 @@ def quantise(
         f"{cost.largest:.3f} at most; rank correlation with {source.stem} {cost.rank_correlation}"
     )
     usable = target.stem if target.parent == models_folder() else target
-    typer.echo(f"use it: nima score PHOTOS --model {usable}")
+    typer.echo(f"use it: nima score PHOTOS --model {shlex.quote(str(usable))}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -128,7 +129,8 @@ class Writing:
             for entry in plan:
                 self._show(entry, entry if self._dry_run else _written(entry, log))
         if log.begun and not self._quiet:
-            typer.echo(f"undo with: nima stars --undo {printable(str(log.path))}", err=True)
+            path = printable(shlex.quote(str(log.path)))
+            typer.echo(f"undo with: nima stars --undo {path}", err=True)
 
     def summary(self) -> str:
         """How many sidecars were made, changed, ..."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -117,7 +118,7 @@ def summary(run: TrainedRun) -> list[str]:
             )
     lines += [
         f"wrote {run.model}, {run.checkpoint.name}, log.csv, curves.png",
-        f"use it: nima score PHOTOS --model {run.model}",
+        f"use it: nima score PHOTOS --model {shlex.quote(str(run.model))}",
     ]
     return lines
 

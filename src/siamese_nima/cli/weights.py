@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated
@@ -59,7 +60,7 @@ def import_weights(
     conversion.export_weights(nima, card, target, "onnx")
     usable = target.stem if target.parent == models_folder() else target
     typer.echo(f"wrote {target} ({card.backbone}, view {card.view})")
-    typer.echo(f"use it: nima score PHOTOS --model {usable}")
+    typer.echo(f"use it: nima score PHOTOS --model {shlex.quote(str(usable))}")
 
 
 def export(
