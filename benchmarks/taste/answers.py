@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,28 +29,29 @@ from machine import provenance
 from siamese_nima.networks.taste_file import OpenedModel
 from siamese_nima.ratings import Floats
 from siamese_nima.scoring.catalogue import find_model
-from siamese_nima.taste.choosing import Asked, ChoosingRule, choose_pair
+from siamese_nima.taste.asked import Asked
+from siamese_nima.taste.choosing import ChoosingRule, choose_pair
 from siamese_nima.taste.held_out import judge_held_out, tilt_of_answers
 from siamese_nima.taste.pickers import Picker, opinions
+from siamese_nima.taste.session import REFIT
 from siamese_nima.taste.strengths import (
     Comparisons,
     StrengthPrior,
     Strengths,
     estimate_strengths,
 )
-from siamese_nima.taste.tilt import TiltPrior
-from siamese_nima.taste.tilt_belief import TiltBeliefs
+from siamese_nima.taste.tilt_belief import TiltBelief
 
-COUNTS = (25, 50, 100, 200, 400, 800)
+COUNTS = (25, 50, 100, 120, 200, 400, 800)
 JUDGED = (50, 100, 200, 400)  # numbers of answers at which the report of `nima learn` is made too
 WAYS = {
     "random": "random pairs",
     "active": "pairs that tell most by scores and answers",
-    "picked": "every second pair random, as nima pick asks",
-    "seen": "pairs that tell most by what the network sees",
+    "picked": "every second pair random, as nima pick asks before it has looked",
+    "seen": "pairs that tell most by what the network sees, as nima pick asks",
 }
-LAST = {"random": 800, "active": 800, "picked": 400, "seen": 400}
-SEEN_AT_ONCE, SEEN_PAIRS = 10, 1500  # pairs chosen between two fits, out of so many
+LAST = {"random": 800, "active": 800, "picked": 400, "seen": 200}
+BRIEF = 200
 NOISE, TIE = 0.5, 0.2  # rating points
 PAIRS = 20_000  # drawn to judge by
 TASTES = {
@@ -89,7 +89,11 @@ def main() -> None:
     parser.add_argument("--appeal", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--model", default="quality")
-    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first person")
+    parser.add_argument("--people", type=int, default=4)
+    parser.add_argument(
+        "--brief", action="store_true", help="200 answers, without the report of nima learn"
+    )
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
@@ -102,13 +106,15 @@ def main() -> None:
         known = json.loads(options.out.read_text())
         if known["model"] == model.model_id:
             result["tastes"] |= known["tastes"]
-    for seed in range(options.seeds):
+    for place in range(options.people):
         for name, runs in result["tastes"].items():
-            known = runs[seed] if len(runs) > seed else None
+            known = runs[place] if len(runs) > place else None
             if known and not set(options.ways) - set(known["ways"]):
                 continue
             started = time.perf_counter()
-            runs[seed:] = [one_person(sets, name, seed, options.ways, known), *runs[seed + 1 :]]
+            seed = options.first + place
+            found = one_person(sets, name, seed, options.ways, known, brief=options.brief)
+            runs[place:] = [found, *runs[place + 1 :]]
             options.out.write_text(json.dumps(result, indent=1) + "\n")
             print(name, seed, f"{time.perf_counter() - started:.0f} s", flush=True)
 
@@ -119,13 +125,15 @@ def one_person(
     seed: int,
     wanted: Sequence[str],
     known: dict[str, Any] | None,
+    *,
+    brief: bool,
 ) -> dict[str, Any]:
     """Every figure of one simulated person; ways that are known already are taken over."""
     name, attribute, weight = TASTES[taste]
     person = draw_person(sets[name], attribute, weight, seed)
     rated = person.photos.rated
     before = known["ways"] if known else {}
-    new = {way: list(learnt(person, way, seed)) for way in wanted if way not in before}
+    new = {way: list(learnt(person, way, seed, brief)) for way in wanted if way not in before}
     ways = before | new
     return {"seed": seed, "general": person.agreement(rated.scores()), "ways": ways}
 
@@ -154,12 +162,11 @@ def draw_person(photos: Photos, attribute: str | None, weight: float, seed: int)
     return Person(photos, Picker(strengths, NOISE, TIE), asked, pairs)
 
 
-def learnt(person: Person, way: str, seed: int) -> Iterator[dict[str, Any]]:
+def learnt(person: Person, way: str, seed: int, brief: bool) -> Iterator[dict[str, Any]]:
     """What is learnt after some numbers of answers."""
     rated = person.photos.rated
     scores = rated.scores()
-    steps = seen(person, seed) if way == "seen" else answered(person, scores, way, seed)
-    for count, comparisons, strengths in steps:
+    for count, comparisons, strengths in answered(person, scores, way, seed):
         tilt = tilt_of_answers(rated, comparisons)
         found: dict[str, Any] = {
             "answers": count,
@@ -171,7 +178,7 @@ def learnt(person: Person, way: str, seed: int) -> Iterator[dict[str, Any]]:
         own = scores.copy()
         own[person.asked] = strengths.values
         found["strengths"] = person.agreement(own)["photos asked among"]
-        if count in JUDGED:
+        if count in JUDGED and not brief:
             judged = judge_held_out(rated, comparisons, seed=seed)
             found["held out"] = {
                 "general": judged.agreement.general.to_json(),
@@ -181,6 +188,8 @@ def learnt(person: Person, way: str, seed: int) -> Iterator[dict[str, Any]]:
                 "new photos": judged.new_photos,
             }
         yield found
+        if brief and count == BRIEF:
+            return
 
 
 def answered(
@@ -192,65 +201,33 @@ def answered(
         "random": ChoosingRule(way="random", repeats=0, seed=seed),
         "active": ChoosingRule(random_share=0, repeats=0, seed=seed),
         "picked": ChoosingRule(repeats=0, seed=seed),
+        "seen": ChoosingRule(repeats=0, seed=seed),
     }
     rule = rules[way]
     mine = scores[person.asked]
     prior = StrengthPrior.on(person.photos.rated.scale)
     asked: list[Asked] = []
     outcomes: list[float] = []
-    strengths = estimate_strengths(mine, Comparisons.of([], [], []), prior=prior)
+    within = Comparisons.of([], [], [])
+    strengths = estimate_strengths(mine, within, prior=prior)
+    rated, photos = person.photos.rated.select(person.asked), np.arange(len(person.asked))
+    sight = TiltBelief(rated, photos, within) if way == "seen" else None
     for count in range(1, LAST[way] + 1):
-        chosen = choose_pair(strengths, asked, rule)
+        chosen = choose_pair(strengths, asked, rule, sight=sight)
         if chosen is None:
             return
         pair = person.asked[[chosen.left]], person.asked[[chosen.right]]
         asked.append(Asked(chosen.left, chosen.right))
         outcomes.append(float(person.picker.answers(*pair, draw)[0]))
         left, right = ([getattr(a, side) for a in asked] for side in ("left", "right"))
-        if way != "random" or count in COUNTS:
-            within = Comparisons.of(left, right, outcomes)
+        within = Comparisons.of(left, right, outcomes)
+        if way in ("active", "picked") or count in COUNTS:
             strengths = estimate_strengths(mine, within, prior=prior, start=strengths)
+        if sight and count % REFIT == 0:
+            sight = TiltBelief(rated, photos, within)
         if count in COUNTS:
             places = Comparisons.of(person.asked[left], person.asked[right], outcomes)
             yield count, places, strengths
-
-
-def seen(person: Person, seed: int) -> Iterator[tuple[int, Comparisons, Strengths]]:
-    """As `answered`, each time with the ten pairs that tell most about what the network sees."""
-    rated = person.photos.rated.select(person.asked)
-    beliefs = TiltBeliefs(rated, TiltPrior(spread=1.0, noise=1.0))
-    draw, pairs = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2])
-    comparisons = Comparisons.of([], [], [])
-    photos = len(person.asked)
-    while len(comparisons) < LAST["seen"]:
-        left = pairs.integers(0, photos, SEEN_PAIRS)
-        right = (left + pairs.integers(1, photos, SEEN_PAIRS)) % photos
-        order = np.argsort(-beliefs.after(comparisons).information(left, right))
-        new = list(islice(_fresh(left[order], right[order]), SEEN_AT_ONCE))
-        for place, (first, second) in enumerate(new, start=len(comparisons) + 1):
-            asked = person.asked[[first]], person.asked[[second]]
-            outcome = float(person.picker.answers(*asked, draw)[0])
-            comparisons = Comparisons.of(
-                [*comparisons.left, first],
-                [*comparisons.right, second],
-                [*comparisons.outcome, outcome],
-            )
-            if place in COUNTS:
-                places = Comparisons(
-                    person.asked[comparisons.left],
-                    person.asked[comparisons.right],
-                    comparisons.outcome,
-                )
-                yield place, places, estimate_strengths(rated.scores(), comparisons)
-
-
-def _fresh(left: Indices, right: Indices) -> Iterator[tuple[int, int]]:
-    """Pairs of which none has a photo of an earlier one."""
-    used: set[int] = set()
-    for pair in zip(left.tolist(), right.tolist(), strict=True):
-        if not used & set(pair):
-            yield pair
-            used |= set(pair)
 
 
 if __name__ == "__main__":

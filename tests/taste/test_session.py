@@ -1,13 +1,17 @@
 import os
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siamese_nima.errors import AnswerError
+from siamese_nima.ratings import AVA_SCALE
 from siamese_nima.taste.answers import Answer, AnswerStore
 from siamese_nima.taste.choosing import ChoosingRule
 from siamese_nima.taste.session import PickSession
+from siamese_nima.taste.tilt import Rated
+from siamese_nima.taste.tilt_belief import TiltBelief
 
 SCORES = {f"photo{number}.jpg": 4 + 0.3 * number for number in range(8)}
 
@@ -215,6 +219,64 @@ def test_the_same_answers_give_the_same_pairs(store, tmp_path):
         for pair in pairs:
             assert shown(again.queue[0]) == pair
             answer(again)
+
+
+@pytest.fixture
+def seen():
+    """What a network sees in photos 0 to 5; not in the two others."""
+    draw = np.random.default_rng(0)
+    logits = draw.normal(0, 1, (6, 10))
+    return list(SCORES)[:6], Rated(draw.normal(0, 1, (6, 3)), logits, AVA_SCALE, (3,))
+
+
+def test_what_is_seen_chooses_the_pairs_after_those_known_already(store, seen):
+    session = begun(store, rule=ChoosingRule(repeats=0))
+    known = session.queue
+    session.see(*seen)
+    assert session.queue == known
+    for _ in range(3):
+        answer(session)
+    for _ in range(9):
+        assert session.queue[0].why == "informative"
+        assert {*shown(answer(session))} <= set(seen[0])
+
+
+def test_a_taste_is_fitted_every_ten_answers(store, seen, monkeypatch):
+    fitted = []
+    whole = TiltBelief.__init__
+
+    def counted(self, rated, photos, comparisons):
+        fitted.append((len(photos), len(comparisons)))
+        whole(self, rated, photos, comparisons)
+
+    monkeypatch.setattr(TiltBelief, "__init__", counted)
+    session = begun(store, rule=ChoosingRule(repeats=0))
+    first = answer(session)
+    session.see(*seen)
+    given = [answer(session) for _ in range(12)]
+    session.lose("photo0.jpg")
+    for _ in range(3):
+        session.undo()
+    left = sum("photo0.jpg" not in shown(pair) for pair in [first, *given])
+    assert fitted == [(6, 1), (6, 11), (5, left)]
+
+
+def test_a_photo_that_is_lost_is_lost_to_what_is_seen_too(store, seen):
+    session = begun(store, rule=ChoosingRule(repeats=0))
+    session.see(*seen)
+    for photo in seen[0][:4]:
+        session.lose(photo)
+    while session.queue:
+        assert not {*shown(answer(session))} & {*seen[0][:4]}
+    assert len(session.given) == 6  # all pairs of the four that are left
+
+
+def test_photos_shown_or_coming_next_are_known(store):
+    session = begun(store)
+    first = answer(session)
+    coming = {name for pair in session.queue for name in shown(pair)}
+    assert session.asked == {*shown(first)} | coming
+    assert begun(store).asked >= {*shown(first)}
 
 
 @settings(max_examples=25)

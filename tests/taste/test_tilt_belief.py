@@ -2,15 +2,17 @@ import numpy as np
 import pytest
 
 from siamese_nima.ratings import RatingScale
+from siamese_nima.taste.asked import Asked, random_pairs
 from siamese_nima.taste.choosing import ChoosingRule, choose_pair
 from siamese_nima.taste.held_out import tilt_of_answers
 from siamese_nima.taste.pickers import Picker
-from siamese_nima.taste.strengths import Comparisons
-from siamese_nima.taste.tilt import Rated, TiltPrior, learn_tilt
-from siamese_nima.taste.tilt_belief import TiltBeliefs
+from siamese_nima.taste.strengths import Comparisons, StrengthPrior, estimate_strengths
+from siamese_nima.taste.tilt import Rated, TiltPrior
+from siamese_nima.taste.tilt_belief import TiltBelief
 
 SCALE = RatingScale(1, 5)
-PRIOR = TiltPrior(spread=1.0, noise=0.5)
+PHOTOS = np.arange(80)
+NONE = Comparisons.of([], [], [])
 
 
 @pytest.fixture(scope="module")
@@ -21,73 +23,94 @@ def rated() -> Rated:
 
 def answers(rated: Rated, count: int) -> Comparisons:
     draw = np.random.default_rng(1)
-    left = draw.integers(0, 40, count)
-    right = (left + draw.integers(1, 40, count)) % 40
+    left, right = random_pairs(40, count, draw).T
     picker = Picker(rated.scores() + 2 * rated.features[:, 0], 0.3)
     return Comparisons.of(left, right, picker.answers(left, right, draw))
 
 
+def shown(given: Comparisons) -> list[Asked]:
+    return [Asked(*pair) for pair in zip(given.left.tolist(), given.right.tolist(), strict=True)]
+
+
 def test_before_any_answer_it_is_the_model_and_the_prior(rated) -> None:
-    belief = TiltBeliefs(rated, PRIOR).after(Comparisons.of([], [], []))
+    belief = TiltBelief(rated, PHOTOS, NONE)
     np.testing.assert_allclose(belief.values, rated.scores())
-    left, right = np.triu_indices(80, 1)
-    spread = np.sqrt(belief.gap_variance(left, right).mean())
-    assert spread == pytest.approx(np.sqrt(2) * PRIOR.spread, rel=0.25)
+    assert np.sqrt(np.diag(belief.covariance).mean()) == pytest.approx(4 / 9, rel=0.25)
 
 
 def test_after_answers_the_values_are_those_of_the_taste(rated) -> None:
     given = answers(rated, 60)
-    tilt = tilt_of_answers(rated, given)
-    belief = TiltBeliefs(rated, PRIOR).after(given)
+    belief = TiltBelief(rated, PHOTOS, given)
+    tilt = tilt_of_answers(rated, given, [TiltPrior(spread=4 / 9, noise=2 / 9)])
     np.testing.assert_allclose(belief.values, rated.scores(tilt.of(rated.features)))
-    assert belief.noise == tilt.prior.noise
 
 
-def test_answers_make_photos_that_were_not_asked_about_less_uncertain(rated) -> None:
-    beliefs = TiltBeliefs(rated, PRIOR)
-    left, right = np.arange(40, 60), np.arange(60, 80)
-    few, many = (
-        beliefs.after(answers(rated, count)).gap_variance(left, right) for count in (9, 60)
+def test_photos_may_have_any_numbers_and_answers_about_others_say_nothing(rated) -> None:
+    given = answers(rated, 60)
+    shifted = Comparisons.of(
+        [*given.left + 100, 3, 100], [*given.right + 100, 4, 5], [*given.outcome, 1, 0]
     )
-    before = beliefs.after(Comparisons.of([], [], [])).gap_variance(left, right)
-    assert np.all(few <= before + 1e-12)
-    assert many.mean() < 0.7 * before.mean()
+    belief, moved = TiltBelief(rated, PHOTOS, given), TiltBelief(rated, PHOTOS + 100, shifted)
+    np.testing.assert_array_equal(belief.values, moved.values)
+    pair = belief.telling_pair(shown(given), np.random.default_rng(5))
+    other = moved.telling_pair([*shown(shifted)], np.random.default_rng(5))
+    assert other == (pair[0] + 100, pair[1] + 100)
 
 
-def test_the_variance_is_that_of_a_gaussian_process(rated) -> None:
-    """The same numbers from the textbook's form, with whole matrices."""
+def test_the_worth_of_a_pair_is_what_its_answer_takes_from_the_variance_of_others(rated) -> None:
+    """The same from the textbook's form: the posterior before and after, with whole matrices."""
     given = answers(rated, 6)
-    belief = TiltBeliefs(rated, PRIOR).after(given)
-    centred = rated.features - rated.features.mean(axis=0)
-    kernel = centred @ centred.T / np.mean(np.sum(centred**2, axis=1))
-    shares = rated.tilted()
-    slopes = shares @ SCALE.grades**2 - (shares @ SCALE.grades) ** 2
-    covariance = slopes[:, None] * kernel * slopes * (PRIOR.spread / slopes.mean()) ** 2
-    design = np.zeros((6, 80))
-    design[np.arange(6), given.left] = 1
-    design[np.arange(6), given.right] = -1
-    chosen = 1 / (1 + np.exp(-design @ rated.scores() / PRIOR.noise))
-    weight = chosen * (1 - chosen) / PRIOR.noise**2
-    cross = covariance @ design.T
-    posterior = covariance - cross @ np.linalg.solve(design @ cross + np.diag(1 / weight), cross.T)
-    left, right = np.array([0, 5, 50]), np.array([70, 6, 20])
-    expected = posterior[left, left] + posterior[right, right] - 2 * posterior[left, right]
-    np.testing.assert_allclose(belief.gap_variance(left, right), expected, atol=1e-9)
+    belief = TiltBelief(rated, PHOTOS, given)
+    noise = StrengthPrior.on(SCALE).noise
+
+    def design(pairs):
+        rows = np.zeros((len(pairs), 80))
+        rows[np.arange(len(pairs)), pairs[:, 0]] = 1
+        rows[np.arange(len(pairs)), pairs[:, 1]] = -1
+        return rows
+
+    def posterior(pairs):
+        rows = design(pairs)
+        chosen = 1 / (1 + np.exp(-rows @ rated.scores() / noise))
+        doubt = noise**2 / np.maximum(chosen * (1 - chosen), 1e-3)
+        cross = belief.covariance @ rows.T
+        return belief.covariance - cross @ np.linalg.solve(rows @ cross + np.diag(doubt), cross.T)
+
+    asked = np.stack([given.left, given.right], axis=1)
+    tried, others = np.array([[0, 70], [5, 6], [50, 20]]), np.array([[1, 2], [30, 60], [7, 44]])
+    looks = design(others)
+    before = np.diag(looks @ posterior(asked) @ looks.T)
+    density = np.exp(-((looks @ rated.scores()) ** 2) / before / 2) / np.sqrt(before)
+    wanted = [
+        (before - np.diag(looks @ posterior(np.vstack([asked, pair])) @ looks.T)) @ density
+        for pair in tried
+    ]
+    np.testing.assert_allclose(belief.worth(tried, asked, others), wanted, atol=1e-9)
 
 
-def test_pairs_can_be_chosen_by_it(rated) -> None:
-    belief = TiltBeliefs(rated, PRIOR).after(answers(rated, 20))
-    chosen = choose_pair(belief, [], ChoosingRule(random_share=0))
-    left, right = np.triu_indices(80, 1)
-    information = belief.information(left, right)
-    assert np.all((information >= 0) & (information <= np.log(2)))
-    assert belief.information([chosen.left], [chosen.right])[0] > np.median(information)
-    np.testing.assert_allclose(
-        belief.preference(left, right) + belief.preference(right, left), 1, atol=1e-12
-    )
+def test_a_pair_that_was_asked_is_not_asked_again_and_its_photos_rest(rated) -> None:
+    belief = TiltBelief(rated, PHOTOS, NONE)
+    asked: list[Asked] = []
+    for number in range(25):
+        pair = belief.telling_pair(asked, np.random.default_rng(number))
+        assert not {*pair} & {photo for old in asked[-3:] for photo in (old.left, old.right)}
+        assert {*pair} not in [{old.left, old.right} for old in asked]
+        asked.append(Asked(*pair))
 
 
-def test_learning_needs_no_more_than_one_answer(rated) -> None:
-    tilt = learn_tilt(rated, Comparisons.of([0], [1], [1]), [PRIOR])
-    before, after = rated.scores(), rated.scores(tilt.of(rated.features))
-    assert after[0] - after[1] > before[0] - before[1]
+def test_where_all_pairs_were_asked_it_knows_of_none(rated) -> None:
+    three = np.arange(3)
+    belief = TiltBelief(rated.select(three), three, NONE)
+    asked = [Asked(0, 1), Asked(1, 2)]
+    assert set(belief.telling_pair(asked, np.random.default_rng(0))) == {0, 2}
+    assert belief.telling_pair([*asked, Asked(2, 0)], np.random.default_rng(0)) is None
+
+
+def test_it_chooses_all_active_pairs_and_no_random_one(rated) -> None:
+    strengths = estimate_strengths(rated.scores(), NONE)
+    belief = TiltBelief(rated, PHOTOS, NONE)
+    for seed in range(10):
+        chosen = choose_pair(strengths, [], ChoosingRule(seed=seed), sight=belief)
+        assert chosen.why == "informative"
+        drawn = choose_pair(strengths, [], ChoosingRule(way="random", seed=seed), sight=belief)
+        assert drawn.why == "random"

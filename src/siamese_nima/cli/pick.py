@@ -20,6 +20,7 @@ from siamese_nima.curation.bursts import group_bursts
 from siamese_nima.curation.frames import FrameReader
 from siamese_nima.errors import MissingExtraError, PhotoError
 from siamese_nima.photos.find import find_photos
+from siamese_nima.scoring.catalogue import find_model
 from siamese_nima.scoring.scored_photo import ScoredPhoto
 from siamese_nima.scoring.scorer import DEFAULT_MODEL, Scorer
 from siamese_nima.taste.answers import SOMEBODY, AnswerStore, answers_path, check_person
@@ -69,7 +70,7 @@ def pick(
 
     Example: nima pick holiday/
     """
-    running, page = _server_parts()
+    running, page, sight = _server_parts()
     check_person(person)
     # Before a file of answers is made in what may be the wrong folder.
     _check_enough(len(find_photos([folder]).paths), folder)
@@ -92,17 +93,21 @@ def pick(
         failed = {_name(r.path, folder): r.error for r in results if r.error is not None}
         app = page.pick_app(session, folder, unreadable=failed, rules=running.rules_for(host))
         address = running.address_of(listener, host)
-        running.run_until_ended(app, listener, ready=lambda: _show(address, browser=not no_browser))
+        with sight.looking_meanwhile(session, folder, find_model(model), _say):
+            running.run_until_ended(
+                app, listener, ready=lambda: _show(address, browser=not no_browser)
+            )
         _say_end(session, store.path)
 
 
-def _server_parts() -> tuple[ModuleType, ModuleType]:
+def _server_parts() -> tuple[ModuleType, ModuleType, ModuleType]:
     try:
+        from siamese_nima.networks import looking
         from siamese_nima.web import pick as page
         from siamese_nima.web import running
     except ImportError as error:
         raise MissingExtraError.of_import(error, "nima pick", "serve") from error
-    return running, page
+    return running, page, looking
 
 
 def _scored(
@@ -140,6 +145,10 @@ def _show(address: str, *, browser: bool) -> None:
     desktop = sys.platform in ("win32", "darwin") or {"DISPLAY", "WAYLAND_DISPLAY"} & {*os.environ}
     if browser and desktop:
         threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
+
+
+def _say(words: str) -> None:
+    typer.echo(f"nima: {words}", err=True)
 
 
 def _say_end(session: PickSession, path: Path) -> None:

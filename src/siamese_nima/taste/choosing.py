@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal, Protocol, TypeAlias, get_args
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,17 +17,16 @@ from numpy.typing import ArrayLike, NDArray
 from siamese_nima.errors import ConfigError
 from siamese_nima.pair_error import WANTED
 from siamese_nima.ratings import Floats
+from siamese_nima.taste.asked import Asked, Indices, random_pairs, recent_photos
 
 Way = Literal["active", "random"]
 Why = Literal["informative", "burst", "repeat", "random"]
-Indices: TypeAlias = NDArray[np.intp]
 
 _FIRSTS = 16  # photos whose partner is sought
 _PARTNERS = 96  # partners tried for each of them: 1,536 pairs in all
 _BURST_PAIRS = 4096
 _BURST_PHOTOS = 40
 _BURST_TIMES = 3  # a photo is asked this often inside its burst, at most
-_RESTING = 3  # photos of so many pairs before are not shown again at once
 _JUDGED_PAIRS = 2000
 _TRIES = 200
 
@@ -46,20 +45,13 @@ class Belief(Protocol):
         """What the answer about a pair is expected to tell, in nats."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A pair that was shown.
+class Sight(Protocol):
+    """What is believed of a taste, as `tilt_belief.TiltBelief` tells it."""
 
-    Attributes:
-        left: Number of the photo on the left.
-        right: Number of the photo on the right.
-        answered: Whether it has an answer: False for one that was set aside, and for one whose
-            answer is still to come.
-    """
-
-    left: int
-    right: int
-    answered: bool = True
+    def telling_pair(
+        self, asked: Sequence[Asked], draw: np.random.Generator
+    ) -> tuple[int, int] | None:
+        """The pair whose answer tells most, by numbers of photos; None where it knows of none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +105,7 @@ def choose_pair(
     rule: ChoosingRule | None = None,
     *,
     bursts: Sequence[Sequence[int]] = (),
+    sight: Sight | None = None,
 ) -> Chosen | None:
     """The next pair to ask one person about.
 
@@ -128,6 +121,8 @@ def choose_pair(
             answer, so that the next pair is ready before it is needed.
         rule: How to choose.
         bursts: Numbers of photos that show the same thing, for `bursts_first`.
+        sight: What is known of the taste from what the network sees. It then chooses all active
+            pairs, and none is random, but in the end, when it knows of no other.
 
     Returns:
         None where every pair was asked, and none is to be repeated.
@@ -149,6 +144,8 @@ def choose_pair(
     chosen = None
     if rule.bursts_first and rule.way == "active":
         chosen = _burst_pair(belief, counts, known, bursts, draw)
+    if chosen is None and sight is not None and rule.way == "active":
+        chosen, why = sight.telling_pair(asked, draw), "informative"
     if chosen is None and (rule.way == "random" or draw.random() < rule.random_share):
         chosen, why = _random_pair(photos, known, draw), "random"
     if chosen is None:
@@ -174,9 +171,7 @@ def guessed_wrong(belief: Belief, *, seed: int = 0) -> float:
     if photos * (photos - 1) // 2 <= _JUDGED_PAIRS:
         left, right = np.triu_indices(photos, 1)
     else:
-        draw = np.random.default_rng(seed)
-        left = draw.integers(photos, size=_JUDGED_PAIRS)
-        right = (left + draw.integers(1, photos, size=_JUDGED_PAIRS)) % photos
+        left, right = random_pairs(photos, _JUDGED_PAIRS, np.random.default_rng(seed)).T
     return float(np.mean(0.5 - np.abs(belief.preference(left, right) - 0.5)))
 
 
@@ -216,8 +211,7 @@ def _rested(counts: Indices, asked: Sequence[Asked]) -> NDArray[np.bool_]:
     """Photos that may be asked about: not shown just now, and not much more often than others."""
     often = counts >= 3 + 2 * counts.mean()
     recent = np.zeros(counts.size, np.bool_)
-    for pair in asked[-_RESTING:]:
-        recent[[pair.left, pair.right]] = True
+    recent[list(recent_photos(asked))] = True
     for tired in (often | recent, recent):
         if counts.size - np.count_nonzero(tired) >= 4:
             return ~tired

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from siamese_nima.ratings import Floats
 from siamese_nima.taste.agreement import Agreement, compare_agreement, held_out_folds
 from siamese_nima.taste.coupling import Indices
 from siamese_nima.taste.strengths import Comparisons
-from siamese_nima.taste.tilt import Rated, Tilt, learn_tilt
+from siamese_nima.taste.tilt import Rated, Tilt, TiltPrior, learn_tilt
 
 FOLDS = 5
 
@@ -62,13 +63,15 @@ def judge_held_out(
     return HeldOut(agreement, personal, bool(new_photos))
 
 
-def tilt_of_answers(rated: Rated, comparisons: Comparisons) -> Tilt:
-    """The taste that answers about some of the photos show."""
+def tilt_of_answers(
+    rated: Rated, comparisons: Comparisons, priors: Sequence[TiltPrior] | None = None
+) -> Tilt:
+    """The taste that answers about some of the photos show; see `learn_tilt`."""
     photos = _photos(comparisons)
     place = np.full(len(rated.features), -1, dtype=np.intp)
     place[photos] = np.arange(photos.size)
     left, right = place[comparisons.left], place[comparisons.right]
-    return learn_tilt(rated.select(photos), Comparisons(left, right, comparisons.outcome))
+    return learn_tilt(rated.select(photos), Comparisons(left, right, comparisons.outcome), priors)
 
 
 def _photos(comparisons: Comparisons) -> Indices:

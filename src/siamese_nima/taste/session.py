@@ -6,16 +6,23 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from siamese_nima.errors import AnswerError
 from siamese_nima.taste.answers import Answer, AnswerStore, Choice, check_person, now
-from siamese_nima.taste.choosing import Asked, ChoosingRule, Why, choose_pair, guessed_wrong
+from siamese_nima.taste.asked import Asked
+from siamese_nima.taste.choosing import ChoosingRule, Why, choose_pair, guessed_wrong
+from siamese_nima.taste.progress import Progress, repeats
 from siamese_nima.taste.strengths import (
     Comparisons,
     StrengthPrior,
     Strengths,
     estimate_strengths,
 )
+from siamese_nima.taste.tilt import Rated
+from siamese_nima.taste.tilt_belief import TiltBelief
 
+REFIT = 10  # answers between two looks at what they say of the taste
 GOAL = 200  # answers that a personal model can be learnt from
 _AHEAD = 3  # pairs known in advance, the present one included
 _OUTCOME = {"left": 1.0, "right": 0.0, "tie": 0.5}
@@ -36,36 +43,6 @@ class Pair:
     left: str
     right: str
     why: Why
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far one person is.
-
-    Attributes:
-        answers: What they said of pairs of these photos, in all sessions; flags left out.
-        flags: Pairs they set aside.
-        goal: Answers that are asked for, or as many pairs as there are.
-        can_undo: Whether anything of this session can be taken back.
-        wrong_before: Share of pairs for which the model's scores alone would guess wrong what they
-            choose, as far as can be told; 0 to .5.
-        wrong_now: The same after the answers.
-        repeated: Pairs that were answered a second time.
-        same: How many of these got the same answer.
-        decided: Answers that were no tie.
-        as_model: How many of these preferred the photo with the higher score.
-    """
-
-    answers: int
-    flags: int
-    goal: int
-    can_undo: bool
-    wrong_before: float
-    wrong_now: float
-    repeated: int
-    same: int
-    decided: int
-    as_model: int
 
 
 class PickSession:
@@ -113,6 +90,9 @@ class PickSession:
         self._queue: list[Pair] = []
         self._numbers = 0
         self._strengths: Strengths | None = None
+        self._seen: tuple[list[str], Rated] | None = None
+        self._sight: TiltBelief | None = None
+        self._sight_after = 0
         self._wrong_before = 0.0
         self._begin()
 
@@ -127,6 +107,14 @@ class PickSession:
         """Names of the photos that may be asked about."""
         with self._lock:
             return list(self._names)
+
+    @property
+    def asked(self) -> set[str]:
+        """Names of the photos that were shown, in all sessions, or come next."""
+        with self._lock:
+            shown = [answer.pair for answer in self._here()]
+            shown += [(pair.left, pair.right) for pair in self._queue]
+            return {name for pair in shown for name in pair}
 
     @property
     def given(self) -> list[Answer]:
@@ -185,13 +173,24 @@ class PickSession:
                 self._queue = [pair for pair in self._queue if photo not in (pair.left, pair.right)]
                 self._begin()
 
+    def see(self, names: Sequence[str], rated: Rated) -> None:
+        """From now on choose pairs by what the network sees; those that are known already stay.
+
+        Args:
+            names: Photos, one each for those in `rated`; two or more.
+            rated: What the network sees in them.
+        """
+        with self._lock:
+            self._seen = list(names), rated
+            self._begin()
+
     def progress(self) -> Progress:
         """How far this person is."""
         with self._lock:
             here = self._here()
             answers = [answer for answer in here if answer.choice != "flag"]
             decided = [answer for answer in answers if answer.better]
-            repeated, same = _repeats(answers)
+            repeated, same = repeats(answers)
             photos = len(self._scores)
             return Progress(
                 answers=len(answers),
@@ -219,7 +218,7 @@ class PickSession:
         self._number = {name: number for number, name in enumerate(self._names)}
         bursts = ([self._number[n] for n in burst if n in self._number] for burst in self._bursts)
         self._numbered_bursts = [burst for burst in bursts if len(burst) > 1]
-        self._strengths = None
+        self._strengths = self._sight = None
         scores = list(self._scores.values())
         unasked = estimate_strengths(scores, Comparisons.of([], [], []), prior=self._prior)
         self._wrong_before = guessed_wrong(unasked)
@@ -229,20 +228,25 @@ class PickSession:
         """What follows from the answers: strengths, and the pairs to ask next."""
         here = self._here()
         said = [answer for answer in here if answer.choice != "flag"]
-        self._strengths = estimate_strengths(
-            list(self._scores.values()),
-            Comparisons.of(
-                [self._number[answer.left] for answer in said],
-                [self._number[answer.right] for answer in said],
-                [_OUTCOME[answer.choice] for answer in said],
-            ),
-            prior=self._prior,
-            start=self._strengths,
+        comparisons = Comparisons.of(
+            [self._number[answer.left] for answer in said],
+            [self._number[answer.right] for answer in said],
+            [_OUTCOME[answer.choice] for answer in said],
         )
+        self._strengths = estimate_strengths(
+            list(self._scores.values()), comparisons, prior=self._prior, start=self._strengths
+        )
+        self._look_again(comparisons)
         asked = [self._asked(a.left, a.right, answered=a.choice != "flag") for a in here]
         asked += [self._asked(pair.left, pair.right) for pair in self._queue]
         while len(self._queue) < _AHEAD:
-            chosen = choose_pair(self._strengths, asked, self._rule, bursts=self._numbered_bursts)
+            chosen = choose_pair(
+                self._strengths,
+                asked,
+                self._rule,
+                bursts=self._numbered_bursts,
+                sight=self._sight,
+            )
             if chosen is None:
                 return
             self._numbers += 1
@@ -250,18 +254,19 @@ class PickSession:
             self._queue.append(Pair(self._numbers, left, right, chosen.why))
             asked.append(self._asked(left, right))
 
+    def _look_again(self, comparisons: Comparisons) -> None:
+        """What the answers say of the taste, every ten of them: it takes a tenth of a second."""
+        if self._seen is None:
+            return
+        if self._sight and abs(len(comparisons) - self._sight_after) < REFIT:
+            return
+        names, rated = self._seen
+        rows = [row for row, name in enumerate(names) if name in self._number]
+        if len(rows) < 2:
+            return
+        photos = np.array([self._number[names[row]] for row in rows], np.intp)
+        self._sight = TiltBelief(rated.select(np.array(rows)), photos, comparisons)
+        self._sight_after = len(comparisons)
+
     def _asked(self, left: str, right: str, *, answered: bool = False) -> Asked:
         return Asked(self._number[left], self._number[right], answered)
-
-
-def _repeats(answers: Sequence[Answer]) -> tuple[int, int]:
-    """How many pairs were answered a second time, and how many of these in the same way."""
-    first: dict[tuple[str, str], Answer] = {}
-    second: dict[tuple[str, str], Answer] = {}
-    for answer in answers:
-        if answer.pair in first:
-            second.setdefault(answer.pair, answer)
-        else:
-            first[answer.pair] = answer
-    same = sum(answer.better == first[pair].better for pair, answer in second.items())
-    return len(second), same

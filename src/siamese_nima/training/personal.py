@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from siamese_nima.card import PAIR_ERROR, ModelCard, Population
 from siamese_nima.datasets.contamination import record_of
-from siamese_nima.errors import AnswerError, ConfigError, PhotoError, WeightsError
+from siamese_nima.errors import AnswerError, ConfigError, WeightsError
 from siamese_nima.evaluation.pair_error import LEAST_PAIRS, pair_error_of_answers
+from siamese_nima.networks.looking import Report, look
 from siamese_nima.networks.taste_file import OpenedModel
 from siamese_nima.photos.find import find_photos
 from siamese_nima.scoring.catalogue import embedded_models, find_model, models_folder
-from siamese_nima.scoring.in_order import in_order
 from siamese_nima.scoring.model_file import read_card
-from siamese_nima.scoring.panel import Member, Panel, PhotoOnPanel
 from siamese_nima.scoring.scorer import usable_cores
 from siamese_nima.taste.agreement import Share, agreements, self_agreement
 from siamese_nima.taste.answers import Answer
@@ -34,11 +32,8 @@ LEAST_ANSWERS = 40  # below it a gain is hardly ever told from chance (docs/resu
 GOOD_ANSWERS = 200
 POPULATION_PHOTOS = 300
 _LEAST_POPULATION = 100  # below it percentiles would be of single photos
-_BATCH = 4
 _MADE_BY = "nima learn"
 _OUTCOMES = {"left": 1.0, "right": 0.0, "tie": 0.5}
-
-Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,14 +117,6 @@ class Learnt:
         }
 
 
-@dataclass(slots=True)
-class _Seen:
-    """What the network sees in photos, by their names."""
-
-    rows: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    errors: dict[str, str] = field(default_factory=dict)
-
-
 def learn(
     folder: Path,
     answers: Sequence[Answer],
@@ -159,11 +146,12 @@ def learn(
     _check_enough(here, len(answers) - len(here), folder)
     asked = sorted({name for answer in here for name in answer.pair})
     more = _others(folder, asked, POPULATION_PHOTOS - len(asked), config.seed)
-    seen = _look(folder, [*asked, *more], opened, workers or usable_cores(), report)
-    used = [a for a in here if a.left in seen.rows and a.right in seen.rows]
+    names = [*asked, *more]
+    rows = look(folder, names, opened, workers=workers or usable_cores(), report=report)
+    used = [a for a in here if a.left in rows and a.right in rows]
     _check_enough(used, len(answers) - len(used), folder)
     names = sorted({name for answer in used for name in answer.pair})
-    rated = opened.rated(np.stack([seen.rows[name] for name in names]))
+    rated = opened.rated(np.stack([rows[name] for name in names]))
     comparisons = _numbered(used, names)
     people = tuple(dict.fromkeys(answer.person for answer in used))
     whose = np.array([people.index(answer.person) for answer in used])
@@ -184,7 +172,7 @@ def learn(
         return learnt
     tilt = tilt_of_answers(rated, comparisons)
     prints = [_hash(folder / name) for name in names]
-    everything = opened.rated(np.stack(list(seen.rows.values())))
+    everything = opened.rated(np.stack(list(rows.values())))
     card = _card(learnt, opened, prints, tilt, _population(everything, tilt, folder))
     target.parent.mkdir(parents=True, exist_ok=True)
     card = opened.write(tilt, card, target)
@@ -224,29 +212,6 @@ def _others(folder: Path, asked: Collection[str], count: int, seed: int) -> list
     rest = sorted(set(found) - set(asked))
     order = np.random.default_rng(seed).permutation(len(rest))[: max(count, 0)]
     return [rest[place] for place in sorted(order)]
-
-
-def _look(
-    folder: Path, names: Sequence[str], opened: OpenedModel, workers: int, report: Report | None
-) -> _Seen:
-    panel = Panel([Member(opened.card.name, opened, opened.card.view)], exact=False)
-    seen = _Seen()
-
-    def rate(photos: Sequence[PhotoOnPanel]) -> Sequence[PhotoOnPanel]:
-        panel.rate(photos)
-        return photos
-
-    photos = [PhotoOnPanel(name, folder / name) for name in names]
-    done = in_order(rate, photos, batch_size=_BATCH, workers=workers)
-    for number, photo in enumerate(done, start=1):
-        outcome = photo.outcomes[0]
-        if isinstance(outcome, PhotoError):
-            seen.errors[photo.name] = str(outcome)
-        else:
-            seen.rows[photo.name] = outcome
-        if report:
-            report(number, len(photos))
-    return seen
 
 
 def _numbered(answers: Sequence[Answer], names: Sequence[str]) -> Comparisons:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from siamese_nima.photos.names import printable
-from siamese_nima.taste.session import Pair, PickSession, Progress
+from siamese_nima.taste.progress import Progress
+from siamese_nima.taste.session import Pair, PickSession
 
 _NAMED = 100  # photos that cannot be read; a folder may hold thousands
 
