@@ -25,6 +25,13 @@ _PROVIDERS = {
 DEVICES = ("cpu", "cuda", "openvino", "coreml")
 
 
+def usable_cores() -> int:
+    """Cores this process may run on; in a container that can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def open_network(path: Path, content: bytes, *, threads: int, device: str) -> Network:
     """The network of a model file, ready to rate views.
 
@@ -93,13 +100,13 @@ def _open_openvino(path: Path, content: bytes, *, threads: int) -> Network:
         import openvino
     except ImportError as error:
         raise MissingExtraError.of("Device 'openvino'", "openvino") from error
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = usable_cores()
     core: Any = openvino.Core()
     settings = {
         # Its own choice would be bfloat16 on some processors, which moves scores.
         "INFERENCE_PRECISION_HINT": "f32",
         "INFERENCE_NUM_THREADS": cores,
-        "NUM_STREAMS": max(1, (cores or 1) // threads),
+        "NUM_STREAMS": max(1, cores // threads),
     }
     try:
         compiled = core.compile_model(core.read_model(content), "CPU", settings)

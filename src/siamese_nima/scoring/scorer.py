@@ -19,6 +19,7 @@ from siamese_nima.photos.find import find_photos
 from siamese_nima.photos.read import MAX_PIXELS, PhotoSource
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import RatingScale
+from siamese_nima.scoring.devices import usable_cores
 from siamese_nima.scoring.file_content import Content
 from siamese_nima.scoring.in_order import in_order
 from siamese_nima.scoring.model_file import Model
@@ -255,13 +256,6 @@ class Scorer:
             if place not in photo.cached and not isinstance(outcome, PhotoError)
         }
         cache.keep(content, new)
-
-
-def usable_cores() -> int:
-    """Cores this process may run on; in a container that can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _as_series(photos: PhotoSource | Iterable[PhotoSource]) -> Iterable[PhotoSource]:
