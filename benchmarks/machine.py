@@ -19,7 +19,7 @@ def provenance() -> dict[str, Any]:
         "machine": {"cpu": _cpu(), "cores": len(os.sched_getaffinity(0)), "os": platform.system()},
         "python": platform.python_version(),
         "commit": _commit(),
-        "command": " ".join(["python", *sys.argv]),
+        "command": " ".join(["python", *(_shown(part) for part in sys.argv)]),
     }
 
 
@@ -29,6 +29,11 @@ def report(result: dict[str, Any], out: Path | None) -> None:
     print(text)
     if out:
         out.write_text(text)
+
+
+def _shown(argument: str) -> str:
+    """Without the folders of this machine."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
 
 
 def _cpu() -> str:

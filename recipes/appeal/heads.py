@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from features import POOLED, SCALE, Floats, Rated
+from features import SCALE, Floats, Rated, in_order
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -54,8 +54,8 @@ class Directions:
     """
 
     def __init__(self, helpers: Rated, levels: tuple[str, ...]) -> None:
-        inputs = np.concatenate([helpers.plain[name] for name in (*levels, POOLED)], axis=1)
-        factor = _unit_factor([helpers.plain[name] for name in (*levels, POOLED)])
+        blocks = [helpers.plain[name] for name in in_order(levels)]
+        inputs, factor = np.concatenate(blocks, axis=1), _unit_factor(blocks)
         inputs = (inputs - inputs.mean(0)) * factor
         from_unsplash = (helpers.sources == "ss03").astype(np.float64)
         targets = np.stack([helpers.table.mos, from_unsplash], axis=1)
@@ -88,7 +88,7 @@ class Coordinates:
         directions: Directions,
         prior: float,
     ) -> None:
-        self.blocks = (*levels, POOLED)
+        self.blocks = in_order(levels)
         seen = [(rated.plain[name][rows] + rated.mirrored[name][rows]) / 2 for name in self.blocks]
         joined = np.concatenate(seen, axis=1)
         self.centre = joined.mean(0)

