@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
 from itertools import accumulate
 
 from torch import nn
 
 from siamese_nima.errors import ConfigError
 from siamese_nima.networks.keras_layers import keras_layers
+from siamese_nima.networks.levels import LevelPooling
 from siamese_nima.networks.nima import NIMA
+from siamese_nima.networks.side_by_side import SideBySide
 
 
 def freeze(nima: NIMA, until: str | int | None) -> None:
@@ -21,9 +24,11 @@ def freeze(nima: NIMA, until: str | int | None) -> None:
     Args:
         nima: Changed in place.
         until: The last stage to freeze, by its path in the backbone: "mixed_7a", "blocks.3",
-            "conv_stem" (see `stage_names`). Or, for `inception_resnet_v2` only, a number of
-            layers as the origin counts them: index into Keras' `model.layers`, of which
-            `layers[:until]` are frozen; 618 is everything up to `mixed_7a`. Or None to freeze
+            "conv_stem" (see `stage_names`); of backbones side by side, "first.backbone.blocks.3"
+            or, with all of the first one, "second.backbone.blocks.3". Or, for
+            `inception_resnet_v2` only, a number of layers as the origin counts them: index into
+            Keras' `model.layers`, of which `layers[:until]` are frozen; 618 is everything up to
+            `mixed_7a`. Or None to freeze
             nothing.
 
     Raises:
@@ -72,12 +77,33 @@ def _has_stages_within(nima: NIMA, stage: str) -> bool:
 
 
 def stage_names(nima: NIMA) -> list[str]:
-    """The stages of the backbone in forward order, each a possible argument of `freeze`."""
+    """The stages of the backbone in forward order, each a possible argument of `freeze`.
+
+    Backbones side by side come one after the other.
+    """
     return [
-        name
-        for name, module in nima.backbone.named_modules()
+        f"{path}{name}"
+        for path, network in _networks(nima.backbone)
+        for name, module in network.named_modules()
         if name and any(True for _ in module.parameters()) and name.count(".") < 2
     ]
+
+
+def _networks(backbone: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The networks of timm in a backbone, each with the beginning of its modules' paths."""
+    match backbone:
+        case LevelPooling():
+            yield "backbone.", backbone.backbone
+        case SideBySide():
+            for side in ("first", "second"):
+                for path, network in _networks(backbone.get_submodule(side)):
+                    yield f"{side}.{path}", network
+        case _:
+            yield "", backbone
+
+
+def _outermost(names: list[str]) -> list[str]:
+    return [name for name in names if name.rpartition(".")[0] not in names]
 
 
 def _up_to_stage(nima: NIMA, stage: str) -> list[nn.Module]:
@@ -85,7 +111,7 @@ def _up_to_stage(nima: NIMA, stage: str) -> list[nn.Module]:
     if not stage or stage not in modules:
         names = stage_names(nima)
         close = difflib.get_close_matches(stage, names, n=3, cutoff=0.5)
-        outer = [name for name in names if "." not in name]
+        outer = _outermost(names)
         raise ConfigError(
             f"the backbone has no stage {stage!r}"
             + (f"; did you mean {' or '.join(close)}?" if close else ".")
@@ -106,7 +132,7 @@ def _first_keras_layers(nima: NIMA, count: int) -> list[nn.Module]:
         raise ConfigError(
             f"freezing by a number of layers ({count}) follows Keras' InceptionResNetV2 and needs "
             "the backbone inception_resnet_v2. Name a stage of this backbone instead: "
-            + ", ".join(name for name in stage_names(nima) if "." not in name)
+            + ", ".join(_outermost(stage_names(nima)))
         )
     if not 0 <= count <= len(layers):
         raise ConfigError(

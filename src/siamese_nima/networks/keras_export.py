@@ -18,7 +18,9 @@ from siamese_nima.networks.keras_tensors import (
     WEIGHT_ORDER,
     to_keras,
 )
+from siamese_nima.networks.levels import LevelPooling
 from siamese_nima.networks.nima import NIMA
+from siamese_nima.networks.side_by_side import SideBySide
 from siamese_nima.whole_file import replacing
 
 # A Keras that pads so; files carry the version of their writer.
@@ -44,6 +46,7 @@ def write_keras_h5(path: str | os.PathLike[str], nima: NIMA, card: ModelCard) ->
     Raises:
         WeightsError: Keras has no such network, or the file cannot be written.
     """
+    _require_plain(card, nima)
     kind = _keras_kind(card, nima)
     options = BackboneOptions.from_dict(card.backbone_options)
     layers = keras_layers(kind, padding=options.padding)
@@ -56,6 +59,19 @@ def write_keras_h5(path: str | os.PathLike[str], nima: NIMA, card: ModelCard) ->
         tensors = _without_gamma(layers, tensors)
     with replacing(path, WeightsError) as temporary:
         write_keras_file(temporary, layers, tensors, _VERSIONS[options.padding])
+
+
+def _require_plain(card: ModelCard, nima: NIMA) -> None:
+    match nima.backbone:
+        case SideBySide():
+            what = "it has two backbones side by side"
+        case LevelPooling():
+            what = "its features are of several depths, or its views are enlarged inside"
+        case _:
+            return
+    raise WeightsError(
+        f"{card.name}: {what}, which none of Keras' networks can hold. Export to ONNX instead."
+    )
 
 
 def _keras_kind(card: ModelCard, nima: NIMA) -> BackboneKind:
