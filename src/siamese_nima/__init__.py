@@ -41,7 +41,8 @@ from siamese_nima.scoring.ranking import RankPlace, describe_ranking, rank_photo
 from siamese_nima.scoring.result_cache import cache_path
 from siamese_nima.scoring.scored_photo import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer
-from siamese_nima.taste.answers import Answer, AnswerStore, answers_path
+from siamese_nima.taste.answer import Answer
+from siamese_nima.taste.answers import AnswerStore, answers_path
 
 if TYPE_CHECKING:
     from siamese_nima.siamese import SiameseNIMA

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siamese_nima.errors import AnswerError
-from siamese_nima.taste.answers import Answer, AnswerStore, answers_path, now
+from siamese_nima.taste.answer import Answer, now
+from siamese_nima.taste.answers import AnswerStore, answers_path
 
 
 def answer(left="a.jpg", right="b.jpg", choice="left", person="me", second=0, **more):
@@ -217,7 +218,8 @@ def test_reading_only_writes_nothing(tmp_path):
 
 _WRITER = """
 import sys
-from siamese_nima.taste.answers import Answer, AnswerStore
+from siamese_nima.taste.answer import Answer
+from siamese_nima.taste.answers import AnswerStore
 store = AnswerStore(sys.argv[1])
 for number in range(100_000):
     at = f"2026-05-01T09:30:00.{number:06d}+00:00"

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from siamese_nima.errors import AnswerError
 from siamese_nima.ratings import AVA_SCALE
-from siamese_nima.taste.answers import Answer, AnswerStore
+from siamese_nima.taste.answer import Answer
+from siamese_nima.taste.answers import AnswerStore
 from siamese_nima.taste.choosing import ChoosingRule
 from siamese_nima.taste.session import PickSession
 from siamese_nima.taste.tilt import Rated

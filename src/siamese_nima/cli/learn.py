@@ -15,7 +15,8 @@ from siamese_nima.cli.progress import progress_bar
 from siamese_nima.errors import ConfigError
 from siamese_nima.scoring.scorer import DEFAULT_MODEL
 from siamese_nima.taste.agreement import Share
-from siamese_nima.taste.answers import Answer, AnswerStore, answers_path
+from siamese_nima.taste.answer import Answer
+from siamese_nima.taste.answers import AnswerStore, answers_path
 
 if TYPE_CHECKING:
     from siamese_nima.training.personal import Learnt

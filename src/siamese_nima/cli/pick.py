@@ -23,7 +23,8 @@ from siamese_nima.photos.find import find_photos
 from siamese_nima.scoring.catalogue import find_model
 from siamese_nima.scoring.scored_photo import ScoredPhoto
 from siamese_nima.scoring.scorer import DEFAULT_MODEL, Scorer
-from siamese_nima.taste.answers import SOMEBODY, AnswerStore, answers_path, check_person
+from siamese_nima.taste.answer import SOMEBODY, check_person
+from siamese_nima.taste.answers import AnswerStore, answers_path
 from siamese_nima.taste.choosing import ChoosingRule
 from siamese_nima.taste.session import GOAL, PickSession
 from siamese_nima.taste.strengths import StrengthPrior

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from siamese_nima.csv_rows import csv_writer
 from siamese_nima.errors import AnswerError
-from siamese_nima.taste.answers import Answer
+from siamese_nima.taste.answer import Answer
 from siamese_nima.whole_file import write_whole
 
 COLUMNS = ("left", "right", "choice", "person", "at", "seconds")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from siamese_nima.taste.answers import Answer
+from siamese_nima.taste.answer import Answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from siamese_nima.errors import AnswerError
-from siamese_nima.taste.answers import Answer, AnswerStore, Choice, check_person, now
+from siamese_nima.taste.answer import Answer, Choice, check_person, now
+from siamese_nima.taste.answers import AnswerStore
 from siamese_nima.taste.asked import Asked
 from siamese_nima.taste.choosing import ChoosingRule, Why, choose_pair, guessed_wrong
 from siamese_nima.taste.progress import Progress, repeats

@@ -22,7 +22,7 @@ from siamese_nima.scoring.catalogue import embedded_models, find_model, models_f
 from siamese_nima.scoring.model_file import read_card
 from siamese_nima.scoring.scorer import usable_cores
 from siamese_nima.taste.agreement import Share, agreements, self_agreement
-from siamese_nima.taste.answers import Answer
+from siamese_nima.taste.answer import Answer
 from siamese_nima.taste.held_out import FOLDS, HeldOut, judge_held_out, tilt_of_answers
 from siamese_nima.taste.strengths import Comparisons
 from siamese_nima.taste.tilt import Rated, Tilt
