@@ -104,7 +104,7 @@ def summary(progress: Progress) -> list[str]:
     if progress.decided:
         lines.append(
             f"You preferred what the model scores higher in {progress.as_model} of "
-            f"{_counted(progress.decided, 'decision')}; half of them are pairs that it finds close."
+            f"{_counted(progress.decided, 'decision')}; many of them were close calls."
         )
     if progress.repeated:
         lines.append(
