@@ -22,7 +22,7 @@ from siamese_nima.curation.bursts import Burst, BurstRule, group_bursts, keepers
 from siamese_nima.curation.frames import FrameReader
 from siamese_nima.photos.names import printable
 from siamese_nima.scoring.scored_photo import ScoredPhoto
-from siamese_nima.scoring.scorer import DEFAULT_MODEL
+from siamese_nima.scoring.scorer import DEFAULT_MODEL, Scorer
 
 _RULE = BurstRule()
 
@@ -61,10 +61,7 @@ def bursts(
     reader = FrameReader(scorer.decode_px)
     with scoring.run(scorer, photos, reader.look) as folder_run:
         results = list(folder_run.results())
-    with progress_bar("comparing") as report:
-        paths = [result.path for result in results]
-        frames = reader.frames(paths, threads=scorer.workers, report=report)
-    found = group_bursts(results, frames, pair_error=scorer.card.pair_error, rule=rule)
+    found = find_bursts(results, scorer, reader, rule=rule)
     if out:
         write_burst_table(out, burst_rows(results, found, best_only=best_only))
     elif best_only:
@@ -74,6 +71,20 @@ def bursts(
     else:
         typer.echo(csv_text(burst_rows(results, found)), nl=False)
     folder_run.end(_summary(results, found))
+
+
+def find_bursts(
+    results: Sequence[ScoredPhoto],
+    scorer: Scorer,
+    reader: FrameReader,
+    *,
+    rule: BurstRule | None = None,
+) -> tuple[Burst, ...]:
+    """The bursts of photos that `scorer` has scored while `reader` looked, with a bar."""
+    with progress_bar("finding bursts") as report:
+        paths = [result.path for result in results]
+        frames = reader.frames(paths, threads=scorer.workers, report=report)
+    return group_bursts(results, frames, pair_error=scorer.card.pair_error, rule=rule)
 
 
 def _print(lines: Iterable[str]) -> None:

@@ -14,9 +14,8 @@ from typing import Annotated
 import typer
 
 from siamese_nima.cli import options
-from siamese_nima.cli.progress import progress_bar
+from siamese_nima.cli.bursts import find_bursts
 from siamese_nima.cli.scoring import Scoring, scoring_command
-from siamese_nima.curation.bursts import group_bursts
 from siamese_nima.curation.frames import FrameReader
 from siamese_nima.errors import MissingExtraError, PhotoError
 from siamese_nima.photos.find import find_photos
@@ -123,9 +122,7 @@ def _scored(
         folder_run.end()
     if not bursts:
         return results, []
-    with progress_bar("finding bursts") as report:
-        seen = frames.frames([r.path for r in results], threads=scorer.workers, report=report)
-    found = group_bursts(results, seen, pair_error=scorer.card.pair_error)
+    found = find_bursts(results, scorer, frames)
     return results, [[_name(path, folder) for path in burst.paths] for burst in found]
 
 

@@ -9,9 +9,9 @@ import typer
 from PIL import Image
 
 from siamese_nima.cli import options, run
+from siamese_nima.cli.bursts import find_bursts
 from siamese_nima.cli.progress import progress_bar
 from siamese_nima.cli.scoring import Scoring, scoring_command
-from siamese_nima.curation.bursts import group_bursts
 from siamese_nima.curation.frames import FrameReader
 from siamese_nima.curation.report import ThumbnailReader, write_report
 from siamese_nima.scoring.scorer import DEFAULT_MODEL
@@ -41,9 +41,7 @@ def report(
 
     with scoring.run(scorer, photos, look) as folder_run:
         results = list(folder_run.results())
-    with progress_bar("finding bursts") as progress:
-        seen = frames.frames([r.path for r in results], threads=scorer.workers, report=progress)
-    bursts = group_bursts(results, seen, pair_error=scorer.card.pair_error)
+    bursts = find_bursts(results, scorer, frames)
     with progress_bar("writing") as progress:
         page = write_report(
             out,

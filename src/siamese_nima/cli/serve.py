@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from siamese_nima.cli import options, run
-from siamese_nima.cli.progress import progress_bar
+from siamese_nima.cli.bursts import find_bursts
 from siamese_nima.cli.scoring import Scoring, scoring_command
-from siamese_nima.curation.bursts import group_bursts
 from siamese_nima.curation.frames import FrameReader
 from siamese_nima.errors import ConfigError, MissingExtraError, PhotoError
 from siamese_nima.photos.find import find_photos
@@ -191,9 +190,7 @@ def _gallery(folder: Path, scoring: Scoring, scorer: Scorer) -> Gallery:
     names = [os.fspath(path) for path in served.photos.values()]
     with scoring.run(scorer, names, frames.look) as folder_run:
         results = list(folder_run.results())
-    with progress_bar("finding bursts") as progress:
-        seen = frames.frames([r.path for r in results], threads=scorer.workers, report=progress)
-    bursts = group_bursts(results, seen, pair_error=scorer.card.pair_error)
+    bursts = find_bursts(results, scorer, frames)
     with suppress(typer.Exit):  # photos that failed are on the page, with the reason
         folder_run.end()
     return Gallery(served, results, scorer.card, bursts=bursts, title=folder.resolve().name)
