@@ -50,6 +50,12 @@ def test_every_command_has_help_with_an_example_and_stands_in_the_docs(name):
     assert f"nima {name}" in (REPOSITORY / "docs" / "cli.md").read_text()
     shown = CliRunner().invoke(app, [*name.split(), "--help"])
     assert shown.exit_code == 0
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    assert all(argument.metavar and argument.metavar.isupper() for argument in arguments)
+
+
+def test_the_help_has_every_command_in_a_group():
+    assert "Commands" not in CliRunner().invoke(app, ["--help"]).stdout
 
 
 @pytest.mark.parametrize(
