@@ -114,8 +114,8 @@ def undo_stars(log: Path) -> Iterator[Undone]:
     lines = _lines(log)
     if lines:
         # Sidecars are written one by one: only the last one's writing can have been cut short.
-        for part in unfinished(Path(lines[-1]["sidecar"])):
-            with suppress(OSError):
+        with suppress(OSError):
+            for part in unfinished(Path(lines[-1]["sidecar"])):
                 part.unlink()
     for line in reversed(lines):
         sidecar = Path(line["sidecar"])

@@ -103,7 +103,8 @@ def read_text(table: Path) -> str:
     try:
         return table.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise TableError(f"{table}: not a readable table ({error})") from error
+        reason = getattr(error, "strerror", None) or error
+        raise TableError(f"{table}: not a readable table ({reason})") from error
 
 
 def photo_paths(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
