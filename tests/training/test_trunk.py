@@ -56,11 +56,34 @@ def test_cached_activations_are_those_of_the_trunk_to_a_byte(
         warnings.simplefilter("ignore")  # deprecations inside the ONNX exporter
         cached = build_trunk_cache(views, split.trunk, normalisation, tmp_path)
     assert cached.shape[:3] == (2, 3, 2)
+    assert cached.dtype == np.uint8
     inputs = PixelNormalisation(normalisation)(torch.from_numpy(views.pixels[1]))
     with torch.no_grad():
         expected = split.trunk(inputs.flatten(0, 1)).unflatten(0, (3, 2))
     found = ActivationScaling()(torch.from_numpy(np.array(cached[1])))
     torch.testing.assert_close(found, expected, atol=6 / 255 / 2 + 1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "mobilenetv2_035"])
+def test_trunks_without_relu6_at_their_end_are_kept_in_half_precision(
+    name: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    whole = build_backbone(name).eval()
+    views, split = some_views(2), split_backbone(whole, "blocks.1.0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside the ONNX exporter
+        cached = build_trunk_cache(views, split.trunk, Normalisation(), tmp_path)
+    assert cached.dtype == np.float16
+    inputs = PixelNormalisation(Normalisation())(torch.from_numpy(views.pixels[0])).flatten(0, 1)
+    with torch.no_grad():
+        scaled = ActivationScaling()(torch.from_numpy(np.array(cached[0]))).flatten(0, 1)
+        exact = split.trunk(inputs)
+        # 11 bits
+        torch.testing.assert_close(scaled, exact, rtol=2**-10, atol=1e-5)
+        torch.testing.assert_close(split.upper(exact), whole(inputs))
+        found = split.upper(scaled)
+    torch.testing.assert_close(found, whole(inputs), rtol=1e-2, atol=1e-2)
 
 
 def test_a_finished_cache_is_used_again_and_other_weights_have_their_own(
@@ -90,5 +113,5 @@ def test_unknown_blocks_and_backbones_are_refused(backbone: torch.nn.Module) -> 
         split_backbone(backbone, "blocks.9")
     with pytest.raises(ConfigError, match="no block 'conv_stem'"):
         split_backbone(backbone, "conv_stem")
-    with pytest.raises(ConfigError, match="for MobileNet v1 only, not for ResNet"):
+    with pytest.raises(ConfigError, match="MobileNet v1 and v2 and EfficientNet only, not for Res"):
         split_backbone(build_backbone("resnet10t"), "blocks.1")

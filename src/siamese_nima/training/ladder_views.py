@@ -25,7 +25,7 @@ from siamese_nima.ratings import RatingScale
 from siamese_nima.training.ladders import DISTORTIONS, LEVELS, ladder
 from siamese_nima.training.pair_loader import PairedViews
 from siamese_nima.training.pairs import UNKNOWN
-from siamese_nima.training.photo_loader import RatedViews
+from siamese_nima.training.photo_loader import Inputs, RatedViews
 
 RUNGS = LEVELS + 1
 _NAMES = tuple(DISTORTIONS)
@@ -95,7 +95,7 @@ def build_ladder_views(
 def with_ladders(
     rated: RatedViews,
     table: RatingTable,
-    ladder_inputs: NDArray[np.uint8],
+    ladder_inputs: Inputs,
     ladder_rows: NDArray[np.intp],
     scale: RatingScale,
 ) -> PairedViews:
@@ -146,7 +146,7 @@ class JoinedInputs:
         second: Shape (1, M, ...); its rows are the same in every variant.
     """
 
-    def __init__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> None:
+    def __init__(self, first: Inputs, second: Inputs) -> None:
         if first.shape[2:] != second.shape[2:] or second.shape[0] != 1:
             raise ConfigError(f"inputs of shape {second.shape} do not go on those of {first.shape}")
         self.first = first
@@ -154,12 +154,10 @@ class JoinedInputs:
         self.shape = (first.shape[0], first.shape[1] + second.shape[1], *first.shape[2:])
         self.ndim = first.ndim
 
-    def __getitem__(self, place: tuple[int, int]) -> NDArray[np.uint8]:
+    def __getitem__(self, place: tuple[int, int]) -> Inputs:
         variant, row = place
         known = self.first.shape[1]
-        found: NDArray[np.uint8] = (
-            self.first[variant, row] if row < known else self.second[0, row - known]
-        )
+        found: Inputs = self.first[variant, row] if row < known else self.second[0, row - known]
         return found
 
 

@@ -130,7 +130,7 @@ class NimaStage(lightning.LightningModule):
 
     Args:
         nima: Trained in place. Its backbone may be the upper part of one (see `trunk`).
-        prepare: From batches of uint8 inputs (N, V, H, W, C) to what `nima` takes.
+        prepare: From batches of inputs (N, V, H, W, C) to what `nima` takes.
         scale: The rating scale.
         config: Learning rates and so on.
         total_steps: Steps in all, for the schedule.
@@ -262,7 +262,7 @@ def train_nima_stage(
 
     Args:
         nima: Ends with the weights of the epoch that was best by `config.monitor`.
-        prepare: From uint8 inputs (N, V, H, W, C) to what `nima` takes.
+        prepare: From inputs (N, V, H, W, C) to what `nima` takes.
         train: Training photos.
         val: Validation photos; variant 0 of each is used.
         folder: Holds the checkpoints, the log and nothing else; a finished stage found there is

@@ -17,7 +17,7 @@ from siamese_nima.ratings import RatingScale
 from siamese_nima.training.augmentation import Augmentation
 from siamese_nima.training.pair_samplers import BucketPairDraws, PairDraws
 from siamese_nima.training.pairs import UNKNOWN, PhotoLabels, all_pairs, standard_errors
-from siamese_nima.training.photo_loader import Draw, PlainDraws, RatedViews
+from siamese_nima.training.photo_loader import Draw, Inputs, PlainDraws, RatedViews
 from siamese_nima.training.processes import SharedBatches
 
 Integers = NDArray[np.int64]
@@ -27,7 +27,7 @@ class PairBatch(NamedTuple):
     """One step's photos, each once, and the pairs among them.
 
     Attributes:
-        inputs: uint8, shape (B, V, H, W, C).
+        inputs: Shape (B, V, H, W, C), as `RatedViews` has them.
         distributions: Shape (B, K), the labels' rating distributions; NaN where nobody rated.
         labels: Of these photos.
         places: Shape (2, P), the pairs, as places in the batch.
@@ -195,8 +195,8 @@ class PairedPhotos(Dataset[Any]):
         labels = PhotoLabels(*(column[rows] for column in self.labels))
         return PairBatch(torch.from_numpy(inputs), self.distributions[rows], labels, places)
 
-    def _views(self, variant: int, row: int) -> NDArray[np.uint8]:
-        views: NDArray[np.uint8] = self.paired.rated.inputs[variant, row]
+    def _views(self, variant: int, row: int) -> Inputs:
+        views: Inputs = self.paired.rated.inputs[variant, row]
         if self.draws is None or self.augmentation is None:
             return views
         generator = np.random.default_rng((self.draws.seed, self.draws.epoch, row))

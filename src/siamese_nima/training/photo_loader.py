@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from siamese_nima.errors import ConfigError
 from siamese_nima.training.processes import SharedBatches
 
+Inputs = NDArray[np.uint8] | NDArray[np.float16]
 Batch = tuple[Tensor, Tensor]
 Draw = tuple[int, int]
 
@@ -24,12 +25,13 @@ class RatedViews:
     """What one stage trains or validates on.
 
     Attributes:
-        inputs: uint8, shape (variants, N, V, H, W, C); pixels or trunk activations.
+        inputs: Shape (variants, N, V, H, W, C): uint8 pixels, or trunk activations as
+            `trunk.build_trunk_cache` gives them.
         distributions: Shape (N, K), what people said, on the model's rating scale.
         means: Shape (N,), their mean opinion scores on that scale.
     """
 
-    inputs: NDArray[np.uint8]
+    inputs: Inputs
     distributions: NDArray[np.float64]
     means: NDArray[np.float64]
 
@@ -43,7 +45,7 @@ class RatedViews:
             )
 
 
-class _DrawnViews(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
+class _DrawnViews(Dataset[tuple[Inputs, NDArray[np.float32]]]):
     def __init__(self, rated: RatedViews) -> None:
         self.rated = rated
         self.distributions = rated.distributions.astype(np.float32)
@@ -51,7 +53,7 @@ class _DrawnViews(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
     def __len__(self) -> int:
         return len(self.distributions)
 
-    def __getitem__(self, draw: Draw) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    def __getitem__(self, draw: Draw) -> tuple[Inputs, NDArray[np.float32]]:
         variant, row = draw
         return self.rated.inputs[variant, row], self.distributions[row]
 

@@ -93,8 +93,9 @@ class StagePlan:
             head learns alone), "half" (of the weights, counted from the input), "nothing", the
             last stage to freeze by name, or for InceptionResNetV2 a number of layers as the origin
             counts them; see `networks.freezing.freeze`.
-        cache_trunk: Run frozen layers once and keep their results, rounded to a byte; for
-            MobileNet v1, three times as fast. None does so where it can be done.
+        cache_trunk: Run frozen layers of a MobileNet v1 or v2 or an EfficientNet once and keep
+            their results, in bytes (v1, three times as fast) or in half precision. None does so
+            where it can be done.
     """
 
     settings: NimaStageConfig | SiameseStageConfig

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
-from numpy.typing import NDArray
 from torch import nn
 
 from siamese_nima.card import ModelCard
@@ -29,7 +28,7 @@ from siamese_nima.training.ladder_views import RUNGS, with_ladders
 from siamese_nima.training.nima_stage import NimaStageConfig, train_nima_stage
 from siamese_nima.training.pair_loader import PairedViews
 from siamese_nima.training.pairs import UNKNOWN
-from siamese_nima.training.photo_loader import RatedViews
+from siamese_nima.training.photo_loader import Inputs, RatedViews
 from siamese_nima.training.run_config import HALF, HEAD_ALONE, NOTHING, StagePlan
 from siamese_nima.training.run_data import SplitViews, first_process_first
 from siamese_nima.training.siamese_stage import SiameseStageConfig, train_siamese_stage
@@ -40,8 +39,6 @@ from siamese_nima.training.trunk import (
     split_backbone,
 )
 from siamese_nima.training.watch import Watch
-
-Inputs = NDArray[np.uint8]
 
 
 class StageRun:

@@ -72,7 +72,7 @@ class SiameseStage(NimaStage):
 
     Args:
         nima: Trained in place.
-        prepare: From batches of uint8 inputs (N, V, H, W, C) to what `nima` takes.
+        prepare: From batches of inputs (N, V, H, W, C) to what `nima` takes.
         scale: The rating scale.
         config: How to train.
         total_steps: Steps in all, for the schedule.
@@ -165,7 +165,7 @@ def train_siamese_stage(
     Args:
         nima: From a checkpoint of the NIMA stage, as a rule. Ends with the weights of the epoch
             that was best by `config.monitor`.
-        prepare: From uint8 inputs (N, V, H, W, C) to what `nima` takes.
+        prepare: From inputs (N, V, H, W, C) to what `nima` takes.
         train: Training photos.
         val: Validation photos; variant 0 of each is used.
         folder: Holds the checkpoints, the log and nothing else; a finished stage found there is

@@ -8,21 +8,22 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
+from timm.layers import BatchNormAct2d
 from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
 
 from siamese_nima.card import Normalisation
 from siamese_nima.datasets.view_cache import ViewCache
-from siamese_nima.errors import ConfigError
+from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.networks.nima import PixelNormalisation
+from siamese_nima.training.photo_loader import Inputs
 
-ACTIVATION_CEILING = 6.0  # of ReLU6, which ends every trunk of a MobileNet
+ACTIVATION_CEILING = 6.0  # of ReLU6, which ends every trunk of a MobileNet v1
 _BATCH = 32
 
 
@@ -45,8 +46,14 @@ class ActivationScaling(nn.Module):
     """From cached trunk activations to what `UpperLayers` takes."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """From uint8 (N, V, h, w, C) to float32 (N, V, C, h, w) in 0..6."""
-        return inputs.permute(0, 1, 4, 2, 3).float() * (ACTIVATION_CEILING / 255)
+        """From (N, V, h, w, C) to float32 (N, V, C, h, w).
+
+        Bytes stand for 0..6, numbers in half precision for themselves.
+        """
+        activations = inputs.permute(0, 1, 4, 2, 3).float()
+        return (
+            activations * (ACTIVATION_CEILING / 255) if inputs.dtype is torch.uint8 else activations
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,25 +65,20 @@ class SplitBackbone:
 
 
 def split_backbone(backbone: nn.Module, last_frozen: str) -> SplitBackbone:
-    """Cut a MobileNet after one of its blocks.
+    """Cut a MobileNet v1 or v2 or an EfficientNet after one of its blocks.
 
     Args:
-        backbone: timm's MobileNet v1 (blocks that end in ReLU6, so that a byte holds an activation
-            as well as the 8-bit network that the weights come from).
+        backbone: timm's; not one of those that are made up of several.
         last_frozen: "blocks.2" for the third stage, "blocks.3.1" for the second block of the
             fourth.
 
     Raises:
         ConfigError: Another kind of backbone, or no such block.
     """
-    configuration: Any = getattr(backbone, "pretrained_cfg", {})
-    if not (
-        isinstance(backbone, EfficientNet)
-        and configuration.get("architecture", "").startswith("mobilenetv1")
-    ):
+    if not isinstance(backbone, EfficientNet):
         raise ConfigError(
-            f"activations are cached for MobileNet v1 only, not for {type(backbone).__name__}; "
-            "set cache_trunk = false"
+            "activations are cached for MobileNet v1 and v2 and EfficientNet only, not for "
+            f"{type(backbone).__name__}; set cache_trunk = false"
         )
     layers: list[tuple[str, nn.Module]] = [
         ("conv_stem", backbone.conv_stem),
@@ -112,19 +114,24 @@ def build_trunk_cache(
     folder: Path,
     *,
     report: Callable[[int, int], None] | None = None,
-) -> NDArray[np.uint8]:
+) -> Inputs:
     """Run a frozen trunk over all cached views, or go on where an earlier call was stopped.
 
-    Activations of 0..6 are stored in a byte each, which is the precision of the 8-bit ImageNet
-    weights. ONNX Runtime does the work: on CPUs it is twice as fast as torch here.
+    Activations of 0..6, where a trunk ends in ReLU6, are stored in a byte each, which is the
+    precision of MobileNet's 8-bit ImageNet weights; all others in half precision. ONNX Runtime
+    does the work: on CPUs it is twice as fast as torch here.
 
     Returns:
-        Shape (variants, N, V, h, w, C), a read-only memory map; value / 255 * 6 is the activation.
+        Shape (variants, N, V, h, w, C), a read-only memory map for `ActivationScaling`.
+
+    Raises:
+        WeightsError: An activation is beyond half precision.
     """
     folder.mkdir(parents=True, exist_ok=True)
     session = _session(trunk, normalisation, views.pixels.shape[-3:-1])
     variants, photos, count = views.pixels.shape[:3]
-    shape = _run(session, np.asarray(views.pixels[0, 0])).shape[1:]
+    first = _run(session, np.asarray(views.pixels[0, 0]))
+    shape = first.shape[1:]
     key = hashlib.sha256(json.dumps([views.key, _weights_hash(trunk)]).encode()).hexdigest()
     path = folder / f"trunk-{key[:16]}.npy"
     note = path.with_suffix(".rows")
@@ -132,7 +139,7 @@ def build_trunk_cache(
         activations = np.load(path, mmap_mode="r+")
     else:
         activations = np.lib.format.open_memmap(
-            path, "w+", np.uint8, (variants, photos, count, *shape)
+            path, "w+", first.dtype, (variants, photos, count, *shape)
         )
         note.write_text("0")
     flat_views = views.pixels.reshape(-1, *views.pixels.shape[-3:])
@@ -145,20 +152,32 @@ def build_trunk_cache(
             note.write_text(str(rows.stop))
             if report:
                 report(rows.stop, len(flat))
-    result: NDArray[np.uint8] = np.load(path, mmap_mode="r")
+    result: Inputs = np.load(path, mmap_mode="r")
     return result
 
 
-class _ByteTrunk(nn.Module):
+class _StoredTrunk(nn.Module):
+    """From pixels to activations as they are stored."""
+
     def __init__(self, trunk: nn.Module, normalisation: Normalisation) -> None:
         super().__init__()
         self.normalisation = PixelNormalisation(normalisation)
         self.trunk = trunk
+        self.in_bytes = _ends_in_relu6(trunk)
 
     def forward(self, pixels: Tensor) -> Tensor:
         activations: Tensor = self.trunk(self.normalisation(pixels.unsqueeze(1)).squeeze(1))
-        scaled = activations * (255 / ACTIVATION_CEILING)
-        return scaled.round().permute(0, 2, 3, 1).to(torch.uint8)
+        channels_last = activations.permute(0, 2, 3, 1)
+        if not self.in_bytes:
+            return channels_last.half()
+        return (channels_last * (255 / ACTIVATION_CEILING)).round().to(torch.uint8)
+
+
+def _ends_in_relu6(trunk: nn.Module) -> bool:
+    *_, block = trunk.children()
+    *_, norm = (module for module in block.modules() if isinstance(module, BatchNormAct2d))
+    # A block that adds its input to its output leaves the range.
+    return isinstance(norm.act, nn.ReLU6) and not getattr(block, "has_skip", False)
 
 
 def _session(
@@ -167,7 +186,7 @@ def _session(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trunk.onnx"
         torch.onnx.export(
-            _ByteTrunk(trunk, normalisation).eval(),
+            _StoredTrunk(trunk, normalisation).eval(),
             (torch.zeros(2, *size, 3, dtype=torch.uint8),),
             path,
             dynamo=True,
@@ -178,8 +197,13 @@ def _session(
         return onnxruntime.InferenceSession(path.read_bytes())
 
 
-def _run(session: onnxruntime.InferenceSession, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    outputs: list[NDArray[np.uint8]] = session.run(None, {session.get_inputs()[0].name: pixels})
+def _run(session: onnxruntime.InferenceSession, pixels: NDArray[np.uint8]) -> Inputs:
+    outputs: list[Inputs] = session.run(None, {session.get_inputs()[0].name: pixels})
+    if not np.isfinite(outputs[0]).all():
+        raise WeightsError(
+            "an activation of the frozen layers is above 65504, the end of half precision; set "
+            "cache_trunk = false"
+        )
     return outputs[0]
 
 
