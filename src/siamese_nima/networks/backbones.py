@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 import timm
 import torch
-from timm.layers import Conv2dSame
+from timm.layers.conv2d_same import Conv2dSame
 from timm.models.efficientnet import EfficientNet, _gen_mobilenet_v1
 from torch import Tensor, nn
 from torch.nn import functional

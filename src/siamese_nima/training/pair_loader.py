@@ -17,7 +17,7 @@ from siamese_nima.ratings import RatingScale
 from siamese_nima.training.augmentation import Augmentation
 from siamese_nima.training.pair_samplers import BucketPairDraws, PairDraws
 from siamese_nima.training.pairs import UNKNOWN, PhotoLabels, all_pairs, standard_errors
-from siamese_nima.training.photo_loader import Draw, Inputs, PlainDraws, RatedViews
+from siamese_nima.training.photo_loader import Draw, PlainDraws, RatedViews
 from siamese_nima.training.processes import SharedBatches
 
 Integers = NDArray[np.int64]
@@ -195,12 +195,13 @@ class PairedPhotos(Dataset[Any]):
         labels = PhotoLabels(*(column[rows] for column in self.labels))
         return PairBatch(torch.from_numpy(inputs), self.distributions[rows], labels, places)
 
-    def _views(self, variant: int, row: int) -> Inputs:
-        views: Inputs = self.paired.rated.inputs[variant, row]
+    def _views(self, variant: int, row: int) -> Any:
+        inputs: Any = self.paired.rated.inputs[variant, row]
         if self.draws is None or self.augmentation is None:
-            return views
+            return inputs
         generator = np.random.default_rng((self.draws.seed, self.draws.epoch, row))
-        return self.augmentation.apply(views, generator)
+        pixels: NDArray[np.uint8] = inputs  # what a trunk gave is not augmented
+        return self.augmentation.apply(pixels, generator)
 
 
 def _integers(values: NDArray[np.generic]) -> Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from timm.layers import BatchNormAct2d
+from timm.layers.norm_act import BatchNormAct2d
 from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
 
