@@ -47,6 +47,12 @@ ARMS = {
     "preference+emd, doubt": "preference with doubt + EMD",
     "preference+emd, doubt, ladders": "preference with doubt + EMD, with ladders",
 }
+BACKBONES = {
+    "mobilenetv1_100": "MobileNet v1",
+    "mobilenetv2_100": "MobileNet v2",
+    "tf_efficientnet_lite0": "EfficientNet-Lite0",
+    "tf_efficientnet_lite2": "EfficientNet-Lite2",
+}
 DISTORTIONS = ("blur", "noise", "jpeg", "downscale", "underexposure", "overexposure")
 LADDER_ARMS = tuple(name for name in ARMS if name.endswith("ladders"))
 Figure = Mapping[str, Any]
@@ -66,6 +72,10 @@ def tables(root: Path = ROOT) -> dict[str, str]:
         "other_views": lambda: _other_views(json.loads((quality / "other_views.json").read_text())),
         "ss02": lambda: _ss02(json.loads((quality / "ss02_signal.json").read_text())),
         "views": lambda: _views(json.loads((root / "recipes/quality/views.json").read_text())),
+        "trained_backbones": lambda: _trained_backbones(
+            depths[LAST_BLOCK]["nima"], json.loads((quality / "other_backbone.json").read_text())
+        ),
+        "averaged": lambda: _averaged(json.loads((quality / "averaged_networks.json").read_text())),
     }
     for name, depth in (("head", HEAD), ("block", LAST_BLOCK)):
         arms = depths[depth]
@@ -82,9 +92,8 @@ def tables(root: Path = ROOT) -> dict[str, str]:
         f"Measured {stages['date']} on {stages['machine']['cpu']}, {stages['machine']['cores']} "
         f"cores, by `{stages['command']}`."
     )
-    appeal = quality / "appeal_sources.json"
-    if appeal.exists():
-        texts["appeal"] = _markdown(_appeal(json.loads(appeal.read_text())))
+    for name, file in (("appeal", "appeal_sources"), ("appeal_one", "appeal_one_backbone")):
+        texts[name] = _markdown(_appeal(json.loads((quality / f"{file}.json").read_text())))
     return texts | taste_tables(root)
 
 
@@ -265,10 +274,36 @@ def _bars(model: Mapping[str, Any]) -> Table:
 
 
 def _views(found: Mapping[str, Any]) -> Table:
-    rows = [["view policy", "all", "ss01", "ss02", "ss03", "same-scene pairs"]]
+    rows = [["backbone", "view policy", "all", "ss01", "ss02", "ss03", "same-scene pairs"]]
     for row in found["rows"]:
         keys = ("srcc", "ss01", "ss02", "ss03", "pair_accuracy")
-        rows.append([f"`{row['view']}`", *(f"{row[key]:.3f}" for key in keys)])
+        names = BACKBONES[row["backbone"]], f"`{row['view']}`"
+        rows.append([*names, *(f"{row[key]:.3f}" for key in keys)])
+    return rows
+
+
+def _trained_backbones(mobilenet: Mapping[str, Any], other: Mapping[str, Any]) -> Table:
+    test = mobilenet["test"]
+    keys = ("srcc_ss01", "srcc_ss02", "srcc_ss03")
+    seeds = str(len(mobilenet["seeds"]))
+    figures = [_interval(test["srcc"]), *(_short(test[key]) for key in keys)]
+    rows = [
+        ["backbone", "seeds", "SRCC", "ss01", "ss02", "ss03"],
+        [BACKBONES["mobilenetv1_100"], seeds, *figures],
+    ]
+    found = other["test"]
+    figures = [_interval(found["all"]), *(_short(found[name]) for name in ("ss01", "ss02", "ss03"))]
+    rows.append([BACKBONES[other["backbone"]], "1", *figures])
+    return rows
+
+
+def _averaged(found: Mapping[str, Any]) -> Table:
+    rows = [["networks", "val", "test", "ss01", "ss02", "ss03", "same-scene pairs"]]
+    for row in found["rows"]:
+        test = row["test"]
+        cells = [_short(test[name]["srcc"]) for name in ("ss01", "ss02", "ss03")]
+        whole = _short(row["val"]["all"]["srcc"]), _interval(test["all"]["srcc"])
+        rows.append([row["name"], *whole, *cells, _short(test["all"]["pair_accuracy"])])
     return rows
 
 

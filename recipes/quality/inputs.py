@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from start import ImageNetStart
 from torch import Tensor, nn
 
 from siamese_nima.datasets.biq2021 import read_biq2021
@@ -18,11 +19,6 @@ from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.datasets.view_cache import ViewCache, build_view_cache
 from siamese_nima.networks.backbones import feature_count
 from siamese_nima.networks.nima import NIMA, PixelNormalisation
-from siamese_nima.networks.quantised_mobilenet import (
-    MobileNetName,
-    build_dequantised,
-    read_quantised_mobilenet,
-)
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import RatingScale
 from siamese_nima.training.ladder_views import LadderViews, build_ladder_views
@@ -31,7 +27,6 @@ from siamese_nima.training.photo_loader import RatedViews
 from siamese_nima.training.trunk import ActivationScaling, build_trunk_cache, split_backbone
 
 SPLITS = Path(__file__).parent / "splits.csv"
-BACKBONE: MobileNetName = "mobilenetv1_100"
 SCALE = RatingScale(1, 10)
 VIEW = ViewPolicy.parse("warp:224+centre:224@512")  # why: views.json
 LARGER_VIEW = ViewPolicy.parse("warp:256+centre:256@512")  # why: docs/results.md
@@ -85,7 +80,7 @@ class TrainingInputs:
 
     Args:
         data: Folder of BIQ2021.
-        imagenet: The .tflite file with the ImageNet weights.
+        imagenet: The file with the ImageNet weights, see `ImageNetStart`.
         work: Caches are kept here; they are made when they are first needed.
         depth: The last frozen block, such as "blocks.2".
         dropout: Before the head, in all stages.
@@ -112,7 +107,7 @@ class TrainingInputs:
         variants: int = VARIANTS,
         ladders: LadderPlan = TRAIN_LADDERS,
     ) -> None:
-        self.weights = read_quantised_mobilenet(imagenet)
+        self.start = ImageNetStart(imagenet)
         self.dropout = dropout
         self.depth = depth
         self.view = view
@@ -123,7 +118,7 @@ class TrainingInputs:
         self.table = read_biq2021(data, SPLITS)
         self.table.require_photos()
         self.prepare: nn.Module = (
-            ActivationScaling() if cached else PixelNormalisation(self.weights.normalisation)
+            ActivationScaling() if cached else PixelNormalisation(self.start.normalisation)
         )
 
     @cached_property
@@ -171,13 +166,12 @@ class TrainingInputs:
         """
         kept = self.work / "initial.safetensors"
         if kept.exists():
-            backbone = build_dequantised(BACKBONE, self.weights)
+            backbone = self.start.build()
             backbone.load_state_dict(load_file(kept))
         else:
             pixels = self.views("train").pixels
             every = max(1, pixels.shape[1] // CALIBRATION_PHOTOS)
-            sample = np.array(pixels[0, ::every, 0])
-            backbone = build_dequantised(BACKBONE, self.weights, sample)
+            backbone = self.start.build(np.array(pixels[0, ::every, 0]))
             save_file(backbone.state_dict(), kept)
         nima = NIMA(backbone, grades=SCALE.size, group_sizes=VIEW.group_sizes)
         return nima.to(memory_format=torch.channels_last)
@@ -222,7 +216,7 @@ class TrainingInputs:
         if not self.cached:
             return views.pixels
         trunk = split_backbone(self.whole_network().backbone, self.depth).trunk
-        return build_trunk_cache(views, trunk, self.weights.normalisation, self.work / "cache")
+        return build_trunk_cache(views, trunk, self.start.normalisation, self.work / "cache")
 
 
 class InSlices(nn.Module):

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from calibration import calibrate
-from inputs import BACKBONE, LARGER_VIEW, SCALE, LadderPlan, TrainingInputs
+from inputs import LARGER_VIEW, SCALE, LadderPlan, TrainingInputs
 from numpy.typing import NDArray
 from stages import distributions, history, log, nima_stage, siamese_stage
 
@@ -30,7 +30,6 @@ from siamese_nima.evaluation.pair_error import measure_pair_error
 from siamese_nima.networks.checkpoint import save_checkpoint
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.onnx_export import export_onnx
-from siamese_nima.networks.quantised_mobilenet import KERAS_OPTIONS
 from siamese_nima.ratings import mean
 from siamese_nima.scoring.model_file import ModelFile
 from siamese_nima.training.ladders import DISTORTIONS, LEVELS
@@ -138,24 +137,23 @@ def describe(
         "compression), 1 to 10; higher is better.",
         licence="MIT, for what is ours in the weights; they began as Apache-2.0 ImageNet weights "
         "and were trained on BIQ2021, whose repository states no licence (see credits).",
-        backbone=BACKBONE,
-        backbone_options=KERAS_OPTIONS.to_dict(),
+        backbone=inputs.start.backbone,
+        backbone_options=inputs.start.options.to_dict(),
         scale=SCALE,
         view=inputs.view,
-        normalisation=inputs.weights.normalisation,
+        normalisation=inputs.start.normalisation,
         training={
             "recipe": "recipes/quality",
             "data": "BIQ2021, train split by scene (recipes/quality/splits.csv), and distortion "
             f"ladders of {len(set(inputs.splits['train'].ladder_rows.tolist()))} of its photos",
             **training_record(training),
             "labels": "mean opinion scores 0..1 mapped to 1..10, maximum-entropy distributions",
-            "initial_weights": "ImageNet, google-coral/test_data "
-            "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite",
+            "initial_weights": f"ImageNet, {inputs.start.source}",
             "stages": {name: config[name] for name in STAGES if name in config},
             "calibration": calibration,
         },
         credits=(
-            "MobileNet v1 ImageNet weights: google-coral/test_data, Apache-2.0.",
+            inputs.start.credit,
             "BIQ2021: Ahmed and Asif, BIQ2021: a large-scale blind image quality assessment "
             "database, Journal of Electronic Imaging 31(5), 053010, 2022; GitHub "
             "nisarahmedrana/BIQ2021. The repository states no licence; of its 12,000 photos 8,000 "
@@ -249,7 +247,7 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of BIQ2021")
-    parser.add_argument("--imagenet", type=Path, required=True, help="the .tflite file")
+    parser.add_argument("--imagenet", type=Path, required=True, help="see ImageNetStart")
     parser.add_argument("--config", type=Path, default=HERE / "config.toml")
     parser.add_argument("--result", type=Path, default=HERE / "result.json")
     parser.add_argument("--work", type=Path, default=Path("runs/quality"), help="caches and logs")

