@@ -2,6 +2,8 @@
 
     python benchmarks/taste/answers.py --biq2021 BIQ2021 --appeal sophoappeal --work WORK \
         --out benchmarks/taste/answers.json
+    python benchmarks/taste/answers.py --biq2021 BIQ2021 --appeal sophoappeal --work WORK \
+        --first 50 --people 8 --brief --ways random seen --out benchmarks/taste/new_people.json
 
 Simulated people (`siamese_nima.taste.pickers`) answer pairs of one half of a set's photos, divided
 by scene. After 25, 50, ... answers a taste is learnt as `nima learn` does, and judged on pairs of

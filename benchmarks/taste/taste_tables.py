@@ -18,8 +18,8 @@ NEW, SCENE, AMONG = "new photos", "new photos, same scene", "photos asked among"
 WAYS = {
     "random": "random pairs",
     "active": "pairs that tell most by scores and answers",
-    "picked": "every second of these random, as `nima pick` asks",
-    "seen": "pairs that tell most by what the network sees",
+    "picked": "every second of these random: `nima pick` before it has looked",
+    "seen": "pairs that tell most by what the network sees: `nima pick`",
 }
 JUDGED = {
     "all or half of them random": ("random", "picked"),
@@ -48,12 +48,14 @@ def taste_tables(root: Path) -> dict[str, str]:
     """The tables by name."""
     folder = root / "benchmarks" / "taste"
     found = json.loads((folder / "answers.json").read_text())
+    others = json.loads((folder / "new_people.json").read_text())
     compared = json.loads((folder / "ways.json").read_text())
     people = max(len(runs) for runs in found["tastes"].values())
     whole = json.loads((folder / "whole_way.json").read_text())
     texts = {
         "taste_gain": _markdown(_gain(found["tastes"])),
         "taste_pairs": _markdown(_pairs(found["tastes"])),
+        "taste_new_people": _markdown(_new_people(others["tastes"])),
         "taste_verdicts": _markdown(_verdicts(found["tastes"])),
         "taste_methods": _markdown(_methods(compared["tastes"])),
     }
@@ -107,8 +109,28 @@ def _pairs(tastes: Mapping[str, Runs]) -> Table:
         goal = np.mean(after(runs, "random", 200, _on_new))
         for way, words in WAYS.items():
             values = [after(runs, way, n, _on_new) for n in (50, 100, 200, 400)]
-            means = [f"{np.mean(v):.3f}" for v in values]
+            means = [f"{np.mean(v):.3f}" if v else "" for v in values]
             rows.append([name, words, *means, _needed(runs, way, float(goal))])
+    return rows
+
+
+def _new_people(tastes: Mapping[str, Runs]) -> Table:
+    counts = (50, 100, 120, 200)
+    head = [f"{count}{' answers' * (count == counts[0])}" for count in counts]
+    more = ["answers for what 200 random give", "120 less 200 random", "gain at 200, same scene"]
+    rows = [["taste", "pairs asked", *head, *more]]
+    for name, runs in tastes.items():
+        goals = after(runs, "random", 200, _on_new)
+        for way in ("random", "seen"):
+            means = [f"{np.mean(after(runs, way, n, _on_new)):.3f}" for n in counts]
+            less = _spread(np.subtract(after(runs, way, 120, _on_new), goals))
+            scene = ""
+            if SCENE in runs[0]["general"]:
+                general = [run["general"][SCENE] for run in runs]
+                found = after(runs, way, 200, partial(_agreement, kind=SCENE))
+                scene = _spread(np.subtract(found, general))
+            needed = _needed(runs, way, float(np.mean(goals)))
+            rows.append([name, WAYS[way], *means, needed, less, scene])
     return rows
 
 
@@ -193,7 +215,7 @@ def draw_tastes(root: Path, path: Path) -> None:
     for panel in panels[1]:
         panel.set_xlabel("answers")
     handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

@@ -3,7 +3,8 @@
     python benchmarks/taste/whole_way.py --biq2021 BIQ2021 --out benchmarks/taste/whole_way.json
 
 A folder of 400 test photos of BIQ2021; a simulated person who likes light photos answers 200 pairs,
-chosen as `nima pick` chooses them, and 20 of them twice. Then `nima learn` and `nima rank` are run.
+chosen as `nima pick` does before it has looked at the photos, and 20 of them twice. Then
+`nima learn` and `nima rank` are run.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def fill(folder: Path, data: Path) -> tuple[Picker, list[str]]:
 
 
 def answer(folder: Path, picker: Picker, names: list[str]) -> None:
-    """Answer pairs as a person in front of `nima pick` does."""
+    """Answer pairs of photos that have scores alone, as a person does."""
     scores = [photo.mean or 0.0 for photo in Scorer().score([folder / name for name in names])]
     draw, start = np.random.default_rng(2), datetime.now(UTC) - timedelta(hours=1)
     asked: list[Asked] = []
