@@ -100,7 +100,7 @@ class _WholeConv2dSame(_WholePrecision, Conv2dSame):
 
 
 def _keep_whole_precision(backbone: nn.Module) -> None:
-    """Depthwise convolutions in float32: in bf16 those of 5 x 5 learn slower on CPUs, not faster."""
+    """Depthwise convolutions in float32: on CPUs those of 5 x 5 learn slower in bf16."""
     kinds = {nn.Conv2d: _WholeConv2d, Conv2dSame: _WholeConv2dSame}
     for module in backbone.modules():
         if isinstance(module, nn.Conv2d) and module.groups > 1:
