@@ -11,6 +11,7 @@ from siamese_nima.networks.backbones import (
     backbone_normalisation,
     build_backbone,
     feature_count,
+    simplify_same_padding,
 )
 
 MOBILENET = BackboneOptions(bn_epsilon=1e-3, padding="keras2")
@@ -108,6 +109,19 @@ def test_one_sided_padding_equals_same_padding_at_even_sizes_only() -> None:
     even, odd = torch.randn(1, 2, 10, 12), torch.randn(1, 2, 11, 13)
     torch.testing.assert_close(one_sided(even), same(even))
     assert (one_sided(odd)[..., :5, :6] - same(odd)[..., :5, :6]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("size", [(32, 48), (33, 47), (34, 35)])
+def test_same_padding_that_can_be_traced_is_timms(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    timms, ours = (build_backbone("tf_efficientnet_lite0").eval() for _ in range(2))
+    simplify_same_padding(ours)
+    ours.load_state_dict(timms.state_dict())
+    replaced = [m.kernel_size[0] for m in ours.modules() if isinstance(m, SamePaddedConv2d)]
+    assert replaced == [3, 3, 5, 3, 5]
+    pixels = torch.randn(1, 3, *size)
+    with torch.no_grad():
+        assert torch.equal(ours(pixels), timms(pixels))
 
 
 def test_width_scales_the_channels_as_keras_alpha_does() -> None:
