@@ -263,5 +263,13 @@ def test_a_card_is_shown(tiny_model):
     assert "against greys (4 photos)" in done.stdout
 
 
+def test_a_card_is_shown_line_by_line():
+    shown = nima("models", "show", "appeal").stdout.splitlines()
+    assert "    name: tf_efficientnet_lite2" in shown
+    assert "  levels: blocks.3.0, blocks.3.4" in shown
+    assert any(line.startswith("      srcc: 0.6") and line.endswith("]") for line in shown)
+    assert max(map(len, shown)) < 500
+
+
 def test_the_version_is_told():
     assert nima("--version").stdout.startswith("siamese-nima 0.")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from siamese_nima.card import PAIR_ERROR, ModelCard
 from siamese_nima.cli.weights import import_weights
+from siamese_nima.datasets.contamination import PHOTO_PRINTS
 from siamese_nima.errors import ConfigError, NimaError
 from siamese_nima.pair_error import PairError
 from siamese_nima.scoring.catalogue import (
@@ -24,6 +26,8 @@ from siamese_nima.scoring.model_file import ModelFile, read_card
 from siamese_nima.scoring.published import PUBLISHED, download
 
 app = typer.Typer()
+
+_INTERVAL = {"value", "low", "high"}
 
 
 @app.callback(invoke_without_command=True)
@@ -103,7 +107,8 @@ def describe(card: ModelCard) -> str:
         card.description,
         "",
         f"licence      {card.licence}",
-        f"backbone     {card.backbone} {dict(card.backbone_options) or ''}".rstrip(),
+        f"backbone     {card.backbone}",
+        *_lines(card.backbone_options),
         f"scale        {card.scale}, higher is better",
         f"view         {card.view}",
     ]
@@ -113,10 +118,32 @@ def describe(card: ModelCard) -> str:
     lines.append(f"order        {_about_pairs(card.pair_error)}")
     metrics = {name: value for name, value in card.metrics.items() if name != PAIR_ERROR}
     for title, values in (("training", card.training), ("metrics", metrics)):
-        lines += [f"{title}:"] + [f"  {key}: {value}" for key, value in values.items()]
+        lines += [f"{title}:", *_lines(values)]
     for title, texts in (("credits", card.credits), ("limits", card.limits)):
         lines += [f"{title}:"] + [f"  - {text}" for text in texts]
     return "\n".join(lines)
+
+
+def _lines(values: Mapping[str, Any], indent: str = "  ") -> Iterator[str]:
+    """One value per line, parts of a value further in."""
+    for name, value in values.items():
+        if name == PHOTO_PRINTS:
+            yield f"{indent}{name}: in the file, for the check of photos that are judged"
+        elif isinstance(value, Mapping) and set(value) != _INTERVAL:
+            yield f"{indent}{name}:"
+            yield from _lines(value, indent + "  ")
+        else:
+            yield f"{indent}{name}: {_text(value)}"
+
+
+def _text(value: Any) -> str:
+    match value:
+        case {"value": figure, "low": low, "high": high}:
+            return f"{figure} [{low}, {high}]"
+        case list() | tuple():
+            return ", ".join(map(str, value))
+        case _:
+            return str(value)
 
 
 def _about_pairs(pair_error: PairError | None) -> str:

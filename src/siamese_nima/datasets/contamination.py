@@ -26,6 +26,8 @@ from siamese_nima.datasets.rating_table import (
 )
 from siamese_nima.errors import CardError, ContaminationError
 
+PHOTO_PRINTS = "photo_prints"  # in a model card's `training`
+
 # 5 bytes: among 250,000 training and 20,000 test photos .005 photos match by chance.
 _PRINT_BYTES = 5
 
@@ -69,7 +71,7 @@ def record_of(hashes: Sequence[str], parent: ModelCard | None = None) -> dict[st
         prints |= known or set()
         if known is None or parent.training.get("unknown_parent"):
             record["unknown_parent"] = True
-    return record | {"photo_prints": _write_prints(prints)}
+    return record | {PHOTO_PRINTS: _write_prints(prints)}
 
 
 def find_contamination(
@@ -158,7 +160,7 @@ def _write_prints(prints: Iterable[bytes]) -> str:
 
 
 def _read_prints(card: ModelCard) -> set[bytes] | None:
-    text = card.training.get("photo_prints")
+    text = card.training.get(PHOTO_PRINTS)
     if text is None:
         return None
     try:

@@ -14,7 +14,7 @@ import numpy as np
 from lightning.pytorch.callbacks import Callback
 
 from siamese_nima.card import ModelCard
-from siamese_nima.datasets.contamination import training_record
+from siamese_nima.datasets.contamination import PHOTO_PRINTS, training_record
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.errors import ConfigError
 from siamese_nima.networks.conversion import export_weights
@@ -122,7 +122,7 @@ def trained_card(
             "batch_size": config.batch_size,
             "seed": config.seed,
             "layer_to_freeze": frozen,
-            "before": {k: v for k, v in card.training.items() if k != "photo_prints"},
+            "before": {k: v for k, v in card.training.items() if k != PHOTO_PRINTS},
         },
         metrics={},
         # Measured on the scores of another network.

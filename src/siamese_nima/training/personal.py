@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from siamese_nima.card import PAIR_ERROR, ModelCard, Population
-from siamese_nima.datasets.contamination import record_of
+from siamese_nima.datasets.contamination import PHOTO_PRINTS, record_of
 from siamese_nima.errors import AnswerError, ConfigError, WeightsError
 from siamese_nima.evaluation.pair_error import LEAST_PAIRS, pair_error_of_answers
 from siamese_nima.networks.looking import Report, look
@@ -269,7 +269,7 @@ def _card(
             "start": learnt.general,
             "prior": {"spread": tilt.prior.spread, "noise": tilt.prior.noise},
             "seed": learnt.config.seed,
-            "before": {k: v for k, v in parent.training.items() if k != "photo_prints"},
+            "before": {k: v for k, v in parent.training.items() if k != PHOTO_PRINTS},
         },
         metrics=metrics,
         population=population,

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from siamese_nima.card import ModelCard, Population
-from siamese_nima.datasets.contamination import training_record
+from siamese_nima.datasets.contamination import PHOTO_PRINTS, training_record
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.errors import TableError
 from siamese_nima.evaluation.metrics import measure_agreement
@@ -59,7 +59,7 @@ def trained_card(
         "seed": config.seed,
     }
     if parent is not None:
-        training["before"] = {k: v for k, v in parent.training.items() if k != "photo_prints"}
+        training["before"] = {k: v for k, v in parent.training.items() if k != PHOTO_PRINTS}
     licence = "that of the weights it started from"
     if parent is not None:
         licence += f" ({parent.licence})"
