@@ -59,7 +59,7 @@ def test_a_malformed_table_says_where(pictures, content, columns, message):
 def test_a_missing_folder_or_table_is_named(pictures):
     with pytest.raises(TableError, match="nowhere: no such folder"):
         SiameseNIMA().load_data("nowhere", pictures / "names.csv")
-    with pytest.raises(TableError, match=r"none.csv: the table cannot be read \(No such file"):
+    with pytest.raises(TableError, match=r"none.csv: not a readable table \(No such file"):
         SiameseNIMA().load_data(pictures, pictures / "none.csv")
 
 
