@@ -75,7 +75,7 @@ def main() -> None:
 
     result = provenance() | {
         "command": "python recipes/quality/train.py --data BIQ2021 --imagenet "
-        + options.imagenet.name,
+        + f"{options.imagenet.name} --config {options.config.name}",
         "model_sha256": hashlib.sha256((options.out / "quality.onnx").read_bytes()).hexdigest(),
         "history": {name: history(options.work / name) for name in STAGES if name in config},
         "calibration": calibration,
