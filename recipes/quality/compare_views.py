@@ -19,20 +19,21 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from siamese_nima.card import Normalisation
 from siamese_nima.datasets.biq2021 import read_biq2021
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.datasets.view_cache import build_view_cache
 from siamese_nima.evaluation.metrics import pair_accuracy, same_scene_pairs, srcc
+from siamese_nima.networks.nima import PixelNormalisation
 from siamese_nima.networks.quantised_mobilenet import build_dequantised, read_quantised_mobilenet
 from siamese_nima.photos.views import ViewPolicy
+from siamese_nima.training.trunk import frozen_session
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from efficientnet_lite import NORMALISATION, build_efficientnet_lite
-from frozen_network import FrozenNetwork
 
 from machine import provenance
 
@@ -109,13 +110,28 @@ def _features(
 ) -> list[Floats]:
     """Features (N, F) of each table."""
     caches = [build_view_cache(table, policy, work / "cache").pixels[0, :, 0] for table in tables]
-    frozen = FrozenNetwork(backbone, scaling, caches[0].shape[-3:-1])
+    session = frozen_session(_FromPixels(backbone, scaling), caches[0].shape[-3:-1])
+    (pixels,) = session.get_inputs()
     return [
         np.concatenate(
-            [frozen(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)]
+            [
+                session.run(None, {pixels.name: np.array(cache[start : start + BATCH])})[0]
+                for start in range(0, len(cache), BATCH)
+            ]
         ).astype(np.float64)
-        for pixels in caches
+        for cache in caches
     ]
+
+
+class _FromPixels(nn.Module):
+    def __init__(self, backbone: nn.Module, scaling: Normalisation) -> None:
+        super().__init__()
+        self.normalise = PixelNormalisation(scaling)
+        self.backbone = backbone
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        features: Tensor = self.backbone(self.normalise(pixels.unsqueeze(1)).squeeze(1))
+        return features
 
 
 def _judge(

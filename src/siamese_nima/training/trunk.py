@@ -128,7 +128,7 @@ def build_trunk_cache(
         WeightsError: An activation is beyond half precision.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    session = _session(trunk, normalisation, views.pixels.shape[-3:-1])
+    session = frozen_session(_StoredTrunk(trunk, normalisation), views.pixels.shape[-3:-1])
     variants, photos, count = views.pixels.shape[:3]
     first = _run(session, np.asarray(views.pixels[0, 0]))
     shape = first.shape[1:]
@@ -180,13 +180,17 @@ def _ends_in_relu6(trunk: nn.Module) -> bool:
     return isinstance(norm.act, nn.ReLU6) and not getattr(block, "has_skip", False)
 
 
-def _session(
-    trunk: nn.Module, normalisation: Normalisation, size: tuple[int, ...]
-) -> onnxruntime.InferenceSession:
+def frozen_session(network: nn.Module, size: tuple[int, ...]) -> onnxruntime.InferenceSession:
+    """Have ONNX Runtime compute what layers that do not learn give for views of one size.
+
+    Args:
+        network: From pixels, uint8 (N, H, W, 3), to anything with axis 0 of size N.
+        size: Height and width of the views.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "trunk.onnx"
+        path = Path(folder) / "frozen.onnx"
         torch.onnx.export(
-            _StoredTrunk(trunk, normalisation).eval(),
+            network.eval(),
             (torch.zeros(2, *size, 3, dtype=torch.uint8),),
             path,
             dynamo=True,
