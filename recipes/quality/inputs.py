@@ -29,7 +29,6 @@ from siamese_nima.training.trunk import ActivationScaling, build_trunk_cache, sp
 SPLITS = Path(__file__).parent / "splits.csv"
 SCALE = RatingScale(1, 10)
 VIEW = ViewPolicy.parse("warp:224+centre:224@512")  # why: views.json
-LARGER_VIEW = ViewPolicy.parse("warp:256+centre:256@512")  # why: docs/results.md
 VARIANTS = 2  # of each training photo: as scored, and with a random crop and perhaps mirrored
 CALIBRATION_PHOTOS = 512  # for the statistics of the batch norms
 HEAD_STD = 0.01
@@ -88,6 +87,7 @@ class TrainingInputs:
         cached: Whether frozen layers are run once, or with each step. The former pays where many
             layers are frozen; the first ones are quick to run and give much to keep.
         variants: Of each training photo.
+        random_crop: Whether whole views of the variants, too, are cut at a random place.
         ladders: Of the training photos.
 
     Attributes:
@@ -105,6 +105,7 @@ class TrainingInputs:
         view: ViewPolicy = VIEW,
         cached: bool = True,
         variants: int = VARIANTS,
+        random_crop: bool = False,
         ladders: LadderPlan = TRAIN_LADDERS,
     ) -> None:
         self.start = ImageNetStart(imagenet)
@@ -114,6 +115,7 @@ class TrainingInputs:
         self.cached = cached
         self.work = work
         self.variants = variants
+        self.random_crop = random_crop
         self.ladder_plans = {"train": ladders, **JUDGED_LADDERS}
         self.table = read_biq2021(data, SPLITS)
         self.table.require_photos()
@@ -128,9 +130,13 @@ class TrainingInputs:
 
     def views(self, name: str) -> ViewCache:
         """The views of a split, in training with variants."""
-        variants = self.variants if name == "train" else 1
+        training = name == "train"
         return build_view_cache(
-            self.table.split(name), self.view, self.work / "cache", variants=variants
+            self.table.split(name),
+            self.view,
+            self.work / "cache",
+            variants=self.variants if training else 1,
+            random_crop=self.random_crop and training,
         )
 
     def ladders(self, name: str) -> LadderViews:
@@ -173,7 +179,7 @@ class TrainingInputs:
             every = max(1, pixels.shape[1] // CALIBRATION_PHOTOS)
             backbone = self.start.build(np.array(pixels[0, ::every, 0]))
             save_file(backbone.state_dict(), kept)
-        nima = NIMA(backbone, grades=SCALE.size, group_sizes=VIEW.group_sizes)
+        nima = NIMA(backbone, grades=SCALE.size, group_sizes=self.view.group_sizes)
         return nima.to(memory_format=torch.channels_last)
 
     def free_layers(self, whole: NIMA, seed: int) -> NIMA:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from calibration import calibrate
-from inputs import LARGER_VIEW, SCALE, LadderPlan, TrainingInputs
+from inputs import SCALE, LadderPlan, TrainingInputs
 from numpy.typing import NDArray
 from stages import distributions, history, log, nima_stage, siamese_stage
 
@@ -30,6 +30,7 @@ from siamese_nima.evaluation.pair_error import measure_pair_error
 from siamese_nima.networks.checkpoint import save_checkpoint
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.onnx_export import export_onnx
+from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import mean
 from siamese_nima.scoring.model_file import ModelFile
 from siamese_nima.training.ladders import DISTORTIONS, LEVELS
@@ -52,16 +53,9 @@ def main() -> None:
     options = _options()
     config = tomllib.loads(options.config.read_text())
     sources = options.data, options.imagenet, options.work
-    upper = inputs = TrainingInputs(*sources, config["freeze"])
-    if last := config.get("last_stage"):
-        inputs = TrainingInputs(
-            *sources,
-            last["freeze"],
-            view=LARGER_VIEW,
-            cached=False,
-            variants=last["variants"],
-            ladders=LadderPlan(**last["ladders"]),
-        )
+    upper = inputs = TrainingInputs(*sources, config["freeze"], **_shown(config.get("inputs", {})))
+    if last := dict(config.get("last_stage", {})):
+        inputs = TrainingInputs(*sources, last.pop("freeze"), cached=False, **_shown(last))
     nima, calibration = train(upper, inputs, config, options.work)
 
     card = describe(inputs, config, calibration)
@@ -112,6 +106,16 @@ def train(
         spread_ratio=config["calibration"]["spread_ratio"],
     )
     return whole.eval(), calibration
+
+
+def _shown(settings: dict[str, Any]) -> dict[str, Any]:
+    """What a table of the configuration says of views, variants and ladders."""
+    shown = dict(settings)
+    if "view" in shown:
+        shown["view"] = ViewPolicy.parse(shown["view"])
+    if "ladders" in shown:
+        shown["ladders"] = LadderPlan(**shown["ladders"])
+    return shown
 
 
 def _siamese(settings: dict[str, Any]) -> SiameseStageConfig:
