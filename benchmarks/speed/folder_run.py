@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from camera_photos import make_photos
 from machine import provenance, report
 from siamese_nima import Scorer, read_photo
-from siamese_nima.scoring.scorer import usable_cores
+from siamese_nima.cores import usable_cores
 
 
 def seconds(work) -> float:

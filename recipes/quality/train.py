@@ -11,7 +11,6 @@ import argparse
 import dataclasses
 import hashlib
 import json
-import os
 import sys
 import tomllib
 from pathlib import Path
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from stages import distributions, history, log, nima_stage, siamese_stage
 
 from siamese_nima.card import ModelCard, Population
+from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.contamination import training_record
 from siamese_nima.evaluation.metrics import measure_by_subset
 from siamese_nima.evaluation.pair_error import measure_pair_error
@@ -33,6 +33,7 @@ from siamese_nima.networks.onnx_export import export_onnx
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import mean
 from siamese_nima.scoring.model_file import ModelFile
+from siamese_nima.training.ladder_views import LadderViews
 from siamese_nima.training.ladders import DISTORTIONS, LEVELS
 from siamese_nima.training.nima_stage import NimaStageConfig
 from siamese_nima.training.objectives import SiameseObjective
@@ -72,6 +73,9 @@ def main() -> None:
         + f"{options.imagenet.name} --config {options.config.name}",
         "model_sha256": hashlib.sha256((options.out / "quality.onnx").read_bytes()).hexdigest(),
         "history": {name: history(options.work / name) for name in STAGES if name in config},
+        "stages": {
+            name: after_stage(inputs, options.work / name) for name in STAGES if name in config
+        },
         "calibration": calibration,
         **figures,
     }
@@ -206,20 +210,43 @@ def test_figures(nima: NIMA, card: ModelCard, inputs: TrainingInputs, work: Path
     # Scores at their place on the labels' scale 0..1, for the RMSE and the gap of .1.
     placed = (scores - SCALE.low) / (SCALE.high - SCALE.low)
     agreement = measure_by_subset(placed, table.mos, table.scenes, table.subsets)
-    rungs = score(nima, card, part.ladders.views.pixels[0], work).reshape(-1, LEVELS + 1)
-    steps = np.diff(rungs, axis=1) < 0
-    first, second = np.triu_indices(LEVELS + 1, 1)
-    kinds = np.asarray(part.ladders.distortions)
+    rungs = score(nima, card, part.ladders.views.pixels[0], work)
     return {
         "test": {name: figures.to_json() for name, figures in agreement.items()},
         "spread_ratio": round(float(placed.std() / table.mos.std()), 4),
-        "ladders": {
-            "photos": len(set(part.ladders.photos.tolist())),
-            "steps": round(float(steps.mean()), 4),
-            "pairs": round(float((rungs[:, first] > rungs[:, second]).mean()), 4),
-            "steps_by_distortion": {
-                name: round(float(steps[kinds == name].mean()), 4) for name in DISTORTIONS
-            },
+        "ladders": ladder_figures(rungs, part.ladders),
+    }
+
+
+def after_stage(inputs: TrainingInputs, folder: Path) -> dict[str, Any]:
+    """How the network agreed with people when a stage had ended, before calibration and export."""
+    found = np.load(folder / "distributions.npz")
+    figures: dict[str, Any] = {}
+    for name in ("val", "test"):
+        table = inputs.splits[name].table
+        placed = (mean(found[name], SCALE) - SCALE.low) / (SCALE.high - SCALE.low)
+        agreement = measure_by_subset(placed, table.mos, table.scenes, table.subsets)
+        figures[name] = {
+            **{part: measured.to_json()["srcc"] for part, measured in agreement.items()},
+            "pair_accuracy": agreement["all"].to_json()["pair_accuracy"],
+            "spread_ratio": round(float(placed.std() / table.mos.std()), 4),
+        }
+    rungs = mean(found["test_ladders"], SCALE)
+    return figures | {"ladders": ladder_figures(rungs, inputs.splits["test"].ladders)}
+
+
+def ladder_figures(scores: Floats, ladders: LadderViews) -> dict[str, Any]:
+    """Shares of ladder steps and of pairs of rungs in order; `scores` has one per rung."""
+    rungs = scores.reshape(-1, LEVELS + 1)
+    steps = np.diff(rungs, axis=1) < 0
+    first, second = np.triu_indices(LEVELS + 1, 1)
+    kinds = np.asarray(ladders.distortions)
+    return {
+        "photos": len(set(ladders.photos.tolist())),
+        "steps": round(float(steps.mean()), 4),
+        "pairs": round(float((rungs[:, first] > rungs[:, second]).mean()), 4),
+        "steps_by_distortion": {
+            name: round(float(steps[kinds == name].mean()), 4) for name in DISTORTIONS
         },
     }
 
@@ -228,7 +255,7 @@ def score(nima: NIMA, card: ModelCard, pixels: NDArray[np.uint8], work: Path) ->
     """Mean scores of views (N, V, H, W, 3) as the exported model file gives them."""
     path = work / "candidate.onnx"
     export_onnx(nima, card, path, storage="float16")
-    model = ModelFile(path, threads=os.cpu_count() or 1)
+    model = ModelFile(path, threads=usable_cores())
     rated = [
         model.rate(np.array(pixels[start : start + SCORE_BATCH]))
         for start in range(0, len(pixels), SCORE_BATCH)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.rating_table import RatingTable, name_some, photo_hashes
 from siamese_nima.errors import PhotoError, TableError, ViewError
 from siamese_nima.photos.read import read_photo
@@ -84,7 +84,7 @@ def build_view_cache(
     folder.mkdir(parents=True, exist_ok=True)
     pixels, progress = _open(path, shape)
     done = progress.count
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads or usable_cores()) as pool:
         for start in range(done, len(table), _CHUNK):
             rows = range(start, min(start + _CHUNK, len(table)))
             cut = pool.map(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from siamese_nima.cores import usable_cores
 from siamese_nima.errors import ConfigError, MissingExtraError, WeightsError
 
 Network: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -23,13 +23,6 @@ _PROVIDERS = {
     "coreml": ("CoreMLExecutionProvider", ""),
 }
 DEVICES = ("cpu", "cuda", "openvino", "coreml")
-
-
-def usable_cores() -> int:
-    """Cores this process may run on; in a container that can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def open_network(path: Path, content: bytes, *, threads: int, device: str) -> Network:

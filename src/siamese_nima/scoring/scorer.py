@@ -14,12 +14,12 @@ import numpy as np
 from PIL import Image
 
 from siamese_nima.card import ModelCard
+from siamese_nima.cores import usable_cores
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.photos.find import find_photos
 from siamese_nima.photos.read import MAX_PIXELS, PhotoSource
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import RatingScale
-from siamese_nima.scoring.devices import usable_cores
 from siamese_nima.scoring.file_content import Content
 from siamese_nima.scoring.in_order import in_order
 from siamese_nima.scoring.model_file import Model
@@ -35,7 +35,7 @@ from siamese_nima.scoring.result_cache import ResultCache
 from siamese_nima.scoring.scored_photo import ScoredPhoto
 from siamese_nima.scoring.settings import settings_of
 
-__all__ = ["DECODE_MARGIN", "DEFAULT_MODEL", "Scorer", "usable_cores"]
+__all__ = ["DECODE_MARGIN", "DEFAULT_MODEL", "Scorer"]
 
 DEFAULT_MODEL = "quality"
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese_nima.cores import usable_cores
 from siamese_nima.errors import PhotoError, TableError
 from siamese_nima.photos.read import read_photo
 from siamese_nima.photos.views import ViewPolicy, Views
@@ -89,7 +90,7 @@ def _checked(raw: Any) -> tuple[list[Path], NDArray[Any]]:
 
 
 def _cut_all(paths: Sequence[Path], policy: ViewPolicy) -> Iterator[Views | PhotoError]:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         for start in range(0, len(paths), _CHUNK):
             yield from pool.map(lambda path: _cut(path, policy), paths[start : start + _CHUNK])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.rating_table import RatingTable, photo_hashes
 from siamese_nima.datasets.view_cache import ViewCache
 from siamese_nima.errors import ConfigError, ViewError
@@ -84,7 +84,7 @@ def build_ladder_views(
         partial_path = path.with_suffix(".partial")
         pixels = np.lib.format.open_memmap(partial_path, "w+", np.uint8, shape)
         cut = partial(_cut_ladder, table, policy)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(usable_cores()) as pool:
             for place, rungs in enumerate(pool.map(cut, photos.tolist(), names)):
                 pixels[0, place * RUNGS : (place + 1) * RUNGS] = rungs
         pixels.flush()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from siamese_nima.card import PAIR_ERROR, ModelCard, Population
+from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.contamination import PHOTO_PRINTS, record_of
 from siamese_nima.errors import AnswerError, ConfigError, WeightsError
 from siamese_nima.evaluation.pair_error import LEAST_PAIRS, pair_error_of_answers
@@ -20,7 +21,6 @@ from siamese_nima.networks.taste_file import OpenedModel
 from siamese_nima.photos.find import find_photos
 from siamese_nima.scoring.catalogue import embedded_models, find_model, models_folder
 from siamese_nima.scoring.model_file import read_card
-from siamese_nima.scoring.scorer import usable_cores
 from siamese_nima.taste.agreement import Share, agreements, self_agreement
 from siamese_nima.taste.answer import Answer
 from siamese_nima.taste.held_out import FOLDS, HeldOut, judge_held_out, tilt_of_answers

@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.near_copies import near_copies
 from siamese_nima.datasets.photo_check import check_photos, usable_photos
 from siamese_nima.datasets.rating_table import RatingTable, photo_hashes
@@ -25,7 +26,6 @@ from siamese_nima.errors import TableError
 from siamese_nima.photos.signatures import read_signatures
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import Floats
-from siamese_nima.scoring.scorer import usable_cores
 from siamese_nima.training.ladder_views import LadderViews, build_ladder_views
 from siamese_nima.training.processes import is_first_process
 from siamese_nima.training.run_config import DataConfig, LadderConfig, TrainConfig

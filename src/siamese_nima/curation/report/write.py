@@ -12,6 +12,7 @@ from urllib.parse import quote
 from PIL import Image
 
 from siamese_nima.card import ModelCard
+from siamese_nima.cores import usable_cores
 from siamese_nima.curation.bursts import Burst
 from siamese_nima.curation.report.entries import Entry, make_entries
 from siamese_nima.curation.report.page import Shown, inline_picture, page
@@ -19,7 +20,6 @@ from siamese_nima.errors import PhotoError
 from siamese_nima.photos.names import printable
 from siamese_nima.photos.thumbnails import shrunk, thumbnail
 from siamese_nima.scoring.scored_photo import ScoredPhoto
-from siamese_nima.scoring.scorer import usable_cores
 from siamese_nima.whole_file import write_whole
 
 

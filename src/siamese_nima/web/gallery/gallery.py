@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from siamese_nima.card import ModelCard
+from siamese_nima.cores import usable_cores
 from siamese_nima.curation.bursts import Burst
 from siamese_nima.curation.report.entries import Entry, make_entries
 from siamese_nima.curation.report.page import Shown, page
@@ -17,7 +18,6 @@ from siamese_nima.photos.names import printable
 from siamese_nima.photos.read import read_photo
 from siamese_nima.photos.thumbnails import SIDE_PX, shrunk
 from siamese_nima.scoring.scored_photo import ScoredPhoto
-from siamese_nima.scoring.scorer import usable_cores
 from siamese_nima.web.gallery.served_folder import ServedFolder
 
 # What browsers show; of other formats they get a large WebP picture.

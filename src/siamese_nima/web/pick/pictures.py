@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from siamese_nima.cores import usable_cores
 from siamese_nima.photos.read import read_photo
-from siamese_nima.scoring.scorer import usable_cores
 
 FULL_PX = 8192  # of a photo seen pixel for pixel; zoom.js asks for it
 SIDES_PX = (640, 960, 1280, 1920, 2560, FULL_PX)
