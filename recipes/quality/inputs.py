@@ -87,6 +87,7 @@ class TrainingInputs:
         cached: Whether frozen layers are run once, or with each step. The former pays where many
             layers are frozen; the first ones are quick to run and give much to keep.
         variants: Of each training photo.
+        variants_seed: Of their random crops.
         random_crop: Whether whole views of the variants, too, are cut at a random place.
         ladders: Of the training photos.
 
@@ -105,6 +106,7 @@ class TrainingInputs:
         view: ViewPolicy = VIEW,
         cached: bool = True,
         variants: int = VARIANTS,
+        variants_seed: int = 0,
         random_crop: bool = False,
         ladders: LadderPlan = TRAIN_LADDERS,
     ) -> None:
@@ -115,6 +117,7 @@ class TrainingInputs:
         self.cached = cached
         self.work = work
         self.variants = variants
+        self.variants_seed = variants_seed
         self.random_crop = random_crop
         self.ladder_plans = {"train": ladders, **JUDGED_LADDERS}
         self.table = read_biq2021(data, SPLITS)
@@ -136,6 +139,7 @@ class TrainingInputs:
             self.view,
             self.work / "cache",
             variants=self.variants if training else 1,
+            seed=self.variants_seed if training else 0,
             random_crop=self.random_crop and training,
         )
 
@@ -184,7 +188,7 @@ class TrainingInputs:
 
     def free_layers(self, whole: NIMA, seed: int) -> NIMA:
         """The layers of `whole` that are trained, sharing its weights, and a head drawn anew."""
-        free = self.view_of(whole)
+        free = self._rating(whole, split_backbone(whole.backbone, self.depth).upper)
         torch.manual_seed(seed)
         nn.init.normal_(free.head.weight, std=HEAD_STD)
         nn.init.zeros_(free.head.bias)
@@ -196,10 +200,12 @@ class TrainingInputs:
         With frozen layers below them where these are not cached.
         """
         parts = split_backbone(whole.backbone, self.depth)
-        backbone: nn.Module = parts.upper
-        if not self.cached:
-            parts.trunk.requires_grad_(requires_grad=False)
-            backbone = InSlices(whole.backbone)
+        if self.cached:
+            return self._rating(whole, InSlices(parts.upper))
+        parts.trunk.requires_grad_(requires_grad=False)
+        return self._rating(whole, InSlices(whole.backbone))
+
+    def _rating(self, whole: NIMA, backbone: nn.Module) -> NIMA:
         free = NIMA(backbone, grades=SCALE.size, group_sizes=self.view.group_sizes)
         free.head = whole.head
         free.dropout.p = self.dropout

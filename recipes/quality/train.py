@@ -56,7 +56,7 @@ def main() -> None:
     sources = options.data, options.imagenet, options.work
     upper = inputs = TrainingInputs(*sources, config["freeze"], **_shown(config.get("inputs", {})))
     if last := dict(config.get("last_stage", {})):
-        inputs = TrainingInputs(*sources, last.pop("freeze"), cached=False, **_shown(last))
+        inputs = TrainingInputs(*sources, last.pop("freeze"), **_shown(last))
     nima, calibration = train(upper, inputs, config, options.work)
 
     card = describe(inputs, config, calibration)
@@ -280,10 +280,16 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of BIQ2021")
     parser.add_argument("--imagenet", type=Path, required=True, help="see ImageNetStart")
     parser.add_argument("--config", type=Path, default=HERE / "config.toml")
-    parser.add_argument("--result", type=Path, default=HERE / "result.json")
+    parser.add_argument(
+        "--result", type=Path, help="JSON file; result.json, or named like another configuration"
+    )
     parser.add_argument("--work", type=Path, default=Path("runs/quality"), help="caches and logs")
     parser.add_argument("--out", type=Path, default=Path("runs/quality"), help="for the model file")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.result is None:
+        stem = "result" if options.config == HERE / "config.toml" else options.config.stem
+        options.result = HERE / f"{stem}.json"
+    return options
 
 
 if __name__ == "__main__":
