@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from siamese_nima.datasets.biq2021 import read_biq2021
 from siamese_nima.datasets.rating_table import RatingTable
@@ -32,7 +33,7 @@ VERSION_2 = f"blocks.2/seed0/{ARM}"
 VERSION_2_LAST = f"blocks.0/seed0/{ARM}"
 LAST_BLOCK = tuple(f"blocks.4.0/seed{seed}/{ARM}" for seed in range(3))
 MODELS = {
-    "`quality`": (VERSION_2,),
+    "version 2 of `quality`": (VERSION_2,),
     "the same after the last stage": (VERSION_2_LAST,),
     "mean of these two": (VERSION_2, VERSION_2_LAST),
     "mean of these and three with the last block free": (VERSION_2, VERSION_2_LAST, *LAST_BLOCK),
@@ -53,17 +54,14 @@ def main() -> None:
     for name, members in MODELS.items():
         row: dict[str, Any] = {"name": name, "networks": len(members)}
         for split in ("val", "test"):
-            row[split] = _figures(table.split(split), split, options.runs, members)
+            scores = _mean_scores(options.runs, members, split)
+            row[split] = figures_of(scores, table.split(split))
         rows.append(row)
     report(provenance() | {"rows": rows}, options.out)
 
 
-def _figures(
-    table: RatingTable, split: str, runs: Path, members: tuple[str, ...]
-) -> dict[str, dict[str, Any]]:
-    scores = np.mean(
-        [mean(np.load(runs / run / "distributions.npz")[split], SCALE) for run in members], axis=0
-    )
+def figures_of(scores: NDArray[np.float64], table: RatingTable) -> dict[str, dict[str, Any]]:
+    """SRCC and share of same-scene pairs in order, over all photos and in each subset."""
     placed = (scores - SCALE.low) / (SCALE.high - SCALE.low)
     agreement = measure_by_subset(placed, table.mos, table.scenes, table.subsets)
     figures = {name: part.to_json() for name, part in agreement.items()}
@@ -71,6 +69,12 @@ def _figures(
         name: {key: part[key] for key in ("srcc", "pair_accuracy")}
         for name, part in figures.items()
     }
+
+
+def _mean_scores(runs: Path, members: tuple[str, ...], split: str) -> NDArray[np.float64]:
+    found = [np.load(runs / run / "distributions.npz")[split] for run in members]
+    scores: NDArray[np.float64] = np.mean([mean(rated, SCALE) for rated in found], axis=0)
+    return scores
 
 
 if __name__ == "__main__":

@@ -53,6 +53,18 @@ BACKBONES = {
     "tf_efficientnet_lite0": "EfficientNet-Lite0",
     "tf_efficientnet_lite2": "EfficientNet-Lite2",
 }
+FIGURES = ("test", "ss01", "ss02", "ss03", "same-scene pairs", "ladder steps", "spread")
+STAGES = {
+    "nima": "NIMA stage, last stages free",
+    "siamese": "Siamese stage, the same free",
+    "last": "Siamese stage, more layers free",
+}
+MODELS = {
+    "mobilenet.json": ("version 2: MobileNet v1", "warp:224+centre:224@512"),
+    "last_stage.json": ("the same and a last stage", "warp:256+centre:256@512"),
+    "lite0.json": ("EfficientNet-Lite0", "warp:224+centre:224@512"),
+    "result.json": ("**version 3**: EfficientNet-Lite0", "warp:288+centre:288@512"),
+}
 DISTORTIONS = ("blur", "noise", "jpeg", "downscale", "underexposure", "overexposure")
 LADDER_ARMS = tuple(name for name in ARMS if name.endswith("ladders"))
 Figure = Mapping[str, Any]
@@ -69,11 +81,19 @@ def tables(root: Path = ROOT) -> dict[str, str]:
         "depths": lambda: _depths(depths),
         "shares": lambda: _shares(stages),
         "bars": lambda: _bars(model),
+        "models": lambda: _models(root / "recipes" / "quality"),
+        "model_stages": lambda: _model_stages(model),
         "other_views": lambda: _other_views(json.loads((quality / "other_views.json").read_text())),
         "ss02": lambda: _ss02(json.loads((quality / "ss02_signal.json").read_text())),
         "views": lambda: _views(json.loads((root / "recipes/quality/views.json").read_text())),
         "trained_backbones": lambda: _trained_backbones(
             depths[LAST_BLOCK]["nima"], json.loads((quality / "other_backbone.json").read_text())
+        ),
+        "averaged_models": lambda: _averaged(
+            json.loads((quality / "averaged_models.json").read_text())
+        ),
+        "averaged_stages": lambda: _averaged_stages(
+            json.loads((quality / "averaged_stages.json").read_text())
         ),
         "averaged": lambda: _averaged(json.loads((quality / "averaged_networks.json").read_text())),
     }
@@ -273,6 +293,39 @@ def _bars(model: Mapping[str, Any]) -> Table:
     return rows
 
 
+def _models(recipe: Path) -> Table:
+    """The embedded model, earlier ones and tries, as their files score the test photos."""
+    rows = [["model", "views", "val", *FIGURES]]
+    for file, (name, views) in MODELS.items():
+        found = json.loads((recipe / file).read_text())
+        test = {part: found["test"][part]["srcc"] for part in found["test"]}
+        figures = test | {
+            "pair_accuracy": found["test"]["all"]["pair_accuracy"],
+            "spread_ratio": found["spread_ratio"],
+        }
+        val = f"{found['calibration']['srcc_after']:.3f}"
+        rows.append([name, f"`{views}`", val, *_figures(figures, found["ladders"])])
+    return rows
+
+
+def _model_stages(model: Mapping[str, Any]) -> Table:
+    """The embedded model after each stage of its training, before its head is scaled."""
+    rows = [["after the", "val", *FIGURES]]
+    for name, stage in model["stages"].items():
+        val = _short(stage["val"]["all"])
+        rows.append([STAGES[name], val, *_figures(stage["test"], stage["ladders"])])
+    return rows
+
+
+def _figures(test: Mapping[str, Any], ladders: Mapping[str, Any]) -> list[str]:
+    return [
+        _interval(test["all"]),
+        *(_short(test[part]) for part in ("ss01", "ss02", "ss03", "pair_accuracy")),
+        _percent(ladders["steps"]),
+        f"{test['spread_ratio']:.2f}",
+    ]
+
+
 def _views(found: Mapping[str, Any]) -> Table:
     rows = [["backbone", "view policy", "all", "ss01", "ss02", "ss03", "same-scene pairs"]]
     for row in found["rows"]:
@@ -304,6 +357,16 @@ def _averaged(found: Mapping[str, Any]) -> Table:
         cells = [_short(test[name]["srcc"]) for name in ("ss01", "ss02", "ss03")]
         whole = _short(row["val"]["all"]["srcc"]), _interval(test["all"]["srcc"])
         rows.append([row["name"], *whole, *cells, _short(test["all"]["pair_accuracy"])])
+    return rows
+
+
+def _averaged_stages(found: Mapping[str, Any]) -> Table:
+    rows = [["weights", "val", "ss01", "ss02", "ss03", "same-scene pairs", "ladder steps"]]
+    for row in found["rows"]:
+        val = row["val"]
+        cells = [_short(val[name]["srcc"]) for name in ("all", "ss01", "ss02", "ss03")]
+        cells.append(_short(val["all"]["pair_accuracy"]))
+        rows.append([row["name"], *cells, _percent(row["ladder_steps"])])
     return rows
 
 

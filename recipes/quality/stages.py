@@ -65,8 +65,8 @@ def siamese_stage(
         train_siamese_stage(
             free,
             inputs.prepare,
-            _with_ladders(inputs.splits["train"]) if ladders else _paired(inputs.splits["train"]),
-            _paired(inputs.splits["val"]),
+            _with_ladders(inputs.splits["train"]) if ladders else paired(inputs.splits["train"]),
+            paired(inputs.splits["val"]),
             folder / "log",
             config=config,
             report=log_figures,
@@ -115,7 +115,8 @@ def log(what: object) -> None:
     print(datetime.now().strftime("%H:%M:%S"), what, file=sys.stderr, flush=True)
 
 
-def _paired(part: SplitInputs) -> PairedViews:
+def paired(part: SplitInputs) -> PairedViews:
+    """The rated photos of a split as the Siamese stage takes them."""
     # Buckets one rating point wide: the origin asks for one point between them.
     buckets = bucketize(part.rated.means, np.arange(SCALE.low + 1, SCALE.high).tolist())
     return PairedViews(rated=part.rated, scale=SCALE, buckets=buckets, scenes=part.table.scenes)

@@ -54,9 +54,9 @@ def main() -> None:
     options = _options()
     config = tomllib.loads(options.config.read_text())
     sources = options.data, options.imagenet, options.work
-    upper = inputs = TrainingInputs(*sources, config["freeze"], **_shown(config.get("inputs", {})))
+    upper = inputs = TrainingInputs(*sources, config["freeze"], **shown(config.get("inputs", {})))
     if last := dict(config.get("last_stage", {})):
-        inputs = TrainingInputs(*sources, last.pop("freeze"), **_shown(last))
+        inputs = TrainingInputs(*sources, last.pop("freeze"), **shown(last))
     nima, calibration = train(upper, inputs, config, options.work)
 
     card = describe(inputs, config, calibration)
@@ -112,7 +112,7 @@ def train(
     return whole.eval(), calibration
 
 
-def _shown(settings: dict[str, Any]) -> dict[str, Any]:
+def shown(settings: dict[str, Any]) -> dict[str, Any]:
     """What a table of the configuration says of views, variants and ladders."""
     shown = dict(settings)
     if "view" in shown:

@@ -14,6 +14,11 @@ from siamese_nima.scoring.model_file import read_card
 
 HERE = Path(__file__).parent
 MODEL = HERE.parents[1] / "src" / "siamese_nima" / "models" / "quality.onnx"
+BACKBONES = {
+    "mobilenetv1_100": "MobileNet v1",
+    "tf_efficientnet_lite0": "EfficientNet-Lite0",
+}
+STAGES = {"nima": "NIMA stage", "siamese": "Siamese stage", "last": "Siamese stage, more layers"}
 SUBSETS = {
     "all": "all",
     "ss01": "ss01, snapshots of many cameras",
@@ -29,12 +34,13 @@ def main() -> None:
     evidence = json.loads(
         (HERE.parents[1] / "benchmarks" / "quality" / "siamese_stage.json").read_text()
     )
+    earlier = json.loads((HERE / "mobilenet.json").read_text())
     parts = [
         f"# The model `{card.name}`, version {card.version}",
         "<!-- Made by recipes/quality/write_page.py from the model card and result.json. -->",
         card.description,
-        f"MobileNet v1 (`{card.backbone}`), {MODEL.stat().st_size / 1e6:.1f} MB; views "
-        f"`{card.view}`; ratings {card.scale}. SHA-256 `{result['model_sha256']}`.",
+        f"{BACKBONES[card.backbone]} (`{card.backbone}`), {MODEL.stat().st_size / 1e6:.1f} MB; "
+        f"views `{card.view}`; ratings {card.scale}. SHA-256 `{result['model_sha256']}`.",
         "## How well it agrees with people",
         f"On the test split of BIQ2021, {result['test']['all']['photos']:,} photos of scenes that "
         "were not trained on; no near-copy of them was either. SRCC and PLCC with 95 % intervals "
@@ -47,9 +53,13 @@ def main() -> None:
         _spread(result),
         _ladders(result["ladders"]),
         _pairs(PairError.from_json(card.metrics["pair_error"])),
-        "Version 1 was judged on another division of the photos, in which near-copies of test "
-        "photos were trained on; its figures do not compare with these. What each part of the "
-        "training is worth, on this division: [docs/results.md](../results.md).",
+        "After each stage of the training, before the head is scaled (test photos; of one run, so "
+        "that a part of each step may be longer training):",
+        _stages(result["stages"]),
+        "What each part of the training is worth, against controls: "
+        "[docs/results.md](../results.md). Version 2, on MobileNet v1, had an SRCC of "
+        f"{earlier['test']['all']['srcc']['value']:.3f} on the same test photos, version 1 was "
+        "judged on another division of them.",
         "## Training",
         f"{card.training['photos']:,} photos, {card.training['data']}; labels: "
         f"{card.training['labels']}. Fingerprint of the photos: "
@@ -78,6 +88,22 @@ def _figures(test: dict[str, Any]) -> str:
             f"| {SUBSETS.get(name, name)} | {part['photos']} | {_interval(part['srcc'])} "
             f"| {_interval(part['plcc'])} | {part['krcc']:.3f} | {part['rmse']:.3f} "
             f"| {ranked} |"
+        )
+    return "\n".join(rows)
+
+
+def _stages(stages: dict[str, Any]) -> str:
+    rows = [
+        "| after the | SRCC | ss01 | ss02 | ss03 | same-scene pairs | ladder steps | spread |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, stage in stages.items():
+        test = stage["test"]
+        rows.append(
+            f"| {STAGES[name]} | {_interval(test['all'])} "
+            + "".join(f"| {test[part]['value']:.3f} " for part in ("ss01", "ss02", "ss03"))
+            + f"| {test['pair_accuracy']['value']:.3f} | {stage['ladders']['steps']:.1%} "
+            f"| {test['spread_ratio']:.2f} |"
         )
     return "\n".join(rows)
 

@@ -34,7 +34,7 @@ _MODEL_EXAMPLE: dict[str, Any] = {
     "percentile": 71.2,
     "distribution": [0.004, 0.011, 0.03, 0.081, 0.194, 0.27, 0.23, 0.121, 0.045, 0.014],
     "scale": [1.0, 10.0],
-    "model": "quality-2@8f58c6e86e42",
+    "model": "quality-3@95af9db19b74",
     "problem": None,
 }
 _SCORE_EXAMPLE: dict[str, Any] = {"name": "beach.jpg", **_MODEL_EXAMPLE, "others": {}}

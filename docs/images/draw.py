@@ -1,0 +1,120 @@
+"""Draw the pictures of the pages anew, with the embedded model of the day.
+
+    python docs/images/draw.py
+
+Needs what the tests need (Playwright) and a Chromium on the path.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+HERE = Path(__file__).parent
+EXAMPLES = HERE.parents[1] / "examples"
+NIMA = (sys.executable, "-m", "siamese_nima")
+SCREEN, PHONE = (1280, 800), (390, 800)
+EXPLANATION_WIDTH = 760
+PORT = 8765
+
+
+def main() -> None:
+    """Draw all."""
+    for name in ("astronaut", "rocket-noise"):
+        with tempfile.TemporaryDirectory() as folder:
+            drawn = Path(folder) / "why.png"
+            nima("explain", f"photos/{name}.jpg", "--out", str(drawn))
+            picture = Image.open(drawn)
+            height = round(picture.height * EXPLANATION_WIDTH / picture.width)
+            keep(picture.resize((EXPLANATION_WIDTH, height)), f"explain-{name}")
+    bursts = ("contact_sheet.py", "photos", str(HERE / "bursts.jpg"))
+    subprocess.run([sys.executable, *bursts], cwd=EXAMPLES, check=True)
+    page = EXAMPLES / "page-of-the-docs.html"
+    nima("report", "photos", "--out", str(page))
+    try:
+        with sync_playwright() as driver:
+            browser = driver.chromium.launch(
+                executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+            )
+            draw_report(browser, page.as_uri())
+            with served(browser) as gallery:
+                shoot(gallery, "serve-gallery")
+    finally:
+        page.unlink()
+
+
+def draw_report(browser: Browser, address: str) -> None:
+    """The report, a closer look, and the report on a phone."""
+    with opened(browser, address, SCREEN, dark=False) as page:
+        shoot(page, "report")
+    with opened(browser, address, SCREEN, dark=True) as page:
+        page.get_by_label("Search").fill("rocket.jpg")
+        page.get_by_role("button", name="rocket.jpg").first.click()
+        shoot(page, "report-photo")
+    with opened(browser, address, PHONE, dark=True) as page:
+        shoot(page, "report-phone")
+
+
+@contextmanager
+def served(browser: Browser) -> Iterator[Page]:
+    """The gallery of `nima serve` over the example photos."""
+    command = [*NIMA, "serve", "--folder", "photos", "--port", str(PORT)]
+    server = subprocess.Popen(command, cwd=EXAMPLES)
+    try:
+        with opened(browser, f"http://127.0.0.1:{PORT}/", SCREEN, dark=True) as page:
+            yield page
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@contextmanager
+def opened(browser: Browser, address: str, size: tuple[int, int], *, dark: bool) -> Iterator[Page]:
+    """A page that has loaded its pictures."""
+    width, height = size
+    page = browser.new_page(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if dark else "light",
+    )
+    for _ in range(60):  # a server takes a moment to start, and to score
+        try:
+            page.goto(address, wait_until="networkidle")
+            if page.get_by_text("25 of 25 photos").count():
+                break
+        except Exception as error:
+            if "CONNECTION_REFUSED" not in str(error):
+                raise
+        page.wait_for_timeout(1000)
+    else:
+        sys.exit(f"{address} does not show the example photos")
+    yield page
+    page.close()
+
+
+def shoot(page: Page, name: str) -> None:
+    """Keep what a page shows."""
+    page.wait_for_timeout(500)
+    keep(Image.open(io.BytesIO(page.screenshot())), name)
+
+
+def keep(picture: Image.Image, name: str) -> None:
+    """Write a picture of the pages."""
+    picture.convert("RGB").save(HERE / f"{name}.webp", quality=85, method=6)
+
+
+def nima(*arguments: str) -> None:
+    """Run a command where the pages' reader would, so that paths are as short as theirs."""
+    subprocess.run([*NIMA, *arguments], cwd=EXAMPLES, check=True)
+
+
+if __name__ == "__main__":
+    main()
