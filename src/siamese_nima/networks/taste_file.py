@@ -171,12 +171,17 @@ def _add_averages(graph: onnx.GraphProto, logits: str) -> tuple[str, ...]:
 def _down_sampled(graph: onnx.GraphProto) -> Iterator[str]:
     """What is read by layers that make pictures smaller; first of all the picture itself."""
     known = set()
+    makers = {name: node for node in graph.node for name in node.output}
     for node in graph.node:
         strides = [tuple(a.ints) for a in node.attribute if a.name == "strides"]
         if node.op_type in _DOWN and strides and max(strides[0]) > 1:
-            if node.input[0] not in known:
-                yield node.input[0]
-            known.add(node.input[0])
+            picture = node.input[0]
+            # A margin of zeros is not part of the picture.
+            while picture in makers and makers[picture].op_type == "Pad":
+                picture = makers[picture].input[0]
+            if picture not in known:
+                yield picture
+            known.add(picture)
 
 
 def _add_tilt(
