@@ -63,8 +63,8 @@ def taste_tables(root: Path) -> dict[str, str]:
         f"Measured {found['date']} on {found['machine']['cpu']}, {found['machine']['cores']} "
         f"cores, with `{found['model']}` and {people} people per taste, by "
         f"`benchmarks/taste/answers.py`. `nima learn` took {whole['seconds']:.0f} s for "
-        f"{whole['answers']} answers about {whole['photos']} photos, start-up included, on a "
-        "machine kept busy by other work (`benchmarks/taste/whole_way.py`)."
+        f"{whole['answers']} answers about {whole['photos']} photos, start-up included "
+        f"({whole['date']}, `benchmarks/taste/whole_way.py`)."
     )
     return texts
 
