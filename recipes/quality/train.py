@@ -287,7 +287,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/quality"), help="for the model file")
     options = parser.parse_args()
     if options.result is None:
-        stem = "result" if options.config == HERE / "config.toml" else options.config.stem
+        stem = "result" if options.config.stem == "config" else options.config.stem
         options.result = HERE / f"{stem}.json"
     return options
 
