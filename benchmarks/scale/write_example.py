@@ -48,8 +48,8 @@ def example(result: dict[str, Any]) -> str:
         f"Once started, a photo costs {_span(ratio, 2)} times as much with Ray as without, round "
         "by round. The start, which is taken off, can differ by a second from run to run, so the "
         f"next interval may be another. That is {core_s:.3f} core-seconds per photo. A row of "
-        f"results takes {result['result_bytes_per_photo']:.0f} bytes of Parquet (names in one short folder; long "
-        "ones that have little in common take more), a name of 61 characters "
+        f"results takes {result['result_bytes_per_photo']:.0f} bytes of Parquet (names in one "
+        "short folder; long ones that have little in common take more), a name of 61 characters "
         f"{result['driver']['bytes_per_name']} bytes of the driver's memory.",
         "",
         f"| | {' | '.join(PHOTOS)} |",
