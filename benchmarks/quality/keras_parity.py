@@ -18,13 +18,15 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import timm
 import torch
 
 from siamese_nima.networks.keras_h5 import read_keras_h5, write_keras_h5
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.onnx_export import export_onnx
+
+# After siamese_nima, which tells it to send no telemetry.
+onnxruntime = importlib.import_module("onnxruntime")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))

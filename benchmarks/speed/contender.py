@@ -17,8 +17,6 @@ GRADES = range(1, 11)
 
 def ours(options):
     """Scorer on a model file: all cores, no cache."""
-    import onnxruntime
-
     import siamese_nima
     from siamese_nima import Scorer
 
@@ -27,7 +25,7 @@ def ours(options):
     def score(paths):
         return [result.mean for result in scorer.score(paths)]
 
-    return score, [siamese_nima, onnxruntime]
+    return score, [siamese_nima, import_module("onnxruntime")]
 
 
 def origin(options):

@@ -9,45 +9,49 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
-from siamese_nima.card import ModelCard
-from siamese_nima.curation.bursts import Burst, BurstRule, group_bursts, keepers
-from siamese_nima.curation.crops import CropRule, suggest_crops, write_crop
-from siamese_nima.curation.explain import explain_photo
-from siamese_nima.curation.frames import FrameReader
-from siamese_nima.curation.report import ThumbnailReader, write_report
-from siamese_nima.curation.star_plan import plan_stars
-from siamese_nima.curation.stars import StarRule, give_stars
-from siamese_nima.curation.undo_log import UndoLog, undo_stars
-from siamese_nima.errors import (
-    AnswerError,
-    CardError,
-    ConfigError,
-    ContaminationError,
-    MissingExtraError,
-    NimaError,
-    PhotoError,
-    RatingError,
-    SidecarError,
-    TableError,
-    ViewError,
-    WeightsError,
-)
-from siamese_nima.pair_error import PairError
-from siamese_nima.photos import ViewPolicy, find_photos, read_photo
-from siamese_nima.ratings import RatingScale
-from siamese_nima.scoring.ranking import RankPlace, describe_ranking, rank_photos, rank_places
-from siamese_nima.scoring.result_cache import cache_path
-from siamese_nima.scoring.scored_photo import ScoredPhoto
-from siamese_nima.scoring.scorer import Scorer
-from siamese_nima.taste.answer import Answer
-from siamese_nima.taste.answers import AnswerStore, answers_path
-
 if TYPE_CHECKING:
+    from siamese_nima.card import ModelCard
+    from siamese_nima.curation.bursts import Burst, BurstRule, group_bursts, keepers
+    from siamese_nima.curation.crops import CropRule, suggest_crops, write_crop
+    from siamese_nima.curation.explain import explain_photo
+    from siamese_nima.curation.frames import FrameReader
+    from siamese_nima.curation.report import ThumbnailReader, write_report
+    from siamese_nima.curation.star_plan import plan_stars
+    from siamese_nima.curation.stars import StarRule, give_stars
+    from siamese_nima.curation.undo_log import UndoLog, undo_stars
+    from siamese_nima.errors import (
+        AnswerError,
+        CardError,
+        ConfigError,
+        ContaminationError,
+        MissingExtraError,
+        NimaError,
+        PhotoError,
+        RatingError,
+        SidecarError,
+        TableError,
+        ViewError,
+        WeightsError,
+    )
+    from siamese_nima.pair_error import PairError
+    from siamese_nima.photos import ViewPolicy, find_photos, read_photo
+    from siamese_nima.ratings import RatingScale
+    from siamese_nima.scoring.ranking import RankPlace, describe_ranking, rank_photos, rank_places
+    from siamese_nima.scoring.result_cache import cache_path
+    from siamese_nima.scoring.scored_photo import ScoredPhoto
+    from siamese_nima.scoring.scorer import Scorer
     from siamese_nima.siamese import SiameseNIMA
+    from siamese_nima.taste.answer import Answer
+    from siamese_nima.taste.answers import AnswerStore, answers_path
     from siamese_nima.training.run import train
     from siamese_nima.training.run_config import DataConfig, TrainConfig
+
+# ONNX Runtime reads this when it is first imported, so it stands before every import of it: its
+# Linux wheels would otherwise write a device id into the user's cache and open a connection.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 
@@ -102,19 +106,64 @@ __all__ = [
     "write_report",
 ]
 
-# What needs torch, and where it is; scoring must never wait for it.
-_TRAINING = {
-    "SiameseNIMA": "siamese_nima.siamese",
-    "DataConfig": "siamese_nima.training.run_config",
-    "TrainConfig": "siamese_nima.training.run_config",
-    "train": "siamese_nima.training.run",
+# Where each name is. It is imported when it is first asked for: the package itself then loads in
+# milliseconds, and nobody who scores waits for torch.
+_HOMES = {
+    "card": ("ModelCard",),
+    "curation.bursts": ("Burst", "BurstRule", "group_bursts", "keepers"),
+    "curation.crops": ("CropRule", "suggest_crops", "write_crop"),
+    "curation.explain": ("explain_photo",),
+    "curation.frames": ("FrameReader",),
+    "curation.report": ("ThumbnailReader", "write_report"),
+    "curation.star_plan": ("plan_stars",),
+    "curation.stars": ("StarRule", "give_stars"),
+    "curation.undo_log": ("UndoLog", "undo_stars"),
+    "errors": (
+        "AnswerError",
+        "CardError",
+        "ConfigError",
+        "ContaminationError",
+        "MissingExtraError",
+        "NimaError",
+        "PhotoError",
+        "RatingError",
+        "SidecarError",
+        "TableError",
+        "ViewError",
+        "WeightsError",
+    ),
+    "pair_error": ("PairError",),
+    "photos": ("ViewPolicy", "find_photos", "read_photo"),
+    "ratings": ("RatingScale",),
+    "scoring.ranking": ("RankPlace", "describe_ranking", "rank_photos", "rank_places"),
+    "scoring.result_cache": ("cache_path",),
+    "scoring.scored_photo": ("ScoredPhoto",),
+    "scoring.scorer": ("Scorer",),
+    "siamese": ("SiameseNIMA",),
+    "taste.answer": ("Answer",),
+    "taste.answers": ("AnswerStore", "answers_path"),
+    "training.run": ("train",),
+    "training.run_config": ("DataConfig", "TrainConfig"),
 }
+_HOME_OF = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names}
+_NEEDS_TORCH = (f"{__name__}.siamese", f"{__name__}.training")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _TRAINING:
+    if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOME_OF[name]
     try:
-        return getattr(importlib.import_module(_TRAINING[name]), name)
+        found = getattr(importlib.import_module(home), name)
     except ImportError as error:
+        if not home.startswith(_NEEDS_TORCH):
+            raise
+        from siamese_nima.errors import MissingExtraError
+
         raise MissingExtraError.of_import(error, name, "train") from error
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

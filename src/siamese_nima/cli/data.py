@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
+from siamese_nima.atomic_write import write_whole
 from siamese_nima.cli.progress import progress_bar
 from siamese_nima.cores import usable_cores
 from siamese_nima.csv_rows import csv_writer
 from siamese_nima.errors import ConfigError, MissingExtraError
 from siamese_nima.photos.names import printable
 from siamese_nima.ratings import RatingScale
-from siamese_nima.whole_file import write_whole
 
 app = typer.Typer(
     help="Check data sets, and split them by scene.\n\nExample: nima data check holiday/",

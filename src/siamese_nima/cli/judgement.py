@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from siamese_nima import __version__
+from siamese_nima.atomic_write import write_whole
 from siamese_nima.card import ModelCard
 from siamese_nima.cli.data import parse_scale
 from siamese_nima.cli.progress import progress_bar
@@ -32,7 +33,6 @@ from siamese_nima.pair_error import PairError
 from siamese_nima.ratings import map_mean
 from siamese_nima.scoring.scored_photo import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer
-from siamese_nima.whole_file import write_whole
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from siamese_nima.atomic_write import write_whole
 from siamese_nima.csv_rows import csv_writer
 from siamese_nima.curation.bursts import Burst, keepers
 from siamese_nima.errors import ConfigError
 from siamese_nima.scoring.ranking import rank_photos
 from siamese_nima.scoring.scored_photo import ScoredPhoto
-from siamese_nima.whole_file import write_whole
 
 FORMATS = (".csv", ".jsonl")
 COLUMNS = (

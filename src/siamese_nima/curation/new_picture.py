@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from siamese_nima.atomic_write import write_whole
 from siamese_nima.errors import ConfigError
-from siamese_nima.whole_file import write_whole
 
 # Endings of files, and how Pillow saves them.
 PICTURE_FORMATS = {

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from siamese_nima.atomic_write import unfinished, write_whole
 from siamese_nima.curation.star_plan import read_sidecar
 from siamese_nima.errors import NimaError, SidecarError
-from siamese_nima.whole_file import unfinished, write_whole
 
 _HEADER = {"what": "siamese-nima stars, undo log", "format": 1}
 _KEYS = {"sidecar", "before", "after"}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from siamese_nima.whole_file import write_whole
+from siamese_nima.atomic_write import write_whole
 
 _LONG = 30  # letters of a table cell that may take several lines
 _CSS = """

@@ -9,10 +9,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from siamese_nima.atomic_write import replacing
 from siamese_nima.card import METADATA_KEY, ModelCard
 from siamese_nima.errors import CardError, ConfigError, WeightsError
 from siamese_nima.networks.nima import NIMA, build_nima_for
-from siamese_nima.whole_file import replacing
 
 _SHOWN = 5  # names per list in an error
 

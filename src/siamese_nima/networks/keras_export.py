@@ -7,6 +7,7 @@ import os
 import numpy as np
 from torch import nn
 
+from siamese_nima.atomic_write import replacing
 from siamese_nima.card import ModelCard
 from siamese_nima.errors import WeightsError
 from siamese_nima.networks.backbones import BackboneOptions, Padding
@@ -21,7 +22,6 @@ from siamese_nima.networks.keras_tensors import (
 from siamese_nima.networks.levels import LevelPooling
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.side_by_side import SideBySide
-from siamese_nima.whole_file import replacing
 
 # A Keras that pads so; files carry the version of their writer.
 _VERSIONS: dict[Padding, str] = {

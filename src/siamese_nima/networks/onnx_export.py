@@ -18,12 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch.export import Dim
 
+from siamese_nima.atomic_write import write_whole
 from siamese_nima.card import METADATA_KEY, ModelCard, golden_photo
 from siamese_nima.errors import WeightsError
 from siamese_nima.networks.backbones import simplify_same_padding
 from siamese_nima.networks.nima import NIMA, PhotoNIMA
 from siamese_nima.networks.onnx_storage import Storage, store_smaller
-from siamese_nima.whole_file import write_whole
 
 # Per probability. Both compute in float32 and differ in the order of sums: 1e-6 is usual.
 PARITY_TOLERANCE = 1e-4

@@ -26,6 +26,7 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
+from siamese_nima.atomic_write import write_whole
 from siamese_nima.card import METADATA_KEY, ModelCard, golden_photo
 from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.evaluation.metrics import srcc
@@ -34,7 +35,6 @@ from siamese_nima.ratings import mean
 from siamese_nima.scoring.devices import open_network
 from siamese_nima.scoring.model_file import INT8, ModelFile
 from siamese_nima.scoring.scorer import DECODE_MARGIN
-from siamese_nima.whole_file import write_whole
 
 LEAST_PHOTOS = 4
 

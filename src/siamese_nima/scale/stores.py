@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from siamese_nima.atomic_write import write_whole
 from siamese_nima.errors import ConfigError, MissingExtraError, NimaError, PhotoError
-from siamese_nima.whole_file import write_whole
 
 Answer = TypeVar("Answer")
 

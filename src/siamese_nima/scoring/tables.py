@@ -99,7 +99,7 @@ def open_table(path: str | os.PathLike[str], columns: Columns) -> Iterator[Resul
 def _part_of(target: Path) -> Iterator[Path]:
     """A file to write that takes the place of `target` at the end, for one run at a time.
 
-    Not `whole_file.replacing`: a run over a folder can take days, so that two at once are more
+    Not `atomic_write.replacing`: a run over a folder can take days, so that two at once are more
     likely a mistake, and what a killed one leaves behind is large. So the file has a fixed name,
     which is locked and used again.
     """

@@ -7,10 +7,10 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from siamese_nima.atomic_write import write_whole
 from siamese_nima.csv_rows import csv_writer
 from siamese_nima.errors import AnswerError
 from siamese_nima.taste.answer import Answer
-from siamese_nima.whole_file import write_whole
 
 COLUMNS = ("left", "right", "choice", "person", "at", "seconds")
 _NEEDED = ("left", "right", "choice", "at")

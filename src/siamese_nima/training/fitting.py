@@ -21,8 +21,8 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
 )
 
+from siamese_nima.atomic_write import write_whole
 from siamese_nima.errors import ConfigError
-from siamese_nima.whole_file import write_whole
 
 Figures = dict[str, float]
 Device = Literal["auto", "cpu", "cuda", "mps"]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from siamese_nima.atomic_write import write_whole
 from siamese_nima.card import PAIR_ERROR, ModelCard, Population
 from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.contamination import PHOTO_PRINTS, record_of
@@ -26,7 +27,6 @@ from siamese_nima.taste.answer import Answer
 from siamese_nima.taste.held_out import FOLDS, HeldOut, judge_held_out, tilt_of_answers
 from siamese_nima.taste.strengths import Comparisons
 from siamese_nima.taste.tilt import Rated, Tilt
-from siamese_nima.whole_file import write_whole
 
 LEAST_ANSWERS = 40  # below it a gain is hardly ever told from chance (docs/results.md)
 GOOD_ANSWERS = 200

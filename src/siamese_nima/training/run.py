@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from siamese_nima.atomic_write import write_whole
 from siamese_nima.card import ModelCard
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.errors import ConfigError
@@ -41,7 +42,6 @@ from siamese_nima.training.run_log import RunLog, StageLog
 from siamese_nima.training.run_stage import StageRun, chosen_precision, describe_stage
 from siamese_nima.training.starts import Start, read_start
 from siamese_nima.training.watch import Watch
-from siamese_nima.whole_file import write_whole
 
 CONFIG_FILE = "config.toml"
 MODEL_FILE, CHECKPOINT_FILE = "model.onnx", "checkpoint.safetensors"

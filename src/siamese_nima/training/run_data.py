@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese_nima.atomic_write import write_whole
 from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.near_copies import near_copies
 from siamese_nima.datasets.photo_check import check_photos, usable_photos
@@ -30,7 +31,6 @@ from siamese_nima.training.ladder_views import LadderViews, build_ladder_views
 from siamese_nima.training.processes import is_first_process
 from siamese_nima.training.run_config import DataConfig, LadderConfig, TrainConfig
 from siamese_nima.training.watch import Watch
-from siamese_nima.whole_file import write_whole
 
 SPLITS_FILE = "splits.csv"
 RECORD_FILE = "run.json"  # there from the moment on that a run has read its data

@@ -9,10 +9,10 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from siamese_nima.atomic_write import write_whole
 from siamese_nima.evaluation.learning_curves import LOG_FILE, plot_learning_curves
 from siamese_nima.training.fitting import Figures, epochs_so_far, write_log
 from siamese_nima.training.watch import Watch
-from siamese_nima.whole_file import write_whole
 
 CURVES = ("curves.svg", "curves.png")
 _TENSORBOARD = "tensorboard"

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
+from siamese_nima.atomic_write import write_whole
 from siamese_nima.card import ModelCard
 from siamese_nima.cores import usable_cores
 from siamese_nima.curation.bursts import Burst
@@ -20,7 +21,6 @@ from siamese_nima.errors import PhotoError
 from siamese_nima.photos.names import printable
 from siamese_nima.photos.thumbnails import shrunk, thumbnail
 from siamese_nima.scoring.scored_photo import ScoredPhoto
-from siamese_nima.whole_file import write_whole
 
 
 class ThumbnailReader:

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
+from siamese_nima.atomic_write import replacing, unfinished, write_whole
 from siamese_nima.errors import NimaError, WeightsError
-from siamese_nima.whole_file import replacing, unfinished, write_whole
 
 
 @pytest.fixture
