@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from siamese_nima.evaluation.rated_photos import RatedPhotos
+from siamese_nima.evaluation.figures import RatedPhotos
 from siamese_nima.ratings import RatingScale
 
 

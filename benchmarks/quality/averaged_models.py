@@ -18,7 +18,7 @@ from averaged_networks import SPLITS, figures_of
 from numpy.typing import NDArray
 
 from siamese_nima import Scorer
-from siamese_nima.datasets.biq2021 import read_biq2021
+from siamese_nima.datasets.published import read_biq2021
 from siamese_nima.datasets.rating_table import RatingTable
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -25,7 +25,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import provenance, report
-from siamese_nima.datasets.biq2021 import read_biq2021
+from siamese_nima.datasets.published import read_biq2021
 
 SPLITS = Path(__file__).parents[2] / "recipes" / "quality" / "splits.csv"
 APPEAL_PHOTOS = 500

@@ -25,10 +25,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from siamese_stage import NIMA_STAGE, SECOND_STAGE
 
 from machine import provenance
-from siamese_nima.datasets.biq2021 import read_biq2021
+from siamese_nima.datasets.published import read_biq2021
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.evaluation.metrics import PAIR_GAP, plcc, rmse, same_scene_pairs, srcc
-from siamese_nima.evaluation.pairs_by_gap import right_order, sample_pairs
+from siamese_nima.evaluation.pairs import right_order, sample_pairs
 from siamese_nima.ratings import RatingScale, emd, mean
 from siamese_nima.training.ladders import DISTORTIONS, LEVELS
 

@@ -22,7 +22,7 @@ from scipy.special import softmax
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import provenance, report
-from siamese_nima.datasets.biq2021 import read_biq2021
+from siamese_nima.datasets.published import read_biq2021
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.evaluation.metrics import pair_accuracy, same_scene_pairs, srcc
 from siamese_nima.networks.conversion import read_weights

@@ -31,7 +31,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import provenance, report
 from siamese_nima import Scorer, read_photo
-from siamese_nima.datasets.biq2021 import read_biq2021
+from siamese_nima.datasets.published import read_biq2021
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.evaluation.metrics import bootstrap_by_scene, srcc
 

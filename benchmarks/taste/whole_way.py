@@ -24,7 +24,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import provenance, report
-from siamese_nima.datasets.biq2021 import read_biq2021
+from siamese_nima.datasets.published import read_biq2021
 from siamese_nima.photos.read import read_photo
 from siamese_nima.ratings import AVA_SCALE
 from siamese_nima.scoring.scorer import Scorer

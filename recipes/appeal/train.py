@@ -48,7 +48,7 @@ from sources import (
 from siamese_nima.card import ModelCard, Population
 from siamese_nima.datasets.contamination import training_record
 from siamese_nima.evaluation.metrics import measure_agreement
-from siamese_nima.evaluation.pair_error import measure_pair_error
+from siamese_nima.evaluation.pairs import measure_pair_error
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.onnx_export import export_onnx
 

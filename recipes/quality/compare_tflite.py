@@ -19,7 +19,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from siamese_nima import ViewPolicy, read_photo
-from siamese_nima.datasets.biq2021 import read_biq2021
+from siamese_nima.datasets.published import read_biq2021
 from siamese_nima.networks.nima import PixelNormalisation
 from siamese_nima.networks.quantised_mobilenet import (
     QuantisedMobileNet,

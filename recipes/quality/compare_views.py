@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from siamese_nima.card import Normalisation
-from siamese_nima.datasets.biq2021 import read_biq2021
+from siamese_nima.datasets.published import read_biq2021
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.datasets.view_cache import build_view_cache
 from siamese_nima.evaluation.metrics import pair_accuracy, same_scene_pairs, srcc

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from start import ImageNetStart
 from torch import Tensor, nn
 
-from siamese_nima.datasets.biq2021 import read_biq2021
+from siamese_nima.datasets.published import read_biq2021
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.datasets.view_cache import ViewCache, build_view_cache
 from siamese_nima.networks.backbones import feature_count

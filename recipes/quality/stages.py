@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from siamese_nima.datasets.buckets import bucketize
+from siamese_nima.datasets.origin import bucketize
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.training.ladder_views import with_ladders
 from siamese_nima.training.nima_stage import NimaStageConfig, train_nima_stage

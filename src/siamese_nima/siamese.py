@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from siamese_nima import ratings
 from siamese_nima.card import ModelCard
-from siamese_nima.datasets.origin_table import origin_labels, read_origin_table
+from siamese_nima.datasets.origin import origin_labels, read_origin_table
 from siamese_nima.errors import ConfigError, MissingExtraError, TableError, WeightsError
 from siamese_nima.networks.backbones import backbone_normalisation
 from siamese_nima.networks.conversion import read_weights

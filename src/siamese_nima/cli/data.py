@@ -57,7 +57,7 @@ def check(
     Example: nima data check biq2021:data/BIQ2021
     """
     with needs_train_extra("checking a data set"):
-        from siamese_nima.datasets.set_check import (
+        from siamese_nima.datasets.checks import (
             CROSSING_COLUMNS,
             PhotoSet,
             check_set,
@@ -98,10 +98,9 @@ def split(
     Example: nima data split biq2021:data/BIQ2021 --out splits.csv
     """
     with needs_train_extra("splitting a data set"):
-        from siamese_nima.datasets.near_copies import near_copies
-        from siamese_nima.datasets.scene_split import split_by_scene, with_scenes
+        from siamese_nima.datasets.checks import near_copies
         from siamese_nima.datasets.sources import read_source
-        from siamese_nima.datasets.splits_file import splits_text
+        from siamese_nima.datasets.splits import split_by_scene, splits_text, with_scenes
         from siamese_nima.photos.signatures import read_signatures
     table = read_source(source, photos=photos, scale=parse_scale(scale))
     with progress_bar("reading") as report:

@@ -58,7 +58,7 @@ def evaluate(
     """
     with needs_train_extra("evaluating a model"):
         from siamese_nima.cli.judgement import Judge, write_evaluation
-        from siamese_nima.evaluation.learning_curves import log_of
+        from siamese_nima.evaluation.plots import log_of
     training_log = log_of(model, log)
     judge = Judge.of_source(data, photos=photos, scale=scale, splits=splits, split=split)
     scorer = open_scorer(

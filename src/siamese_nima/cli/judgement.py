@@ -22,13 +22,11 @@ from siamese_nima.datasets.rating_table import RatingTable, name_some
 from siamese_nima.datasets.sources import read_source
 from siamese_nima.errors import TableError
 from siamese_nima.evaluation.comparison import compare_models
-from siamese_nima.evaluation.comparison_report import comparison_sections
 from siamese_nima.evaluation.document import write_report
-from siamese_nima.evaluation.figures import Figures, measure_by_subset
-from siamese_nima.evaluation.learning_curves import learning_section
-from siamese_nima.evaluation.model_report import model_sections, number, percent
-from siamese_nima.evaluation.pair_error import measure_pair_error
-from siamese_nima.evaluation.rated_photos import RatedPhotos
+from siamese_nima.evaluation.figures import Figures, RatedPhotos, measure_by_subset
+from siamese_nima.evaluation.pairs import measure_pair_error
+from siamese_nima.evaluation.plots import learning_section
+from siamese_nima.evaluation.report import comparison_sections, model_sections, number, percent
 from siamese_nima.pair_error import PairError
 from siamese_nima.ratings import map_mean
 from siamese_nima.scoring.scored_photo import ScoredPhoto

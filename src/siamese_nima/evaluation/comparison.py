@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from siamese_nima.errors import TableError
-from siamese_nima.evaluation.figures import plain_figures
+from siamese_nima.evaluation.figures import RatedPhotos, plain_figures
 from siamese_nima.evaluation.metrics import (
     PAIR_GAP,
     Interval,
@@ -22,7 +22,6 @@ from siamese_nima.evaluation.metrics import (
     same_scene_pairs,
     srcc,
 )
-from siamese_nima.evaluation.rated_photos import RatedPhotos
 from siamese_nima.ratings import Floats
 
 Index = NDArray[np.intp]

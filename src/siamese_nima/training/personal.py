@@ -16,7 +16,7 @@ from siamese_nima.card import PAIR_ERROR, ModelCard, Population
 from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.contamination import PHOTO_PRINTS, record_of
 from siamese_nima.errors import AnswerError, ConfigError, WeightsError
-from siamese_nima.evaluation.pair_error import LEAST_PAIRS, pair_error_of_answers
+from siamese_nima.evaluation.pairs import LEAST_PAIRS, pair_error_of_answers
 from siamese_nima.networks.looking import Report, look
 from siamese_nima.networks.taste_file import OpenedModel
 from siamese_nima.photos.find import find_photos

@@ -14,7 +14,7 @@ from siamese_nima.datasets.contamination import PHOTO_PRINTS, training_record
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.errors import TableError
 from siamese_nima.evaluation.metrics import measure_agreement
-from siamese_nima.evaluation.pair_error import measure_pair_error
+from siamese_nima.evaluation.pairs import measure_pair_error
 from siamese_nima.networks.nima import NIMA, PhotoNIMA
 from siamese_nima.ratings import Floats, mean
 from siamese_nima.training.run_config import TrainConfig

@@ -16,12 +16,10 @@ from numpy.typing import NDArray
 
 from siamese_nima.atomic_write import write_whole
 from siamese_nima.cores import usable_cores
-from siamese_nima.datasets.near_copies import near_copies
-from siamese_nima.datasets.photo_check import check_photos, usable_photos
+from siamese_nima.datasets.checks import check_photos, near_copies, usable_photos
 from siamese_nima.datasets.rating_table import RatingTable, photo_hashes
-from siamese_nima.datasets.scene_split import split_by_scene, with_scenes
 from siamese_nima.datasets.sources import read_source
-from siamese_nima.datasets.splits_file import apply_splits, splits_text
+from siamese_nima.datasets.splits import apply_splits, split_by_scene, splits_text, with_scenes
 from siamese_nima.datasets.view_cache import ViewCache, build_view_cache
 from siamese_nima.errors import TableError
 from siamese_nima.photos.signatures import read_signatures

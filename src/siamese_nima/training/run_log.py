@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from siamese_nima.atomic_write import write_whole
-from siamese_nima.evaluation.learning_curves import LOG_FILE, plot_learning_curves
+from siamese_nima.evaluation.plots import LOG_FILE, plot_learning_curves
 from siamese_nima.training.fitting import Figures, epochs_so_far, write_log
 from siamese_nima.training.watch import Watch
 

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import nn
 
 from siamese_nima.card import ModelCard
-from siamese_nima.datasets.buckets import bucketize
+from siamese_nima.datasets.origin import bucketize
 from siamese_nima.datasets.view_cache import ViewCache
 from siamese_nima.errors import ConfigError
 from siamese_nima.networks.freezing import (

@@ -2,7 +2,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from siamese_nima.datasets.near_copies import crossing_pairs, measure_leaks, near_copies
+from siamese_nima.datasets.checks import (
+    PhotoSet,
+    check_photos,
+    check_set,
+    crossing_lines,
+    crossing_pairs,
+    measure_leaks,
+    near_copies,
+    usable_photos,
+)
+from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.errors import TableError
 from siamese_nima.photos.likeness import group_pairs
 from siamese_nima.photos.signatures import Signatures, read_signatures
@@ -91,3 +101,69 @@ def test_leaks_are_counted_per_split_and_subset():
     ]
     with pytest.raises(TableError, match="5 photos have 1 subsets"):
         measure_leaks(pairs, splits, ["a"])
+
+
+def test_missing_and_broken_photos_are_listed_and_counted(tmp_path):
+    paths = tuple(tmp_path / f"{n}.png" for n in range(4))
+    Image.new("RGB", (40, 30)).save(paths[0])
+    paths[1].write_bytes(b"no picture")
+    Image.new("RGB", (40, 30)).save(paths[3])
+    table = RatingTable(paths=paths, mos=[5.0] * 4)
+    check = check_photos(table)
+    assert check.missing == (paths[2],)
+    assert [path for path, _ in check.broken] == [paths[1]]
+    assert "1.png" in check.broken[0][1]
+    assert check.usable == 2
+    assert "2 of 4 photos are usable; 1 are missing: " in check.describe()
+    assert "1 cannot be read: " in check.describe()
+    assert usable_photos(table, check).paths == (paths[0], paths[3])
+
+
+def test_a_whole_table_has_nothing_to_tell(tmp_path):
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    check = check_photos(RatingTable(paths=(tmp_path / "a.png",), mos=[5.0]))
+    assert check.describe() == "1 of 1 photos are usable"
+
+
+def save(path, seed, size=(90, 60)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+    Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(path)
+
+
+def test_near_copies_across_subfolders_are_found(tmp_path):
+    save(tmp_path / "train" / "a.png", 1)
+    save(tmp_path / "train" / "b.png", 2)
+    save(tmp_path / "test" / "a_small.jpg", 1, (45, 30))
+    save(tmp_path / "test" / "c.png", 3)
+    result = check_set(PhotoSet.of_folder(tmp_path))
+    assert [pair[1].name for pair in result.crossing] == ["a_small.jpg"]
+    assert not result.passed
+    assert "1 pairs of near-copies, 1 across splits" in result.describe()
+    assert "1 of 2 test photos (50 %) have a near-copy in train" in result.describe()
+    [line] = crossing_lines(result.crossing, 5)
+    assert line.startswith("test: ")
+    assert line.endswith("train/a.png")
+    assert crossing_lines(result.crossing, 0) == ["... and 1 more pairs"]
+
+
+def test_a_clean_set_passes(tmp_path):
+    save(tmp_path / "train" / "a.png", 1)
+    save(tmp_path / "test" / "c.png", 3)
+    assert check_set(PhotoSet.of_folder(tmp_path)).passed
+
+
+def test_missing_and_broken_photos_are_told_apart(tmp_path):
+    save(tmp_path / "a.png", 1)
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    paths = tuple(tmp_path / name for name in ("a.png", "b.png", "c.png"))
+    result = check_set(PhotoSet(paths, ("",) * 3, ("",) * 3))
+    assert result.missing == paths[2:]
+    assert len(result.unreadable) == 1
+    assert result.describe().startswith("1 of 3 photos can be read\n1 are missing: ")
+    assert not result.passed
+
+
+def test_a_folder_without_photos_is_refused(tmp_path):
+    with pytest.raises(TableError, match="no photo in it"):
+        PhotoSet.of_folder(tmp_path)

@@ -1,12 +1,18 @@
-"""The report on one model."""
+"""The reports on one model, and on two judged by the same photos."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from siamese_nima.errors import PhotoError
+from siamese_nima.evaluation.comparison import Difference
 from siamese_nima.evaluation.document import Picture, Section, Table
-from siamese_nima.evaluation.figures import Figures
-from siamese_nima.evaluation.gallery import best_and_worst, gallery, most_disagreed
+from siamese_nima.evaluation.figures import Figures, RatedPhotos
 from siamese_nima.evaluation.metrics import Interval
 from siamese_nima.evaluation.plots import (
     plot_calibration,
@@ -14,8 +20,9 @@ from siamese_nima.evaluation.plots import (
     plot_pair_error,
     plot_scores,
 )
-from siamese_nima.evaluation.rated_photos import RatedPhotos
 from siamese_nima.pair_error import WANTED, PairError
+from siamese_nima.photos.thumbnails import thumbnail
+from siamese_nima.ratings import Floats
 
 
 def model_sections(
@@ -221,3 +228,128 @@ def _caption(rated: RatedPhotos, row: int) -> str:
 def svg(name: str, content: str, caption: str) -> Picture:
     """A plot as a picture of the report."""
     return Picture(f"{name}.svg", content.encode(), caption)
+
+
+_TITLES = {
+    "srcc": "SRCC",
+    "plcc": "PLCC",
+    "rmse": "RMSE (lower is better)",
+    "same_scene_pairs": "same-scene pairs",
+}
+
+
+def comparison_sections(
+    names: tuple[str, str],
+    models: tuple[RatedPhotos, RatedPhotos],
+    figures: tuple[Mapping[str, Figures], Mapping[str, Figures]],
+    differences: Mapping[str, Mapping[str, Difference]],
+    *,
+    about: Sequence[str],
+    warnings: Sequence[str] = (),
+) -> list[Section]:
+    """All sections of a report on two models.
+
+    Args:
+        names: What to call the two.
+        models: Their scores for the same photos.
+        figures: Of each, by subset.
+        differences: By subset, "all" among them; see `compare_models`.
+        about: Sentences on models and data.
+        warnings: What a reader must know before believing a figure.
+    """
+    sections = [Section(title="What was compared", paragraphs=about, warnings=warnings)]
+    for subset, found in differences.items():
+        sections.append(
+            Section(
+                title="Difference" if subset == "all" else f"Difference on {subset}",
+                paragraphs=_reading() if subset == "all" else (),
+                tables=[difference_table(names, found)],
+            )
+        )
+    for name, own in zip(names, figures, strict=True):
+        sections.append(Section(title=f"Figures of {name}", tables=[subset_table(own)]))
+    gaps = {name: own["all"].pairs.by_gap for name, own in zip(names, figures, strict=True)}
+    if all(gaps.values()):
+        plot = svg("pairs-by-gap", plot_gaps(gaps), "Pairs in the right order, by gap")
+        sections.append(Section(title="Pairs by gap of the labels", plots=[plot]))
+    return [*sections, *_photo_sections(names, models)]
+
+
+def difference_table(names: tuple[str, str], differences: Mapping[str, Difference]) -> Table:
+    """A row per figure: both values, their difference, its p-value, and who is better."""
+    verdicts = {"first": names[0], "second": names[1], "neither": "no clear difference"}
+    rows = [
+        (
+            _TITLES.get(figure, figure),
+            number(found.first),
+            number(found.second),
+            number(found.difference),
+            f"{found.chance:.3f}",
+            verdicts[found.winner],
+        )
+        for figure, found in differences.items()
+    ]
+    return Table(("figure", names[0], names[1], "difference", "p", "better"), rows)
+
+
+def _reading() -> tuple[str, ...]:
+    return (
+        "The difference is the second model less the first; its 95 % interval comes from drawing "
+        "scenes again, p from exchanging the two models' scores scene by scene at random. A model "
+        "is called better where the interval excludes 0 and p is below .05.",
+    )
+
+
+def _photo_sections(
+    names: tuple[str, str], models: tuple[RatedPhotos, RatedPhotos]
+) -> list[Section]:
+    first, second = models
+    sections = []
+    for number_, rows in enumerate(most_disagreed(first.scores, second.scores)):
+        captions = [
+            f"{first.scores[row]:.2f} and {second.scores[row]:.2f} (people {first.labels[row]:.2f})"
+            for row in rows
+        ]
+        pictures = gallery(first, rows, captions, f"preferred-{number_ + 1}")
+        if pictures:
+            title = f"Ranked far higher by {names[number_]}"
+            sections.append(Section(title=title, photos=pictures))
+    return sections
+
+
+SHOWN = 8
+
+
+def best_and_worst(rated: RatedPhotos, count: int = SHOWN) -> tuple[NDArray[np.intp], ...]:
+    """Rows of the best-scored photos, best first, and of the worst, worst first."""
+    order = np.argsort(-rated.scores, kind="stable")
+    return order[:count], order[::-1][:count]
+
+
+def most_disagreed(
+    first: Floats, second: Floats, count: int = SHOWN
+) -> tuple[NDArray[np.intp], ...]:
+    """Rows that the first ranks higher than the second by most, and lower by most.
+
+    Ranks, not values: scores drawn to the middle would otherwise make every extreme photo one.
+    """
+    ahead = rankdata(first) - rankdata(second)
+    order = np.argsort(-ahead, kind="stable")
+    above, below = order[:count], order[::-1][:count]
+    return above[ahead[above] > 0], below[ahead[below] < 0]
+
+
+def gallery(
+    rated: RatedPhotos, rows: Sequence[int] | NDArray[np.intp], captions: Sequence[str], name: str
+) -> list[Picture]:
+    """A picture per row; a photo that cannot be read is left out, as it had no score either."""
+    pictures = []
+    for number, (row, caption) in enumerate(zip(rows, captions, strict=True), start=1):
+        path = rated.paths[int(row)]
+        try:
+            content = thumbnail(path)
+        except PhotoError:
+            continue
+        text = f"{caption} {Path(path).name}"
+        pictures.append(Picture(f"{name}-{number}.webp", content, text))
+    return pictures
