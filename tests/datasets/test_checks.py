@@ -14,8 +14,7 @@ from siamese_nima.datasets.checks import (
 )
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.errors import TableError
-from siamese_nima.photos.likeness import group_pairs
-from siamese_nima.photos.signatures import Signatures, read_signatures
+from siamese_nima.photos.similarity import Signatures, group_pairs, read_signatures
 
 
 def scene(seed, size=(240, 160)):

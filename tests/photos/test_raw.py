@@ -1,3 +1,4 @@
+import struct
 import sys
 
 import numpy as np
@@ -7,6 +8,7 @@ from PIL import Image
 from dng_file import dng
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos import find_photos, read_photo
+from siamese_nima.photos.raw import ends_early
 
 TURNED = {
     1: None,
@@ -144,3 +146,102 @@ def test_raw_and_jpeg_of_one_shot_are_two_photos(tmp_path):
     for name in ("DSC_1.NEF", "DSC_1.jpg"):
         (tmp_path / name).touch()
     assert [path.name for path in find_photos([tmp_path]).paths] == ["DSC_1.jpg", "DSC_1.NEF"]
+
+
+# Files made after the published layouts; no camera's own file is small enough to keep here.
+
+
+def box(kind, content):
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def long_box(kind, content):
+    return struct.pack(">I4sQ", 1, kind, 16 + len(content)) + content
+
+
+HEAD = box(b"ftyp", b"crx \0\0\0\1crx isom") + box(b"moov", bytes(40))
+CR3 = HEAD + long_box(b"mdat", bytes(200))
+PARTS = (148, 60, 208, 20, 228, 100)
+RAF = b"FUJIFILMCCD-RAW 0201".ljust(84, b"\0") + struct.pack(">6I", *PARTS)
+RAF = RAF.ljust(328, b"\0")
+
+
+@pytest.mark.parametrize("whole", [CR3, RAF], ids=["CR3", "RAF"])
+def test_a_file_of_boxes_or_parts_cut_anywhere_ends_early(whole):
+    assert not ends_early(whole)
+    # Before that it is not known for what it is.
+    assert all(ends_early(whole[:length]) for length in range(16, len(whole)))
+
+
+def test_a_last_box_may_reach_to_the_end():
+    assert not ends_early(HEAD + struct.pack(">I4s", 0, b"mdat") + bytes(50))
+
+
+def test_nonsense_is_left_to_the_reader():
+    assert not ends_early(HEAD + struct.pack(">I4s", 5, b"mdat") + bytes(50))
+
+
+def test_kinds_like_tiff_are_followed_too(scene):
+    contents = dng(scene)
+    assert not ends_early(contents)
+    assert ends_early(contents[:-9])
+
+
+@pytest.mark.parametrize("name", ["cut.cr3", "cut.raf"])
+def test_the_reader_says_that_a_file_was_cut_off(name, tmp_path):
+    pytest.importorskip("rawpy")
+    path = tmp_path / name
+    path.write_bytes((CR3 if name.endswith("cr3") else RAF)[:-1])
+    with pytest.raises(PhotoError, match=rf"{name}: truncated"):
+        read_photo(path)
+
+
+@pytest.fixture(scope="module")
+def raw_files(scene, encoded):
+    return [dng(scene), dng(scene, preview=encoded(scene, "JPEG"), orientation=6)]
+
+
+def test_whole_files_do_not_end_early(scene, encoded, raw_files):
+    for contents in raw_files:
+        assert not ends_early(contents)
+        assert not ends_early(contents + b"trailing")
+    for options in [{}, {"compression": "tiff_lzw"}, {"compression": "jpeg"}]:
+        assert not ends_early(encoded(scene, "TIFF", **options))
+
+
+def test_a_file_cut_anywhere_ends_early(raw_files):
+    for contents in raw_files:
+        # The last directory ends in 4 bytes of zeros, or the values that it points to.
+        assert all(ends_early(contents[:length]) for length in range(8, len(contents), 37))
+
+
+def test_a_file_with_its_directory_first_ends_early_without_its_pixels(scene):
+    width, height = scene.size
+    tags = [(256, width), (257, height), (258, 8), (262, 1), (273, 200), (279, width * height)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+    whole = head.ljust(200, b"\0") + bytes(width * height)
+    assert not ends_early(whole)
+    assert ends_early(whole[:-1])
+
+
+@pytest.mark.parametrize("contents", [b"", b"II*\0", b"MM\0*\0\0\0\0", bytes(99)])
+def test_other_files_are_left_to_their_reader(contents):
+    assert not ends_early(contents)
+
+
+def test_directories_in_a_circle_end():
+    circle = b"II*\0" + struct.pack("<IHHHIII", 8, 1, 256, 4, 1, 5, 8)
+    assert not ends_early(circle)
+
+
+def test_the_error_says_that_the_file_is_cut_off(scene):
+    pytest.importorskip("rawpy")
+    with pytest.raises(PhotoError) as caught:
+        read_photo(dng(scene)[:-30], name="card.dng")
+    assert str(caught.value) == "card.dng: truncated, the file ends before the picture does."
+
+
+def test_a_camera_raw_file_that_is_whole_is_read(scene):
+    pytest.importorskip("rawpy")
+    assert read_photo(dng(scene.resize((96, 64)))).size == Image.new("L", (96, 64)).size

@@ -101,7 +101,7 @@ def split(
         from siamese_nima.datasets.checks import near_copies
         from siamese_nima.datasets.sources import read_source
         from siamese_nima.datasets.splits import split_by_scene, splits_text, with_scenes
-        from siamese_nima.photos.signatures import read_signatures
+        from siamese_nima.photos.similarity import read_signatures
     table = read_source(source, photos=photos, scale=parse_scale(scale))
     with progress_bar("reading") as report:
         signatures = read_signatures(table.paths, threads=usable_cores(), report=report)

@@ -18,7 +18,7 @@ from siamese_nima.errors import ConfigError
 from siamese_nima.pair_error import PairError
 from siamese_nima.photos.capture import Capture
 from siamese_nima.photos.find import natural_key
-from siamese_nima.photos.likeness import (
+from siamese_nima.photos.similarity import (
     LIKE_CORRELATION,
     Pairs,
     alike_by_hash,

@@ -14,7 +14,7 @@ from PIL import Image
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.capture import Capture, read_capture
 from siamese_nima.photos.read import read_photo
-from siamese_nima.photos.signatures import difference_hash, unit_thumbnail
+from siamese_nima.photos.similarity import difference_hash, unit_thumbnail
 
 _DECODED_PX = 128  # short side that a JPEG is decoded at; eight times the thumbnail
 

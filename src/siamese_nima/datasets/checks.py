@@ -20,9 +20,15 @@ from scipy.spatial import cKDTree
 from siamese_nima.datasets.rating_table import RatingTable, name_some
 from siamese_nima.errors import PhotoError, TableError
 from siamese_nima.photos.find import find_photos
-from siamese_nima.photos.likeness import LIKE_CORRELATION, Pairs, alike_by_hash, more_alike
 from siamese_nima.photos.read import read_photo
-from siamese_nima.photos.signatures import Signatures, read_signatures
+from siamese_nima.photos.similarity import (
+    LIKE_CORRELATION,
+    Pairs,
+    Signatures,
+    alike_by_hash,
+    more_alike,
+    read_signatures,
+)
 
 SAME_CORRELATION = 0.98
 _AXES = 8  # principal components that the search tree is built on

@@ -16,7 +16,7 @@ from siamese_nima.csv_rows import csv_writer
 from siamese_nima.datasets.label_rows import read_label_rows
 from siamese_nima.datasets.rating_table import RatingTable, name_some
 from siamese_nima.errors import TableError
-from siamese_nima.photos.likeness import Pairs, group_pairs
+from siamese_nima.photos.similarity import Pairs, group_pairs
 
 DEFAULT_FRACTIONS = {"train": 0.7, "val": 0.1, "test": 0.2}
 

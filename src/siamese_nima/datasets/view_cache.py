@@ -23,8 +23,7 @@ from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.rating_table import RatingTable, name_some, photo_hashes
 from siamese_nima.errors import PhotoError, TableError, ViewError
 from siamese_nima.photos.read import read_photo
-from siamese_nima.photos.view_groups import Crops, Warp
-from siamese_nima.photos.views import ViewPolicy, Views
+from siamese_nima.photos.views import Crops, ViewPolicy, Views, Warp
 
 _CHUNK = 64  # photos between two notes of progress
 _FORMAT = 1

@@ -1,14 +1,17 @@
 """Camera raw files: the preview that the camera made, or else the sensor's pixels, developed."""
 
 import importlib
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
 from io import BytesIO
+from itertools import zip_longest
 from typing import Any
 
 from PIL import ExifTags, Image, JpegImagePlugin
 
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.loading import check_size, load
-from siamese_nima.photos.raw_extent import ends_early
 
 # A preview of nearly the sensor's size is the photo in full: cameras crop a few border pixels.
 _FULL_SIZE_SHARE = 0.9
@@ -20,6 +23,22 @@ _TURNS = {
 }
 _QUARTER_TURNS = {5, 6}
 _SRGB_CURVE = (2.4, 12.92)
+
+_BOX_FILE = b"ftypcrx "
+_FUJIFILM = b"FUJIFILMCCD-RAW"
+# Offset and length of the preview, of the metadata and of the sensor's picture, big-endian.
+_FUJIFILM_PARTS = struct.Struct(">6I")
+_FUJIFILM_PARTS_AT = 84
+
+# Bytes of one value by TIFF type: BYTE, ASCII, SHORT, LONG, RATIONAL, SBYTE, UNDEFINED, ...
+_VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_INTEGERS = {3: "H", 4: "I", 13: "I"}
+# Offsets and byte counts of strips, and of tiles.
+_PIXELS = ((273, 279), (324, 325))
+_SUB_DIRECTORIES = 330
+# Cameras put offsets of other files, or of the memory they were made in, into their own blocks.
+_MAKERS_OWN = {37500, 50740}
+_MAX_DIRECTORIES = 32
 
 
 def decode_raw(
@@ -103,3 +122,109 @@ def _turned_already(preview: Image.Image, raw: Any) -> bool:
     """Whether a preview stands upright although the sensor's picture lies on its side."""
     lying, preview_lying = raw.sizes.width - raw.sizes.height, preview.width - preview.height
     return raw.sizes.flip in _QUARTER_TURNS and lying * preview_lying < 0
+
+
+def ends_early(contents: bytes) -> bool:
+    """Whether camera raw refers to bytes after its end: TIFF-like kinds, Canon CR3, Fujifilm RAF.
+
+    Other files, and structures that cannot be followed, are left to their reader.
+    """
+    if contents.startswith(_BOX_FILE, 4):
+        return _boxes_end_early(contents)
+    if contents.startswith(_FUJIFILM):
+        return _fujifilm_ends_early(contents)
+    return _tiff_ends_early(contents)
+
+
+def _boxes_end_early(contents: bytes) -> bool:
+    """Whether a file of boxes (ISO/IEC 14496-12, section 4.2) lacks bytes of one, or its pixels."""
+    at, pixels = 0, False
+    while at < len(contents):
+        if at + 8 > len(contents):
+            return True
+        size, kind = struct.unpack_from(">I4s", contents, at)
+        header = 8
+        if size == 1:
+            header = 16
+            if at + header > len(contents):
+                return True
+            (size,) = struct.unpack_from(">Q", contents, at + 8)
+        pixels |= kind == b"mdat"
+        if size == 0:  # to the end of the file, wherever that is
+            return not pixels
+        if size < header:
+            return False
+        at += size
+    return at > len(contents) or not pixels
+
+
+def _fujifilm_ends_early(contents: bytes) -> bool:
+    if len(contents) < _FUJIFILM_PARTS_AT + _FUJIFILM_PARTS.size:
+        return True
+    numbers = _FUJIFILM_PARTS.unpack_from(contents, _FUJIFILM_PARTS_AT)
+    parts = zip(numbers[::2], numbers[1::2], strict=True)
+    return any(at + length > len(contents) for at, length in parts)
+
+
+def _tiff_ends_early(contents: bytes) -> bool:
+    order = {b"II": "<", b"MM": ">"}.get(contents[:2])
+    if order is None or contents[2:4] not in (b"*\0", b"\0*"):
+        return False
+    waiting = [_Reader(contents, order).first_directory()]
+    seen: set[int] = set()
+    while waiting and len(seen) < _MAX_DIRECTORIES:
+        start = waiting.pop()
+        if start == 0 or start in seen:
+            continue
+        seen.add(start)
+        try:
+            directory = dict(_Reader(contents, order).entries(start))
+            waiting += directory.get(_SUB_DIRECTORIES, _Values()).numbers
+            waiting += directory[0].numbers
+        except struct.error:
+            return True
+        if any(values.end > len(contents) for values in directory.values()):
+            return True
+        for offsets, counts in _PIXELS:
+            starts = directory.get(offsets, _Values()).numbers
+            lengths = directory.get(counts, _Values()).numbers
+            ends = (at + length for at, length in zip_longest(starts, lengths, fillvalue=0))
+            if any(end > len(contents) for end in ends):
+                return True
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """The values of one tag: where they end, and the integers among them."""
+
+    end: int = 0
+    numbers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    contents: bytes
+    order: str
+
+    def first_directory(self) -> int:
+        return self._integers("I", 1, 4)[0] if len(self.contents) >= 8 else 0
+
+    def entries(self, start: int) -> Iterator[tuple[int, _Values]]:
+        """Tags of a directory; tag 0 stands for the place of the next directory."""
+        (count,) = self._integers("H", 1, start)
+        for place in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind = self._integers("H", 2, place)
+            (length,) = self._integers("I", 1, place + 4)
+            size = length * _VALUE_BYTES.get(kind, 1)
+            at = place + 8 if size <= 4 else self._integers("I", 1, place + 8)[0]
+            if tag in _MAKERS_OWN:
+                continue
+            numbers: tuple[int, ...] = ()
+            if kind in _INTEGERS and at + size <= len(self.contents):
+                numbers = self._integers(_INTEGERS[kind], length, at)
+            yield tag, _Values(at + size, numbers)
+        yield 0, _Values(0, self._integers("I", 1, start + 2 + 12 * count))
+
+    def _integers(self, code: str, count: int, at: int) -> tuple[int, ...]:
+        return struct.unpack_from(f"{self.order}{count}{code}", self.contents, at)

@@ -22,7 +22,7 @@ from siamese_nima.datasets.sources import read_source
 from siamese_nima.datasets.splits import apply_splits, split_by_scene, splits_text, with_scenes
 from siamese_nima.datasets.view_cache import ViewCache, build_view_cache
 from siamese_nima.errors import TableError
-from siamese_nima.photos.signatures import read_signatures
+from siamese_nima.photos.similarity import read_signatures
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import Floats
 from siamese_nima.training.ladder_views import LadderViews, build_ladder_views

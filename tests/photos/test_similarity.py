@@ -1,8 +1,9 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from siamese_nima.photos.likeness import alike_by_hash, group_pairs
+from siamese_nima.photos.similarity import alike_by_hash, difference_hash, group_pairs
 
 
 @given(st.integers(1, 30).flatmap(lambda n: st.tuples(
@@ -27,3 +28,9 @@ def test_a_short_reach_still_connects_a_long_run_of_equal_hashes():
     pairs = np.concatenate(list(alike_by_hash(hashes, reach=2)))
     assert len(pairs) == 28 * (499 + 498)
     assert set(group_pairs(500, pairs).tolist()) == {0}
+
+
+def test_the_difference_hash_has_a_bit_per_brighter_right_neighbour():
+    ramp = np.tile(np.arange(0, 252, 28, dtype=np.uint8), (8, 1))
+    assert difference_hash(Image.fromarray(ramp)) == 2**64 - 1
+    assert difference_hash(Image.fromarray(ramp[:, ::-1].copy())) == 0
