@@ -33,8 +33,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import provenance, report
-from siamese_nima.curation.bursts import BurstRule, group_frames
-from siamese_nima.curation.frames import Frame, FrameReader
+from siamese_nima.curation.bursts import BurstRule, Frame, FrameReader, group_frames
 from siamese_nima.photos.capture import Capture
 
 HERE = Path(__file__).parent

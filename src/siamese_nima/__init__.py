@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from siamese_nima.card import ModelCard
-    from siamese_nima.curation.bursts import Burst, BurstRule, group_bursts, keepers
+    from siamese_nima.curation.bursts import Burst, BurstRule, FrameReader, group_bursts, keepers
     from siamese_nima.curation.crops import CropRule, suggest_crops, write_crop
     from siamese_nima.curation.explain import explain_photo
-    from siamese_nima.curation.frames import FrameReader
     from siamese_nima.curation.report import ThumbnailReader, write_report
-    from siamese_nima.curation.star_plan import plan_stars
-    from siamese_nima.curation.stars import StarRule, give_stars
-    from siamese_nima.curation.undo_log import UndoLog, undo_stars
+    from siamese_nima.curation.sidecars import UndoLog, undo_stars
+    from siamese_nima.curation.stars import StarRule, give_stars, plan_stars
     from siamese_nima.errors import (
         AnswerError,
         CardError,
@@ -110,14 +108,12 @@ __all__ = [
 # milliseconds, and nobody who scores waits for torch.
 _HOMES = {
     "card": ("ModelCard",),
-    "curation.bursts": ("Burst", "BurstRule", "group_bursts", "keepers"),
+    "curation.bursts": ("Burst", "BurstRule", "FrameReader", "group_bursts", "keepers"),
     "curation.crops": ("CropRule", "suggest_crops", "write_crop"),
     "curation.explain": ("explain_photo",),
-    "curation.frames": ("FrameReader",),
     "curation.report": ("ThumbnailReader", "write_report"),
-    "curation.star_plan": ("plan_stars",),
-    "curation.stars": ("StarRule", "give_stars"),
-    "curation.undo_log": ("UndoLog", "undo_stars"),
+    "curation.sidecars": ("UndoLog", "undo_stars"),
+    "curation.stars": ("StarRule", "give_stars", "plan_stars"),
     "errors": (
         "AnswerError",
         "CardError",

@@ -90,3 +90,19 @@ class PairError:
             return cls(columns[0], columns[1], columns[2], int(value["pairs"]))
         except (KeyError, TypeError, ValueError) as error:
             raise CardError(f"malformed pair error ({type(error).__name__}: {error})") from error
+
+
+def describe_closest_call(pair_error: PairError | None) -> str:
+    """From which gap of scores on an order is sure, in a sentence."""
+    if pair_error is None:
+        return "The model does not say which scores are too close to call."
+    closest, wanted = pair_error.closest_call(), f"{100 * WANTED:.0f} %"
+    if closest is None:
+        return (
+            f"No gap of scores makes the order of two photos right in {wanted} of the cases: all "
+            "pairs are too close to call."
+        )
+    return (
+        f"Two photos whose scores differ by less than {closest:.2f} points are too close to call: "
+        f"below that the order is not sure to be right in {wanted} of the cases."
+    )

@@ -5,8 +5,7 @@ import json
 
 import pytest
 
-from siamese_nima.curation.burst_table import burst_rows, csv_text, write_burst_table
-from siamese_nima.curation.bursts import Burst
+from siamese_nima.curation.bursts import Burst, burst_csv, burst_rows, write_burst_table
 from siamese_nima.errors import ConfigError, NimaError
 from siamese_nima.ratings import AVA_SCALE
 from siamese_nima.scoring.scored_photo import ScoredPhoto
@@ -50,7 +49,7 @@ def test_tables_are_written_as_csv_and_json_lines(tmp_path):
         ("d", "", ""),
     ]
     assert [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()] == rows
-    assert (tmp_path / "t.csv").read_text() == csv_text(rows)
+    assert (tmp_path / "t.csv").read_text() == burst_csv(rows)
 
 
 def test_other_formats_and_missing_folders_are_refused(tmp_path):

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siamese_nima.curation.bursts import BurstRule, group_bursts, group_frames, keepers
-from siamese_nima.curation.frames import Frame
+from siamese_nima.curation.bursts import BurstRule, Frame, group_bursts, group_frames, keepers
 from siamese_nima.errors import ConfigError
 from siamese_nima.pair_error import PairError
 from siamese_nima.photos.capture import Capture

@@ -1,8 +1,14 @@
 import numpy as np
 from PIL import Image
 
-from siamese_nima.curation.explain import CELLS, Explanation, Region, window_boxes
-from siamese_nima.curation.explanation_picture import draw, in_words
+from siamese_nima.curation.explain import (
+    CELLS,
+    Explanation,
+    Region,
+    describe_explanation,
+    draw_explanation,
+    window_boxes,
+)
 from siamese_nima.pair_error import PairError
 from siamese_nima.ratings import AVA_SCALE
 
@@ -19,7 +25,7 @@ def explanation(effects) -> Explanation:
 
 
 def test_words_say_where_and_how_much():
-    first, second, third = in_words(explanation({0: -0.5, 63: 0.25}))
+    first, second, third = describe_explanation(explanation({0: -0.5, 63: 0.25}))
     assert first == "Score 6.00 on a scale of 1..10."
     assert second == (
         "Hiding the region at the top left (pixels 0,0 to 90,60) lowers the score by 0.50 to 5.50. "
@@ -29,22 +35,22 @@ def test_words_say_where_and_how_much():
 
 
 def test_words_never_blame_what_costs_nothing():
-    words = " ".join(in_words(explanation(dict.fromkeys(range(64), -0.1))))
+    words = " ".join(describe_explanation(explanation(dict.fromkeys(range(64), -0.1))))
     assert "never raises the score" in words
     assert "costs" not in words
-    words = " ".join(in_words(explanation(dict.fromkeys(range(64), 0.1))))
+    words = " ".join(describe_explanation(explanation(dict.fromkeys(range(64), 0.1))))
     assert "never lowers the score" in words
 
 
 def test_words_say_when_the_effects_are_within_the_models_error():
     error = PairError((0.0, 1.0, 9.0), (0.5, 0.85, 1.0), (0.5, 0.8, 1.0), pairs=100)
-    assert "no single region decides" in in_words(explanation({0: -0.5}), error)[-1]
-    assert "no single region decides" not in in_words(explanation({0: -1.5}), error)[-1]
+    assert "no single region decides" in describe_explanation(explanation({0: -0.5}), error)[-1]
+    assert "no single region decides" not in describe_explanation(explanation({0: -1.5}), error)[-1]
 
 
 def test_the_picture_is_blue_where_the_score_rests_and_orange_where_it_is_lost():
     shown = explanation({0: -0.5, 63: 0.5})
-    picture = draw(shown, Image.new("RGB", SIZE, "grey"), in_words(shown))
+    picture = draw_explanation(shown, Image.new("RGB", SIZE, "grey"), describe_explanation(shown))
     assert picture.width == 960 + 48
     red, _, blue = picture.getpixel((24 + 60, 24 + 60))
     assert blue > red + 40
@@ -54,5 +60,5 @@ def test_the_picture_is_blue_where_the_score_rests_and_orange_where_it_is_lost()
 
 
 def test_a_map_without_any_effect_is_grey():
-    picture = draw(explanation({}), Image.new("RGB", SIZE, "red"), ["Nothing."])
+    picture = draw_explanation(explanation({}), Image.new("RGB", SIZE, "red"), ["Nothing."])
     assert len(set(picture.getpixel((300, 300)))) == 1

@@ -2,7 +2,7 @@
 
 from PIL import Image
 
-from siamese_nima.curation.frames import FrameReader
+from siamese_nima.curation.bursts import FrameReader
 from siamese_nima.photos.read import read_photo
 
 

@@ -1,7 +1,7 @@
 import pytest
 from PIL import Image
 
-from siamese_nima.curation.new_picture import check_new_picture, save_new_picture
+from siamese_nima.curation.crops import check_new_picture, save_new_picture
 from siamese_nima.errors import ConfigError, NimaError
 
 PICTURE = Image.new("RGB", (4, 3), "red")

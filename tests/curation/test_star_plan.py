@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from siamese_nima.curation.star_plan import embedded_rating, plan_stars
+from siamese_nima.curation.stars import embedded_rating, plan_stars
 from siamese_nima.curation.xmp import RATING, Packet
 from siamese_nima.errors import ConfigError
 from siamese_nima.ratings import AVA_SCALE

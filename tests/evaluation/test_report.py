@@ -15,9 +15,8 @@ from siamese_nima.evaluation.report import (
     most_disagreed,
     number,
     percent,
-    too_close_text,
 )
-from siamese_nima.pair_error import PairError
+from siamese_nima.pair_error import PairError, describe_closest_call
 
 
 def report(photos, **options):
@@ -58,7 +57,7 @@ def test_figures_are_short():
 
 def test_a_model_that_never_calls_says_so():
     error = PairError((0.0, 1.0), (0.5, 0.6), (0.5, 0.55), 1000)
-    assert "all pairs are too close to call" in too_close_text(error)
+    assert "all pairs are too close to call" in describe_closest_call(error)
 
 
 def test_best_comes_first_and_worst_last_first():

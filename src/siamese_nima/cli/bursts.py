@@ -12,14 +12,17 @@ import typer
 from siamese_nima.cli import options
 from siamese_nima.cli.progress import progress_bar
 from siamese_nima.cli.scoring import Scoring, scoring_command
-from siamese_nima.curation.burst_table import (
+from siamese_nima.curation.bursts import (
+    Burst,
+    BurstRule,
+    FrameReader,
+    burst_csv,
     burst_rows,
-    check_format,
-    csv_text,
+    check_burst_table,
+    group_bursts,
+    keepers,
     write_burst_table,
 )
-from siamese_nima.curation.bursts import Burst, BurstRule, group_bursts, keepers
-from siamese_nima.curation.frames import FrameReader
 from siamese_nima.photos.names import printable
 from siamese_nima.scoring.scored_photo import ScoredPhoto
 from siamese_nima.scoring.scorer import DEFAULT_MODEL, Scorer
@@ -56,7 +59,7 @@ def bursts(
     """
     rule = BurstRule(window_s=window, similarity=similarity)
     if out:
-        check_format(out)
+        check_burst_table(out)
     scorer = scoring.scorer(model)
     reader = FrameReader(scorer.decode_px)
     with scoring.run(scorer, photos, reader.look) as folder_run:
@@ -69,7 +72,7 @@ def bursts(
     elif sys.stdout.isatty():
         _print(_lines(found))
     else:
-        typer.echo(csv_text(burst_rows(results, found)), nl=False)
+        typer.echo(burst_csv(burst_rows(results, found)), nl=False)
     folder_run.end(_summary(results, found))
 
 
@@ -97,15 +100,8 @@ def _lines(bursts: Sequence[Burst]) -> Iterable[str]:
         yield f"burst   score  photo      (score {bursts[0].best.scale}, higher is better)"
     for number, burst in enumerate(bursts, start=1):
         for place, photo in enumerate(burst.photos):
-            name, remark = printable(photo.path), "" if place else f"   {_verdict(burst)}"
+            name, remark = printable(photo.path), "" if place else f"   {burst.verdict}"
             yield f"{'' if place else number:>5}{photo.mean:8.2f}  {name}{remark}"
-
-
-def _verdict(burst: Burst) -> str:
-    if burst.too_close is None or burst.over_next is None:
-        return "best; how sure is unknown"
-    sure = f"{100 * burst.over_next:.0f} % before the next"
-    return f"too close to call ({sure})" if burst.too_close else f"best ({sure})"
 
 
 def _summary(results: Sequence[ScoredPhoto], bursts: Sequence[Burst]) -> str:

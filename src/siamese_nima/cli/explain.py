@@ -11,10 +11,15 @@ import typer
 from siamese_nima.cli import options
 from siamese_nima.cli.progress import progress_bar
 from siamese_nima.cli.run import open_scorer
-from siamese_nima.curation.crops import Crop, CropRule, suggest_crops, write_crop
-from siamese_nima.curation.explain import explain_photo
-from siamese_nima.curation.explanation_picture import draw, in_words
-from siamese_nima.curation.new_picture import check_new_picture, save_new_picture
+from siamese_nima.curation.crops import (
+    Crop,
+    CropRule,
+    check_new_picture,
+    save_new_picture,
+    suggest_crops,
+    write_crop,
+)
+from siamese_nima.curation.explain import describe_explanation, draw_explanation, explain_photo
 from siamese_nima.pair_error import PairError
 from siamese_nima.photos.read import read_photo
 from siamese_nima.scoring.scorer import DEFAULT_MODEL
@@ -46,10 +51,10 @@ def explain(
     )
     with progress_bar("hiding") as progress:
         explanation = explain_photo(scorer, photo, report=progress)
-    lines = in_words(explanation, scorer.card.pair_error)
+    lines = describe_explanation(explanation, scorer.card.pair_error)
     typer.echo(json.dumps(explanation.to_json()) if json_ else "\n".join(lines))
     if out:
-        save_new_picture(draw(explanation, read_photo(photo), lines), out, photo)
+        save_new_picture(draw_explanation(explanation, read_photo(photo), lines), out, photo)
         typer.echo(f"wrote {out}", err=True)
 
 

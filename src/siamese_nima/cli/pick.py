@@ -16,7 +16,7 @@ import typer
 from siamese_nima.cli import options
 from siamese_nima.cli.bursts import find_bursts
 from siamese_nima.cli.scoring import Scoring, scoring_command
-from siamese_nima.curation.frames import FrameReader
+from siamese_nima.curation.bursts import FrameReader
 from siamese_nima.errors import MissingExtraError, PhotoError
 from siamese_nima.photos.find import find_photos
 from siamese_nima.scoring.catalogue import find_model

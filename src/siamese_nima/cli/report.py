@@ -12,7 +12,7 @@ from siamese_nima.cli import options, run
 from siamese_nima.cli.bursts import find_bursts
 from siamese_nima.cli.progress import progress_bar
 from siamese_nima.cli.scoring import Scoring, scoring_command
-from siamese_nima.curation.frames import FrameReader
+from siamese_nima.curation.bursts import FrameReader
 from siamese_nima.curation.report import ThumbnailReader, write_report
 from siamese_nima.scoring.scorer import DEFAULT_MODEL
 

@@ -16,10 +16,8 @@ import typer
 from siamese_nima.cli import options
 from siamese_nima.cli.scoring import Scoring, scoring_command
 from siamese_nima.curation.scored_table import read_scored
-from siamese_nima.curation.sidecars import Naming
-from siamese_nima.curation.star_plan import Entry, plan_stars
-from siamese_nima.curation.stars import PERCENTILES, By, StarRule, give_stars
-from siamese_nima.curation.undo_log import UndoLog, undo_stars
+from siamese_nima.curation.sidecars import Naming, UndoLog, undo_stars
+from siamese_nima.curation.stars import PERCENTILES, By, Entry, StarRule, give_stars, plan_stars
 from siamese_nima.errors import ConfigError, SidecarError
 from siamese_nima.photos.names import printable
 from siamese_nima.scoring.scored_photo import ScoredPhoto

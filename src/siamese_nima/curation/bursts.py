@@ -7,26 +7,112 @@ burst is all photos that such pairs connect.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from siamese_nima.curation.frames import Frame
-from siamese_nima.errors import ConfigError
+from siamese_nima.atomic_write import write_whole
+from siamese_nima.csv_rows import csv_writer
+from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.pair_error import PairError
-from siamese_nima.photos.capture import Capture
+from siamese_nima.photos.capture import Capture, read_capture
 from siamese_nima.photos.find import natural_key
+from siamese_nima.photos.read import read_photo
 from siamese_nima.photos.similarity import (
     LIKE_CORRELATION,
     Pairs,
     alike_by_hash,
+    difference_hash,
     group_pairs,
     more_alike,
+    unit_thumbnail,
 )
 from siamese_nima.scoring.ranking import rank_photos
 from siamese_nima.scoring.scored_photo import ScoredPhoto
+
+_DECODED_PX = 128  # short side that a JPEG is decoded at; eight times the thumbnail
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One photo, for grouping.
+
+    Attributes:
+        path: Its path.
+        difference_hash: 64 bits; see `difference_hash`.
+        thumbnail: Shape (256,), mean 0 and length 1, zero where the photo is flat.
+        capture: When it was taken, or None.
+    """
+
+    path: str
+    difference_hash: np.uint64
+    thumbnail: NDArray[np.float32]
+    capture: Capture | None = None
+
+
+class FrameReader:
+    """Gathers the frames of photos while they are scored, and reads those that were not.
+
+    Hand `look` to `Scorer.score` as `on_photo`: a photo is then decoded once for its score and its
+    frame. Photos whose score came from a cache are decoded by `frames`, in the same way, so that
+    the cache never changes the outcome.
+
+    Attributes:
+        decode_px: Short side that a JPEG is decoded at least at; that of the scorer.
+    """
+
+    def __init__(self, decode_px: int | None = _DECODED_PX) -> None:
+        self.decode_px = decode_px
+        self._seen: dict[str, Frame] = {}
+
+    def look(self, path: str, photo: Image.Image) -> None:
+        """Take the frame of a photo that is decoded and upright; may be called by many threads."""
+        self._seen[path] = Frame(
+            path, difference_hash(photo), unit_thumbnail(photo), read_capture(path)
+        )
+
+    def frames(
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        *,
+        threads: int = 4,
+        report: Callable[[int, int], None] | None = None,
+    ) -> list[Frame | None]:
+        """The frame of each photo, in order; None for one that cannot be read.
+
+        Args:
+            paths: As they were given to be scored.
+            threads: Photos read at a time, of those that were not seen yet.
+            report: Called with photos done and photos in all.
+        """
+        found: list[Frame | None] = []
+        for frame in self._read([os.fspath(path) for path in paths], threads):
+            found.append(frame)
+            if report:
+                report(len(found), len(paths))
+        return found
+
+    def _read(self, paths: list[str], threads: int) -> Iterator[Frame | None]:
+        with ThreadPoolExecutor(threads, thread_name_prefix="nima-frames") as pool:
+            yield from pool.map(self._frame, paths)
+
+    def _frame(self, path: str) -> Frame | None:
+        if path not in self._seen:
+            try:
+                self.look(path, read_photo(path, min_short_side_px=self.decode_px))
+            except PhotoError:
+                return None
+        return self._seen[path]
+
 
 # A photo is compared with this many that follow it in time, and with as many whose hashes are
 # close: all pairs of a long series would be far more than are needed to connect it.
@@ -78,6 +164,14 @@ class Burst:
     def paths(self) -> tuple[str, ...]:
         """Paths of the photos, best first."""
         return tuple(photo.path for photo in self.photos)
+
+    @property
+    def verdict(self) -> str:
+        """How sure it is that the best is the best, in a few words."""
+        if self.too_close is None or self.over_next is None:
+            return "best; how sure is unknown"
+        sure = f"{100 * self.over_next:.0f} % before the next"
+        return f"too close to call ({sure})" if self.too_close else f"best ({sure})"
 
 
 def group_bursts(
@@ -186,3 +280,87 @@ def _ranked(photos: Sequence[ScoredPhoto], pair_error: PairError | None) -> Burs
     return Burst(
         (best, second, *others), pair_error.too_close(gap), float(pair_error.accuracy_at(gap))
     )
+
+
+BURST_TABLE_FORMATS = (".csv", ".jsonl")
+_COLUMNS = (
+    *("burst", "place", "of", "path", "mean", "spread", "percentile"),
+    *("too_close", "over_next", "scale", "model", "error"),
+)
+
+
+def burst_rows(
+    results: Sequence[ScoredPhoto], bursts: Sequence[Burst], *, best_only: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Every photo once: bursts by number, best photo first; then photos in no burst, best first.
+
+    Photos in no burst have no number, are the first of one, and come before those without a score.
+
+    Args:
+        results: All photos.
+        bursts: As `group_bursts` finds them.
+        best_only: Leave out all photos of a burst but its best, and photos without a score.
+    """
+    for number, burst in enumerate(bursts, start=1):
+        for place, photo in enumerate(burst.photos[: 1 if best_only else None], start=1):
+            sure = (burst.too_close, burst.over_next) if place == 1 else (None, None)
+            yield _row(photo, number, place, len(burst.photos), *sure)
+    grouped = {path for burst in bursts for path in burst.paths}
+    single = [photo for photo in results if photo.path not in grouped]
+    for photo in rank_photos(keepers(single, ()) if best_only else single):
+        yield _row(photo, None, None if photo.mean is None else 1, 1, None, None)
+
+
+def burst_csv(rows: Iterable[dict[str, Any]]) -> str:
+    """A CSV with a header; yes and no are "true" and "false"."""
+    file = io.StringIO()
+    table = csv_writer(file)
+    table.writerow(_COLUMNS)
+    table.writerows([_cell(value) for value in row.values()] for row in rows)
+    return file.getvalue()
+
+
+def write_burst_table(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows of `burst_rows` as CSV or JSON Lines.
+
+    Raises:
+        ConfigError: The name ends otherwise.
+        NimaError: The file cannot be written.
+    """
+    check_burst_table(path)
+    if path.suffix == ".csv":
+        text = burst_csv(rows)
+    else:
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+    # Names that are not valid UTF-8 keep their bytes.
+    write_whole(path, text.encode("utf-8", "surrogateescape"))
+
+
+def check_burst_table(path: Path) -> None:
+    """Raise `ConfigError` unless the name of a table ends in one of `BURST_TABLE_FORMATS`."""
+    if path.suffix not in BURST_TABLE_FORMATS:
+        raise ConfigError(f"{path}: a table of bursts ends in {' or '.join(BURST_TABLE_FORMATS)}")
+
+
+def _row(
+    photo: ScoredPhoto,
+    burst: int | None,
+    place: int | None,
+    size: int,
+    too_close: bool | None,
+    over_next: float | None,
+) -> dict[str, Any]:
+    values = (
+        *(burst, place, size, photo.path, _rounded(photo.mean, 4), _rounded(photo.spread, 4)),
+        *(_rounded(photo.percentile, 2), too_close, _rounded(over_next, 4)),
+        *(str(photo.scale), photo.model, photo.error),
+    )
+    return dict(zip(_COLUMNS, values, strict=True))
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _cell(value: object) -> object:
+    return str(value).lower() if isinstance(value, bool) else value

@@ -1,7 +1,8 @@
-"""Crops of one photo, ordered by score."""
+"""Crops of one photo, ordered by score; and pictures made of a photo, saved as new files."""
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from siamese_nima.atomic_write import write_whole
 from siamese_nima.curation.explain import Box, score_all, shrunk_to
-from siamese_nima.curation.new_picture import save_new_picture
 from siamese_nima.errors import ConfigError
 from siamese_nima.photos.read import PhotoSource, read_photo
 from siamese_nima.scoring.scorer import Scorer
@@ -201,3 +202,43 @@ def _overlap(first: Box, second: Box) -> float:
     shared = max(0, width) * max(0, height)
     areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
     return shared / (sum(areas) - shared)
+
+
+# Endings of files, and how Pillow saves them.
+PICTURE_FORMATS = {
+    ".jpg": ("JPEG", {"quality": 95}),
+    ".jpeg": ("JPEG", {"quality": 95}),
+    ".png": ("PNG", {}),
+    ".webp": ("WEBP", {"quality": 95}),
+}
+
+
+def check_new_picture(path: str | os.PathLike[str], photo: str | os.PathLike[str]) -> None:
+    """Whether a picture made of `photo` may be saved at `path`; better asked before it is made.
+
+    Raises:
+        ConfigError: The ending is unknown, or `path` is the photo itself, by whatever name.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in PICTURE_FORMATS:
+        raise ConfigError(f"{target}: a picture ends in {', '.join(PICTURE_FORMATS)}")
+    if target.exists() and Path(photo).exists() and target.samefile(photo):
+        raise ConfigError(f"{target}: this is the photo itself; choose another name")
+
+
+def save_new_picture(
+    picture: Image.Image, path: str | os.PathLike[str], photo: str | os.PathLike[str]
+) -> Path:
+    """Save a picture made of `photo`; it appears under its name only when it is complete.
+
+    Raises:
+        ConfigError: See `check_new_picture`.
+        NimaError: The file cannot be written.
+    """
+    check_new_picture(path, photo)
+    target = Path(path)
+    kind, options = PICTURE_FORMATS[target.suffix.lower()]
+    content = io.BytesIO()
+    picture.save(content, format=kind, **options)
+    write_whole(target, content.getvalue())
+    return target

@@ -1,13 +1,20 @@
-"""Where the XMP sidecar of a photo is, by the two conventions there are."""
+"""XMP sidecars on disk: where they are, and writing them so that all can be put back."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from types import TracebackType
+from typing import Any, Literal, Self
 
-from siamese_nima.errors import SidecarError
+from siamese_nima.atomic_write import unfinished, write_whole
+from siamese_nima.errors import NimaError, SidecarError
 from siamese_nima.photos.formats import PHOTO_EXTENSIONS
 from siamese_nima.photos.names import printable
 
@@ -86,3 +93,172 @@ def _stem(name: str) -> str:
 
 def _is_photo(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in PHOTO_EXTENSIONS  # noqa: PTH122
+
+
+_HEADER = {"what": "siamese-nima stars, undo log", "format": 1}
+_KEYS = {"sidecar", "before", "after"}
+
+
+def read_sidecar(path: Path) -> bytes | None:
+    """The bytes of a sidecar; None where there is none.
+
+    Raises:
+        SidecarError: It is a link, not a regular file, or cannot be read.
+    """
+    try:
+        if path.is_symlink():
+            raise SidecarError(
+                f"{path}: a link, which writing would replace. Rate the photo beside the real one."
+            )
+        if not path.exists():
+            return None
+        if not path.is_file():
+            raise SidecarError(f"{path}: not a regular file")
+        return path.read_bytes()
+    except OSError as error:
+        raise SidecarError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+class UndoLog:
+    """A file of JSON lines: what each sidecar was before it was written.
+
+    The line of a sidecar is on disk before the sidecar changes, so that even a run that is killed
+    can be undone. Use as a context manager; the file appears with the first change.
+
+    Attributes:
+        path: The file.
+        begun: Whether there is anything to undo.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.begun = False
+        self._file: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def write(self, sidecar: Path, before: bytes | None, after: bytes) -> None:
+        """Replace a sidecar's content, or make a new sidecar.
+
+        Raises:
+            SidecarError: It has changed since `before` was read, or cannot be written.
+            NimaError: The log exists already, or cannot be written; no sidecar has changed then.
+        """
+        if read_sidecar(sidecar) != before:
+            raise SidecarError(f"{sidecar}: changed while stars were given; run again")
+        if self._file is None:
+            self._begin()
+        self._add(
+            {
+                "sidecar": str(sidecar.absolute()),
+                "before": None if before is None else base64.b64encode(before).decode(),
+                "after": hashlib.sha256(after).hexdigest(),
+            }
+        )
+        write_whole(sidecar, after, SidecarError)
+
+    def _begin(self) -> None:
+        try:
+            self._file = self.path.open("x", encoding="ascii")
+        except FileExistsError as error:
+            raise NimaError(f"{self.path}: exists already; give the undo log a new name") from error
+        except OSError as error:
+            raise NimaError(f"{self.path}: cannot be written ({error.strerror})") from error
+        self._add(_HEADER)
+        self.begun = True
+
+    def _add(self, line: dict[str, Any]) -> None:
+        try:
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise NimaError(f"{self.path}: cannot be written ({error.strerror})") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What undoing did to one sidecar.
+
+    Attributes:
+        sidecar: Its path.
+        action: "restored", "removed", or "untouched" where it is as before already.
+        error: Why it could not be put back.
+    """
+
+    sidecar: Path
+    action: str
+    error: str | None = None
+
+
+def undo_stars(log: Path) -> Iterator[Undone]:
+    """Put sidecars back as they were before the run that wrote `log`, the last one first.
+
+    A sidecar that has changed since is left as it is, and is an error.
+
+    Raises:
+        NimaError: The log cannot be read or is none.
+    """
+    lines = _lines(log)
+    if lines:
+        # Sidecars are written one by one: only the last one's writing can have been cut short.
+        with suppress(OSError):
+            for part in unfinished(Path(lines[-1]["sidecar"])):
+                part.unlink()
+    for line in reversed(lines):
+        sidecar = Path(line["sidecar"])
+        before = None if line["before"] is None else base64.b64decode(line["before"])
+        try:
+            yield Undone(sidecar, _put_back(sidecar, before, line["after"]))
+        except SidecarError as error:
+            yield Undone(sidecar, "failed", str(error))
+
+
+def _put_back(sidecar: Path, before: bytes | None, after: str) -> str:
+    now = read_sidecar(sidecar)
+    if now == before:
+        return "untouched"
+    if now is None or hashlib.sha256(now).hexdigest() != after:
+        raise SidecarError(f"{sidecar}: changed since it got its stars; it is left as it is")
+    if before is not None:
+        write_whole(sidecar, before, SidecarError)
+        return "restored"
+    try:
+        sidecar.unlink()
+    except OSError as error:
+        raise SidecarError(f"{sidecar}: cannot be removed ({error.strerror})") from error
+    return "removed"
+
+
+def _lines(log: Path) -> list[dict[str, Any]]:
+    try:
+        lines = log.read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise NimaError(f"{log}: cannot be read ({reason})") from error
+    found = []
+    for number, text in enumerate(lines, start=1):
+        try:
+            line = json.loads(text)
+            known = line == _HEADER if number == 1 else line.keys() == _KEYS
+        except (ValueError, TypeError):
+            # A run that was killed while it wrote a line had not changed that sidecar yet.
+            known = 1 < number == len(lines)
+            line = None
+        if not known:
+            raise NimaError(f"{log}: line {number} is none of an undo log of nima stars")
+        if line is not None and number > 1:
+            found.append(line)
+    if not lines:
+        raise NimaError(f"{log}: empty; wanted an undo log of nima stars")
+    return found

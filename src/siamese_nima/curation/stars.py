@@ -1,15 +1,21 @@
-"""From scores to stars: 1 to 5, and -1 for rejected where that is asked for."""
+"""Scores as stars, and what writing them would change: decided before anything is written."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from pathlib import Path
+from typing import Literal, get_args
 
-from siamese_nima.errors import ConfigError
+from PIL import Image
+
+from siamese_nima.curation.sidecars import Folder, Naming, read_sidecar
+from siamese_nima.curation.xmp import OUR_MODEL, OUR_RATING, OUR_SCORE, RATING, Packet
+from siamese_nima.errors import ConfigError, SidecarError
+from siamese_nima.photos.decode import pillow_muted
 from siamese_nima.scoring.scored_photo import ScoredPhoto
 
 By = Literal["given", "population", "score"]
@@ -91,3 +97,173 @@ def _measure(result: ScoredPhoto, means: Sequence[float], by: By) -> float:
     # Half of the photos with the same score count as lower, so that a photo alone is average.
     below, upto = bisect_left(means, result.mean), bisect_right(means, result.mean)
     return 100 * (below + upto) / (2 * len(means))
+
+
+Action = Literal["create", "change", "keep", "same", "fail"]
+
+_EXIF_RATING = 0x4746
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What happens to one sidecar.
+
+    Attributes:
+        action: "create" or "change" it; "keep" a person's rating; nothing to do ("same"); or
+            "fail", nothing can be done.
+        sidecar: The sidecar; for a failure, what the error is about.
+        result: The photo; of several that share the sidecar, the one with the highest score.
+        stars: What it gets, -1 to 5; None for a failure.
+        was: The rating there is; None where there is none.
+        before: The sidecar's bytes; None where it does not exist.
+        after: The bytes to write, for "create" and "change".
+        error: Why it fails.
+    """
+
+    action: Action
+    sidecar: Path
+    result: ScoredPhoto
+    stars: int | None = None
+    was: float | None = None
+    before: bytes | None = None
+    after: bytes | None = None
+    error: str | None = None
+
+
+def plan_stars(
+    results: Sequence[ScoredPhoto],
+    stars: Sequence[int | None],
+    *,
+    naming: Naming = "auto",
+    overwrite: bool = False,
+) -> Iterator[Entry]:
+    """Decide for every photo with stars; nothing is written.
+
+    A rating that a person gave stays, be it in the sidecar, in one of the other convention, or in
+    the photo itself. A rating of ours that nobody has changed since is brought up to date.
+
+    Args:
+        results: Of photo files.
+        stars: Parallel to `results`; None leaves a photo out.
+        naming: Which sidecars; "auto" takes the one a photo has, else the folder's convention.
+        overwrite: Replace ratings that people gave.
+
+    Yields:
+        One entry per sidecar, in the order of the photos; photos that share a sidecar have one.
+        Sidecars are read one at a time, when their entry's turn comes.
+
+    Raises:
+        ConfigError: An unknown naming.
+    """
+    if naming not in get_args(Naming):
+        raise ConfigError(f"sidecars are {', '.join(get_args(Naming))}, not {naming!r}")
+    folders: dict[Path, Folder | SidecarError] = {}
+    shared: dict[Path, list[tuple[ScoredPhoto, int]]] = {}
+    failed: dict[Path, Entry] = {}
+    for result, given in zip(results, stars, strict=True):
+        if given is None:
+            continue
+        photo = Path(result.path)
+        try:
+            sidecar = _folder_of(photo, folders).sidecar(photo.name, naming)
+            shared.setdefault(sidecar, []).append((result, given))
+        except SidecarError as error:
+            failed[photo] = Entry(action="fail", sidecar=photo, result=result, error=str(error))
+    for sidecar, photos in shared.items():
+        yield _entry(sidecar, photos, folders, overwrite)
+    yield from failed.values()
+
+
+def _folder_of(photo: Path, folders: dict[Path, Folder | SidecarError]) -> Folder:
+    if photo.parent not in folders:
+        try:
+            folders[photo.parent] = Folder.read(photo.parent)
+        except SidecarError as error:
+            folders[photo.parent] = error
+    folder = folders[photo.parent]
+    if isinstance(folder, SidecarError):
+        raise folder
+    return folder
+
+
+def _entry(
+    sidecar: Path,
+    photos: Sequence[tuple[ScoredPhoto, int]],
+    folders: dict[Path, Folder | SidecarError],
+    overwrite: bool,
+) -> Entry:
+    result, stars = max(photos, key=lambda photo: photo[0].mean or 0)
+    try:
+        before = read_sidecar(sidecar)
+        packet = Packet.parse(before, str(sidecar))
+        was = packet.persons_rating
+        for photo, _ in photos:
+            was = was or _persons_rating(Path(photo.path), sidecar, folders)
+        if was is not None and not overwrite:
+            return _made("keep", sidecar, result, stars, was, before)
+        after = packet.with_values(
+            {
+                RATING: str(stars),
+                OUR_RATING: str(stars),
+                OUR_SCORE: f"{result.mean:.4f}",
+                OUR_MODEL: result.model,
+            }
+        )
+        if Packet.parse(after, str(sidecar)).rating != (stars or None):
+            raise SidecarError(f"{sidecar}: the rating cannot be written safely")
+    except SidecarError as error:
+        return Entry(action="fail", sidecar=sidecar, result=result, error=str(error))
+    action: Action = "create" if before is None else "same" if after == before else "change"
+    return _made(action, sidecar, result, stars, was or packet.rating, before, after)
+
+
+def _made(
+    action: Action,
+    sidecar: Path,
+    result: ScoredPhoto,
+    stars: int,
+    was: float | None,
+    before: bytes | None,
+    after: bytes | None = None,
+) -> Entry:
+    return Entry(
+        action=action,
+        sidecar=sidecar,
+        result=result,
+        stars=stars,
+        was=was,
+        before=before,
+        after=after if action in ("create", "change") else None,
+    )
+
+
+def _persons_rating(
+    photo: Path, sidecar: Path, folders: dict[Path, Folder | SidecarError]
+) -> float | None:
+    """A rating that a person gave elsewhere: in another sidecar, or inside the photo."""
+    for other in _folder_of(photo, folders).sidecars(photo.name).values():
+        if other != sidecar:
+            rating = Packet.parse(read_sidecar(other), str(other)).persons_rating
+            if rating is not None:
+                return rating
+    return embedded_rating(photo)
+
+
+def embedded_rating(photo: Path) -> float | None:
+    """The rating that a photo carries inside, in XMP or EXIF, as cameras and programs write it.
+
+    None where there is none, and for formats whose metadata cannot be read here.
+    """
+    try:
+        with pillow_muted(), Image.open(photo) as image:
+            packet = image.info.get("xmp")
+            if isinstance(packet, str | bytes):
+                content = packet.encode() if isinstance(packet, str) else packet
+                parsed = Packet.parse(content.strip(b"\0 \r\n\t"), str(photo))
+                if parsed.rating is not None:
+                    return parsed.persons_rating
+            rating = image.getexif().get(_EXIF_RATING)
+            return float(rating) or None if rating is not None else None
+    # Damaged metadata raise almost anything. What no program can read is nobody's rating.
+    except Exception:
+        return None

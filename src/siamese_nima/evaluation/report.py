@@ -20,7 +20,7 @@ from siamese_nima.evaluation.plots import (
     plot_pair_error,
     plot_scores,
 )
-from siamese_nima.pair_error import WANTED, PairError
+from siamese_nima.pair_error import PairError, describe_closest_call
 from siamese_nima.photos.thumbnails import thumbnail
 from siamese_nima.ratings import Floats
 
@@ -173,26 +173,12 @@ def _pair_section(figures: Figures, pair_error: PairError | None) -> Section:
     if pair_error is not None:
         caption = "Pairs in the right order by the gap of their scores"
         plots.append(svg("pair-error", plot_pair_error(pair_error), caption))
-        text = [too_close_text(pair_error)]
+        text = [describe_closest_call(pair_error)]
     return Section(
         title="Pairs",
         paragraphs=text,
         tables=[Table(("gap of the labels", "pairs", "right order"), rows)] if rows else [],
         plots=plots,
-    )
-
-
-def too_close_text(pair_error: PairError) -> str:
-    """What the pair error means for a user, in a sentence."""
-    closest, wanted = pair_error.closest_call(), f"{100 * WANTED:.0f} %"
-    if closest is None:
-        return (
-            f"No gap of scores makes the order of two photos right in {wanted} of the cases: all "
-            "pairs are too close to call."
-        )
-    return (
-        f"Two photos whose scores differ by less than {closest:.2f} points are too close to call: "
-        f"below that the order is not sure to be right in {wanted} of the cases."
     )
 
 

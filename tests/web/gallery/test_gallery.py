@@ -64,7 +64,7 @@ def test_nothing_is_inline(html):
 
 @pytest.mark.parametrize(("path", "kind"), [("/page.css", "css"), ("/page.js", "javascript")])
 def test_style_and_script_are_files_that_the_report_has_too(address, path, kind):
-    from siamese_nima.curation.report.page import page_part
+    from siamese_nima.curation.report import page_part
 
     status, headers, body = get(address, path)
     assert (status, headers["content-type"]) == (200, f"text/{kind}; charset=utf-8")

@@ -11,9 +11,7 @@ from pathlib import Path
 from siamese_nima.card import ModelCard
 from siamese_nima.cores import usable_cores
 from siamese_nima.curation.bursts import Burst
-from siamese_nima.curation.report.entries import Entry, make_entries
-from siamese_nima.curation.report.page import Shown, page
-from siamese_nima.curation.report.write import summary
+from siamese_nima.curation.report import Entry, make_entries, report_page
 from siamese_nima.photos.names import printable
 from siamese_nima.photos.read import read_photo
 from siamese_nima.photos.thumbnails import SIDE_PX, shrunk
@@ -66,9 +64,7 @@ class Gallery:
         ids = {os.fspath(path): photo_id for photo_id, path in folder.photos.items()}
         entries = make_entries(results, bursts=bursts, pair_error=card.pair_error)
         shown = [self._shown(entry, ids[entry.result.path]) for entry in entries]
-        self.html = page(
-            printable(title), summary(entries, card), shown, card, inline=False
-        ).encode()
+        self.html = report_page(title, shown, card, inline=False).encode()
 
     def media_type(self, photo_id: str) -> str:
         """What an original is, by its name; a browser only offers to save what it does not show."""
@@ -111,14 +107,15 @@ class Gallery:
             photo = read_photo(file, min_short_side_px=side_px, name=name)
         return shrunk(photo, side_px=side_px)
 
-    def _shown(self, entry: Entry, photo_id: str) -> Shown:
+    def _shown(self, entry: Entry, photo_id: str) -> Entry:
         """An entry under its path inside the folder: where that is, is nobody's business."""
         given = Path(entry.result.path)
         name = os.path.relpath(entry.result.path, self.folder.given)
         error = entry.result.error and entry.result.error.replace(str(given), name)
         readable = entry.result.error is None
-        return Shown(
-            entry=replace(entry, result=replace(entry.result, path=name, error=error)),
+        return replace(
+            entry,
+            result=replace(entry.result, path=name, error=error),
             link=f"./photos/{photo_id}",
             thumbnail=f"./thumbnails/{photo_id}" if readable else None,
             large=None if given.suffix.lower() in SHOWN_TYPES else f"./large/{photo_id}",

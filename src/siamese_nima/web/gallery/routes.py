@@ -11,7 +11,7 @@ from urllib.parse import quote
 from fastapi import APIRouter
 from fastapi.responses import Response, StreamingResponse
 
-from siamese_nima.curation.report.page import page_part
+from siamese_nima.curation.report import page_part
 from siamese_nima.errors import PhotoError
 from siamese_nima.web.gallery.gallery import Gallery
 from siamese_nima.web.problems import RequestError

@@ -1,5 +1,5 @@
 from siamese_nima.curation.bursts import Burst
-from siamese_nima.curation.report.entries import make_entries
+from siamese_nima.curation.report import make_entries
 from siamese_nima.pair_error import PairError
 from siamese_nima.ratings import AVA_SCALE
 from siamese_nima.scoring.scored_photo import ScoredPhoto

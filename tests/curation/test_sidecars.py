@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from siamese_nima.curation.undo_log import UndoLog, undo_stars
+from siamese_nima.curation.sidecars import UndoLog, undo_stars
 from siamese_nima.errors import NimaError, SidecarError
 
 

@@ -1,5 +1,6 @@
 import base64
 import hashlib
+import html
 import os
 import re
 from dataclasses import replace
@@ -102,7 +103,8 @@ def test_a_photo_that_vanished_keeps_its_score_and_says_why_there_is_no_picture(
 def test_scores_of_further_models_are_told(ranked_card, shoot, tmp_path):
     both = replace(shoot[0], others={"appeal": shoot[1]})
     text = write_report(tmp_path / "page.html", [both], ranked_card).read_text()
-    assert f"Score by appeal&quot;, &quot;{shoot[1].mean:.2f} on a scale of 1..10" in text
+    said = html.unescape(text)
+    assert f'Score by appeal", "{shoot[1].mean:.2f} on a scale of 1..10' in said
 
 
 def test_the_page_says_when_nobody_measured_the_pair_error(tiny_card, shoot, tmp_path):
