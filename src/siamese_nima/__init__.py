@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         ViewError,
         WeightsError,
     )
+    from siamese_nima.evaluation.judging import Comparison, Evaluation, compare, evaluate
     from siamese_nima.pair_error import PairError
     from siamese_nima.photos import ViewPolicy, find_photos, read_photo
     from siamese_nima.ratings import RatingScale
@@ -60,10 +61,12 @@ __all__ = [
     "Burst",
     "BurstRule",
     "CardError",
+    "Comparison",
     "ConfigError",
     "ContaminationError",
     "CropRule",
     "DataConfig",
+    "Evaluation",
     "FrameReader",
     "MissingExtraError",
     "ModelCard",
@@ -87,7 +90,9 @@ __all__ = [
     "WeightsError",
     "answers_path",
     "cache_path",
+    "compare",
     "describe_ranking",
+    "evaluate",
     "explain_photo",
     "find_photos",
     "give_stars",
@@ -114,6 +119,7 @@ _HOMES = {
     "curation.report": ("ThumbnailReader", "write_report"),
     "curation.sidecars": ("UndoLog", "undo_stars"),
     "curation.stars": ("StarRule", "give_stars", "plan_stars"),
+    "evaluation.judging": ("Comparison", "Evaluation", "compare", "evaluate"),
     "errors": (
         "AnswerError",
         "CardError",
@@ -142,7 +148,7 @@ _HOMES = {
     "training.run_config": ("DataConfig", "TrainConfig"),
 }
 _HOME_OF = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names}
-_NEEDS_TORCH = (f"{__name__}.siamese", f"{__name__}.training")
+_NEEDS_TRAIN = tuple(f"{__name__}.{part}" for part in ("evaluation", "siamese", "training"))
 
 
 def __getattr__(name: str) -> Any:
@@ -152,7 +158,7 @@ def __getattr__(name: str) -> Any:
     try:
         found = getattr(importlib.import_module(home), name)
     except ImportError as error:
-        if not home.startswith(_NEEDS_TORCH):
+        if not home.startswith(_NEEDS_TRAIN):
             raise
         from siamese_nima.errors import MissingExtraError
 

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from siamese_nima.cli import options
-from siamese_nima.cli.data import Photos, Scale, Splits, needs_train_extra
+from siamese_nima.cli.data import Photos, Scale, Splits, needs_train_extra, parse_scale
+from siamese_nima.cli.progress import progress_bar
 from siamese_nima.cli.run import open_scorer
 
 Data = Annotated[
@@ -57,17 +58,28 @@ def evaluate(
     Example: nima evaluate quality --data biq2021:data/BIQ2021 --splits splits.csv
     """
     with needs_train_extra("evaluating a model"):
-        from siamese_nima.cli.judgement import Judge, write_evaluation
+        from siamese_nima.evaluation import judging
         from siamese_nima.evaluation.plots import log_of
     training_log = log_of(model, log)
-    judge = Judge.of_source(data, photos=photos, scale=scale, splits=splits, split=split)
     scorer = open_scorer(
         model, view=view, batch_size=batch_size, workers=workers, device=device, exact=exact
     )
-    judged = judge.score(scorer, force=force)
-    for line in write_evaluation(judge, judged, out, repeats=repeats, log=training_log):
+    with progress_bar(f"scoring by {scorer.card.name}") as report:
+        result = judging.evaluate(
+            scorer,
+            data,
+            photos=photos,
+            scale=parse_scale(scale),
+            splits=splits,
+            split=split,
+            force=force,
+            repeats=repeats,
+            report=report,
+        )
+    page = result.write(out, log=training_log)
+    for line in [*result.lines(), f"wrote {page}, report.md, figures.json, scores.csv"]:
         typer.echo(line)
-    if judged.failed:
+    if result.model.failed:
         raise typer.Exit(1)
 
 
@@ -92,18 +104,28 @@ def compare(
     Example: nima compare quality mine.onnx --data ratings.csv --scale 1..5
     """
     with needs_train_extra("comparing models"):
-        from siamese_nima.cli.judgement import Judge, write_comparison
-    judge = Judge.of_source(data, photos=photos, scale=scale, splits=splits, split=split)
-    judged = [
-        judge.score(
-            open_scorer(
-                model, view=None, batch_size=batch_size, workers=workers, device=device, exact=exact
-            ),
-            force=force,
+        from siamese_nima.evaluation import judging
+    scorers = [
+        open_scorer(
+            model, view=None, batch_size=batch_size, workers=workers, device=device, exact=exact
         )
         for model in (first, second)
     ]
-    for line in write_comparison(judge, (judged[0], judged[1]), out, repeats=repeats):
+    with progress_bar("scoring") as report:
+        result = judging.compare(
+            scorers[0],
+            scorers[1],
+            data,
+            photos=photos,
+            scale=parse_scale(scale),
+            splits=splits,
+            split=split,
+            force=force,
+            repeats=repeats,
+            report=report,
+        )
+    page = result.write(out)
+    for line in [*result.lines(), f"wrote {page}, report.md, figures.json"]:
         typer.echo(line)
-    if judged[0].failed or judged[1].failed:
+    if any(model.failed for model in result.models):
         raise typer.Exit(1)
