@@ -108,7 +108,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_scored(
 
 
 def test_a_port_in_use_is_told(tiny_model, photo_folder):
-    running = pytest.importorskip("siamese_nima.web.running", reason="needs the extra serve")
+    running = pytest.importorskip("siamese_nima.web.http", reason="needs the extra serve")
     with running.open_port("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         done = nima("pick", photo_folder, "--model", tiny_model, "--port", port)

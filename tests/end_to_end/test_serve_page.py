@@ -12,9 +12,9 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
-from siamese_nima.web.problems import KINDS
-from siamese_nima.web.service.limits import Limits
-from siamese_nima.web.service.metrics import Metrics
+from siamese_nima.web.http import KINDS
+from siamese_nima.web.service.observability import Metrics
+from siamese_nima.web.service.uploads import Limits
 
 REPOSITORY = Path(__file__).parents[2]
 PAGE = REPOSITORY / "docs" / "serve.md"

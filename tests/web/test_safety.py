@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siamese_nima.errors import ConfigError
-from siamese_nima.web.safety import Safety, SafetyRules
+from siamese_nima.web.safety import HostAndOriginCheck, HostRules
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -24,7 +24,7 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
 
 def ask(
     *headers: tuple[str, str],
-    rules: SafetyRules | None = None,
+    rules: HostRules | None = None,
     method: str = "GET",
     path: str = "/",
     kind: str = "http",
@@ -39,7 +39,7 @@ def ask(
 
     encoded = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
     scope = {"type": kind, "method": method, "path": path, "headers": encoded}
-    asyncio.run(Safety(_app, rules)(scope, receive, send))
+    asyncio.run(HostAndOriginCheck(_app, rules)(scope, receive, send))
     return sent
 
 
@@ -85,16 +85,16 @@ def test_no_host_and_two_hosts_are_refused() -> None:
 
 @given(st.text(st.characters(max_codepoint=255), max_size=40))
 def test_only_allowed_names_are_known_whatever_the_header(host: str) -> None:
-    known = SafetyRules().knows(host)
+    known = HostRules().knows(host)
     name = host.lower().rpartition(":")[0] if host[-1:].isdigit() and ":" in host else host.lower()
     assert not known or name.rstrip(".") in ("localhost", "127.0.0.1", "[::1]", "[:")
 
 
 def test_names_and_addresses_can_be_allowed() -> None:
-    named = SafetyRules(hosts=("Photos.example.org",))
+    named = HostRules(hosts=("Photos.example.org",))
     assert answer(("Host", "photos.EXAMPLE.org:8443"), rules=named)[0] == 200
     assert answer(("Host", "localhost"), rules=named)[0] == 421
-    anywhere = SafetyRules(any_address=True)
+    anywhere = HostRules(any_address=True)
     for address in ("192.0.2.1:80", "[2001:db8::7]", "10.0.0.7"):
         assert answer(("Host", address), rules=anywhere)[0] == 200, address
     for name in ("example.org", "1.2.3.4.example", "2001:db8::7", "127.1", "10.0.0"):
@@ -104,7 +104,7 @@ def test_names_and_addresses_can_be_allowed() -> None:
 @pytest.mark.parametrize("host", ["localhost:80", "http://localhost", "", "two words", "a/b"])
 def test_a_rule_with_an_impossible_name_is_refused(host: str) -> None:
     with pytest.raises(ConfigError, match="not a name or an address without port"):
-        SafetyRules(hosts=(host,))
+        HostRules(hosts=(host,))
 
 
 HERE = ("Host", "localhost:8000")

@@ -70,12 +70,12 @@ def pick(
 
     Example: nima pick holiday/
     """
-    running, page, sight = _server_parts()
+    http, safety, page, sight = _server_parts()
     check_person(person)
     # Before a file of answers is made in what may be the wrong folder.
     _check_enough(len(find_photos([folder]).paths), folder)
     with (
-        closing(running.open_port(host, port)) as listener,
+        closing(http.open_port(host, port)) as listener,
         AnswerStore(answers or answers_path(folder)) as store,
     ):
         scorer = scoring.scorer(model)
@@ -91,23 +91,23 @@ def pick(
         )
         _check_enough(len(session.photos), folder)
         failed = {_name(r.path, folder): r.error for r in results if r.error is not None}
-        app = page.pick_app(session, folder, unreadable=failed, rules=running.rules_for(host))
-        address = running.address_of(listener, host)
+        app = page.pick_app(session, folder, unreadable=failed, rules=safety.rules_for(host))
+        address = http.address_of(listener, host)
         with sight.looking_meanwhile(session, folder, find_model(model), _say):
-            running.run_until_ended(
+            http.run_until_ended(
                 app, listener, ready=lambda: _show(address, browser=not no_browser)
             )
         _say_end(session, store.path)
 
 
-def _server_parts() -> tuple[ModuleType, ModuleType, ModuleType]:
+def _server_parts() -> tuple[ModuleType, ModuleType, ModuleType, ModuleType]:
     try:
         from siamese_nima.networks import looking
+        from siamese_nima.web import http, safety
         from siamese_nima.web import pick as page
-        from siamese_nima.web import running
     except ImportError as error:
         raise MissingExtraError.of_import(error, "nima pick", "serve") from error
-    return running, page, looking
+    return http, safety, page, looking
 
 
 def _scored(

@@ -22,9 +22,9 @@ from siamese_nima.photos.find import find_photos
 from siamese_nima.scoring.scorer import DEFAULT_MODEL, Scorer
 
 if TYPE_CHECKING:
-    from siamese_nima.web.gallery.gallery import Gallery
-    from siamese_nima.web.service.limits import Limits
+    from siamese_nima.web.gallery import Gallery
     from siamese_nima.web.service.remote import UrlRules
+    from siamese_nima.web.service.uploads import Limits
 
 _log = logging.getLogger(__name__)
 
@@ -99,26 +99,25 @@ def serve(
     Example: nima serve --folder holiday/
     """
     _check_extra()
-    from siamese_nima.web import running
-    from siamese_nima.web.service import api_key, logs
+    from siamese_nima.web import http, safety
     from siamese_nima.web.service import app as application
-    from siamese_nima.web.service.binding import check_binding
-    from siamese_nima.web.service.service import Service
+    from siamese_nima.web.service import observability
+    from siamese_nima.web.service.queue import Service
 
-    keys = api_key.read_api_keys(api_key_file, os.environ)
-    check_binding(host, keys, without_key=without_key)
-    rules = running.rules_for(host, name or ())
+    keys = safety.read_api_keys(api_key_file, os.environ)
+    safety.check_binding(host, keys, without_key=without_key)
+    rules = safety.rules_for(host, name or ())
     limits = _limits(max_photo_mb, max_megapixels, max_photos, max_request_mb, max_waiting, timeout)
     urls = _url_rules(url_host or (), limits, private=private_urls)
-    with closing(running.open_port(host, port)) as listener:
+    with closing(http.open_port(host, port)) as listener:
         scorer = scoring.scorer(*run.named_models(model), max_pixels=limits.photo_pixels)
         gallery = _gallery(folder, scoring, scorer) if folder else None
-        logs.log_to_stderr(log_format.value)
+        observability.log_to_stderr(log_format.value)
         service = Service(scorer, limits, urls=urls)
         app = application.guarded(application.api(service, gallery=gallery), rules, keys)
-        fields = {"address": running.address_of(listener, host), "models": ",".join(scorer.models)}
+        fields = {"address": http.address_of(listener, host), "models": ",".join(scorer.models)}
         _log.info("listening", extra={"fields": fields})
-        running.run_until_ended(app, listener, ending_s=limits.request_s + _LAST_ANSWERS_S)
+        http.run_until_ended(app, listener, ending_s=limits.request_s + _LAST_ANSWERS_S)
 
 
 def _check_extra() -> None:
@@ -140,7 +139,7 @@ def _limits(
     waiting: int,
     timeout_s: float,
 ) -> Limits:
-    from siamese_nima.web.service.limits import Limits
+    from siamese_nima.web.service.uploads import Limits
 
     for option, value in (
         ("--max-photo-mb", photo_mb),
@@ -177,8 +176,7 @@ def _url_rules(hosts: Sequence[str], limits: Limits, *, private: bool) -> UrlRul
 
 def _gallery(folder: Path, scoring: Scoring, scorer: Scorer) -> Gallery:
     """Score a folder as `nima report` does, and make its page."""
-    from siamese_nima.web.gallery.gallery import Gallery
-    from siamese_nima.web.gallery.served_folder import ServedFolder
+    from siamese_nima.web.gallery import Gallery, ServedFolder
 
     found = find_photos([folder], inside=folder)
     if found.skipped_outside:

@@ -1,27 +1,36 @@
-"""Whom a web server on somebody's own machine answers.
+"""Whom a web server on somebody's own machine answers: the right hosts, origins and API keys.
 
 Every page that a person visits can make their browser send requests to servers on their machine,
-under the server's own address or under a name that the page's owner points at it (DNS rebinding).
-`Safety` stands before an application and refuses both; what the application answers gets headers
-that keep browsers from running, framing or sharing what it did not mean to give.
+under the server's own address (cross-site request forgery, CSRF) or under a name that the page's
+owner points at it (DNS rebinding). `HostAndOriginCheck` stands before an application and refuses
+both; what the application answers gets headers that keep browsers from running, framing or sharing
+what it did not mean to give. `ApiKeyCheck` is for servers that others can reach.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
+import hmac
 import ipaddress
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from pathlib import Path
 
 from siamese_nima.errors import ConfigError
-from siamese_nima.web.problems import Problem
-
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+from siamese_nima.web.http import (
+    App,
+    Message,
+    Problem,
+    Receive,
+    Scope,
+    Send,
+    bracketed,
+    encoded,
+    send_problem,
+)
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
@@ -42,9 +51,17 @@ _HEADERS = {
 }
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?)\.?(?::[0-9]{1,5})?")
 
+KEY_VARIABLE = "NIMA_API_KEY"
+OPEN_PATHS = ("/health/live", "/health/ready")
+_SHORTEST = 16
+_WANTED = Problem(
+    kind="key-wanted",
+    detail="Send the API key as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'.",
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SafetyRules:
+class HostRules:
     """What is answered, and with which headers.
 
     Attributes:
@@ -74,7 +91,7 @@ class SafetyRules:
         return name in self.hosts or (self.any_address and _is_address(name))
 
 
-class Safety:
+class HostAndOriginCheck:
     """ASGI middleware: refuses foreign hosts and origins, and adds headers.
 
     Args:
@@ -82,11 +99,11 @@ class Safety:
         rules: Which may.
     """
 
-    def __init__(self, app: App, rules: SafetyRules | None = None) -> None:
+    def __init__(self, app: App, rules: HostRules | None = None) -> None:
         self._app = app
-        self._rules = rules or SafetyRules()
+        self._rules = rules or HostRules()
         headers = _HEADERS | {"content-security-policy": self._rules.content_policy}
-        self._headers = _encoded(headers.items())
+        self._headers = encoded(headers.items())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection, as ASGI has it."""
@@ -113,16 +130,7 @@ class Safety:
         return send_with_headers
 
 
-async def send_problem(send: Send, problem: Problem) -> None:
-    """Answer with a problem; what the client still sends is not read."""
-    body = problem.body()
-    own = {**problem.headers(), "connection": "close", "content-length": str(len(body))}
-    headers = _encoded(own.items())
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _refusal(scope: Scope, rules: SafetyRules) -> Problem | None:
+def _refusal(scope: Scope, rules: HostRules) -> Problem | None:
     headers: dict[bytes, list[str]] = {}
     for name, value in scope["headers"]:
         headers.setdefault(name.lower(), []).append(value.decode("latin-1"))
@@ -174,5 +182,132 @@ def _is_address(name: str | None) -> bool:
     return True
 
 
-def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+def rules_for(host: str, names: Iterable[str] = ()) -> HostRules:
+    """What a page that listens at `host` answers to: this machine's names, and that one.
+
+    At another address than this machine's own, to any address: which one others reach it by cannot
+    be known.
+
+    Args:
+        host: Where it listens.
+        names: Further names that it has.
+    """
+    if host in ("127.0.0.1", "localhost", "::1"):
+        return HostRules(hosts=(*LOOPBACK_NAMES, *names))
+    return HostRules(hosts=(*LOOPBACK_NAMES, bracketed(host), *names), any_address=True)
+
+
+def check_binding(host: str, keys: Sequence[str], *, without_key: bool) -> None:
+    """Refuse to listen beyond this machine unless somebody has thought about who may ask.
+
+    Raises:
+        ConfigError: `host` is not a loopback address, and there is neither a key nor the word that
+            none is wanted.
+    """
+    if not (_is_loopback(host) or keys or without_key):
+        raise ConfigError(
+            f"--host {host} lets other machines use this server. Give it an API key by "
+            f"--api-key-file or the environment variable {KEY_VARIABLE}, or say --without-key."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def read_api_keys(file: Path | None, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The keys of a file, one a line, or else the one of the environment variable NIMA_API_KEY.
+
+    Keys are not taken from the command line, which every user of a machine can list.
+
+    Raises:
+        ConfigError: The file cannot be read or has no key; a key is short or not plain ASCII.
+    """
+    if file is not None:
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigError(f"{file}: the API keys cannot be read ({reason})") from error
+        keys = tuple(line.strip() for line in lines if line.strip())
+        if not keys:
+            raise ConfigError(f"{file}: no API key; wanted one a line")
+    else:
+        keys = tuple(filter(None, [environment.get(KEY_VARIABLE, "").strip()]))
+    for key in keys:
+        if len(key) < _SHORTEST or not key.isascii() or not key.isprintable() or " " in key:
+            raise ConfigError(
+                f"an API key needs {_SHORTEST} or more ASCII characters without blanks, one has "
+                f"{len(key)}; make one with: openssl rand -hex 24"
+            )
+    return keys
+
+
+class ApiKeyCheck:
+    """ASGI middleware: only who sends a key is answered.
+
+    As "Authorization: Bearer KEY", as "X-API-Key: KEY", or as the password of HTTP's basic
+    authentication, which browsers ask for.
+
+    Args:
+        app: What answers requests that may pass.
+        keys: Any of them will do.
+        open_paths: Addresses that need none.
+    """
+
+    def __init__(
+        self, app: App, keys: Iterable[str], *, open_paths: Iterable[str] = OPEN_PATHS
+    ) -> None:
+        self._app = app
+        self._digests = [_digest(key) for key in keys]
+        self._open_paths = frozenset(open_paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection, as ASGI has it."""
+        passes = (
+            scope["type"] not in ("http", "websocket")
+            or scope["path"] in self._open_paths
+            or any(self._fits(key) for key in _keys_in(scope))
+        )
+        if passes:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await send_problem(send, _WANTED)
+        else:
+            await send({"type": "websocket.close", "code": 1008, "reason": _WANTED.kind})
+
+    def _fits(self, key: str) -> bool:
+        given = _digest(key)
+        # The time says neither how long a key is nor where the given one differs.
+        return any(hmac.compare_digest(given, digest) for digest in self._digests)
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def _keys_in(scope: Scope) -> list[str]:
+    keys = []
+    for name, value in scope["headers"]:
+        text = value.decode("latin-1").strip()
+        if name == b"x-api-key":
+            keys.append(text)
+        elif name == b"authorization":
+            kind, _, rest = text.partition(" ")
+            if kind.lower() == "bearer":
+                keys.append(rest.strip())
+            elif kind.lower() == "basic":
+                keys.append(_password(rest.strip()))
+    return keys
+
+
+def _password(credentials: str) -> str:
+    try:
+        return base64.b64decode(credentials, validate=True).decode("utf-8").partition(":")[2]
+    except (binascii.Error, ValueError):
+        return ""

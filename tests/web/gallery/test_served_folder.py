@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.find import find_photos
-from siamese_nima.web.gallery.served_folder import ServedFolder
+from siamese_nima.web.gallery import ServedFolder
 
 SECRET = b"a secret"
 

@@ -48,8 +48,8 @@ def shoot(tmp_path) -> Iterator[Shoot]:
 def address(shoot) -> Iterator[str]:
     """Where the page is served."""
     uvicorn = pytest.importorskip("uvicorn", reason="needs the extra serve")
+    from siamese_nima.web.http import address_of, open_port
     from siamese_nima.web.pick import pick_app
-    from siamese_nima.web.running import address_of, open_port
 
     listener = open_port("127.0.0.1", 0)
     app = pick_app(shoot.session, shoot.folder, unreadable={"broken.jpg": "broken.jpg: empty"})

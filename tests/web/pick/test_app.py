@@ -8,7 +8,7 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 from fastapi.testclient import TestClient
 
 from siamese_nima.web.pick import pick_app
-from siamese_nima.web.safety import SafetyRules
+from siamese_nima.web.safety import HostRules
 
 
 @pytest.fixture
@@ -33,10 +33,10 @@ def test_the_page_and_its_parts_are_served_and_nothing_runs_inside_it(client):
     assert "script-src 'self'" in page.headers["content-security-policy"]
     assert not re.search(r"<script(?! type=\"module\" src=)|<style|\son\w+=|style=", page.text)
     assert "https://" not in page.text
-    for script in ("page.js", "zoom.js"):
+    for script in ("pick.js", "zoom.js"):
         found = client.get(f"/{script}").headers["content-type"]
         assert found == "text/javascript; charset=utf-8"
-    assert client.get("/page.css").headers["content-type"] == "text/css; charset=utf-8"
+    assert client.get("/pick.css").headers["content-type"] == "text/css; charset=utf-8"
 
 
 def test_the_state_names_the_next_pairs_and_what_cannot_be_read(client, shoot):
@@ -184,7 +184,7 @@ def test_pages_of_others_cannot_answer_or_look(client, shoot):
 
 
 def test_other_hosts_are_answered_where_that_is_wanted(shoot):
-    rules = SafetyRules(hosts=("localhost",), any_address=True)
+    rules = HostRules(hosts=("localhost",), any_address=True)
     app = pick_app(shoot.session, shoot.folder, rules=rules)
     with TestClient(app, base_url="http://192.0.2.7:8643") as client:
         assert client.get("/state").status_code == 200

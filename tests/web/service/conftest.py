@@ -10,11 +10,11 @@ from fastapi.testclient import TestClient
 
 from photo_seeds import encoded, scene
 from siamese_nima.scoring.scorer import Scorer
-from siamese_nima.web.safety import SafetyRules
+from siamese_nima.web.safety import HostRules
 from siamese_nima.web.service.app import api, guarded
-from siamese_nima.web.service.limits import Limits
+from siamese_nima.web.service.queue import Service
 from siamese_nima.web.service.remote import UrlRules
-from siamese_nima.web.service.service import Service
+from siamese_nima.web.service.uploads import Limits
 
 Client = Callable[..., TestClient]
 
@@ -37,7 +37,7 @@ def client_of(scorer) -> Iterator[Client]:
             scorer: Scorer = scorer,
         ) -> TestClient:
             app = api(Service(scorer, limits, urls=urls))
-            client = TestClient(guarded(app, SafetyRules(), keys), base_url="http://localhost")
+            client = TestClient(guarded(app, HostRules(), keys), base_url="http://localhost")
             return stack.enter_context(client)
 
         yield make

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
 from siamese_nima.errors import ConfigError
-from siamese_nima.web.service.api_key import read_api_keys
+from siamese_nima.web.safety import read_api_keys
 
 KEY, OTHER = "0123456789abcdef", "another-key-of-24-letters"
 

@@ -22,9 +22,9 @@ from schemathesis.specs.openapi.checks import (
 
 from photo_seeds import seeds
 from siamese_nima.scoring.scorer import Scorer
-from siamese_nima.web.safety import SafetyRules
+from siamese_nima.web.safety import HostRules
 from siamese_nima.web.service.app import api, guarded
-from siamese_nima.web.service.service import Service
+from siamese_nima.web.service.queue import Service
 
 PROMISES = [
     not_a_server_error,
@@ -42,7 +42,7 @@ for kind in ("image/*", "application/octet-stream"):
 
 @pytest.fixture(scope="module")
 def document(tiny_model):
-    rules = SafetyRules(hosts=("testserver", "localhost"))
+    rules = HostRules(hosts=("testserver", "localhost"))
     app = guarded(api(Service(Scorer(tiny_model, workers=1))), rules)
 
     async def one_life(scope, receive, send):

@@ -12,8 +12,8 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 from photo_seeds import encoded, scene
 from siamese_nima.pair_error import PairError
 from siamese_nima.scoring.scorer import Scorer
-from siamese_nima.web.problems import CONTENT_TYPE, TYPE_PREFIX
-from siamese_nima.web.service.limits import Limits
+from siamese_nima.web.http import CONTENT_TYPE, TYPE_PREFIX
+from siamese_nima.web.service.uploads import Limits
 from tiny_model import rate_tiny, write_model
 
 JPEG = {"content-type": "image/jpeg"}

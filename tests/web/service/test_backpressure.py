@@ -11,11 +11,10 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
 from siamese_nima.scoring.scorer import Scorer
-from siamese_nima.web.problems import CONTENT_TYPE, TYPE_PREFIX, RequestError
+from siamese_nima.web.http import CONTENT_TYPE, TYPE_PREFIX, RequestError
 from siamese_nima.web.service.app import api
-from siamese_nima.web.service.limits import Limits
-from siamese_nima.web.service.service import Service
-from siamese_nima.web.service.uploads import Budget
+from siamese_nima.web.service.queue import Service
+from siamese_nima.web.service.uploads import Budget, Limits
 
 HEADERS = [(b"content-type", b"image/jpeg"), (b"host", b"localhost")]
 
@@ -88,7 +87,7 @@ def test_a_full_queue_is_429_with_a_time_to_come_again_and_clears(held, photos):
         await until(lambda: len(begun) == 1)
         second = Request(app, "/v1/score")
         second.give(photos["dark.png"])
-        await until(lambda: service._batcher.waiting == 1)
+        await until(lambda: service._queue.waiting == 1)
         refused = Request(app, "/v1/score")
         refused.give(photos["dark.png"])
         status, headers = await refused.answer()

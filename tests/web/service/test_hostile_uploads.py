@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
 from hostile_corpus import SCORE, write_corpus
-from siamese_nima.web.problems import TYPE_PREFIX
+from siamese_nima.web.http import TYPE_PREFIX
 
 JPEG = {"content-type": "image/jpeg"}
 

@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
 from siamese_nima.errors import ConfigError
-from siamese_nima.web.service.limits import Limits
+from siamese_nima.web.service.uploads import Limits
 
 
 @pytest.mark.parametrize(

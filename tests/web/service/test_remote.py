@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
 from siamese_nima.errors import ConfigError
-from siamese_nima.web.problems import RequestError
-from siamese_nima.web.service.limits import Limits
+from siamese_nima.web.http import RequestError
 from siamese_nima.web.service.remote import UrlRules, fetch_photo
+from siamese_nima.web.service.uploads import Limits
 
 PHOTO = b"\xff\xd8 a photo"
 

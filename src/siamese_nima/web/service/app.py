@@ -1,39 +1,218 @@
-"""The application: addresses, errors as problems, and what stands before them."""
+"""The application: version 1 of the addresses, and what stands before them."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.responses import Response
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
-from siamese_nima.errors import NimaError
+from siamese_nima.errors import ConfigError, PhotoError
+from siamese_nima.pair_error import PairError
 from siamese_nima.photos.names import printable
-from siamese_nima.web.gallery.gallery import Gallery
-from siamese_nima.web.gallery.routes import gallery_routes
-from siamese_nima.web.problems import Problem, problem_of
-from siamese_nima.web.safety import App, Safety, SafetyRules
-from siamese_nima.web.service.api_key import ApiKeyCheck
-from siamese_nima.web.service.drain import Drain
-from siamese_nima.web.service.logs import RequestLog
-from siamese_nima.web.service.routes import router
-from siamese_nima.web.service.service import Service
-
-_log = logging.getLogger(__name__)
+from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.web.gallery import Gallery, gallery_routes
+from siamese_nima.web.http import CONTENT_TYPE, KINDS, App, RequestError, answer_problems
+from siamese_nima.web.safety import ApiKeyCheck, HostAndOriginCheck, HostRules
+from siamese_nima.web.service.observability import METRICS_TYPE, RequestLog
+from siamese_nima.web.service.queue import Service
+from siamese_nima.web.service.replies import (
+    Comparison,
+    Health,
+    ModelReply,
+    Models,
+    PhotoScore,
+    Ranking,
+    Scores,
+)
+from siamese_nima.web.service.uploads import LingeringClose
 
 _DESCRIPTION = (
     "Scores of photos as people would rate them: rating distributions, comparisons that say when "
     "they are too close to call, and rankings. Errors are problem details (RFC 9457)."
 )
-_KINDS_OF_STATUS = {404: "not-found", 405: "method-not-allowed"}
-_DRAIN_S = 10.0
+_LINGER_S = 10.0
+
+router = APIRouter()
+
+Name = Annotated[
+    str | None,
+    Query(max_length=200, description="What the answer calls a photo that is the whole body."),
+]
+By = Annotated[
+    str | None,
+    Query(max_length=200, description="Model that orders, of several; by default the first."),
+]
+
+_PROBLEM_SCHEMA = {"schema": {"$ref": "#/components/schemas/ProblemReply"}}
+_ONE = {"type": "string", "format": "binary"}
+_URLS = {
+    "type": "object",
+    "properties": {"urls": {"type": "array", "items": {"type": "string", "format": "uri"}}},
+    "required": ["urls"],
+    "additionalProperties": False,
+}
+
+
+def _problems(*kinds: str) -> dict[int | str, dict[str, Any]]:
+    """The problems that an address may answer with, for OpenAPI."""
+    titles: dict[int, list[str]] = {}
+    for kind in kinds:
+        status, title = KINDS[kind]
+        titles.setdefault(status, []).append(f"{title} ({kind})")
+    return {
+        status: {"description": "; or ".join(said), "content": {CONTENT_TYPE: _PROBLEM_SCHEMA}}
+        for status, said in titles.items()
+    }
+
+
+def _body(*, raw: bool, least: int, most: int | None) -> dict[str, Any]:
+    """How photos are sent to an address, for OpenAPI."""
+    several = {"type": "array", "items": _ONE, "minItems": least}
+    if most is not None:
+        several["maxItems"] = most
+    parts = {"type": "object", "properties": {"photo": several}, "required": ["photo"]}
+    example = {"urls": [f"https://photos.example.org/{n}.jpg" for n in range(1, least + 1)]}
+    content: dict[str, Any] = {
+        "multipart/form-data": {"schema": parts | {"additionalProperties": False}},
+        "application/json": {"schema": _URLS, "example": example},
+    }
+    if raw:
+        content = {
+            "image/*": {"schema": _ONE},
+            "application/octet-stream": {"schema": _ONE},
+            **content,
+        }
+    return {"requestBody": {"required": True, "content": content}}
+
+
+_ALWAYS = ("key-wanted", "origin-refused", "host-refused", "internal-error")
+_SENT = (
+    *("malformed-request", "url-refused", "request-timeout", "too-large", "photo-error"),
+    *("unsupported-media-type", "config-error", "busy", "url-failed", "stopping", "out-of-time"),
+    *_ALWAYS,
+)
+
+
+@router.post(
+    "/v1/score",
+    tags=["photos"],
+    responses=_problems(*_SENT),
+    openapi_extra=_body(raw=True, least=1, most=1),
+)
+async def score(request: Request, name: Name = None) -> PhotoScore:  # noqa: ARG001
+    """Score one photo: the body itself, one part of a form, or one URL."""
+    [result] = await _service(request).results(request, least=1, most=1)
+    _check_scored(result)
+    return PhotoScore.of(result)
+
+
+@router.post(
+    "/v1/scores",
+    tags=["photos"],
+    responses=_problems(*_SENT),
+    openapi_extra=_body(raw=False, least=1, most=None),
+)
+async def scores(request: Request) -> Scores:
+    """Score photos; one that cannot be read has a problem in place of a score."""
+    service = _service(request)
+    results = await service.results(request, least=1, most=service.limits.request_photos)
+    return Scores(scores=[PhotoScore.of(result) for result in results])
+
+
+@router.post(
+    "/v1/compare",
+    tags=["photos"],
+    responses=_problems(*_SENT),
+    openapi_extra=_body(raw=False, least=2, most=2),
+)
+async def compare(request: Request, by: By = None) -> Comparison:
+    """Say which of two photos is better, and how sure that is."""
+    service = _service(request)
+    name, pair_error = _judge(service, by)
+    results = await service.results(request, least=2, most=2)
+    for result in results:
+        _check_scored(result)
+    return Comparison.of(results, name, pair_error)
+
+
+@router.post(
+    "/v1/rank",
+    tags=["photos"],
+    responses=_problems(*_SENT),
+    openapi_extra=_body(raw=False, least=2, most=None),
+)
+async def rank(request: Request, by: By = None) -> Ranking:
+    """Rank photos, best first, and say where the order is too close to call."""
+    service = _service(request)
+    name, pair_error = _judge(service, by)
+    results = await service.results(request, least=2, most=service.limits.request_photos)
+    return Ranking.of(results, name, pair_error)
+
+
+@router.get("/v1/models", tags=["models"], responses=_problems(*_ALWAYS))
+async def models(request: Request) -> Models:
+    """The models that rate here, with their cards."""
+    found = _service(request).scorer.models
+    return Models(models=[ModelReply.of(name, model) for name, model in found.items()])
+
+
+@router.get("/v1/models/{name}", tags=["models"], responses=_problems("not-found", *_ALWAYS))
+async def model(
+    request: Request, name: Annotated[str, Path(description="One of those listed.")]
+) -> ModelReply:
+    """One model, with its card."""
+    found = _service(request).scorer.models
+    if name not in found:
+        raise RequestError("not-found", f"no model {name[:80]!r}; there are {', '.join(found)}")
+    return ModelReply.of(name, found[name])
+
+
+@router.get("/health/live", tags=["health"], responses=_problems("host-refused"))
+async def live() -> Health:
+    """Answers as long as the process works."""
+    return Health(status="ok")
+
+
+@router.get("/health/ready", tags=["health"], responses=_problems("stopping", "host-refused"))
+async def ready(request: Request) -> Health:
+    """Answers while photos are taken."""
+    if _service(request).stopping:
+        raise RequestError("stopping", "No more photos are taken.")
+    return Health(status="ok")
+
+
+@router.get(
+    "/metrics",
+    tags=["health"],
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}}, **_problems(*_ALWAYS)},
+)
+async def metrics_text(request: Request) -> Response:
+    """Counters and histograms for Prometheus."""
+    return Response(_service(request).metrics.text(), media_type=METRICS_TYPE)
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+def _judge(service: Service, by: str | None) -> tuple[str, PairError | None]:
+    """The model that orders, and how sure its orders are."""
+    found = service.scorer.models
+    name = next(iter(found)) if by is None else by
+    if name not in found:
+        raise ConfigError(f"by={name[:80]!r}: none of the models {', '.join(found)}")
+    return name, found[name].card.pair_error
+
+
+def _check_scored(result: ScoredPhoto) -> None:
+    if result.errors:
+        raise PhotoError(printable("; ".join(result.errors)))
 
 
 def api(service: Service, *, gallery: Gallery | None = None) -> FastAPI:
@@ -62,14 +241,11 @@ def api(service: Service, *, gallery: Gallery | None = None) -> FastAPI:
     app.include_router(router)
     if gallery:
         app.include_router(gallery_routes(gallery), include_in_schema=False)
-    app.add_exception_handler(NimaError, cast("_Handler", _library_error))
-    app.add_exception_handler(HTTPException, cast("_Handler", _http_error))
-    app.add_exception_handler(RequestValidationError, cast("_Handler", _invalid))
-    app.add_exception_handler(ClientDisconnect, cast("_Handler", _gone))
+    answer_problems(app)
     return app
 
 
-def guarded(app: FastAPI, rules: SafetyRules, keys: Sequence[str] = ()) -> App:
+def guarded(app: FastAPI, rules: HostRules, keys: Sequence[str] = ()) -> App:
     """The application with what stands before it: the log, the checks, the API key.
 
     Args:
@@ -81,40 +257,6 @@ def guarded(app: FastAPI, rules: SafetyRules, keys: Sequence[str] = ()) -> App:
     inner: App = cast("App", app)
     if keys:
         inner = ApiKeyCheck(inner, keys)
-    checked = Safety(inner, rules)
-    heard_out = Drain(checked, most_bytes=service.limits.request_bytes, most_s=_DRAIN_S)
+    checked = HostAndOriginCheck(inner, rules)
+    heard_out = LingeringClose(checked, most_bytes=service.limits.request_bytes, most_s=_LINGER_S)
     return RequestLog(heard_out, service.metrics.note_request)
-
-
-_Handler = Callable[[Request, Exception], Any]
-
-
-def _answer(problem: Problem, headers: dict[str, str] | None = None) -> Response:
-    return Response(problem.body(), problem.status, {**problem.headers(), **(headers or {})})
-
-
-async def _library_error(_: Request, error: NimaError) -> Response:
-    problem = problem_of(error)
-    if problem.kind == "internal-error":
-        _log.error("request failed", exc_info=error)
-    return _answer(problem)
-
-
-async def _http_error(request: Request, error: HTTPException) -> Response:
-    kind = _KINDS_OF_STATUS.get(error.status_code, "malformed-request")
-    if kind == "not-found":
-        said = "there is nothing here; GET /openapi.json lists the addresses"
-    else:
-        said = error.detail
-    detail = f"{request.method} {printable(request.url.path)[:200]}: {said}"
-    return _answer(Problem(kind=kind, detail=detail), dict(error.headers or {}))
-
-
-async def _invalid(_: Request, error: RequestValidationError) -> Response:
-    said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-    return _answer(Problem(kind="malformed-request", detail=printable(said)[:1000]))
-
-
-async def _gone(_: Request, error: ClientDisconnect) -> Response:  # noqa: ARG001
-    """Nobody reads this answer."""
-    return _answer(Problem(kind="malformed-request", detail="The request was broken off."))

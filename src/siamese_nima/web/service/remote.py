@@ -20,7 +20,7 @@ from typing import TypeAlias
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from siamese_nima.errors import ConfigError
-from siamese_nima.web.problems import RequestError
+from siamese_nima.web.http import RequestError
 from siamese_nima.web.service.uploads import Upload, shown_name
 
 Resolve: TypeAlias = Callable[[str, int], Sequence[str]]

@@ -20,7 +20,7 @@ from siamese_nima.scoring.ranking import (
     rank_places,
 )
 from siamese_nima.scoring.scored_photo import ScoredPhoto
-from siamese_nima.web.problems import Problem
+from siamese_nima.web.http import Problem
 
 _PROBLEM_EXAMPLE: dict[str, Any] = {
     "type": "urn:siamese-nima:problem:photo-error",

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import math
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from siamese_nima.errors import ConfigError
 from siamese_nima.photos.names import printable
-from siamese_nima.web.problems import RequestError
-from siamese_nima.web.service.limits import Limits
+from siamese_nima.web.http import App, Message, Receive, RequestError, Scope, Send
 
 PART = "photo"
 _NAME_CHARACTERS = 200
@@ -24,6 +26,64 @@ _HOW = (
     f"send one photo as the body with a Content-Type such as image/jpeg, or several as parts named "
     f"{PART!r} of a multipart/form-data body"
 )
+# The options of `nima serve`, and how many of a limit's own units one of theirs is.
+_OPTIONS = {
+    "photo_bytes": ("--max-photo-mb", 1e6),
+    "photo_pixels": ("--max-megapixels", 1e6),
+    "request_photos": ("--max-photos", 1),
+    "request_bytes": ("--max-request-mb", 1e6),
+    "request_s": ("--timeout", 1),
+    "waiting_photos": ("--max-waiting", 1),
+    "waiting_bytes": ("the memory for all requests in MB", 1e6),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What is refused before it costs much.
+
+    Attributes:
+        photo_bytes: Size of one photo; a raw file of a large camera has about 100 million.
+        photo_pixels: Width times height of one photo, read from its header.
+        request_photos: Photos in one request.
+        request_bytes: Size of one request.
+        request_s: Seconds from the first byte of a request to its answer.
+        waiting_photos: Photos that may wait for a worker; further ones are told to come again.
+        waiting_bytes: Bytes of all requests that are being received or answered.
+
+    Raises:
+        ConfigError: A limit is not positive, or what one request may have is more than what all
+            requests together may.
+    """
+
+    photo_bytes: int = 128_000_000
+    photo_pixels: int = 150_000_000
+    request_photos: int = 64
+    request_bytes: int = 256_000_000
+    request_s: float = 60.0
+    waiting_photos: int = 256
+    waiting_bytes: int = 1_000_000_000
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not 0 < getattr(self, field.name) < math.inf:
+                option, value = self._shown(field.name)
+                raise ConfigError(f"{option} must be above 0, got {value}")
+        for one, together in (
+            ("photo_bytes", "request_bytes"),
+            ("request_bytes", "waiting_bytes"),
+            ("request_photos", "waiting_photos"),
+        ):
+            if getattr(self, one) > getattr(self, together):
+                (option, value), (other, most) = self._shown(one), self._shown(together)
+                raise ConfigError(
+                    f"{option} ({value}) must not be above {other} ({most}): such a request could "
+                    "never be answered"
+                )
+
+    def _shown(self, name: str) -> tuple[str, str]:
+        option, unit = _OPTIONS[name]
+        return option, f"{getattr(self, name) / unit:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,3 +247,56 @@ def _too_large(what: str, most: int) -> RequestError:
     return RequestError(
         "too-large", f"{what} has more than {most} bytes, the most that this server takes"
     )
+
+
+class LingeringClose:
+    """ASGI middleware: reads on, within limits, what the application has left of a body.
+
+    A server that answers and closes while the client still sends makes the operating system throw
+    the answer away: the client sees a broken connection in place of "too large" or "come again
+    later".
+
+    Args:
+        app: What answers.
+        most_bytes: Who sends more is cut off.
+        most_s: Who takes longer is cut off.
+    """
+
+    def __init__(self, app: App, *, most_bytes: int, most_s: float) -> None:
+        self._app = app
+        self._most_bytes = most_bytes
+        self._most_s = most_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection, as ASGI has it."""
+        # Who asks first gets the answer instead of a permission, and sends nothing.
+        asks_first = (b"expect", b"100-continue") in scope.get("headers", ())
+        if scope["type"] != "http" or asks_first:
+            await self._app(scope, receive, send)
+            return
+        ended = False
+
+        async def watched() -> Message:
+            nonlocal ended
+            message = await receive()
+            ended = ended or not message.get("more_body", False)
+            return message
+
+        async def after_the_body(message: Message) -> None:
+            if message["type"] == "http.response.start" and not ended:
+                await self._rest(watched)
+            await send(message)
+
+        await self._app(scope, watched, after_the_body)
+
+    async def _rest(self, receive: Receive) -> None:
+        size = 0
+        try:
+            async with asyncio.timeout(self._most_s):
+                more = True
+                while more and size <= self._most_bytes:
+                    message = await receive()
+                    size += len(message.get("body", b""))
+                    more = message.get("more_body", False)
+        except TimeoutError:
+            return

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
-from siamese_nima.web.service.logs import LogLine, RequestLog
+from siamese_nima.web.service.observability import LogLine, RequestLog
 
 JPEG = {"content-type": "image/jpeg"}
 

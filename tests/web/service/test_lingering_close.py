@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
-from siamese_nima.web.service.drain import Drain
+from siamese_nima.web.service.uploads import LingeringClose
 
 
 async def _refuse(scope: Any, receive: Any, send: Any) -> None:
@@ -36,7 +36,7 @@ def chunks_read(app: Any, chunks: list[bytes], *, headers: Any = (), hangs: bool
     async def send(message: Any) -> None:
         sent.append((message["type"], len(chunks) - len(left)))
 
-    drained = Drain(app, most_bytes=1000, most_s=0.2)
+    drained = LingeringClose(app, most_bytes=1000, most_s=0.2)
     asyncio.run(drained({"type": "http", "headers": headers}, receive, send))
     assert [kind for kind, _ in sent] == ["http.response.start", "http.response.body"]
     return sent[0][1]

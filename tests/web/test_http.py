@@ -9,11 +9,12 @@ import pytest
 pytest.importorskip("uvicorn", reason="needs the extra serve")
 
 from siamese_nima.errors import ConfigError
-from siamese_nima.web.running import address_of, open_port, rules_for
+from siamese_nima.web.http import address_of, open_port
+from siamese_nima.web.safety import rules_for
 
 _SERVE = """
 import sys
-from siamese_nima.web.running import address_of, open_port, run_until_ended
+from siamese_nima.web.http import address_of, open_port, run_until_ended
 
 async def app(scope, receive, send):
     if scope["type"] == "http":

@@ -4,8 +4,8 @@ import pytest
 from PIL import Image
 
 from siamese_nima.errors import PhotoError
-from siamese_nima.web.pick import pictures
-from siamese_nima.web.pick.pictures import ScreenPictures, screen_picture
+from siamese_nima.web import pictures
+from siamese_nima.web.pictures import ScreenPictures, screen_picture
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 
 from siamese_nima.ratings import AVA_SCALE
 from siamese_nima.scoring.scored_photo import ScoredPhoto
-from siamese_nima.web.problems import RequestError
-from siamese_nima.web.service.batching import Batcher, BatchTimes
+from siamese_nima.web.http import RequestError
+from siamese_nima.web.service.queue import PhotoQueue
 
 
 class Slow:
@@ -45,61 +45,60 @@ def photo(number: int) -> tuple[str, bytes]:
 
 def test_what_waits_goes_together_and_everybody_gets_their_own():
     scorer, times = Slow(), []
-    batcher = Batcher(scorer, capacity=20, on_batch=times.append)
-    first = batcher.submit([photo(0)])
+    queue = PhotoQueue(scorer, capacity=20, on_batch=lambda *said: times.append(said))
+    first = queue.submit([photo(0)])
     scorer.begun.acquire(timeout=5)
-    others = [batcher.submit([photo(number), photo(number + 10)]) for number in range(1, 4)]
-    assert batcher.waiting == 6
+    others = [queue.submit([photo(number), photo(number + 10)]) for number in range(1, 4)]
+    assert queue.waiting == 6
     for _ in range(3):
         scorer.go_on.release()
     assert first[0].result(5).mean == 0
     assert [[f.result(5).mean for f in pair] for pair in others] == [[1, 11], [2, 12], [3, 13]]
     assert scorer.batches == [["0"], ["1", "11", "2", "12"], ["3", "13"]]
-    batcher.close()
-    assert [len(batch.waited_s) for batch in times] == [1, 4, 2]
-    assert isinstance(times[1], BatchTimes)
-    assert max(times[1].waited_s) <= 5
+    queue.close()
+    assert [len(waited_s) for waited_s, _ in times] == [1, 4, 2]
+    assert max(times[1][0]) <= 5
 
 
 def test_workers_share_what_waits_instead_of_one_taking_it_all():
     scorer = Slow(workers=2, batch_size=8)
-    batcher = Batcher(scorer, capacity=20)
-    futures = batcher.submit([photo(number) for number in range(8)])
+    queue = PhotoQueue(scorer, capacity=20)
+    futures = queue.submit([photo(number) for number in range(8)])
     for _ in range(10):
         scorer.go_on.release()
     assert [future.result(5).mean for future in futures] == list(range(8))
     assert max(map(len, scorer.batches)) <= 4
-    batcher.close()
+    queue.close()
 
 
 def test_a_full_queue_takes_all_of_a_request_or_nothing():
     scorer = Slow()
-    batcher = Batcher(scorer, capacity=3)
-    batcher.submit([photo(0)])
+    queue = PhotoQueue(scorer, capacity=3)
+    queue.submit([photo(0)])
     scorer.begun.acquire(timeout=5)
-    batcher.submit([photo(1), photo(2)])
+    queue.submit([photo(1), photo(2)])
     with pytest.raises(RequestError, match="2 photos wait already, and at most 3 may") as busy:
-        batcher.submit([photo(3), photo(4)])
+        queue.submit([photo(3), photo(4)])
     assert busy.value.problem.kind == "busy"
     assert busy.value.problem.retry_after_s == 1
-    assert batcher.waiting == 2
-    kept = batcher.submit([photo(5)])
+    assert queue.waiting == 2
+    kept = queue.submit([photo(5)])
     for _ in range(5):
         scorer.go_on.release()
     assert kept[0].result(5).mean == 5
-    batcher.close()
+    queue.close()
 
 
 def test_closing_finishes_what_was_taken_and_takes_no_more():
     scorer = Slow()
-    batcher = Batcher(scorer, capacity=20)
-    futures = batcher.submit([photo(number) for number in range(9)])
-    closing = threading.Thread(target=batcher.close)
+    queue = PhotoQueue(scorer, capacity=20)
+    futures = queue.submit([photo(number) for number in range(9)])
+    closing = threading.Thread(target=queue.close)
     closing.start()
-    while not batcher._closing:
+    while not queue._closing:
         time.sleep(0.01)
     with pytest.raises(RequestError, match="stopping"):
-        batcher.submit([photo(1)])
+        queue.submit([photo(1)])
     for _ in range(9):
         scorer.go_on.release()
     closing.join(5)
@@ -109,10 +108,10 @@ def test_closing_finishes_what_was_taken_and_takes_no_more():
 
 def test_what_nobody_waits_for_any_more_is_not_scored():
     scorer = Slow(batch_size=2)
-    batcher = Batcher(scorer, capacity=20)
-    batcher.submit([photo(0)])
+    queue = PhotoQueue(scorer, capacity=20)
+    queue.submit([photo(0)])
     scorer.begun.acquire(timeout=5)
-    left, *rest = batcher.submit([photo(1), photo(2), photo(3)])
+    left, *rest = queue.submit([photo(1), photo(2), photo(3)])
     assert left.cancel()
     assert rest[1].cancel()
     for _ in range(4):
@@ -120,32 +119,32 @@ def test_what_nobody_waits_for_any_more_is_not_scored():
     assert rest[0].result(5).mean == 2
     with pytest.raises(CancelledError):
         left.result(0)
-    batcher.close()
+    queue.close()
     assert scorer.batches == [["0"], ["2"]]
 
 
 def test_a_photo_that_fails_unforeseen_does_not_take_its_batch_with_it(caplog):
     scorer = Slow()
-    batcher = Batcher(scorer, capacity=20)
-    batcher.submit([photo(0)])
+    queue = PhotoQueue(scorer, capacity=20)
+    queue.submit([photo(0)])
     scorer.begun.acquire(timeout=5)
-    good, bad, also = batcher.submit([photo(1), ("bad", b"crash"), photo(2)])
+    good, bad, also = queue.submit([photo(1), ("bad", b"crash"), photo(2)])
     for _ in range(9):
         scorer.go_on.release()
     assert good.result(5).mean == 1
     assert also.result(5).mean == 2
     with pytest.raises(RuntimeError, match="unforeseen"):
         bad.result(5)
-    batcher.close()
+    queue.close()
     assert "a photo could not be scored" in caplog.text
 
 
 def test_the_time_to_come_again_follows_the_pace():
-    batcher = Batcher(SimpleNamespace(workers=1, batch_size=1), capacity=5)  # type: ignore[arg-type]
-    batcher._pace_s = 2.0
-    batcher._waiting.extend([None] * 4)  # type: ignore[list-item]
-    assert batcher.retry_after_s == 8
-    batcher._waiting.clear()
-    batcher._note([0.0], 12.0)
-    assert batcher._pace_s == pytest.approx(3.0)
-    batcher.close()
+    queue = PhotoQueue(SimpleNamespace(workers=1, batch_size=1), capacity=5)  # type: ignore[arg-type]
+    queue._pace_s = 2.0
+    queue._waiting.extend([None] * 4)  # type: ignore[list-item]
+    assert queue.retry_after_s == 8
+    queue._waiting.clear()
+    queue._note([0.0], 12.0)
+    assert queue._pace_s == pytest.approx(3.0)
+    queue.close()

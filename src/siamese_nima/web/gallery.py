@@ -1,0 +1,271 @@
+"""A scored folder as a page that a server shows, with the original photos behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import stat
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+from urllib.parse import quote
+
+from fastapi import APIRouter
+from fastapi.responses import Response, StreamingResponse
+
+from siamese_nima.card import ModelCard
+from siamese_nima.cores import usable_cores
+from siamese_nima.curation.bursts import Burst
+from siamese_nima.curation.report import Entry, make_entries, page_part, report_page
+from siamese_nima.errors import PhotoError
+from siamese_nima.photos.names import printable
+from siamese_nima.photos.read import read_photo
+from siamese_nima.photos.thumbnails import SIDE_PX, shrunk
+from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.web.http import RequestError
+
+Found = TypeVar("Found")
+
+_ID_DIGITS = 20
+# What browsers show; of other formats they get a large WebP picture.
+SHOWN_TYPES = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".avif": "image/avif",
+    ".bmp": "image/bmp",
+}
+_LARGE_PX = 2048
+_KEPT_THUMBNAILS = 4096  # about 6 kB each
+_CHUNK = 1 << 18
+_KEEP_A_WHILE = {"cache-control": "private, max-age=300"}
+# An original that is opened alone runs nothing, whatever it holds; the style is the browser's own,
+# of the page that it makes around a picture.
+_ORIGINAL = _KEEP_A_WHILE | {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+}
+
+
+class ServedFolder:
+    """What may be read, by id; an id that was not given out means nothing.
+
+    A photo's id is a hash of its path inside the folder, the same after a restart.
+
+    Attributes:
+        given: The folder as it was named.
+        root: The folder, without links.
+        photos: Paths by id, as they were given.
+        outside: Paths that were left out: links that lead out of the folder.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], paths: Iterable[Path]) -> None:
+        """Take the photos that are inside.
+
+        Args:
+            folder: The folder that is served.
+            paths: Photos in it, as `find_photos` gives them.
+        """
+        self.given = Path(folder)
+        self.root = Path(os.path.realpath(folder))
+        self.outside: list[Path] = []
+        photos: dict[str, Path] = {}
+        for path in paths:
+            if self._real(path) is None:
+                self.outside.append(path)
+            else:
+                photos[_id(os.path.relpath(path, folder))] = path
+        self.photos: Mapping[str, Path] = photos
+
+    def open(self, photo_id: str) -> BinaryIO:
+        """Open a photo for reading.
+
+        Where its path leads is looked at again: a link may have been put there in the meantime.
+
+        Raises:
+            PhotoError: No such id; or the photo is gone, no regular file, or no longer inside.
+        """
+        path = self.photos.get(photo_id)
+        if path is None:
+            raise PhotoError(f"no photo has the id {photo_id[:40]!r}")
+        real = self._real(path)
+        if real is None:
+            raise PhotoError("the photo is no longer in the folder")
+        try:
+            # Without waiting, if it has become a pipe; not through a link put there just now.
+            flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+            flags |= getattr(os, "O_BINARY", 0)
+            file = os.fdopen(os.open(real, os.O_RDONLY | flags), "rb")
+        except OSError as error:
+            raise PhotoError(f"the photo cannot be read ({error.strerror})") from error
+        try:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode) or self._real(path) != real:
+                raise PhotoError("the photo is no longer a file in the folder")
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def _real(self, path: Path) -> Path | None:
+        """Where a path leads; None if that is not inside the folder."""
+        try:
+            real = Path(os.path.realpath(path))
+        except (OSError, ValueError):
+            return None
+        return real if real != self.root and real.is_relative_to(self.root) else None
+
+
+def _id(relative: str) -> str:
+    return hashlib.sha256(os.fsencode(Path(relative).as_posix())).hexdigest()[:_ID_DIGITS]
+
+
+class Gallery:
+    """A page of photos with their scores.
+
+    Attributes:
+        folder: What may be read.
+        html: The page.
+    """
+
+    def __init__(
+        self,
+        folder: ServedFolder,
+        results: Sequence[ScoredPhoto],
+        card: ModelCard,
+        *,
+        bursts: Sequence[Burst] = (),
+        title: str,
+    ) -> None:
+        """Make the page.
+
+        Args:
+            folder: The photos.
+            results: Their results, under the paths that `folder` knows them by.
+            card: Of the model that scored them.
+            bursts: As `group_bursts` finds them.
+            title: Heading of the page.
+        """
+        self.folder = folder
+        self._decoding = asyncio.Semaphore(usable_cores())
+        self._thumbnails: dict[str, bytes] = {}
+        ids = {os.fspath(path): photo_id for photo_id, path in folder.photos.items()}
+        entries = make_entries(results, bursts=bursts, pair_error=card.pair_error)
+        shown = [self._shown(entry, ids[entry.result.path]) for entry in entries]
+        self.html = report_page(title, shown, card, inline=False).encode()
+
+    def media_type(self, photo_id: str) -> str:
+        """What an original is, by its name; a browser only offers to save what it does not show."""
+        suffix = self.folder.photos[photo_id].suffix.lower()
+        return SHOWN_TYPES.get(suffix, "application/octet-stream")
+
+    def file_name(self, photo_id: str) -> str:
+        """What an original is called."""
+        return printable(self.folder.photos[photo_id].name)
+
+    async def thumbnail(self, photo_id: str) -> bytes:
+        """A small WebP picture; the latest ones are kept.
+
+        Raises:
+            PhotoError: There is no such photo, or it cannot be read.
+        """
+        found = self._thumbnails.pop(photo_id, None)
+        if found is None:
+            found = await self._picture(photo_id, SIDE_PX)
+        self._thumbnails[photo_id] = found
+        if len(self._thumbnails) > _KEPT_THUMBNAILS:
+            del self._thumbnails[next(iter(self._thumbnails))]
+        return found
+
+    async def large(self, photo_id: str) -> bytes:
+        """A large WebP picture.
+
+        Raises:
+            PhotoError: There is no such photo, or it cannot be read.
+        """
+        return await self._picture(photo_id, _LARGE_PX)
+
+    async def _picture(self, photo_id: str, side_px: int) -> bytes:
+        async with self._decoding:
+            return await asyncio.to_thread(self._made, photo_id, side_px)
+
+    def _made(self, photo_id: str, side_px: int) -> bytes:
+        with self.folder.open(photo_id) as file:
+            name = self.file_name(photo_id)
+            photo = read_photo(file, min_short_side_px=side_px, name=name)
+        return shrunk(photo, side_px=side_px)
+
+    def _shown(self, entry: Entry, photo_id: str) -> Entry:
+        """An entry under its path inside the folder: where that is, is nobody's business."""
+        given = Path(entry.result.path)
+        name = os.path.relpath(entry.result.path, self.folder.given)
+        error = entry.result.error and entry.result.error.replace(str(given), name)
+        readable = entry.result.error is None
+        return replace(
+            entry,
+            result=replace(entry.result, path=name, error=error),
+            link=f"./photos/{photo_id}",
+            thumbnail=f"./thumbnails/{photo_id}" if readable else None,
+            large=None if given.suffix.lower() in SHOWN_TYPES else f"./large/{photo_id}",
+        )
+
+
+def gallery_routes(gallery: Gallery) -> APIRouter:
+    """The addresses of one gallery."""
+    router = APIRouter()
+
+    @router.get("/")
+    async def html() -> Response:
+        return Response(gallery.html, media_type="text/html; charset=utf-8")
+
+    @router.get("/page.css")
+    async def style() -> Response:
+        return Response(page_part("page.css"), media_type="text/css; charset=utf-8")
+
+    @router.get("/page.js")
+    async def script() -> Response:
+        return Response(page_part("page.js"), media_type="text/javascript; charset=utf-8")
+
+    @router.get("/thumbnails/{photo_id}")
+    async def thumbnail(photo_id: str) -> Response:
+        picture = await _found(gallery.thumbnail(photo_id))
+        return Response(picture, media_type="image/webp", headers=_KEEP_A_WHILE)
+
+    @router.get("/large/{photo_id}")
+    async def large(photo_id: str) -> Response:
+        picture = await _found(gallery.large(photo_id))
+        return Response(picture, media_type="image/webp", headers=_KEEP_A_WHILE)
+
+    @router.get("/photos/{photo_id}")
+    async def original(photo_id: str) -> Response:
+        file = await _found(asyncio.to_thread(gallery.folder.open, photo_id))
+        size = os.fstat(file.fileno()).st_size
+        name = quote(gallery.file_name(photo_id), safe="")
+        headers = {
+            "content-length": str(size),
+            "content-disposition": f"inline; filename*=UTF-8''{name}",
+        }
+        return StreamingResponse(
+            _contents(file, size),
+            media_type=gallery.media_type(photo_id),
+            headers=_ORIGINAL | headers,
+        )
+
+    return router
+
+
+async def _found(what: Awaitable[Found]) -> Found:
+    try:
+        return await what
+    except PhotoError as error:
+        raise RequestError("not-found", str(error)) from error
+
+
+async def _contents(file: BinaryIO, size: int) -> AsyncIterator[bytes]:
+    """As many bytes as were announced, if the file still has them."""
+    with file:
+        while size > 0 and (chunk := await asyncio.to_thread(file.read, min(size, _CHUNK))):
+            size -= len(chunk)
+            yield chunk

@@ -1,0 +1,233 @@
+"""The server of `nima pick`: a page that shows two photos and asks which is better."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.resources import files
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from siamese_nima.errors import AnswerError, PhotoError
+from siamese_nima.photos.names import printable
+from siamese_nima.taste.progress import Progress
+from siamese_nima.taste.session import Pair, PickSession
+from siamese_nima.web.pictures import SIDES_PX, ScreenPictures
+from siamese_nima.web.safety import HostAndOriginCheck, HostRules
+
+_PARTS = {
+    "": ("pick.html", "text/html; charset=utf-8"),
+    "pick.css": ("pick.css", "text/css; charset=utf-8"),
+    "pick.js": ("pick.js", "text/javascript; charset=utf-8"),
+    "zoom.js": ("zoom.js", "text/javascript; charset=utf-8"),
+}
+# Stand-ins of photos are new for every start, so that what a browser keeps is never another photo.
+_PICTURE_HEADERS = {"cache-control": "private, max-age=86400, immutable"}
+_NAMED = 100  # photos that cannot be read; a folder may hold thousands
+
+
+class GivenAnswer(BaseModel):
+    """What the page says of the present pair."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    number: int
+    choice: Literal["left", "right", "tie", "flag"]
+    seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+
+class PickServer:
+    """What the routes of the page do.
+
+    Attributes:
+        session: Whose answers are gathered.
+        pictures: What the photos look like; close it at the end.
+    """
+
+    def __init__(self, session: PickSession, folder: Path, unreadable: dict[str, str]) -> None:
+        self.session = session
+        self.pictures = ScreenPictures()
+        self._ids = PhotoIds(folder, session.photos)
+        self._unreadable = unreadable
+
+    def part(self, name: str) -> Response:
+        """A part of the page itself."""
+        file, kind = _PARTS[name]
+        return Response((files("siamese_nima.web") / "static" / file).read_bytes(), media_type=kind)
+
+    def state(self) -> dict[str, Any]:
+        """What the page shows."""
+        # A copy: threads that make pictures may add to it.
+        return page_state(self.session, self._ids, dict(self._unreadable))
+
+    def answer(self, given: GivenAnswer) -> dict[str, Any]:
+        """Keep an answer."""
+        self.session.answer(given.number, given.choice, given.seconds)
+        return self.state()
+
+    def undo(self) -> dict[str, Any]:
+        """Take back the last answer."""
+        self.session.undo()
+        return self.state()
+
+    def picture(self, photo: str, side: int) -> Response:
+        """A photo as large as a screen needs; one that cannot be read is asked about no more."""
+        name = self._ids.name(photo)
+        if name is None or side not in SIDES_PX:
+            return JSONResponse({"detail": "no such picture"}, 404)
+        try:
+            content = self.pictures.get(self._ids.path(name), side)
+        except PhotoError as error:
+            self._unreadable[name] = str(error)
+            self.session.lose(name)
+            return JSONResponse({"detail": str(error)}, 410)
+        return Response(content, media_type="image/jpeg", headers=_PICTURE_HEADERS)
+
+
+def pick_app(
+    session: PickSession,
+    folder: Path,
+    *,
+    unreadable: Mapping[str, str] | None = None,
+    rules: HostRules | None = None,
+) -> HostAndOriginCheck:
+    """The page as an ASGI application.
+
+    Args:
+        session: Whose answers are gathered.
+        folder: The folder of photos; of its files only those of the session are served.
+        unreadable: Why, by name, photos could not be scored; the page names them.
+        rules: Whom it answers; by default programs on this machine that call it localhost.
+    """
+    server = PickServer(session, folder, dict(unreadable or {}))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        server.pictures.close()
+
+    app = FastAPI(openapi_url=None, lifespan=lifespan)
+    for name in _PARTS:
+        app.get(f"/{name}")(partial(server.part, name))
+    app.get("/state")(server.state)
+    app.post("/answers")(server.answer)
+    app.post("/undo")(server.undo)
+    app.get("/photos/{photo}/{side}")(server.picture)
+    app.exception_handler(AnswerError)(_refused)
+    return HostAndOriginCheck(app, rules)
+
+
+def _refused(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 409)
+
+
+class PhotoIds:
+    """Stand-ins for names of photos: addresses of the page tell nothing and reach nothing else."""
+
+    def __init__(self, folder: Path, names: Iterable[str]) -> None:
+        key = secrets.token_bytes(16)
+        self._folder = folder
+        self._names = {_digest(name, key): name for name in names}
+        self._ids = {name: photo for photo, name in self._names.items()}
+
+    def of(self, name: str) -> str:
+        """The stand-in of a photo."""
+        return self._ids[name]
+
+    def name(self, photo: str) -> str | None:
+        """The name of a photo; None where none has this stand-in."""
+        return self._names.get(photo)
+
+    def path(self, name: str) -> Path:
+        """Where a photo is."""
+        return self._folder / name
+
+
+def _digest(name: str, key: bytes) -> str:
+    return hashlib.blake2s(os.fsencode(name), key=key, digest_size=9).hexdigest()
+
+
+def page_state(
+    session: PickSession, ids: PhotoIds, unreadable: Mapping[str, str]
+) -> dict[str, Any]:
+    """All that the page shows."""
+    progress = session.progress()
+    return {
+        "queue": [_pair(pair, ids) for pair in session.queue],
+        "answers": progress.answers,
+        "goal": progress.goal,
+        "can_undo": progress.can_undo,
+        "progress": progress_words(progress),
+        "doubt": doubt_words(progress),
+        "summary": summary(progress),
+        "unreadable": [
+            {"name": printable(name), "reason": printable(reason)}
+            for name, reason in islice(unreadable.items(), _NAMED)
+        ],
+        "unreadable_count": len(unreadable),
+    }
+
+
+def _pair(pair: Pair, ids: PhotoIds) -> dict[str, Any]:
+    sides = {"left": pair.left, "right": pair.right}
+    photos = {side: {"id": ids.of(name), "name": printable(name)} for side, name in sides.items()}
+    return {"number": pair.number, **photos}
+
+
+def progress_words(progress: Progress) -> str:
+    """How many answers there are.
+
+    >>> nothing = {"repeated": 0, "same": 0, "decided": 0, "as_model": 0, "can_undo": False}
+    >>> begun = Progress(
+    ...     answers=37, flags=1, goal=200, wrong_before=0.27, wrong_now=0.24, **nothing
+    ... )
+    >>> progress_words(begun)
+    '37 of 200 answers, 1 pair set aside'
+    >>> doubt_words(begun)
+    'Of 1000 of your choices, about 240 would be guessed wrong (270 before your answers).'
+    """
+    words = f"{progress.answers} of {progress.goal} answers"
+    if progress.answers > progress.goal:
+        words = f"{progress.answers} answers"
+    return words + (f", {_counted(progress.flags, 'pair')} set aside" if progress.flags else "")
+
+
+def doubt_words(progress: Progress) -> str:
+    """How much is still uncertain."""
+    # Of 1000: in a large folder, an answer moves less than one of 100.
+    before, still = (round(1000 * share) for share in (progress.wrong_before, progress.wrong_now))
+    since = f" ({before} before your answers)" if progress.answers else ""
+    return f"Of 1000 of your choices, about {still} would be guessed wrong{since}."
+
+
+def summary(progress: Progress) -> list[str]:
+    """What there is to say at the end, or in between: sentences."""
+    lines = [f"{_counted(progress.answers, 'answer')} on these photos."]
+    if progress.flags:
+        lines.append(f"{_counted(progress.flags, 'pair')} set aside.")
+    if progress.decided:
+        lines.append(
+            f"You preferred what the model scores higher in {progress.as_model} of "
+            f"{_counted(progress.decided, 'decision')}; many of them were close calls."
+        )
+    if progress.repeated:
+        lines.append(
+            f"You said the same again of {progress.same} of "
+            f"{_counted(progress.repeated, 'pair')} shown twice."
+        )
+    if progress.answers:
+        lines.append(doubt_words(progress))
+    return lines
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"

@@ -1,0 +1,288 @@
+"""One queue for the photos of all requests, threads that score them, and the way of a request.
+
+Nothing waits for a batch to fill: a worker that is free takes its share of what is there, so that
+an idle server answers at once and a busy one fills its batches. Every worker decodes and rates, as
+in a run over a folder: while one waits for the network, another decodes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+
+from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.scorer import Scorer
+from siamese_nima.web.http import RequestError
+from siamese_nima.web.service.observability import Metrics
+from siamese_nima.web.service.remote import UrlRules, fetch_photo
+from siamese_nima.web.service.uploads import (
+    Budget,
+    Held,
+    Limits,
+    Upload,
+    media_type,
+    read_json,
+    read_uploads,
+)
+
+_log = logging.getLogger(__name__)
+
+# What a batch says about the pace, against all batches before it.
+_NEWS = 0.1
+_FETCHES = 4  # URLs that are fetched at a time
+
+
+@dataclass(slots=True)
+class _Waiting:
+    name: str
+    content: bytes
+    future: Future[ScoredPhoto] = field(default_factory=Future)
+    since: float = field(default_factory=time.perf_counter)
+
+
+class PhotoQueue:
+    """Scores photos that many threads or tasks hand in.
+
+    Args:
+        scorer: With its number of workers and its batch size.
+        capacity: Photos that may wait; photos that a worker has taken no longer do.
+        on_batch: Called by the workers after every batch, with the seconds that each photo waited
+            for a worker, and those of work on all of them.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        *,
+        capacity: int,
+        on_batch: Callable[[Sequence[float], float], None] | None = None,
+    ) -> None:
+        self._scorer = scorer
+        self._capacity = capacity
+        self._on_batch = on_batch
+        self._waiting: deque[_Waiting] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._pace_s = 0.05  # per photo of all workers; a guess until the first batch
+        self._threads = [
+            threading.Thread(target=self._work, name=f"nima-serve-{number}", daemon=True)
+            for number in range(scorer.workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Photos that no worker has taken yet."""
+        return len(self._waiting)
+
+    @property
+    def retry_after_s(self) -> int:
+        """Seconds after which what waits now will be done, 1 or more."""
+        return max(1, math.ceil(len(self._waiting) * self._pace_s))
+
+    def submit(self, photos: Sequence[tuple[str, bytes]]) -> list[Future[ScoredPhoto]]:
+        """Take all of these photos or none.
+
+        Args:
+            photos: What results are to call each photo, and the contents of its file.
+
+        Returns:
+            One result per photo, in order; one that is cancelled before a worker has taken it is
+            not scored.
+
+        Raises:
+            RequestError: They do not fit into the queue ("busy"), or the queue closes
+                ("stopping").
+        """
+        new = [_Waiting(name, content) for name, content in photos]
+        with self._changed:
+            if self._closing:
+                raise RequestError("stopping", "The server is stopping; ask another one.")
+            self.check_room(len(new))
+            self._waiting.extend(new)
+            self._changed.notify(len(new))
+        return [photo.future for photo in new]
+
+    def check_room(self, count: int) -> None:
+        """Raise `RequestError` ("busy") unless that many photos fit into the queue."""
+        if self.waiting + count > self._capacity:
+            raise RequestError(
+                "busy",
+                f"{self.waiting} photos wait already, and at most {self._capacity} may. "
+                f"Try again in {self.retry_after_s} s.",
+                retry_after_s=self.retry_after_s,
+            )
+
+    def close(self) -> None:
+        """Finish what was taken, then end the threads."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while batch := self._next_batch():
+            started = time.perf_counter()
+            for photo, outcome in zip(batch, self._outcomes(batch), strict=True):
+                if isinstance(outcome, Exception):
+                    photo.future.set_exception(outcome)
+                else:
+                    photo.future.set_result(outcome)
+            self._note([started - photo.since for photo in batch], time.perf_counter() - started)
+
+    def _next_batch(self) -> list[_Waiting]:
+        """A worker's share of what waits, at least one photo; none when there will be no more."""
+        batch: list[_Waiting] = []
+        while not batch:
+            with self._changed:
+                while not self._waiting and not self._closing:
+                    self._changed.wait()
+                if not self._waiting:
+                    return []
+                share = math.ceil(len(self._waiting) / len(self._threads))
+                taken = [
+                    self._waiting.popleft() for _ in range(min(share, self._scorer.batch_size))
+                ]
+            batch = [photo for photo in taken if photo.future.set_running_or_notify_cancel()]
+        return batch
+
+    def _outcomes(self, batch: Sequence[_Waiting]) -> list[ScoredPhoto | Exception]:
+        """One outcome per photo; what fails unforeseen does not take the others with it."""
+        try:
+            return [*self._scorer.score_together([(photo.name, photo.content) for photo in batch])]
+        except Exception as error:
+            if len(batch) == 1:
+                _log.exception("a photo could not be scored")
+                return [error]
+            return [outcome for photo in batch for outcome in self._outcomes([photo])]
+
+    def _note(self, waited_s: Sequence[float], took_s: float) -> None:
+        pace_s = took_s / len(waited_s) / len(self._threads)
+        self._pace_s += _NEWS * (pace_s - self._pace_s)
+        if self._on_batch:
+            self._on_batch(waited_s, took_s)
+
+
+class Service:
+    """Scores what requests bring.
+
+    Attributes:
+        scorer: The models. Its limit on pixels is the one that holds.
+        limits: What is refused.
+        metrics: What is counted.
+
+    Args:
+        scorer: See above.
+        limits: See above.
+        urls: Which URLs are fetched; None for none.
+    """
+
+    def __init__(
+        self, scorer: Scorer, limits: Limits | None = None, *, urls: UrlRules | None = None
+    ) -> None:
+        self.scorer = scorer
+        self.limits = limits or Limits()
+        self.metrics = Metrics()
+        self._urls = urls
+        self._budget = Budget(self.limits.waiting_bytes)
+        self._fetching = asyncio.Semaphore(_FETCHES)
+        self._queue = PhotoQueue(
+            scorer, capacity=self.limits.waiting_photos, on_batch=self.metrics.note_batch
+        )
+        self.metrics.watch(scorer.models, lambda: self._queue.waiting)
+        self.stopping = False
+
+    async def close(self) -> None:
+        """Finish what was accepted, then end."""
+        self.stopping = True
+        await asyncio.to_thread(self._queue.close)
+
+    async def results(self, request: Request, *, least: int, most: int) -> list[ScoredPhoto]:
+        """Read the photos of a request and score them.
+
+        Args:
+            request: Its body is not read yet.
+            least: Photos that it must have.
+            most: Photos that it may have; the limits may be lower.
+
+        Returns:
+            One result per photo, in order.
+
+        Raises:
+            RequestError: It is refused; nothing of it is scored then.
+        """
+        deadline = asyncio.get_running_loop().time() + self.limits.request_s
+        with self._budget.held() as held:
+            self._queue.check_room(least)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    uploads = await self._uploads(request, held, most)
+            except TimeoutError:
+                raise RequestError(
+                    "request-timeout", f"The body did not come within {self.limits.request_s:g} s."
+                ) from None
+            if not least <= len(uploads) <= most:
+                wanted = str(least) if least == most else f"{least} or more"
+                raise RequestError(
+                    "malformed-request", f"{len(uploads)} photos came; wanted {wanted}."
+                )
+            results = await self._scored(uploads, deadline)
+        for result in results:
+            self.metrics.note_photo(result)
+        request.state.photos = len(results)
+        return results
+
+    async def _uploads(self, request: Request, held: Held, most: int) -> list[Upload]:
+        if media_type(request) != "application/json":
+            return await read_uploads(request, self.limits, held, most=most)
+        urls = _urls_in(await read_json(request, self.limits, held))
+        if self._urls is None:
+            raise RequestError("url-refused", "This server fetches no URLs; send the photo itself.")
+        if len(urls) > min(most, self.limits.request_photos):
+            raise RequestError("too-large", f"{len(urls)} URLs are more than this address takes")
+        return [await self._fetched(url, self._urls, held) for url in urls]
+
+    async def _fetched(self, url: str, rules: UrlRules, held: Held) -> Upload:
+        async with self._fetching:
+            upload = await asyncio.to_thread(fetch_photo, url, rules)
+        received = held.bytes + len(upload.content)
+        if received > self.limits.request_bytes:
+            raise RequestError(
+                "too-large",
+                f"the photos together have more than {self.limits.request_bytes} bytes, the most "
+                "that this server takes in a request",
+            )
+        held.reach(received)
+        return upload
+
+    async def _scored(self, uploads: Sequence[Upload], deadline: float) -> list[ScoredPhoto]:
+        photos = [(upload.name, upload.content) for upload in uploads]
+        futures = [asyncio.wrap_future(future) for future in self._queue.submit(photos)]
+        try:
+            async with asyncio.timeout_at(deadline):
+                return list(await asyncio.gather(*futures))
+        except TimeoutError:
+            raise RequestError(
+                "out-of-time",
+                f"No answer within {self.limits.request_s:g} s; "
+                f"try again in {self._queue.retry_after_s} s.",
+                retry_after_s=self._queue.retry_after_s,
+            ) from None
+
+
+def _urls_in(body: object) -> list[str]:
+    urls = body.get("urls") if isinstance(body, dict) and set(body) == {"urls"} else None
+    if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
+        raise RequestError("malformed-request", 'wanted {"urls": ["https://..."]}')
+    return urls
