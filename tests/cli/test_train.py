@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from siamese_nima.card import ModelCard
 from siamese_nima.cli import app
-from siamese_nima.cli.train_display import TerminalWatch, summary
+from siamese_nima.cli.train import TerminalWatch, summary
 from siamese_nima.errors import ConfigError
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import RatingScale

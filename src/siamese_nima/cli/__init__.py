@@ -12,21 +12,15 @@ import typer
 from siamese_nima import __version__
 from siamese_nima.cli import (
     answers,
-    bursts,
-    cache,
+    curate,
     data,
     evaluate,
-    explain,
     learn,
     models,
     pick,
-    quantise,
-    report,
     score,
     serve,
-    stars,
     train,
-    weights,
 )
 from siamese_nima.errors import ConfigError, NimaError, ViewError
 from siamese_nima.photos.names import printable
@@ -46,13 +40,13 @@ _TRAINING, _MODELS = "Training and judging models", "Model files"
 
 app.command("score", rich_help_panel=_PHOTOS)(score.score)
 app.command("rank", rich_help_panel=_PHOTOS)(score.rank)
-app.command("bursts", rich_help_panel=_PHOTOS)(bursts.bursts)
-app.command("stars", rich_help_panel=_PHOTOS)(stars.stars)
-app.command("report", rich_help_panel=_PHOTOS)(report.report)
-app.command("explain", rich_help_panel=_PHOTOS)(explain.explain)
-app.command("crop", rich_help_panel=_PHOTOS)(explain.crop)
+app.command("bursts", rich_help_panel=_PHOTOS)(curate.bursts)
+app.command("stars", rich_help_panel=_PHOTOS)(curate.stars)
+app.command("report", rich_help_panel=_PHOTOS)(curate.report)
+app.command("explain", rich_help_panel=_PHOTOS)(curate.explain)
+app.command("crop", rich_help_panel=_PHOTOS)(curate.crop)
 app.command("serve", rich_help_panel=_PHOTOS)(serve.serve)
-app.add_typer(cache.app, name="cache", rich_help_panel=_PHOTOS)
+app.add_typer(score.cache, name="cache", rich_help_panel=_PHOTOS)
 app.command("pick", rich_help_panel=_TASTE)(pick.pick)
 app.command("learn", rich_help_panel=_TASTE)(learn.learn)
 app.add_typer(answers.app, name="answers", rich_help_panel=_TASTE)
@@ -60,9 +54,9 @@ app.command("train", rich_help_panel=_TRAINING)(train.train)
 app.command("evaluate", rich_help_panel=_TRAINING)(evaluate.evaluate)
 app.command("compare", rich_help_panel=_TRAINING)(evaluate.compare)
 app.add_typer(data.app, name="data", rich_help_panel=_TRAINING)
-app.command("import", rich_help_panel=_MODELS)(weights.import_)
-app.command("export", rich_help_panel=_MODELS)(weights.export)
-app.command("quantise", rich_help_panel=_MODELS)(quantise.quantise)
+app.command("import", rich_help_panel=_MODELS)(models.import_)
+app.command("export", rich_help_panel=_MODELS)(models.export)
+app.command("quantise", rich_help_panel=_MODELS)(models.quantise)
 app.add_typer(models.app, name="models", rich_help_panel=_MODELS)
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from siamese_nima.atomic_write import write_whole
-from siamese_nima.cli.progress import progress_bar
+from siamese_nima.cli.options import needs_extra
+from siamese_nima.cli.run import progress_bar
 from siamese_nima.cores import usable_cores
 from siamese_nima.csv_rows import csv_writer
-from siamese_nima.errors import ConfigError, MissingExtraError
+from siamese_nima.errors import ConfigError
 from siamese_nima.photos.names import printable
 from siamese_nima.ratings import RatingScale
 
@@ -56,7 +55,7 @@ def check(
 
     Example: nima data check biq2021:data/BIQ2021
     """
-    with needs_train_extra("checking a data set"):
+    with needs_extra("train", "checking a data set"):
         from siamese_nima.datasets.checks import (
             CROSSING_COLUMNS,
             PhotoSet,
@@ -97,7 +96,7 @@ def split(
 
     Example: nima data split biq2021:data/BIQ2021 --out splits.csv
     """
-    with needs_train_extra("splitting a data set"):
+    with needs_extra("train", "splitting a data set"):
         from siamese_nima.datasets.checks import near_copies
         from siamese_nima.datasets.sources import read_source
         from siamese_nima.datasets.splits import split_by_scene, splits_text, with_scenes
@@ -137,16 +136,3 @@ def parse_fractions(text: str) -> dict[str, float]:
         raise ConfigError(f"fractions {text!r}: wanted three numbers such as .7,.1,.2") from error
     shares = {"train": train, "val": val, "test": test}
     return {name: share for name, share in shares.items() if share}
-
-
-@contextmanager
-def needs_train_extra(purpose: str) -> Iterator[None]:
-    """Around imports of parts that the base install lacks; `purpose` starts the message.
-
-    Raises:
-        MissingExtraError: The training extra is not installed.
-    """
-    try:
-        yield
-    except ImportError as error:
-        raise MissingExtraError.of_import(error, purpose, "train") from error

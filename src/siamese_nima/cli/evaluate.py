@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from siamese_nima.cli import options
-from siamese_nima.cli.data import Photos, Scale, Splits, needs_train_extra, parse_scale
-from siamese_nima.cli.progress import progress_bar
-from siamese_nima.cli.run import open_scorer
+from siamese_nima.cli.data import Photos, Scale, Splits, parse_scale
+from siamese_nima.cli.options import needs_extra, open_scorer
+from siamese_nima.cli.run import progress_bar
 
 Data = Annotated[
     str,
@@ -57,7 +57,7 @@ def evaluate(
 
     Example: nima evaluate quality --data biq2021:data/BIQ2021 --splits splits.csv
     """
-    with needs_train_extra("evaluating a model"):
+    with needs_extra("train", "evaluating a model"):
         from siamese_nima.evaluation import judging
         from siamese_nima.evaluation.plots import log_of
     training_log = log_of(model, log)
@@ -103,7 +103,7 @@ def compare(
 
     Example: nima compare quality mine.onnx --data ratings.csv --scale 1..5
     """
-    with needs_train_extra("comparing models"):
+    with needs_extra("train", "comparing models"):
         from siamese_nima.evaluation import judging
     scorers = [
         open_scorer(

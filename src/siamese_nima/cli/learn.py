@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from siamese_nima.cli import options
-from siamese_nima.cli.data import needs_train_extra
 from siamese_nima.cli.pick import AnswersFile, Folder
-from siamese_nima.cli.progress import progress_bar
+from siamese_nima.cli.run import progress_bar
 from siamese_nima.errors import ConfigError
 from siamese_nima.scoring.scorer import DEFAULT_MODEL
 from siamese_nima.taste.agreement import Share
@@ -42,7 +41,7 @@ def learn(
 
     Example: nima learn holiday/ --name my-taste
     """
-    with needs_train_extra("nima learn"):
+    with options.needs_extra("train", "nima learn"):
         from siamese_nima.training.personal import LearnConfig
         from siamese_nima.training.personal import learn as learn_from
     config = LearnConfig(name=name, model=model, keep=keep, seed=seed)

@@ -1,7 +1,8 @@
-"""`nima models`: what there is, and how to get what others published."""
+"""`nima models`, `import`, `export` and `quantise`: the model files there are, and new ones."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,10 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from siamese_nima.card import PAIR_ERROR, ModelCard
-from siamese_nima.cli.weights import import_weights
+from siamese_nima.cli import options
 from siamese_nima.datasets.contamination import PHOTO_PRINTS
 from siamese_nima.errors import ConfigError, NimaError
 from siamese_nima.pair_error import PairError
+from siamese_nima.photos.find import find_photos
+from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.scoring.catalogue import (
     embedded_models,
     find_model,
@@ -164,3 +167,114 @@ def _summary(path: Path) -> str:
         return f"UNUSABLE: {error}"
     # A licence may go on at length; its name comes first, and 'nima models show' has it all.
     return f"{card.licence.split(',')[0]}; {card.description}"
+
+
+def import_(
+    weights: Annotated[
+        Path,
+        typer.Argument(help="Keras .h5 or .hdf5, or a .safetensors checkpoint.", metavar="WEIGHTS"),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Model file; by default in the user's models folder."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model; default: the file's.")
+    ] = None,
+    view: Annotated[
+        str | None, typer.Option(help="View policy, such as native or warp:224/nearest.")
+    ] = None,
+    keras_version: Annotated[
+        int | None,
+        typer.Option(min=2, max=3, help="Keras that wrote the file, where it does not say."),
+    ] = None,
+) -> None:
+    """Make a model file of weights, Keras weights without Keras included.
+
+    Example: nima import nima_weights_pre_trained.h5 --name origin
+    """
+    target = out or models_folder() / f"{name or weights.stem}.onnx"
+    import_weights(weights, target, name=name, view=view, keras_version=keras_version)
+
+
+def import_weights(
+    weights: Path,
+    target: Path,
+    *,
+    name: str | None = None,
+    view: str | None = None,
+    keras_version: int | None = None,
+) -> None:
+    """Make a model file of weights and say how to use it."""
+    with options.needs_extra("train", "reading weight files"):
+        from siamese_nima.networks import conversion
+    policy = None if view is None else ViewPolicy.parse(view)
+    nima, card = conversion.read_weights(
+        weights, name=name, view=policy, keras_version=keras_version
+    )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    conversion.export_weights(nima, card, target, "onnx")
+    usable = target.stem if target.parent == models_folder() else target
+    typer.echo(f"wrote {target} ({card.backbone}, view {card.view})")
+    typer.echo(f"use it: nima score PHOTOS --model {shlex.quote(str(usable))}")
+
+
+def export(
+    weights: Annotated[
+        Path,
+        typer.Argument(
+            help="A .safetensors checkpoint, Keras .h5, or a model: its name or file.",
+            metavar="WEIGHTS",
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="By default beside the weights.")
+    ] = None,
+    kind: Annotated[
+        str, typer.Option("--format", "-f", help="onnx, safetensors or keras-h5.")
+    ] = "onnx",
+) -> None:
+    """Write weights in another format.
+
+    Example: nima export nima_weights05-0.812.safetensors --format keras-h5
+    """
+    with options.needs_extra("train", "reading weight files"):
+        from siamese_nima.networks import conversion
+    is_name = not weights.suffix and len(weights.parts) == 1
+    nima, card = conversion.read_weights(find_model(weights) if is_name else weights)
+    suffix = conversion.EXPORT_FORMATS.get(kind, "")
+    written = conversion.export_weights(nima, card, out or weights.with_suffix(suffix), kind)
+    typer.echo(f"wrote {written}")
+
+
+def quantise(
+    model: Annotated[str, typer.Argument(help="Name or file (.onnx) of a model.", metavar="MODEL")],
+    photos: options.Photos,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Model file; by default in the user's models folder."),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=4, help="Photos used of those given, evenly spread.")
+    ] = 200,
+) -> None:
+    """Make a model file that computes in 8 bits: faster, with scores moved a little.
+
+    Half of the photos set it up, the others tell how far scores move: give a hundred or more.
+
+    Example: nima quantise quality holiday/
+    """
+    with options.needs_extra("quantise", "quantising models"):
+        from siamese_nima.networks.quantise import quantise_model, spread_evenly
+    source = find_model(model)
+    paths = find_photos(photos).paths
+    target = out or models_folder() / f"{source.stem}-int8.onnx"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    cost = quantise_model(source, spread_evenly(paths, limit), target)
+    typer.echo(f"wrote {target}")
+    typer.echo(
+        f"on {cost.photos} other photos scores move by {cost.mean_absolute:.3f} on average and by "
+        f"{cost.largest:.3f} at most; rank correlation with {source.stem} {cost.rank_correlation}"
+    )
+    usable = target.stem if target.parent == models_folder() else target
+    typer.echo(f"use it: nima score PHOTOS --model {shlex.quote(str(usable))}")

@@ -1,11 +1,22 @@
-"""Options that several commands share, said once."""
+"""Options that several commands share, said once, and what they open."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
+
+from siamese_nima.errors import MissingExtraError
+from siamese_nima.photos.read import MAX_PIXELS
+from siamese_nima.scoring.catalogue import WEIGHT_SUFFIXES
+from siamese_nima.scoring.result_cache import cache_path
+from siamese_nima.scoring.scorer import Scorer
 
 
 def _of_scoring(help: str, *names: str, **limits: Any) -> Any:
@@ -55,3 +66,108 @@ Cache = Annotated[
 NoCache = Annotated[
     bool, _of_scoring("Score every photo again, and remember nothing.", "--no-cache")
 ]
+
+_PARAMETER = "scoring"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scoring:
+    """How a command scores, as its options say."""
+
+    batch_size: BatchSize = 4
+    workers: Workers = None
+    view: View = None
+    device: Device = "cpu"
+    exact: Exact = False
+    cache: Cache = None
+    no_cache: NoCache = False
+    quiet: Quiet = False
+
+    def scorer(self, *models: str, max_pixels: int = MAX_PIXELS) -> Scorer:
+        """A scorer with these options, for any kind of model the command line takes."""
+        return open_scorer(
+            *models,
+            view=self.view,
+            batch_size=self.batch_size,
+            workers=self.workers,
+            device=self.device,
+            exact=self.exact,
+            cache=None if self.no_cache else self.cache or cache_path(),
+            max_pixels=max_pixels,
+        )
+
+
+def scoring_command(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameter `scoring` is filled from options, one per field of `Scoring`.
+
+    Typer reads options from a signature; this gives it the command's own parameters, then those.
+    """
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    hints = get_type_hints(Scoring, include_extras=True)
+    shared = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(Scoring)
+    ]
+    kept = [parameter for parameter in own if parameter.name != _PARAMETER]
+
+    @functools.wraps(command)
+    def filled(**given: object) -> None:
+        mine = {field.name: given.pop(field.name) for field in fields(Scoring)}
+        command(**given, **{_PARAMETER: Scoring(**mine)})  # type: ignore[arg-type]
+
+    every = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in kept] + shared
+    filled.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+    filled.__annotations__ = {parameter.name: parameter.annotation for parameter in every}
+    return filled
+
+
+def named_models(text: str) -> list[str]:
+    """The models that `--model` names, separated by commas; a file may have commas in its name."""
+    return [text] if Path(text).exists() else [name for name in text.split(",") if name]
+
+
+def open_scorer(
+    *models: str,
+    view: str | None,
+    batch_size: int,
+    workers: int | None,
+    device: str,
+    exact: bool,
+    cache: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Scorer:
+    """A scorer for any kind of model the command line takes, weight files included."""
+    return Scorer(
+        [_converted(model) if Path(model).suffix in WEIGHT_SUFFIXES else model for model in models],
+        view=view,
+        batch_size=batch_size,
+        workers=workers,
+        device=device,
+        exact=exact,
+        cache=cache,
+        max_pixels=max_pixels,
+    )
+
+
+def _converted(weights: str) -> str:
+    with needs_extra("train", "reading weight files"):
+        from siamese_nima.networks import conversion
+    return str(conversion.converted(weights))
+
+
+@contextmanager
+def needs_extra(extra: str, purpose: str) -> Iterator[None]:
+    """Around imports of parts that the base install lacks; `purpose` starts the message.
+
+    Raises:
+        MissingExtraError: The extra is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtraError.of_import(error, purpose, extra) from error

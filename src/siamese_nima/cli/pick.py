@@ -14,10 +14,10 @@ from typing import Annotated
 import typer
 
 from siamese_nima.cli import options
-from siamese_nima.cli.bursts import find_bursts
-from siamese_nima.cli.scoring import Scoring, scoring_command
-from siamese_nima.curation.bursts import FrameReader
-from siamese_nima.errors import MissingExtraError, PhotoError
+from siamese_nima.cli.options import Scoring, scoring_command
+from siamese_nima.cli.run import FolderRun, progress_bar
+from siamese_nima.curation.bursts import FrameReader, find_bursts
+from siamese_nima.errors import PhotoError
 from siamese_nima.photos.find import find_photos
 from siamese_nima.scoring.catalogue import find_model
 from siamese_nima.scoring.scored_photo import ScoredPhoto
@@ -101,12 +101,10 @@ def pick(
 
 
 def _server_parts() -> tuple[ModuleType, ModuleType, ModuleType, ModuleType]:
-    try:
+    with options.needs_extra("serve", "nima pick"):
         from siamese_nima.networks import looking
         from siamese_nima.web import http, safety
         from siamese_nima.web import pick as page
-    except ImportError as error:
-        raise MissingExtraError.of_import(error, "nima pick", "serve") from error
     return http, safety, page, looking
 
 
@@ -115,14 +113,16 @@ def _scored(
 ) -> tuple[list[ScoredPhoto], list[list[str]]]:
     """Results of all photos; and the names of those of each burst, where bursts are wanted."""
     frames = FrameReader(scorer.decode_px)
-    with scoring.run(scorer, [str(folder)], frames.look if bursts else None) as folder_run:
+    look = frames.look if bursts else None
+    with FolderRun(scorer, [str(folder)], quiet=scoring.quiet, on_photo=look) as folder_run:
         results = list(folder_run.results())
     # Photos that fail are named, and the others asked about.
     with suppress(typer.Exit):
         folder_run.end()
     if not bursts:
         return results, []
-    found = find_bursts(results, scorer, frames)
+    with progress_bar("finding bursts") as progress:
+        found = find_bursts(results, scorer, frames, report=progress)
     return results, [[_name(path, folder) for path in burst.paths] for burst in found]
 
 

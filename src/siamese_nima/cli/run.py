@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from typing import Self
 
 import typer
@@ -22,16 +21,15 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from siamese_nima.cli.weights import conversion_part
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.find import FoundPhotos, find_photos
 from siamese_nima.photos.names import printable
-from siamese_nima.photos.read import MAX_PIXELS
-from siamese_nima.scoring.catalogue import WEIGHT_SUFFIXES
 from siamese_nima.scoring.model_file import Model
 from siamese_nima.scoring.panel import OnPhoto
+from siamese_nima.scoring.ranking import RankPlace
 from siamese_nima.scoring.scored_photo import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer
+from siamese_nima.scoring.tables import Columns, CsvWriter, ResultWriter
 
 ERRORS_SHOWN = 20
 INTERRUPTED = 130  # as shells report a process that Ctrl-C ended
@@ -178,34 +176,77 @@ def skipped_text(found: FoundPhotos) -> str:
     return f"; skipped {', '.join(parts)}" if parts else ""
 
 
-def named_models(text: str) -> list[str]:
-    """The models that `--model` names, separated by commas; a file may have commas in its name."""
-    return [text] if Path(text).exists() else [name for name in text.split(",") if name]
-
-
-def open_scorer(
-    *models: str,
-    view: str | None,
-    batch_size: int,
-    workers: int | None,
-    device: str,
-    exact: bool,
-    cache: Path | None = None,
-    max_pixels: int = MAX_PIXELS,
-) -> Scorer:
-    """A scorer for any kind of model the command line takes, weight files included."""
-    return Scorer(
-        [
-            str(conversion_part().converted(model))
-            if Path(model).suffix in WEIGHT_SUFFIXES
-            else model
-            for model in models
-        ],
-        view=view,
-        batch_size=batch_size,
-        workers=workers,
-        device=device,
-        exact=exact,
-        cache=cache,
-        max_pixels=max_pixels,
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Gives a function to call with photos done and photos in all; silent without a terminal."""
+    bar = Progress(
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
     )
+    with bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def result_printer(console: Console, columns: Columns) -> ResultWriter:
+    """Prints results on standard output: aligned on a terminal, CSV into a pipe."""
+    if sys.stdout.isatty():
+        return _TerminalWriter(console, columns)
+    return CsvWriter(sys.stdout, columns)
+
+
+class _TerminalWriter:
+    def __init__(self, console: Console, columns: Columns) -> None:
+        # With the bar on the same terminal, rows must be printed above it by its own console.
+        self._console = console if console.is_terminal else Console()
+        self._ranked = columns.ranked
+        self._several = len(columns.scales) > 1
+        header = "  rank  could be" if self._ranked else ""
+        if self._several:
+            header += "".join(
+                f"{f'{name} {scale}':>{_width(name)}}  percentile"
+                for name, scale in columns.scales.items()
+            )
+            end = "photo      (higher is better)"
+        else:
+            (scale,) = columns.scales.values()
+            header += "  score  spread  percentile"
+            end = f"photo      (score {scale}, higher is better)"
+        self._widths = [_width(name) if self._several else 7 for name in columns.scales]
+        self._print(f"{header}  {end}")
+
+    def write(self, result: ScoredPhoto, place: RankPlace | None = None) -> None:
+        line = _place(place) if self._ranked else ""
+        results = (result, *result.others.values())
+        for own, width in zip(results, self._widths, strict=True):
+            line += f"{_number(own.mean):>{width}}"
+            line += "" if self._several else f"{_number(own.spread):>8}"
+            line += f"{'-' if own.percentile is None else f'{own.percentile:.0f} %':>12}"
+        failed = "  FAILED" if result.errors else ""
+        self._print(f"{line}  {printable(result.path)}{failed}")
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _width(name: str) -> int:
+    return len(name) + len(" 1..10") + 2
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _place(place: RankPlace | None) -> str:
+    if place is None:
+        return f"{'-':>6}{'-':>10}"
+    if place.best is None:
+        span = "?"
+    else:
+        span = str(place.rank) if place.best == place.worst else f"{place.best}-{place.worst}"
+    return f"{place.rank:>6}{span:>10}"

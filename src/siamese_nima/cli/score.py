@@ -1,33 +1,218 @@
-"""`nima score` and `nima rank`."""
+"""`nima score` and `nima rank`, on this machine or on many; `nima cache`."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from enum import StrEnum
 from itertools import zip_longest
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from siamese_nima.cli import options, run, scale
-from siamese_nima.cli.scoring import Scoring, scoring_command
-from siamese_nima.cli.terminal import result_printer
-from siamese_nima.errors import ConfigError
+from siamese_nima.cli import options, run
+from siamese_nima.cli.options import Scoring, scoring_command
+from siamese_nima.errors import ConfigError, PhotoError
+from siamese_nima.scoring.model_file import ModelFile
 from siamese_nima.scoring.ranking import copy_ranked, describe_ranking, rank_photos, rank_places
-from siamese_nima.scoring.scorer import DEFAULT_MODEL
+from siamese_nima.scoring.result_cache import ResultCache, cache_path
+from siamese_nima.scoring.scorer import DEFAULT_MODEL, Scorer
 from siamese_nima.scoring.tables import Columns, open_table
+
+if TYPE_CHECKING:
+    from siamese_nima.scale.plan import Slice
+    from siamese_nima.scale.ray_cluster import Cluster
+    from siamese_nima.scale.sources import Sources
+    from siamese_nima.scale.worker import Job
+
+
+class Engine(StrEnum):
+    """What runs the scoring."""
+
+    local = "local"
+    ray = "ray"
+
+
+def _of_ray(help: str, **limits: Any) -> Any:
+    return typer.Option(help=help, rich_help_panel="With --engine ray", **limits)
+
+
+TableOrFolder = Annotated[
+    str | None,
+    typer.Option(
+        "--out",
+        "-o",
+        help="Write a table: .csv, .jsonl or .parquet; with --engine ray a folder or URL for "
+        "Parquet files.",
+    ),
+]
+EngineOption = Annotated[
+    Engine,
+    typer.Option(
+        help="ray: on many machines. PHOTOS may then be URLs (s3://...) too, names of listings "
+        "(.txt) and tables (.parquet); --workers are processes with a model each."
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    _of_ray("Ray cluster to work on; by default one of this machine, for this run."),
+]
+ThreadsPerWorker = Annotated[
+    int | None, _of_ray("Cores for each worker of Ray; by default up to 4.", min=1)
+]
+GpusPerWorker = Annotated[
+    float | None, _of_ray("GPUs for each worker of Ray, such as 0.25.", min=0)
+]
+PhotosPerFile = Annotated[int | None, _of_ray("Photos per Parquet file that Ray writes.", min=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class RayOptions:
+    """The options that only Ray has, as they were given."""
+
+    ray_address: str | None = None
+    threads_per_worker: int | None = None
+    gpus_per_worker: float | None = None
+    photos_per_file: int | None = None
+
+    def check_none_given(self) -> None:
+        """Raises `ConfigError` if one of them was."""
+        for name, value in asdict(self).items():
+            if value is not None:
+                raise ConfigError(f"--{name.replace('_', '-')} is an option of --engine ray")
+
+
+def score_on_ray(
+    photos: Sequence[str],
+    models: Sequence[str],
+    out: str | None,
+    wanted: RayOptions,
+    scoring: Scoring,
+) -> None:
+    """Score photos on a Ray cluster, show how far it is, and end as the local run does."""
+    if out is None or Path(out).suffix in (".csv", ".jsonl", ".parquet"):
+        raise ConfigError(
+            f"--out {out or 'is missing'}: with --engine ray it is a folder, or the URL of one, "
+            "for Parquet files"
+        )
+    if scoring.cache:
+        raise ConfigError("--cache is on one machine; --engine ray keeps what is done in --out")
+    with options.needs_extra("scale", "--engine ray"):
+        import fsspec  # noqa: F401
+        import pyarrow  # noqa: F401
+        import ray  # noqa: F401
+
+        from siamese_nima.scale import plan, ray_cluster, sources, stores
+    cluster = ray_cluster.Cluster(
+        address=wanted.ray_address,
+        workers=scoring.workers,
+        threads_per_worker=wanted.threads_per_worker,
+        gpus_per_worker=_gpus(wanted.gpus_per_worker, scoring.device),
+    )
+    scorer = options.open_scorer(
+        *models,
+        view=scoring.view,
+        batch_size=scoring.batch_size,
+        workers=1,
+        device="cpu",  # of this machine; the workers' may be another
+        exact=scoring.exact,
+    )
+    folder = stores.Folder(out)
+    found = sources.find_sources(photos)
+    if not found.photos:
+        raise PhotoError(f"no photo found in {', '.join(photos)}{run.skipped_text(found.skipped)}")
+    job = _job(scorer, folder.url, scoring)
+    slices = plan.open_plan(folder, found, job.settings, wanted.photos_per_file)
+    _show(scorer, found, slices, job, cluster, quiet=scoring.quiet)
+
+
+def _gpus(given: float | None, device: str) -> float:
+    if given and device != "cuda":
+        raise ConfigError(f"--gpus-per-worker {given:g} needs --device cuda, got {device}")
+    if given is None:
+        return 1.0 if device == "cuda" else 0.0
+    return given
+
+
+def _job(scorer: Scorer, results: str, scoring: Scoring) -> Job:
+    from siamese_nima.scale.worker import Job
+
+    return Job(
+        results=results,
+        start=str(Path.cwd()),
+        models={
+            name: model.path.read_bytes()
+            for name, model in scorer.models.items()
+            if isinstance(model, ModelFile)
+        },
+        settings=scorer.settings(scoring.device),
+        view=scoring.view,
+        device=scoring.device,
+        exact=scoring.exact,
+        batch_size=scoring.batch_size,
+    )
+
+
+def _show(
+    scorer: Scorer,
+    found: Sources,
+    slices: Sequence[Slice],
+    job: Job,
+    cluster: Cluster,
+    *,
+    quiet: bool,
+) -> None:
+    from siamese_nima.scale.ray_cluster import connected, score_slices
+
+    done = failed = earlier = 0
+    errors: list[str] = []
+    started = time.perf_counter()
+    progress = run.photo_progress(quiet=quiet)
+    try:
+        with connected(cluster), progress:
+            task = progress.add_task("scoring", total=found.photos)
+            for part in score_slices(slices, job, cluster):
+                done += part.photos
+                failed += part.failed
+                earlier += part.photos if part.earlier else 0
+                errors = [*errors, *part.errors][: run.ERRORS_SHOWN]
+                progress.advance(task, part.photos)
+    except KeyboardInterrupt:
+        typer.echo(
+            f"interrupted after {done} of {found.photos} photos. The same command goes on from "
+            f"there: results are kept in {job.results}",
+            err=True,
+        )
+        raise typer.Exit(run.INTERRUPTED) from None
+    seconds = time.perf_counter() - started
+    if not quiet:
+        new = done - earlier
+        typer.echo(
+            f"{done - failed} of {found.photos} photos scored in {seconds:.1f} s "
+            f"({new / seconds:.1f} photos/s) by "
+            f"{', '.join(model.model_id for model in scorer.models.values())}"
+            + (f"; {earlier} in an earlier run" if earlier else "")
+            + run.skipped_text(found.skipped),
+            err=True,
+        )
+        for line in run.population_lines(scorer.models):
+            typer.echo(line, err=True)
+    run.end_with_failures(errors, failed)
 
 
 @scoring_command
 def score(
     photos: options.Photos,
     model: options.Models = DEFAULT_MODEL,
-    out: scale.Out = None,
-    engine: scale.EngineOption = scale.Engine.local,
-    ray_address: scale.RayAddress = None,
-    threads_per_worker: scale.ThreadsPerWorker = None,
-    gpus_per_worker: scale.GpusPerWorker = None,
-    photos_per_file: scale.PhotosPerFile = None,
+    out: TableOrFolder = None,
+    engine: EngineOption = Engine.local,
+    ray_address: RayAddress = None,
+    threads_per_worker: ThreadsPerWorker = None,
+    gpus_per_worker: GpusPerWorker = None,
+    photos_per_file: PhotosPerFile = None,
     *,
     scoring: Scoring,
 ) -> None:
@@ -35,20 +220,18 @@ def score(
 
     Example: nima score holiday/ --out scores.csv
     """
-    options_of_ray = scale.RayOptions(
-        ray_address, threads_per_worker, gpus_per_worker, photos_per_file
-    )
-    if engine is scale.Engine.ray:
-        scale.score_on_ray(photos, run.named_models(model), out, options_of_ray, scoring)
+    options_of_ray = RayOptions(ray_address, threads_per_worker, gpus_per_worker, photos_per_file)
+    if engine is Engine.ray:
+        score_on_ray(photos, options.named_models(model), out, options_of_ray, scoring)
         return
     options_of_ray.check_none_given()
-    scorer = scoring.scorer(*run.named_models(model))
+    scorer = scoring.scorer(*options.named_models(model))
     columns = Columns(scorer.scales)
-    with scoring.run(scorer, photos) as folder_run, ExitStack() as stack:
+    with run.FolderRun(scorer, photos, quiet=scoring.quiet) as folder_run, ExitStack() as stack:
         if out:
             table = stack.enter_context(open_table(out, columns))
         else:
-            table = result_printer(folder_run.console, columns)
+            table = run.result_printer(folder_run.console, columns)
         for result in folder_run.results():
             table.write(result)
     folder_run.end()
@@ -76,8 +259,8 @@ def rank(
 
     Example: nima rank holiday/ --top 20 --copy-to best/
     """
-    scorer = scoring.scorer(*_ordering_first(run.named_models(model), by))
-    with scoring.run(scorer, photos) as folder_run:
+    scorer = scoring.scorer(*_ordering_first(options.named_models(model), by))
+    with run.FolderRun(scorer, photos, quiet=scoring.quiet) as folder_run:
         ranked = rank_photos(folder_run.results())
     pair_error = scorer.card.pair_error
     shown = [result for result in ranked if result.mean is not None][:top]
@@ -89,7 +272,7 @@ def rank(
         if out:
             table = stack.enter_context(open_table(out, columns))
         else:
-            table = result_printer(folder_run.console, columns)
+            table = run.result_printer(folder_run.console, columns)
         places = rank_places(ranked, pair_error)[: len(shown)]
         for result, place in zip_longest(shown + (failed if out else []), places):
             table.write(result, place)
@@ -104,3 +287,43 @@ def _ordering_first(models: list[str], by: str | None) -> list[str]:
     if not chosen:
         raise ConfigError(f"--by {by}: none of the models {', '.join(models)}")
     return [*chosen[:1], *(model for model in models if model != chosen[0])]
+
+
+cache = typer.Typer()
+
+CacheFile = Annotated[
+    Path | None, typer.Option("--cache", help="Cache file; by default the usual one.")
+]
+
+
+@cache.callback(invoke_without_command=True)
+def show(context: typer.Context, file: CacheFile = None) -> None:
+    """Show where results of earlier runs are kept, and how many; or clear them.
+
+    Example: nima cache
+    """
+    if context.invoked_subcommand is not None:
+        return
+    path = file or cache_path()
+    if not path.exists():
+        typer.echo(f"{path}: no result is kept yet")
+        return
+    with ResultCache(path) as kept:
+        counts = kept.counts()
+    typer.echo(
+        f"{path}: {counts['distributions']} results, {counts['files']} files known by their "
+        f"state, {counts['bytes'] / 1e6:.1f} MB"
+    )
+
+
+@cache.command("clear")
+def clear(file: CacheFile = None) -> None:
+    """Forget all results of earlier runs.
+
+    Example: nima cache clear
+    """
+    path = file or cache_path()
+    if path.exists():
+        with ResultCache(path) as kept:
+            kept.clear()
+    typer.echo(f"{path}: empty")

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from siamese_nima.cli import options, run
-from siamese_nima.cli.bursts import find_bursts
-from siamese_nima.cli.scoring import Scoring, scoring_command
-from siamese_nima.curation.bursts import FrameReader
-from siamese_nima.errors import ConfigError, MissingExtraError, PhotoError
+from siamese_nima.cli import options
+from siamese_nima.cli.options import Scoring, scoring_command
+from siamese_nima.cli.run import FolderRun, progress_bar
+from siamese_nima.curation.bursts import FrameReader, find_bursts
+from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.photos.find import find_photos
 from siamese_nima.scoring.scorer import DEFAULT_MODEL, Scorer
 
@@ -110,7 +110,7 @@ def serve(
     limits = _limits(max_photo_mb, max_megapixels, max_photos, max_request_mb, max_waiting, timeout)
     urls = _url_rules(url_host or (), limits, private=private_urls)
     with closing(http.open_port(host, port)) as listener:
-        scorer = scoring.scorer(*run.named_models(model), max_pixels=limits.photo_pixels)
+        scorer = scoring.scorer(*options.named_models(model), max_pixels=limits.photo_pixels)
         gallery = _gallery(folder, scoring, scorer) if folder else None
         observability.log_to_stderr(log_format.value)
         service = Service(scorer, limits, urls=urls)
@@ -121,14 +121,11 @@ def serve(
 
 
 def _check_extra() -> None:
-    try:
-        import fastapi
-        import prometheus_client
-        import python_multipart
-        import uvicorn
-    except ImportError as error:
-        raise MissingExtraError.of_import(error, "nima serve", "serve") from error
-    del fastapi, prometheus_client, python_multipart, uvicorn
+    with options.needs_extra("serve", "nima serve"):
+        import fastapi  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import python_multipart  # noqa: F401
+        import uvicorn  # noqa: F401
 
 
 def _limits(
@@ -186,9 +183,10 @@ def _gallery(folder: Path, scoring: Scoring, scorer: Scorer) -> Gallery:
         raise PhotoError(f"no photo found in {folder}")
     frames = FrameReader(scorer.decode_px)
     names = [os.fspath(path) for path in served.photos.values()]
-    with scoring.run(scorer, names, frames.look) as folder_run:
+    with FolderRun(scorer, names, quiet=scoring.quiet, on_photo=frames.look) as folder_run:
         results = list(folder_run.results())
-    bursts = find_bursts(results, scorer, frames)
+    with progress_bar("finding bursts") as progress:
+        bursts = find_bursts(results, scorer, frames, report=progress)
     with suppress(typer.Exit):  # photos that failed are on the page, with the reason
         folder_run.end()
     return Gallery(served, results, scorer.card, bursts=bursts, title=folder.resolve().name)

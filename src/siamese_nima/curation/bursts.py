@@ -38,6 +38,7 @@ from siamese_nima.photos.similarity import (
 )
 from siamese_nima.scoring.ranking import rank_photos
 from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.scorer import Scorer
 
 _DECODED_PX = 128  # short side that a JPEG is decoded at; eight times the thumbnail
 
@@ -172,6 +173,31 @@ class Burst:
             return "best; how sure is unknown"
         sure = f"{100 * self.over_next:.0f} % before the next"
         return f"too close to call ({sure})" if self.too_close else f"best ({sure})"
+
+
+def find_bursts(
+    results: Sequence[ScoredPhoto],
+    scorer: Scorer,
+    reader: FrameReader,
+    *,
+    rule: BurstRule | None = None,
+    report: Callable[[int, int], None] | None = None,
+) -> tuple[Burst, ...]:
+    """The bursts among photos that were scored.
+
+    Args:
+        results: What `scorer` said of the photos.
+        scorer: Gives the pair error, and how many threads may read.
+        reader: Its `look` was `on_photo` while they were scored.
+        rule: Which photos belong together.
+        report: Called with photos done and photos in all, while photos are read.
+
+    Returns:
+        As `group_bursts`.
+    """
+    paths = [result.path for result in results]
+    frames = reader.frames(paths, threads=scorer.workers, report=report)
+    return group_bursts(results, frames, pair_error=scorer.card.pair_error, rule=rule)
 
 
 def group_bursts(

@@ -1,18 +1,18 @@
-"""Scores as stars, and what writing them would change: decided before anything is written."""
+"""Scores as stars: what writing them would change, decided beforehand, and the writing."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal, get_args
 
 from PIL import Image
 
-from siamese_nima.curation.sidecars import Folder, Naming, read_sidecar
+from siamese_nima.curation.sidecars import Folder, Naming, UndoLog, read_sidecar
 from siamese_nima.curation.xmp import OUR_MODEL, OUR_RATING, OUR_SCORE, RATING, Packet
 from siamese_nima.errors import ConfigError, SidecarError
 from siamese_nima.photos.decode import pillow_muted
@@ -172,6 +172,22 @@ def plan_stars(
     for sidecar, photos in shared.items():
         yield _entry(sidecar, photos, folders, overwrite)
     yield from failed.values()
+
+
+def write_stars(plan: Iterable[Entry], log: UndoLog) -> Iterator[Entry]:
+    """Write what `plan_stars` plans, one sidecar at a time.
+
+    Yields:
+        Every entry, as it became: one that could not be written has failed, with its error.
+    """
+    for entry in plan:
+        if entry.after is not None:
+            try:
+                log.write(entry.sidecar, entry.before, entry.after)
+            except SidecarError as error:
+                yield replace(entry, action="fail", error=str(error))
+                continue
+        yield entry
 
 
 def _folder_of(photo: Path, folders: dict[Path, Folder | SidecarError]) -> Folder:

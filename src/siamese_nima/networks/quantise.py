@@ -118,6 +118,12 @@ def quantise_model(
     return cost
 
 
+def spread_evenly(photos: Sequence[Path], most: int) -> list[Path]:
+    """At most so many photos, evenly spread over all: folders are often in the order of time."""
+    places = np.linspace(0, len(photos) - 1, min(most, len(photos))).round().astype(int)
+    return [photos[place] for place in places]
+
+
 def _views(card: ModelCard, photo: PhotoSource) -> NDArray[np.uint8]:
     least = card.view.short_side_px
     return card.view.views(read_photo(photo, min_short_side_px=least and DECODE_MARGIN * least))

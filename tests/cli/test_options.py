@@ -2,7 +2,7 @@ import inspect
 
 import pytest
 
-from siamese_nima.cli.scoring import Scoring, scoring_command
+from siamese_nima.cli.options import Scoring, scoring_command
 
 
 def test_a_command_gets_its_own_parameters_and_the_shared_options():

@@ -1,0 +1,428 @@
+"""What is done with scored photos: `nima bursts`, `stars`, `report`, `explain` and `crop`."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+from PIL import Image
+
+from siamese_nima.cli import options
+from siamese_nima.cli.options import Scoring, scoring_command
+from siamese_nima.cli.run import FolderRun, progress_bar
+from siamese_nima.curation.bursts import (
+    Burst,
+    BurstRule,
+    FrameReader,
+    burst_csv,
+    burst_rows,
+    check_burst_table,
+    find_bursts,
+    keepers,
+    write_burst_table,
+)
+from siamese_nima.curation.crops import (
+    Crop,
+    CropRule,
+    check_new_picture,
+    save_new_picture,
+    suggest_crops,
+    write_crop,
+)
+from siamese_nima.curation.explain import describe_explanation, draw_explanation, explain_photo
+from siamese_nima.curation.report import ThumbnailReader, write_report
+from siamese_nima.curation.scored_table import read_scored
+from siamese_nima.curation.sidecars import Naming, UndoLog, undo_stars
+from siamese_nima.curation.stars import (
+    PERCENTILES,
+    By,
+    Entry,
+    StarRule,
+    give_stars,
+    plan_stars,
+    write_stars,
+)
+from siamese_nima.errors import ConfigError
+from siamese_nima.pair_error import PairError
+from siamese_nima.photos.names import printable
+from siamese_nima.photos.read import read_photo
+from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.scorer import DEFAULT_MODEL
+
+_RULE = BurstRule()
+
+
+@scoring_command
+def bursts(
+    photos: options.Photos,
+    window: Annotated[
+        float, typer.Option(min=0, help="Longest pause between photos of one burst, in seconds.")
+    ] = _RULE.window_s,
+    similarity: Annotated[
+        float, typer.Option(help="How alike they must look, 0 to 1; higher joins fewer.")
+    ] = _RULE.similarity,
+    best_only: Annotated[
+        bool,
+        typer.Option(
+            "--best-only", help="Only names to keep: the best of each burst, and single photos."
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Write a table: .csv or .jsonl.", dir_okay=False),
+    ] = None,
+    model: options.Model = DEFAULT_MODEL,
+    *,
+    scoring: Scoring,
+) -> None:
+    """Group photos of the same thing, the best of each first, and say what is too close to call.
+
+    Example: nima bursts holiday/ --best-only > keep.txt
+    """
+    rule = BurstRule(window_s=window, similarity=similarity)
+    if out:
+        check_burst_table(out)
+    scorer = scoring.scorer(model)
+    reader = FrameReader(scorer.decode_px)
+    with FolderRun(scorer, photos, quiet=scoring.quiet, on_photo=reader.look) as folder_run:
+        results = list(folder_run.results())
+    with progress_bar("finding bursts") as progress:
+        found = find_bursts(results, scorer, reader, rule=rule, report=progress)
+    if out:
+        write_burst_table(out, burst_rows(results, found, best_only=best_only))
+    elif best_only:
+        _print(photo.path for photo in keepers(results, found))
+    elif sys.stdout.isatty():
+        _print(_lines(found))
+    else:
+        typer.echo(burst_csv(burst_rows(results, found)), nl=False)
+    folder_run.end(_summary(results, found))
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        typer.echo(line)
+
+
+def _lines(bursts: Sequence[Burst]) -> Iterable[str]:
+    if bursts:
+        yield f"burst   score  photo      (score {bursts[0].best.scale}, higher is better)"
+    for number, burst in enumerate(bursts, start=1):
+        for place, photo in enumerate(burst.photos):
+            name, remark = printable(photo.path), "" if place else f"   {burst.verdict}"
+            yield f"{'' if place else number:>5}{photo.mean:8.2f}  {name}{remark}"
+
+
+def _summary(results: Sequence[ScoredPhoto], bursts: Sequence[Burst]) -> str:
+    inside = sum(len(burst.photos) for burst in bursts)
+    close = sum(burst.too_close is True for burst in bursts)
+    groups = f"{len(bursts)} burst{'s' * (len(bursts) != 1)}"
+    text = f"{inside} photos in {groups}; {len(keepers(results, bursts))} to keep"
+    return f"{text}; the best is too close to call in {close}" if close else text
+
+
+_DONE = {
+    "create": "new sidecars",
+    "change": "changed",
+    "same": "up to date",
+    "keep": "with a person's rating kept",
+    "fail": "failed",
+}
+
+
+@scoring_command
+def stars(
+    photos: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Files, folders (searched recursively), globs, or - for a list on standard input.",
+            metavar="PHOTOS",
+        ),
+    ] = None,
+    by: Annotated[
+        str,
+        typer.Option(
+            help="given: percentile among these photos; population: percentile among the model's "
+            "reference photos; score."
+        ),
+    ] = "given",
+    bounds: Annotated[
+        str | None,
+        typer.Option(
+            help="Where 2, 3, 4 and 5 stars begin: percentiles (10,30,70,90 by default), or scores."
+        ),
+    ] = None,
+    reject_below: Annotated[
+        float | None,
+        typer.Option(help="Reject photos below this percentile or score; none by default."),
+    ] = None,
+    sidecars: Annotated[
+        str, typer.Option(help="full: a.jpg.xmp; stem: a.xmp; auto: what is there already.")
+    ] = "auto",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace ratings that a person gave.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Show what would change, and write nothing.")
+    ] = False,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="Take scores from this table of nima score in place of scoring."),
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option(help="Undo log to write; by default named by date and time.")
+    ] = None,
+    undo_log: Annotated[
+        Path | None, typer.Option("--undo", help="Put everything back as before the run of LOG.")
+    ] = None,
+    model: options.Model = DEFAULT_MODEL,
+    *,
+    scoring: Scoring,
+) -> None:
+    """Write scores as stars into XMP sidecars; never over a person's rating, never into photos.
+
+    Example: nima stars holiday/ --dry-run
+    """
+    if sum((bool(photos), table is not None, undo_log is not None)) != 1:
+        raise ConfigError("give one of: PHOTOS, --table, --undo")
+    if undo_log:
+        _undo(undo_log, quiet=scoring.quiet)
+        return
+    rule = StarRule(by=cast(By, by), bounds=_bounds(bounds, by), reject_below=reject_below)
+    writing = Writing(cast(Naming, sidecars), overwrite, dry_run, log, scoring.quiet)
+    if table:
+        results = read_scored(table)
+        writing.rate(results, rule)
+        writing.end(results)
+        return
+    scorer = scoring.scorer(model)
+    with FolderRun(scorer, photos or [], quiet=scoring.quiet) as folder_run:
+        results = list(folder_run.results())
+    writing.rate(results, rule)
+    folder_run.end(writing.summary())
+    writing.end([])
+
+
+class Writing:
+    """One run's stars on their way into sidecars, as the terminal shows them."""
+
+    def __init__(
+        self, naming: Naming, overwrite: bool, dry_run: bool, log: Path | None, quiet: bool
+    ) -> None:
+        self._naming = naming
+        self._overwrite = overwrite
+        self._dry_run = dry_run
+        self._log = log
+        self._quiet = quiet
+        self._counts: Counter[str] = Counter()
+
+    def rate(self, results: Sequence[ScoredPhoto], rule: StarRule) -> None:
+        """Write stars, or only show them; a line per sidecar that would change."""
+        plan = plan_stars(
+            results, give_stars(results, rule), naming=self._naming, overwrite=self._overwrite
+        )
+        with UndoLog(self._log or _log_name()) as log:
+            for entry in plan if self._dry_run else write_stars(plan, log):
+                self._show(entry)
+        if log.begun and not self._quiet:
+            path = printable(shlex.quote(str(log.path)))
+            typer.echo(f"undo with: nima stars --undo {path}", err=True)
+
+    def summary(self) -> str:
+        """How many sidecars were made, changed, ..."""
+        parts = [f"{self._counts[a]} {what}" for a, what in _DONE.items() if self._counts[a]]
+        text = ", ".join(parts) or "no stars given"
+        return f"dry run, nothing is written: {text}" if self._dry_run else text
+
+    def end(self, results: Sequence[ScoredPhoto]) -> None:
+        """End the command, with code 1 if a sidecar failed or a result has no score."""
+        unrated = sum(result.mean is None for result in results)
+        if results and not self._quiet:
+            typer.echo(self.summary(), err=True)
+        if unrated:
+            typer.echo(f"{unrated} photos have no score in the table and get no stars", err=True)
+        if unrated or self._counts["fail"]:
+            raise typer.Exit(1)
+
+    def _show(self, entry: Entry) -> None:
+        self._counts[entry.action] += 1
+        if entry.error is not None:
+            typer.echo(f"failed: {printable(entry.error)}", err=True)
+        elif entry.action != "same":
+            now = entry.was if entry.action == "keep" else entry.stars
+            name = printable(str(entry.sidecar))
+            typer.echo(f"{_stars(now):8}  {_was(entry):12}  {name}")
+
+
+def _undo(log: Path, *, quiet: bool) -> None:
+    counts: Counter[str] = Counter()
+    for done in undo_stars(log):
+        counts[done.action] += 1
+        if done.error is not None:
+            typer.echo(f"failed: {printable(done.error)}", err=True)
+    if not quiet:
+        parts = [f"{count} {action}" for action, count in sorted(counts.items())]
+        typer.echo(f"sidecars: {', '.join(parts) or 'nothing to undo'}", err=True)
+    if counts["failed"]:
+        raise typer.Exit(1)
+
+
+def _bounds(text: str | None, by: str) -> tuple[float, ...]:
+    if text is None:
+        if by == "score":
+            raise ConfigError("--by score needs --bounds: where 2, 3, 4 and 5 stars begin")
+        return PERCENTILES
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--bounds {text}: wanted four numbers such as 10,30,70,90") from error
+
+
+def _log_name() -> Path:
+    return Path(f"nima-stars-{datetime.now():%Y%m%d-%H%M%S}.undo.jsonl")
+
+
+def _was(entry: Entry) -> str:
+    if entry.action == "keep":
+        return "yours, kept"
+    return "" if entry.was is None else f"was {_stars(entry.was)}"
+
+
+def _stars(rating: float | None) -> str:
+    if rating is None or math.isnan(rating):
+        return "?"
+    return "rejected" if rating < 0 else "★" * min(round(rating), 5)
+
+
+@scoring_command
+def report(
+    photos: options.Photos,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The page to write: .html.", dir_okay=False)
+    ],
+    title: Annotated[str, typer.Option(help="Heading of the page.")] = "Photos by score",
+    model: options.Models = DEFAULT_MODEL,
+    *,
+    scoring: Scoring,
+) -> None:
+    """Show scored photos on one HTML page: sort, filter, look closer, choose.
+
+    Example: nima report holiday/ --out holiday.html
+    """
+    scorer = scoring.scorer(*options.named_models(model))
+    frames, thumbnails = FrameReader(scorer.decode_px), ThumbnailReader()
+
+    def look(path: str, photo: Image.Image) -> None:
+        frames.look(path, photo)
+        thumbnails.look(path, photo)
+
+    with FolderRun(scorer, photos, quiet=scoring.quiet, on_photo=look) as folder_run:
+        results = list(folder_run.results())
+    with progress_bar("finding bursts") as progress:
+        found = find_bursts(results, scorer, frames, report=progress)
+    with progress_bar("writing") as progress:
+        page = write_report(
+            out,
+            results,
+            scorer.card,
+            bursts=found,
+            thumbnails=thumbnails,
+            title=title,
+            report=progress,
+        )
+    typer.echo(f"wrote {page} ({page.stat().st_size / 1e6:.1f} MB)")
+    folder_run.end()
+
+
+Photo = Annotated[Path, typer.Argument(help="One photo.", metavar="PHOTO")]
+
+
+def explain(
+    photo: Photo,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Picture to write: .png, .jpg or .webp.")
+    ] = None,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print all regions and their effects as JSON.")
+    ] = False,
+    model: options.Model = DEFAULT_MODEL,
+    workers: options.Workers = None,
+    view: options.View = None,
+    device: options.Device = "cpu",
+) -> None:
+    """Show which parts of a photo its score rests on, by hiding one after another.
+
+    Example: nima explain photo.jpg --out why.png
+    """
+    if out:
+        check_new_picture(out, photo)
+    scorer = options.open_scorer(
+        model, view=view, batch_size=1, workers=workers, device=device, exact=False
+    )
+    with progress_bar("hiding") as progress:
+        explanation = explain_photo(scorer, photo, report=progress)
+    lines = describe_explanation(explanation, scorer.card.pair_error)
+    typer.echo(json.dumps(explanation.to_json()) if json_ else "\n".join(lines))
+    if out:
+        save_new_picture(draw_explanation(explanation, read_photo(photo), lines), out, photo)
+        typer.echo(f"wrote {out}", err=True)
+
+
+def crop(
+    photo: Photo,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Write the best crop: .jpg, .png or .webp."),
+    ] = None,
+    ratio: Annotated[
+        str, typer.Option(help="Shapes, joined by commas; own is the photo's.")
+    ] = "own,1:1,4:3,16:9",
+    smallest: Annotated[
+        float, typer.Option(help="Side of the smallest crop, as a share of the largest.")
+    ] = 0.6,
+    top: Annotated[int, typer.Option("--top", "-n", min=1, help="Crops to print.")] = 5,
+    model: options.Model = DEFAULT_MODEL,
+    workers: options.Workers = None,
+    view: options.View = None,
+    device: options.Device = "cpu",
+) -> None:
+    """Suggest crops of a photo by score; the original is only ever read.
+
+    Example: nima crop photo.jpg --ratio 1:1 --out square.jpg
+    """
+    rule = CropRule(ratios=tuple(ratio.split(",")), smallest=smallest)
+    if out:
+        check_new_picture(out, photo)
+    scorer = options.open_scorer(
+        model, view=view, batch_size=1, workers=workers, device=device, exact=False
+    )
+    with progress_bar("cropping") as progress:
+        found = suggest_crops(scorer, photo, rule=rule, report=progress)
+    pair_error = scorer.card.pair_error
+    typer.echo(f"score {found.score:.2f} uncropped; the best of {found.tried} crops:")
+    typer.echo(" score   gain  left,top to right,bottom  ratio")
+    for suggested in found.crops[:top]:
+        typer.echo(_line(suggested, found.score, pair_error))
+    if pair_error is None:
+        typer.echo("Nobody has measured which gains of this model are too close to call.", err=True)
+    if out and found.crops:
+        typer.echo(f"wrote {write_crop(photo, found.crops[0].box, out)}", err=True)
+
+
+def _line(crop: Crop, whole: float, pair_error: PairError | None) -> str:
+    gain = crop.score - whole
+    left, top, right, bottom = crop.box
+    box = f"{left},{top} to {right},{bottom}"
+    close = pair_error is not None and pair_error.too_close(gain)
+    return (
+        f"{crop.score:6.2f} {gain:+6.2f}  {box:24}  {crop.ratio}"
+        f"{'  too close to call' if close else ''}"
+    )
