@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from enum import StrEnum
 from itertools import zip_longest
 from pathlib import Path
@@ -16,6 +16,7 @@ import typer
 from siamese_nima.cli import options, run
 from siamese_nima.cli.options import Scoring, scoring_command
 from siamese_nima.errors import ConfigError, PhotoError
+from siamese_nima.scale.cluster import ClusterOptions
 from siamese_nima.scoring.model_file import ModelFile
 from siamese_nima.scoring.ranking import copy_ranked, describe_ranking, rank_photos, rank_places
 from siamese_nima.scoring.result_cache import ResultCache, cache_path
@@ -24,7 +25,6 @@ from siamese_nima.scoring.tables import Columns, open_table
 
 if TYPE_CHECKING:
     from siamese_nima.scale.plan import Slice
-    from siamese_nima.scale.ray_cluster import Cluster
     from siamese_nima.scale.sources import Sources
     from siamese_nima.scale.worker import Job
 
@@ -69,27 +69,27 @@ GpusPerWorker = Annotated[
 PhotosPerFile = Annotated[int | None, _of_ray("Photos per Parquet file that Ray writes.", min=1)]
 
 
-@dataclass(frozen=True, slots=True)
-class RayOptions:
-    """The options that only Ray has, as they were given."""
+# What the command line calls the options that only Ray has.
+_RAY_ONLY = {
+    "address": "--ray-address",
+    "threads_per_worker": "--threads-per-worker",
+    "gpus_per_worker": "--gpus-per-worker",
+    "photos_per_file": "--photos-per-file",
+}
 
-    ray_address: str | None = None
-    threads_per_worker: int | None = None
-    gpus_per_worker: float | None = None
-    photos_per_file: int | None = None
 
-    def check_none_given(self) -> None:
-        """Raises `ConfigError` if one of them was."""
-        for name, value in asdict(self).items():
-            if value is not None:
-                raise ConfigError(f"--{name.replace('_', '-')} is an option of --engine ray")
+def _check_none_given(cluster: ClusterOptions) -> None:
+    """Raise `ConfigError` if an option was given that only Ray has."""
+    for name, option in _RAY_ONLY.items():
+        if getattr(cluster, name) is not None:
+            raise ConfigError(f"{option} is an option of --engine ray")
 
 
 def score_on_ray(
     photos: Sequence[str],
     models: Sequence[str],
     out: str | None,
-    wanted: RayOptions,
+    cluster: ClusterOptions,
     scoring: Scoring,
 ) -> None:
     """Score photos on a Ray cluster, show how far it is, and end as the local run does."""
@@ -105,13 +105,9 @@ def score_on_ray(
         import pyarrow  # noqa: F401
         import ray  # noqa: F401
 
-        from siamese_nima.scale import plan, ray_cluster, sources, stores
-    cluster = ray_cluster.Cluster(
-        address=wanted.ray_address,
-        workers=scoring.workers,
-        threads_per_worker=wanted.threads_per_worker,
-        gpus_per_worker=_gpus(wanted.gpus_per_worker, scoring.device),
-    )
+        from siamese_nima.scale import plan, sources, stores
+    cluster = replace(cluster, workers=scoring.workers)
+    cluster.gpus_on(scoring.device)
     scorer = options.open_scorer(
         *models,
         view=scoring.view,
@@ -125,16 +121,8 @@ def score_on_ray(
     if not found.photos:
         raise PhotoError(f"no photo found in {', '.join(photos)}{run.skipped_text(found.skipped)}")
     job = _job(scorer, folder.url, scoring)
-    slices = plan.open_plan(folder, found, job.settings, wanted.photos_per_file)
+    slices = plan.open_plan(folder, found, job.settings, cluster.photos_per_file)
     _show(scorer, found, slices, job, cluster, quiet=scoring.quiet)
-
-
-def _gpus(given: float | None, device: str) -> float:
-    if given and device != "cuda":
-        raise ConfigError(f"--gpus-per-worker {given:g} needs --device cuda, got {device}")
-    if given is None:
-        return 1.0 if device == "cuda" else 0.0
-    return given
 
 
 def _job(scorer: Scorer, results: str, scoring: Scoring) -> Job:
@@ -161,11 +149,11 @@ def _show(
     found: Sources,
     slices: Sequence[Slice],
     job: Job,
-    cluster: Cluster,
+    cluster: ClusterOptions,
     *,
     quiet: bool,
 ) -> None:
-    from siamese_nima.scale.ray_cluster import connected, score_slices
+    from siamese_nima.scale.cluster import connected, score_slices
 
     done = failed = earlier = 0
     errors: list[str] = []
@@ -220,11 +208,16 @@ def score(
 
     Example: nima score holiday/ --out scores.csv
     """
-    options_of_ray = RayOptions(ray_address, threads_per_worker, gpus_per_worker, photos_per_file)
+    cluster = ClusterOptions(
+        address=ray_address,
+        threads_per_worker=threads_per_worker,
+        gpus_per_worker=gpus_per_worker,
+        photos_per_file=photos_per_file,
+    )
     if engine is Engine.ray:
-        score_on_ray(photos, options.named_models(model), out, options_of_ray, scoring)
+        score_on_ray(photos, options.named_models(model), out, cluster, scoring)
         return
-    options_of_ray.check_none_given()
+    _check_none_given(cluster)
     scorer = scoring.scorer(*options.named_models(model))
     columns = Columns(scorer.scales)
     with run.FolderRun(scorer, photos, quiet=scoring.quiet) as folder_run, ExitStack() as stack:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,31 +69,37 @@ def open_plan(
                 f"{folder.url}: not empty, and not begun by nima score --engine ray; wanted a new "
                 "folder, or one whose run is to go on"
             )
+        begun = None
         suits = min(max(-(-sources.photos // _FILES), _FEW), _MANY)
-        wanted = _described(sources, settings, photos_per_file or suits)
-        for number, part in enumerate(sources.parts):
-            if not isinstance(part, PhotoTable):
-                folder.write(_names_file(number), _names_table(part, wanted["photos_per_file"]))
-        folder.write(_PLAN, json.dumps(wanted, indent=1).encode())
+        per_file = photos_per_file or suits
     else:
         begun = json.loads(noted)
-        wanted = _described(sources, settings, photos_per_file or begun["photos_per_file"])
-        _check_same(folder, begun, wanted)
-    return list(_slices(folder, sources, wanted["photos_per_file"]))
-
-
-def _described(sources: Sources, settings: Sequence[str], photos_per_file: int) -> dict[str, Any]:
-    return {
+        per_file = photos_per_file or begun["photos_per_file"]
+    slices: list[Slice] = []
+    listed: list[dict[str, Any]] = []
+    for number, part in enumerate(sources.parts):
+        if isinstance(part, PhotoTable):
+            table, rows = part.file, part.rows
+            listed.append({"table": table, "rows": rows, "state": part.state})
+        else:
+            name = f"{NOTES}/photos-{number}.parquet"
+            table, rows = folder.file(name), len(part)
+            listed.append({"names": rows, "sha256": _digest(part)})
+            if begun is None:
+                folder.write(name, _names_table(part, per_file))
+        for first in range(0, rows, per_file):
+            slices.append(Slice(len(slices), table, first, min(per_file, rows - first)))
+    wanted = {
         "photos": sources.photos,
-        "photos_per_file": photos_per_file,
+        "photos_per_file": per_file,
         "settings": list(settings),
-        "sources": [
-            {"table": part.file, "rows": part.rows, "state": part.state}
-            if isinstance(part, PhotoTable)
-            else {"names": len(part), "sha256": _digest(part)}
-            for part in sources.parts
-        ],
+        "sources": listed,
     }
+    if begun is None:
+        folder.write(_PLAN, json.dumps(wanted, indent=1).encode())
+    else:
+        _check_same(folder, begun, wanted)
+    return slices
 
 
 def _check_same(folder: Folder, begun: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -111,22 +117,6 @@ def _check_same(folder: Folder, begun: dict[str, Any], wanted: dict[str, Any]) -
     raise ConfigError(
         f"{folder.url}: this run was begun {what}. Give another --out, or remove the folder."
     )
-
-
-def _slices(folder: Folder, sources: Sources, photos_per_file: int) -> Iterator[Slice]:
-    index = 0
-    for number, part in enumerate(sources.parts):
-        if isinstance(part, PhotoTable):
-            table, rows = part.file, part.rows
-        else:
-            table, rows = folder.file(_names_file(number)), len(part)
-        for first in range(0, rows, photos_per_file):
-            yield Slice(index, table, first, min(photos_per_file, rows - first))
-            index += 1
-
-
-def _names_file(number: int) -> str:
-    return f"{NOTES}/photos-{number}.parquet"
 
 
 def _names_table(names: Sequence[str], photos_per_file: int) -> bytes:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
+import os
 import platform
 import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, cast
 
-from siamese_nima.errors import ConfigError
-from siamese_nima.scale.apart import scored_apart
-from siamese_nima.scale.listed_photos import photos_of
+from siamese_nima.errors import ConfigError, PhotoError, TableError
+from siamese_nima.photos.read import PhotoSource
 from siamese_nima.scale.plan import NOTES, Slice
-from siamese_nima.scale.stores import Folder, StoredPhoto
+from siamese_nima.scale.stores import Folder, StoredPhoto, is_url, open_store, retried
 from siamese_nima.scoring.in_order import in_order
 from siamese_nima.scoring.scored_photo import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer
@@ -28,6 +31,10 @@ _ERRORS_TOLD = 20
 _TRUSTED = 2
 # A thread that waits for a store leaves its core to others.
 _THREADS_PER_CORE_FROM_STORES = 3
+# What results call a photo, and the photo.
+NamedPhoto: TypeAlias = tuple[str, PhotoSource]
+
+_ROWS = 64  # rows read at a time: a table may hold whole photos
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,9 +178,138 @@ class Worker:
                 workers=self._job.threads * (_THREADS_PER_CORE_FROM_STORES if stored else 1),
             )
         else:
-            yield from scored_apart(self._job.scorer, self._scorer, photos)
+            yield from scored_isolated(self._job.scorer, self._scorer, photos)
 
 
 def _begun(rows: Slice) -> str:
     """A note of how often a slice was begun."""
     return f"{NOTES}/begun/{rows.index:07d}"
+
+
+def photos_of(rows: Slice, folder: str) -> Iterator[NamedPhoto]:
+    """The photos of a slice, in order.
+
+    Args:
+        rows: Which rows of which table.
+        folder: Where relative paths start from.
+
+    Raises:
+        TableError: The table has fewer rows, or cannot be read any more.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    system, path = open_store(rows.table)
+    found = 0
+    try:
+        with retried(lambda: system.open(path, "rb")) as opened:
+            table = pq.ParquetFile(opened)
+            with_bytes = "bytes" in table.schema_arrow.names
+            for row in _rows(table, rows, ["path", "bytes"] if with_bytes else ["path"]):
+                yield _photo(row, rows.first + found, folder, with_bytes=with_bytes)
+                found += 1
+    except (OSError, pa.ArrowException) as error:
+        raise TableError(f"{rows.table}: cannot be read any more ({error})") from error
+    if found < rows.count:
+        raise TableError(
+            f"{rows.table}: rows {rows.first} to {rows.first + rows.count} were wanted, {found} "
+            "found; the table has changed since the run began"
+        )
+
+
+def _rows(table: Any, rows: Slice, columns: list[str]) -> Iterator[tuple[Any, ...]]:
+    """Values of the columns of each row; row groups without any of the rows are not read."""
+    groups: list[int] = []
+    start = group_first = 0
+    for group in range(table.num_row_groups):
+        end = start + table.metadata.row_group(group).num_rows
+        if start < rows.first + rows.count and end > rows.first:
+            group_first = group_first if groups else start
+            groups.append(group)
+        start = end
+    passed, left = rows.first - group_first, rows.count
+    for batch in table.iter_batches(_ROWS, row_groups=groups, columns=columns):
+        wanted = batch.slice(passed, left) if passed < batch.num_rows else batch.slice(0, 0)
+        passed = max(0, passed - batch.num_rows)
+        left -= wanted.num_rows
+        yield from zip(*(wanted.column(name).to_pylist() for name in columns), strict=True)
+        if not left:
+            return
+
+
+def _photo(row: tuple[Any, ...], place: int, folder: str, *, with_bytes: bool) -> NamedPhoto:
+    if row[0] is None:
+        name = f"<row {place + 1}>"
+        return name, _no_photo(f"{name}: no name, its 'path' is null.")
+    name = os.fsdecode(row[0])
+    if with_bytes:
+        missing = row[1] is None
+        return name, _no_photo(f"{name}: no photo, its 'bytes' is null.") if missing else row[1]
+    return name, cast(PhotoSource, StoredPhoto(name)) if is_url(name) else Path(folder, name)
+
+
+def _no_photo(reason: str) -> PhotoSource:
+    """What stands for a photo that is not there: reading it raises `PhotoError` with the reason."""
+    return cast(PhotoSource, _NoPhoto(reason))
+
+
+@dataclass(frozen=True, slots=True)
+class _NoPhoto:
+    reason: str
+
+    def read(self) -> bytes:
+        raise PhotoError(self.reason)
+
+
+_scorer: Scorer
+
+
+def scored_isolated(
+    make_scorer: Callable[[], Scorer], here: Scorer, photos: Iterator[NamedPhoto]
+) -> Generator[ScoredPhoto, None, None]:
+    """Results of photos, one after the other, from a process that may end at any of them.
+
+    A decoder that crashes, or a photo that takes all memory, ends a worker; Ray would give the same
+    photos to the next one, for ever. So a photo that ends its process becomes a row with an error.
+
+    Args:
+        make_scorer: Makes a scorer in that process.
+        here: An equal scorer, for the errors of photos that ended it.
+        photos: In the order of the results.
+    """
+    pool: ProcessPoolExecutor | None = None
+    try:
+        for name, photo in photos:
+            pool = pool or _process(make_scorer)
+            try:
+                yield pool.submit(_score, name, photo).result()
+            except BrokenProcessPool:
+                pool.shutdown()
+                pool = None
+                reason = f"{name}: ended the process that read it; damaged, or too large to decode."
+                yield here.score_together([(name, _no_photo(reason))])[0]
+    finally:
+        if pool:
+            pool.shutdown()
+
+
+def _process(make_scorer: Callable[[], Scorer]) -> ProcessPoolExecutor:
+    # Not a fork, which would hang on locks that other threads hold.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(make_scorer,))
+    # No photo is to be blamed for a process that does not even start.
+    pool.submit(_ready).result()
+    return pool
+
+
+def _begin(make_scorer: Callable[[], Scorer]) -> None:
+    global _scorer
+    _scorer = make_scorer()
+
+
+def _ready() -> None:
+    return None
+
+
+def _score(name: str, photo: PhotoSource) -> ScoredPhoto:
+    return _scorer.score_together([(name, photo)])[0]

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from siamese_nima.errors import PhotoError, TableError
 from siamese_nima.photos import read_photo
-from siamese_nima.scale.listed_photos import photos_of
 from siamese_nima.scale.plan import Slice
 from siamese_nima.scale.stores import StoredPhoto
+from siamese_nima.scale.worker import photos_of
 
 
 @given(rows=st.integers(1, 300), group=st.integers(1, 120), size=st.integers(1, 150))

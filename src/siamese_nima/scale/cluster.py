@@ -24,7 +24,7 @@ _BLOCKS = 10_000  # tasks of a run: enough for the largest cluster, few enough f
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
+class ClusterOptions:
     """Where a distributed run works, and how it is shared out.
 
     Attributes:
@@ -32,26 +32,44 @@ class Cluster:
             machine alone, for the run.
         workers: Processes with a model each, at most; None takes as many as fit.
         threads_per_worker: Cores of each; None takes up to 4, of those that every machine has.
-        gpus_per_worker: Share of a GPU, above 1 whole ones; 0 for none.
+        gpus_per_worker: Share of a GPU, above 1 whole ones, 0 for none; None takes one where
+            `device` of the run is "cuda".
+        photos_per_file: Photos of one file of results, which is one piece of work; None takes that
+            of the run that goes on, or one that suits their number.
     """
 
     address: str | None = None
     workers: int | None = None
     threads_per_worker: int | None = None
-    gpus_per_worker: float = 0.0
+    gpus_per_worker: float | None = None
+    photos_per_file: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("workers", "threads_per_worker"):
+        for name in ("workers", "threads_per_worker", "photos_per_file"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be at least 1, got {value}")
-        gpus = self.gpus_per_worker
+        gpus = self.gpus_per_worker or 0
         if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
             raise ConfigError(f"gpus_per_worker must be up to 1, or a whole number; got {gpus}")
 
+    def gpus_on(self, device: str) -> float:
+        """GPUs of each worker that scores on that device.
+
+        Raises:
+            ConfigError: Some were asked for, and the device is none.
+        """
+        if self.gpus_per_worker is None:
+            return 1.0 if device == "cuda" else 0.0
+        if self.gpus_per_worker and device != "cuda":
+            raise ConfigError(
+                f"--gpus-per-worker {self.gpus_per_worker:g} needs --device cuda, got {device}"
+            )
+        return self.gpus_per_worker
+
 
 @contextmanager
-def connected(cluster: Cluster) -> Iterator[None]:
+def connected(cluster: ClusterOptions) -> Iterator[None]:
     """A connection to the cluster; a cluster of this machine alone ends with it.
 
     Raises:
@@ -115,7 +133,7 @@ def _first_line(error: Exception) -> str:
 
 
 def score_slices(
-    slices: Sequence[Slice], job: Job, cluster: Cluster
+    slices: Sequence[Slice], job: Job, cluster: ClusterOptions
 ) -> Generator[Done, None, None]:
     """Work on slices, on the cluster that `connected` has opened.
 
@@ -133,7 +151,8 @@ def score_slices(
     """
     import ray
 
-    threads, workers = _size(cluster)
+    gpus = cluster.gpus_on(job.device)
+    threads, workers = _size(cluster, gpus)
     _quiet_ray_data()
     items = [asdict(rows) for rows in slices]
     done = ray.data.from_items(items, override_num_blocks=min(len(items), _BLOCKS)).map(
@@ -146,7 +165,7 @@ def score_slices(
             max_tasks_in_flight_per_actor=2,
         ),
         num_cpus=threads,
-        num_gpus=cluster.gpus_per_worker or None,
+        num_gpus=gpus or None,
     )
     try:
         for row in done.iter_rows():
@@ -155,7 +174,7 @@ def score_slices(
         raise _named(error) from error
 
 
-def _size(cluster: Cluster) -> tuple[int, int]:
+def _size(cluster: ClusterOptions, gpus: float) -> tuple[int, int]:
     """Threads per worker, and workers."""
     import ray
 
@@ -166,12 +185,12 @@ def _size(cluster: Cluster) -> tuple[int, int]:
     fit = 0
     for node, count in zip(nodes, cores, strict=True):
         room = count // threads
-        if cluster.gpus_per_worker:
-            room = min(room, int(node.get("GPU", 0) / cluster.gpus_per_worker))
+        if gpus:
+            room = min(room, int(node.get("GPU", 0) / gpus))
         fit += room
     if not fit and cluster.workers is None:
         raise NimaError(
-            f"no machine of the cluster has {threads} cores and {cluster.gpus_per_worker:g} GPUs "
+            f"no machine of the cluster has {threads} cores and {gpus:g} GPUs "
             f"for a worker ({len(nodes)} machines with {cores} cores); ask for less, or give the "
             "number of workers if machines are still to come"
         )
