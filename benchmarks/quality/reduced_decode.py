@@ -20,7 +20,7 @@ from camera_photos import make_photos
 from machine import provenance, report
 from siamese_nima import Scorer, read_photo
 from siamese_nima.ratings import mean
-from siamese_nima.scoring.scorer import DECODE_MARGIN
+from siamese_nima.scoring.model_set import DECODE_MARGIN
 
 
 def main() -> None:

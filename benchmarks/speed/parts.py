@@ -35,7 +35,7 @@ from camera_photos import photos_of
 from machine import provenance, report
 from siamese_nima import Scorer, read_photo
 from siamese_nima.cores import usable_cores
-from siamese_nima.scoring.devices import open_network
+from siamese_nima.scoring.model import open_network
 
 MATRIX_SIDES = (512, 1024, 1536, 2048)
 NETWORK_RUNS = 12

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from siamese_nima.card import ModelCard
-from siamese_nima.scoring.model_file import read_card
+from siamese_nima.scoring.model import read_card
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -32,7 +32,7 @@ from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.onnx_export import export_onnx
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import mean
-from siamese_nima.scoring.model_file import ModelFile
+from siamese_nima.scoring.model import ModelFile
 from siamese_nima.training.ladder_views import LadderViews
 from siamese_nima.training.ladders import DISTORTIONS, LEVELS
 from siamese_nima.training.nima_stage import NimaStageConfig

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from siamese_nima.pair_error import PairError
-from siamese_nima.scoring.model_file import read_card
+from siamese_nima.scoring.model import read_card
 
 HERE = Path(__file__).parent
 MODEL = HERE.parents[1] / "src" / "siamese_nima" / "models" / "quality.onnx"

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from siamese_nima.pair_error import PairError
     from siamese_nima.photos import ViewPolicy, find_photos, read_photo
     from siamese_nima.ratings import RatingScale
+    from siamese_nima.scoring.cache import cache_path
     from siamese_nima.scoring.ranking import RankPlace, describe_ranking, rank_photos, rank_places
-    from siamese_nima.scoring.result_cache import cache_path
-    from siamese_nima.scoring.scored_photo import ScoredPhoto
+    from siamese_nima.scoring.results import ScoredPhoto
     from siamese_nima.scoring.scorer import Scorer
     from siamese_nima.siamese import SiameseNIMA
     from siamese_nima.taste.answer import Answer
@@ -138,8 +138,8 @@ _HOMES = {
     "photos": ("ViewPolicy", "find_photos", "read_photo"),
     "ratings": ("RatingScale",),
     "scoring.ranking": ("RankPlace", "describe_ranking", "rank_photos", "rank_places"),
-    "scoring.result_cache": ("cache_path",),
-    "scoring.scored_photo": ("ScoredPhoto",),
+    "scoring.cache": ("cache_path",),
+    "scoring.results": ("ScoredPhoto",),
     "scoring.scorer": ("Scorer",),
     "siamese": ("SiameseNIMA",),
     "taste.answer": ("Answer",),

@@ -11,7 +11,7 @@ from PIL import Image
 from siamese_nima.curation.bursts import Burst
 from siamese_nima.curation.report import write_report
 from siamese_nima.pair_error import PairError
-from siamese_nima.scoring.scored_photo import ScoredPhoto, scored
+from siamese_nima.scoring.results import ScoredPhoto, scored
 from tiny_model import rate_tiny
 
 HOSTILE = (

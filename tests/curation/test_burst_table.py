@@ -8,7 +8,7 @@ import pytest
 from siamese_nima.curation.bursts import Burst, burst_csv, burst_rows, write_burst_table
 from siamese_nima.errors import ConfigError, NimaError
 from siamese_nima.ratings import AVA_SCALE
-from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.results import ScoredPhoto
 
 
 def result(path, mean):

@@ -14,7 +14,7 @@ from siamese_nima.errors import ConfigError
 from siamese_nima.pair_error import PairError
 from siamese_nima.photos.capture import Capture
 from siamese_nima.ratings import AVA_SCALE
-from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.results import ScoredPhoto
 
 PAIR_ERROR = PairError((0.0, 1.0, 2.0), (0.5, 0.8, 0.9), (0.5, 0.75, 0.85), 1000)
 

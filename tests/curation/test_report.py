@@ -14,7 +14,7 @@ from PIL import Image
 from siamese_nima.curation.report import write_report
 from siamese_nima.errors import NimaError
 from siamese_nima.ratings import AVA_SCALE
-from siamese_nima.scoring.scored_photo import ScoredPhoto, scored
+from siamese_nima.scoring.results import ScoredPhoto, scored
 from tiny_model import rate_tiny
 
 

@@ -2,7 +2,7 @@ from siamese_nima.curation.bursts import Burst
 from siamese_nima.curation.report import make_entries
 from siamese_nima.pair_error import PairError
 from siamese_nima.ratings import AVA_SCALE
-from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.results import ScoredPhoto
 
 SURE_FROM_1 = PairError((0.0, 1.0, 9.0), (0.5, 0.85, 1.0), (0.5, 0.8, 1.0), pairs=100)
 

@@ -9,7 +9,7 @@ from siamese_nima.curation.stars import embedded_rating, plan_stars
 from siamese_nima.curation.xmp import RATING, Packet
 from siamese_nima.errors import ConfigError
 from siamese_nima.ratings import AVA_SCALE
-from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.results import ScoredPhoto
 from sidecar_examples import WITH_RATING
 
 EXIF_RATING = 0x4746

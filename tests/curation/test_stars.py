@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from siamese_nima.curation.stars import StarRule, give_stars
 from siamese_nima.errors import ConfigError
 from siamese_nima.ratings import AVA_SCALE
-from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.results import ScoredPhoto
 
 RULES = (StarRule(), StarRule(by="population"), StarRule(by="score", bounds=(3, 4, 6, 8)))
 

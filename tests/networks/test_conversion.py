@@ -12,7 +12,7 @@ from siamese_nima.networks.backbones import backbone_normalisation
 from siamese_nima.networks.conversion import converted, export_weights, read_weights
 from siamese_nima.networks.nima import build_nima
 from siamese_nima.photos import ViewPolicy
-from siamese_nima.scoring.model_file import ModelFile
+from siamese_nima.scoring.model import ModelFile
 
 OPTIONS = {"padding": "keras2", "bn_epsilon": 1e-3}
 

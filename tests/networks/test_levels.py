@@ -12,7 +12,7 @@ from siamese_nima.networks.nima import build_nima_for
 from siamese_nima.networks.onnx_export import export_onnx
 from siamese_nima.networks.onnx_weights import read_onnx_weights
 from siamese_nima.photos.views import ViewPolicy
-from siamese_nima.scoring.model_file import ModelFile
+from siamese_nima.scoring.model import ModelFile
 
 OPTIONS = BackboneOptions(
     bn_epsilon=1e-3, padding="keras2", levels=("blocks.3.4", "blocks.2.0"), enlarge=2

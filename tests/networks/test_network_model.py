@@ -10,7 +10,7 @@ from siamese_nima.networks.network_model import NetworkModel
 from siamese_nima.networks.nima import build_nima
 from siamese_nima.networks.onnx_export import export_onnx
 from siamese_nima.photos import ViewPolicy
-from siamese_nima.scoring.model_file import ModelFile
+from siamese_nima.scoring.model import ModelFile
 from siamese_nima.scoring.scorer import Scorer
 
 

@@ -16,7 +16,7 @@ from siamese_nima.networks.onnx_export import export_onnx
 from siamese_nima.networks.onnx_weights import read_onnx_weights
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.scoring.catalogue import embedded_models
-from siamese_nima.scoring.model_file import ModelFile
+from siamese_nima.scoring.model import ModelFile
 
 CARD = ModelCard(
     name="small",

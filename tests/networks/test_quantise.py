@@ -16,7 +16,7 @@ from siamese_nima.networks.onnx_export import export_onnx
 from siamese_nima.networks.quantise import quantise_model
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import mean
-from siamese_nima.scoring.model_file import INT8, ModelFile
+from siamese_nima.scoring.model import INT8, ModelFile
 
 PHOTOS = sorted((Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg"))
 

@@ -26,7 +26,7 @@ from siamese_nima.networks.onnx_weights import read_onnx_weights
 from siamese_nima.networks.side_by_side import SideBySide
 from siamese_nima.networks.taste_file import OpenedModel
 from siamese_nima.photos.views import ViewPolicy
-from siamese_nima.scoring.model_file import ModelFile
+from siamese_nima.scoring.model import ModelFile
 
 # Both cut early: exporting a block takes half a second.
 SECOND = BackboneOptions(levels=("blocks.1.0", "blocks.0.0"), pooled=False, enlarge=2)

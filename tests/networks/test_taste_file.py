@@ -11,7 +11,7 @@ from siamese_nima.errors import WeightsError
 from siamese_nima.networks.onnx_weights import read_onnx_weights
 from siamese_nima.networks.taste_file import OpenedModel
 from siamese_nima.scoring.catalogue import embedded_models
-from siamese_nima.scoring.model_file import ModelFile
+from siamese_nima.scoring.model import ModelFile
 from siamese_nima.taste.tilt import Tilt, TiltPrior
 from tiny_model import rate_tiny
 

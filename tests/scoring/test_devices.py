@@ -10,7 +10,7 @@ import pytest
 
 from siamese_nima.card import golden_photo
 from siamese_nima.errors import ConfigError, MissingExtraError, WeightsError
-from siamese_nima.scoring.model_file import ModelFile
+from siamese_nima.scoring.model import ModelFile
 
 openvino_installed = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason="openvino is not installed"
@@ -30,7 +30,7 @@ def test_openvino_rates_as_onnx_runtime_does_from_several_threads(tiny_model, ti
 
 @openvino_installed
 def test_openvino_names_a_file_that_it_cannot_compute(tmp_path):
-    from siamese_nima.scoring.devices import open_network
+    from siamese_nima.scoring.model import open_network
 
     with pytest.raises(WeightsError, match=r"bad\.onnx: OpenVINO cannot compute this model"):
         open_network(tmp_path / "bad.onnx", b"no model", threads=1, device="openvino")

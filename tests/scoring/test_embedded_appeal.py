@@ -8,7 +8,7 @@ from siamese_nima.card import golden_photo
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import RatingScale, mean
 from siamese_nima.scoring.catalogue import embedded_models
-from siamese_nima.scoring.model_file import ModelFile
+from siamese_nima.scoring.model import ModelFile
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "appeal"

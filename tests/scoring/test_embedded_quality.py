@@ -9,7 +9,7 @@ from siamese_nima.card import golden_photo
 from siamese_nima.pair_error import PairError
 from siamese_nima.ratings import mean
 from siamese_nima.scoring.catalogue import embedded_models
-from siamese_nima.scoring.model_file import ModelFile
+from siamese_nima.scoring.model import ModelFile
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "quality"
 

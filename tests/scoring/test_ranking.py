@@ -15,7 +15,7 @@ from siamese_nima.scoring.ranking import (
     rank_photos,
     rank_places,
 )
-from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.results import ScoredPhoto
 
 
 def result(path: str, mean: float | None) -> ScoredPhoto:

@@ -11,7 +11,7 @@ import pytest
 from siamese_nima.errors import ConfigError, NimaError
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.ranking import RankPlace
-from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.scoring.tables import Columns, open_table
 
 THREE = RatingScale(1, 3)

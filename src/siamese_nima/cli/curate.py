@@ -54,8 +54,8 @@ from siamese_nima.errors import ConfigError
 from siamese_nima.pair_error import PairError
 from siamese_nima.photos.names import printable
 from siamese_nima.photos.read import read_photo
-from siamese_nima.scoring.scored_photo import ScoredPhoto
-from siamese_nima.scoring.scorer import DEFAULT_MODEL
+from siamese_nima.scoring.results import ScoredPhoto
+from siamese_nima.scoring.scorer import DEFAULT_MODEL, ScorerOptions
 
 _RULE = BurstRule()
 
@@ -365,7 +365,7 @@ def explain(
     if out:
         check_new_picture(out, photo)
     scorer = options.open_scorer(
-        model, view=view, batch_size=1, workers=workers, device=device, exact=False
+        model, options=ScorerOptions(view=view, batch_size=1, workers=workers, device=device)
     )
     with progress_bar("hiding") as progress:
         explanation = explain_photo(scorer, photo, report=progress)
@@ -402,7 +402,7 @@ def crop(
     if out:
         check_new_picture(out, photo)
     scorer = options.open_scorer(
-        model, view=view, batch_size=1, workers=workers, device=device, exact=False
+        model, options=ScorerOptions(view=view, batch_size=1, workers=workers, device=device)
     )
     with progress_bar("cropping") as progress:
         found = suggest_crops(scorer, photo, rule=rule, report=progress)

@@ -11,6 +11,7 @@ from siamese_nima.cli import options
 from siamese_nima.cli.data import Photos, Scale, Splits, parse_scale
 from siamese_nima.cli.options import needs_extra, open_scorer
 from siamese_nima.cli.run import progress_bar
+from siamese_nima.scoring.scorer import ScorerOptions
 
 Data = Annotated[
     str,
@@ -62,7 +63,10 @@ def evaluate(
         from siamese_nima.evaluation.plots import log_of
     training_log = log_of(model, log)
     scorer = open_scorer(
-        model, view=view, batch_size=batch_size, workers=workers, device=device, exact=exact
+        model,
+        options=ScorerOptions(
+            view=view, batch_size=batch_size, workers=workers, device=device, exact=exact
+        ),
     )
     with progress_bar(f"scoring by {scorer.card.name}") as report:
         result = judging.evaluate(
@@ -105,12 +109,8 @@ def compare(
     """
     with needs_extra("train", "comparing models"):
         from siamese_nima.evaluation import judging
-    scorers = [
-        open_scorer(
-            model, view=None, batch_size=batch_size, workers=workers, device=device, exact=exact
-        )
-        for model in (first, second)
-    ]
+    wanted = ScorerOptions(batch_size=batch_size, workers=workers, device=device, exact=exact)
+    scorers = [open_scorer(model, options=wanted) for model in (first, second)]
     with progress_bar("scoring") as report:
         result = judging.compare(
             scorers[0],

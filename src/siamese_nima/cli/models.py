@@ -25,7 +25,7 @@ from siamese_nima.scoring.catalogue import (
     installed_models,
     models_folder,
 )
-from siamese_nima.scoring.model_file import ModelFile, read_card
+from siamese_nima.scoring.model import ModelFile, read_card
 from siamese_nima.scoring.published import PUBLISHED, download
 
 app = typer.Typer()

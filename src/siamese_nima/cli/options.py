@@ -14,9 +14,9 @@ import typer
 
 from siamese_nima.errors import MissingExtraError
 from siamese_nima.photos.read import MAX_PIXELS
+from siamese_nima.scoring.cache import cache_path
 from siamese_nima.scoring.catalogue import WEIGHT_SUFFIXES
-from siamese_nima.scoring.result_cache import cache_path
-from siamese_nima.scoring.scorer import Scorer
+from siamese_nima.scoring.scorer import Scorer, ScorerOptions
 
 
 def _of_scoring(help: str, *names: str, **limits: Any) -> Any:
@@ -83,10 +83,9 @@ class Scoring:
     no_cache: NoCache = False
     quiet: Quiet = False
 
-    def scorer(self, *models: str, max_pixels: int = MAX_PIXELS) -> Scorer:
-        """A scorer with these options, for any kind of model the command line takes."""
-        return open_scorer(
-            *models,
+    def options(self, *, max_pixels: int = MAX_PIXELS) -> ScorerOptions:
+        """The same as the library has it."""
+        return ScorerOptions(
             view=self.view,
             batch_size=self.batch_size,
             workers=self.workers,
@@ -95,6 +94,10 @@ class Scoring:
             cache=None if self.no_cache else self.cache or cache_path(),
             max_pixels=max_pixels,
         )
+
+    def scorer(self, *models: str, max_pixels: int = MAX_PIXELS) -> Scorer:
+        """A scorer with these options, for any kind of model the command line takes."""
+        return open_scorer(*models, options=self.options(max_pixels=max_pixels))
 
 
 def scoring_command(command: Callable[..., None]) -> Callable[..., None]:
@@ -131,27 +134,12 @@ def named_models(text: str) -> list[str]:
     return [text] if Path(text).exists() else [name for name in text.split(",") if name]
 
 
-def open_scorer(
-    *models: str,
-    view: str | None,
-    batch_size: int,
-    workers: int | None,
-    device: str,
-    exact: bool,
-    cache: Path | None = None,
-    max_pixels: int = MAX_PIXELS,
-) -> Scorer:
+def open_scorer(*models: str, options: ScorerOptions) -> Scorer:
     """A scorer for any kind of model the command line takes, weight files included."""
-    return Scorer(
-        [_converted(model) if Path(model).suffix in WEIGHT_SUFFIXES else model for model in models],
-        view=view,
-        batch_size=batch_size,
-        workers=workers,
-        device=device,
-        exact=exact,
-        cache=cache,
-        max_pixels=max_pixels,
-    )
+    sources = [
+        _converted(model) if Path(model).suffix in WEIGHT_SUFFIXES else model for model in models
+    ]
+    return Scorer(sources, options)
 
 
 def _converted(weights: str) -> str:

@@ -20,7 +20,7 @@ from siamese_nima.curation.bursts import FrameReader, find_bursts
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.find import find_photos
 from siamese_nima.scoring.catalogue import find_model
-from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.scoring.scorer import DEFAULT_MODEL, Scorer
 from siamese_nima.taste.answer import SOMEBODY, check_person
 from siamese_nima.taste.answers import AnswerStore, answers_path

@@ -24,10 +24,10 @@ from rich.text import Text
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.find import FoundPhotos, find_photos
 from siamese_nima.photos.names import printable
-from siamese_nima.scoring.model_file import Model
-from siamese_nima.scoring.panel import OnPhoto
+from siamese_nima.scoring.model import Model
+from siamese_nima.scoring.model_set import OnPhoto
 from siamese_nima.scoring.ranking import RankPlace
-from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer
 from siamese_nima.scoring.tables import Columns, CsvWriter, ResultWriter
 

@@ -17,9 +17,9 @@ from siamese_nima.cli import options, run
 from siamese_nima.cli.options import Scoring, scoring_command
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.scale.cluster import ClusterOptions
-from siamese_nima.scoring.model_file import ModelFile
+from siamese_nima.scoring.cache import ResultCache, cache_path
+from siamese_nima.scoring.model import ModelFile
 from siamese_nima.scoring.ranking import copy_ranked, describe_ranking, rank_photos, rank_places
-from siamese_nima.scoring.result_cache import ResultCache, cache_path
 from siamese_nima.scoring.scorer import DEFAULT_MODEL, Scorer
 from siamese_nima.scoring.tables import Columns, open_table
 
@@ -108,14 +108,9 @@ def score_on_ray(
         from siamese_nima.scale import plan, sources, stores
     cluster = replace(cluster, workers=scoring.workers)
     cluster.gpus_on(scoring.device)
-    scorer = options.open_scorer(
-        *models,
-        view=scoring.view,
-        batch_size=scoring.batch_size,
-        workers=1,
-        device="cpu",  # of this machine; the workers' may be another
-        exact=scoring.exact,
-    )
+    # The device of this machine; the workers' may be another.
+    here = replace(scoring.options(), workers=1, device="cpu", cache=None)
+    scorer = options.open_scorer(*models, options=here)
     folder = stores.Folder(out)
     found = sources.find_sources(photos)
     if not found.photos:
@@ -137,10 +132,7 @@ def _job(scorer: Scorer, results: str, scoring: Scoring) -> Job:
             if isinstance(model, ModelFile)
         },
         settings=scorer.settings(scoring.device),
-        view=scoring.view,
-        device=scoring.device,
-        exact=scoring.exact,
-        batch_size=scoring.batch_size,
+        options=replace(scoring.options(), cache=None),
     )
 
 

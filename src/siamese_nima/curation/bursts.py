@@ -37,7 +37,7 @@ from siamese_nima.photos.similarity import (
     unit_thumbnail,
 )
 from siamese_nima.scoring.ranking import rank_photos
-from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.results import ScoredPhoto, rounded
 from siamese_nima.scoring.scorer import Scorer
 
 _DECODED_PX = 128  # short side that a JPEG is decoded at; eight times the thumbnail
@@ -376,16 +376,15 @@ def _row(
     too_close: bool | None,
     over_next: float | None,
 ) -> dict[str, Any]:
-    values = (
-        *(burst, place, size, photo.path, _rounded(photo.mean, 4), _rounded(photo.spread, 4)),
-        *(_rounded(photo.percentile, 2), too_close, _rounded(over_next, 4)),
-        *(str(photo.scale), photo.model, photo.error),
-    )
-    return dict(zip(_COLUMNS, values, strict=True))
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)
+    own = photo.to_dict() | {"scale": str(photo.scale)}
+    of_burst = {
+        "burst": burst,
+        "place": place,
+        "of": size,
+        "too_close": too_close,
+        "over_next": rounded(over_next, 4),
+    }
+    return {column: (own | of_burst)[column] for column in _COLUMNS}
 
 
 def _cell(value: object) -> object:

@@ -29,7 +29,7 @@ from siamese_nima.photos.find import natural_key
 from siamese_nima.photos.names import printable
 from siamese_nima.photos.thumbnails import shrunk, thumbnail
 from siamese_nima.scoring.ranking import RankPlace, rank_photos, rank_places
-from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.results import ScoredPhoto
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

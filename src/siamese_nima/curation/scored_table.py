@@ -10,7 +10,7 @@ from typing import Any
 
 from siamese_nima.errors import RatingError, TableError
 from siamese_nima.ratings import RatingScale
-from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.results import ScoredPhoto
 
 _WANTED = ("path", "mean", "scale", "model")
 

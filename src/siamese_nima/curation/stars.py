@@ -16,7 +16,7 @@ from siamese_nima.curation.sidecars import Folder, Naming, UndoLog, read_sidecar
 from siamese_nima.curation.xmp import OUR_MODEL, OUR_RATING, OUR_SCORE, RATING, Packet
 from siamese_nima.errors import ConfigError, SidecarError
 from siamese_nima.photos.decode import pillow_muted
-from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.results import ScoredPhoto
 
 By = Literal["given", "population", "score"]
 

@@ -27,7 +27,7 @@ from siamese_nima.evaluation.plots import learning_section
 from siamese_nima.evaluation.report import comparison_sections, model_sections, number, percent
 from siamese_nima.pair_error import PairError
 from siamese_nima.ratings import RatingScale, map_mean
-from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer
 
 Report = Callable[[int, int], None]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from siamese_nima.errors import PhotoError, WeightsError
 from siamese_nima.networks.taste_file import OpenedModel
-from siamese_nima.scoring.in_order import in_order
-from siamese_nima.scoring.panel import Member, Panel, PhotoOnPanel
+from siamese_nima.ordered_pool import in_order
+from siamese_nima.scoring.model_set import Member, ModelSet, WorkItem
 from siamese_nima.taste.session import PickSession
 
 Rows = dict[str, NDArray[np.float32]]
@@ -41,14 +41,14 @@ def look(
         workers: Threads.
         report: Called with photos looked at and photos in all.
     """
-    panel = Panel([Member(opened.card.name, opened, opened.card.view)], exact=False)
+    models = ModelSet([Member(opened.card.name, opened, opened.card.view)], exact=False)
     rows: Rows = {}
 
-    def rate(photos: Sequence[PhotoOnPanel]) -> Sequence[PhotoOnPanel]:
-        panel.rate(photos)
+    def rate(photos: Sequence[WorkItem]) -> Sequence[WorkItem]:
+        models.rate(photos)
         return photos
 
-    photos = [PhotoOnPanel(name, folder / name) for name in names]
+    photos = [WorkItem(name, folder / name) for name in names]
     done = in_order(rate, photos, batch_size=_BATCH, workers=workers)
     for number, photo in enumerate(done, start=1):
         outcome = photo.outcomes[0]

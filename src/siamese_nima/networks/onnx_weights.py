@@ -24,7 +24,7 @@ from siamese_nima.errors import CardError, ConfigError, WeightsError
 from siamese_nima.networks.nima import NIMA, PhotoNIMA, build_nima_for
 from siamese_nima.networks.onnx_storage import stored_weights
 from siamese_nima.networks.taste_file import has_taste
-from siamese_nima.scoring.model_file import GOLDEN_TOLERANCE
+from siamese_nima.scoring.model import GOLDEN_TOLERANCE
 
 _PREFIX = "nima."  # of every weight in the graph of a `PhotoNIMA`
 _TRACED_PX = 96

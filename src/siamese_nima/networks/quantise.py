@@ -32,9 +32,8 @@ from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.evaluation.metrics import srcc
 from siamese_nima.photos.read import PhotoSource, read_photo
 from siamese_nima.ratings import mean
-from siamese_nima.scoring.devices import open_network
-from siamese_nima.scoring.model_file import INT8, ModelFile
-from siamese_nima.scoring.scorer import DECODE_MARGIN
+from siamese_nima.scoring.model import INT8, ModelFile, open_network
+from siamese_nima.scoring.model_set import DECODE_MARGIN
 
 LEAST_PHOTOS = 4
 

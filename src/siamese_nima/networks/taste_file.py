@@ -23,8 +23,7 @@ from siamese_nima.atomic_write import replacing
 from siamese_nima.card import METADATA_KEY, ModelCard, golden_photo
 from siamese_nima.errors import WeightsError
 from siamese_nima.ratings import RatingScale
-from siamese_nima.scoring.devices import start_session
-from siamese_nima.scoring.model_file import ModelFile
+from siamese_nima.scoring.model import ModelFile, start_session
 from siamese_nima.taste.tilt import Rated, Tilt
 
 _VIEWS, _DISTRIBUTION, _SEEN, _TASTE = "views", "distribution", "seen", "taste"

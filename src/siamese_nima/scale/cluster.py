@@ -151,7 +151,7 @@ def score_slices(
     """
     import ray
 
-    gpus = cluster.gpus_on(job.device)
+    gpus = cluster.gpus_on(job.options.device)
     threads, workers = _size(cluster, gpus)
     _quiet_ray_data()
     items = [asdict(rows) for rows in slices]

@@ -12,18 +12,18 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from siamese_nima.errors import ConfigError, PhotoError, TableError
+from siamese_nima.ordered_pool import in_order
 from siamese_nima.photos.read import PhotoSource
 from siamese_nima.scale.plan import NOTES, Slice
 from siamese_nima.scale.stores import Folder, StoredPhoto, is_url, open_store, retried
-from siamese_nima.scoring.in_order import in_order
-from siamese_nima.scoring.scored_photo import ScoredPhoto
-from siamese_nima.scoring.scorer import Scorer
+from siamese_nima.scoring.results import ScoredPhoto
+from siamese_nima.scoring.scorer import Scorer, ScorerOptions
 from siamese_nima.scoring.tables import Columns, parquet_writer
 
 _ERRORS_TOLD = 20
@@ -46,7 +46,7 @@ class Job:
         start: The folder that relative paths of photos start from.
         models: Content of each model file by the model's name.
         settings: What scores depend on besides the photos; a worker that differs is refused.
-        view, device, exact, batch_size: As `Scorer` has them.
+        options: How photos are scored; the cache is of no use on other machines.
         threads: Cores that a worker keeps busy.
     """
 
@@ -54,10 +54,7 @@ class Job:
     start: str
     models: Mapping[str, bytes]
     settings: tuple[str, ...]
-    view: str | None = None
-    device: str = "cpu"
-    exact: bool = False
-    batch_size: int = 4
+    options: ScorerOptions = field(default_factory=ScorerOptions)
     threads: int = 1
 
     def scorer(self) -> Scorer:
@@ -70,14 +67,7 @@ class Job:
             paths = [Path(folder, f"{name}.onnx") for name in self.models]
             for path, content in zip(paths, self.models.values(), strict=True):
                 path.write_bytes(content)
-            scorer = Scorer(
-                paths,
-                view=self.view,
-                batch_size=self.batch_size,
-                workers=self.threads,
-                device=self.device,
-                exact=self.exact,
-            )
+            scorer = Scorer(paths, self.options, workers=self.threads, cache=None)
         if scorer.settings() != self.settings:
             raise ConfigError(
                 f"machine {platform.node()} would score otherwise than the one where the run was "

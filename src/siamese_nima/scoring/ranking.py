@@ -14,7 +14,7 @@ import numpy as np
 from siamese_nima.errors import ConfigError, NimaError
 from siamese_nima.pair_error import PairError
 from siamese_nima.photos.names import printable
-from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.results import ScoredPhoto
 
 
 def rank_photos(results: Iterable[ScoredPhoto]) -> list[ScoredPhoto]:

@@ -6,9 +6,10 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import TypedDict, Unpack, cast
 
 import numpy as np
 from PIL import Image
@@ -16,34 +17,79 @@ from PIL import Image
 from siamese_nima.card import ModelCard
 from siamese_nima.cores import usable_cores
 from siamese_nima.errors import ConfigError, PhotoError
+from siamese_nima.ordered_pool import in_order
 from siamese_nima.photos.find import find_photos
 from siamese_nima.photos.read import MAX_PIXELS, PhotoSource
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import RatingScale
-from siamese_nima.scoring.file_content import Content
-from siamese_nima.scoring.in_order import in_order
-from siamese_nima.scoring.model_file import Model
-from siamese_nima.scoring.panel import (
-    DECODE_MARGIN,
-    ModelSource,
-    OnPhoto,
-    Panel,
-    PhotoOnPanel,
-    load_members,
-)
-from siamese_nima.scoring.result_cache import ResultCache
-from siamese_nima.scoring.scored_photo import ScoredPhoto
-from siamese_nima.scoring.settings import settings_of
-
-__all__ = ["DECODE_MARGIN", "DEFAULT_MODEL", "Scorer"]
+from siamese_nima.scoring.cache import Content, ResultCache
+from siamese_nima.scoring.model import Model
+from siamese_nima.scoring.model_set import ModelSet, ModelSource, OnPhoto, WorkItem, load_members
+from siamese_nima.scoring.results import ScoredPhoto
 
 DEFAULT_MODEL = "quality"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScorerOptions:
+    """How photos are scored: the same from the command line to a worker of Ray.
+
+    Attributes:
+        view: View policy in place of the models' own, as a value or as text such as
+            "centre:224@256".
+        batch_size: Photos that one worker takes at a time; those of equal view size go through the
+            network together.
+        workers: Threads; by default one per usable core.
+        device: "cpu", "cuda", "openvino" or "coreml".
+        exact: Read photos in full. By default large ones are decoded at, or shrunk to, a reduced
+            scale that is still at least twice as large as the views need, which is faster and moves
+            scores by about a hundredth.
+        cache: File that keeps results from one run to the next, made if missing; photos that are
+            given as paths are then not scored again as long as they and the model are the same.
+            `cache_path()` is the one of the command line. None keeps nothing.
+        max_pixels: Larger photos are refused before they are decoded, as `read_photo` has it.
+
+    Raises:
+        ViewError: The view policy is malformed.
+        ConfigError: A number is below 1.
+    """
+
+    view: ViewPolicy | str | None = None
+    batch_size: int = 4
+    workers: int | None = None
+    device: str = "cpu"
+    exact: bool = False
+    cache: str | os.PathLike[str] | None = None
+    max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ConfigError(f"the batch size must be at least 1, got {self.batch_size}")
+        if self.workers is not None and self.workers < 1:
+            raise ConfigError(f"the number of workers must be at least 1, got {self.workers}")
+        if self.max_pixels < 1:
+            raise ConfigError(
+                f"the largest photo must have at least 1 pixel, got {self.max_pixels}"
+            )
+        if isinstance(self.view, str):
+            object.__setattr__(self, "view", ViewPolicy.parse(self.view))
+
+
+class _Changes(TypedDict, total=False):
+    view: ViewPolicy | str | None
+    batch_size: int
+    workers: int | None
+    device: str
+    exact: bool
+    cache: str | os.PathLike[str] | None
+    max_pixels: int
 
 
 class Scorer:
     """Scores photos with one model, or with several that share one decoding of each photo.
 
     Attributes:
+        options: The options in use.
         batch_size: Photos that one worker takes at a time.
         workers: Threads.
         cache: The cache file in use, or None.
@@ -61,60 +107,40 @@ class Scorer:
     def __init__(
         self,
         model: ModelSource | Sequence[ModelSource] = DEFAULT_MODEL,
-        *,
-        view: ViewPolicy | str | None = None,
-        batch_size: int = 4,
-        workers: int | None = None,
-        device: str = "cpu",
-        exact: bool = False,
-        cache: str | os.PathLike[str] | None = None,
-        max_pixels: int = MAX_PIXELS,
+        options: ScorerOptions | None = None,
+        **changes: Unpack[_Changes],
     ) -> None:
         """Load a model, or several.
 
         Args:
             model: Name of an embedded or downloaded model, the path of a model file, or anything
-                that rates views (see `Model`); `device` is for the first two. Or a sequence of
+                that rates views (see `Model`); the device is for the first two. Or a sequence of
                 these: the first one's result then holds those of the others.
-            view: View policy in place of the models' own, as a value or as text such as
-                "centre:224@256".
-            batch_size: Photos that one worker takes at a time; those of equal view size go
-                through the network together.
-            workers: Threads; by default one per usable core.
-            device: "cpu", "cuda", "openvino" or "coreml".
-            exact: Read photos in full. By default large ones are decoded at, or shrunk to, a
-                reduced scale that is still at least twice as large as the views need, which is
-                faster and moves scores by about a hundredth.
-            cache: File that keeps results from one run to the next, made if missing; photos that
-                are given as paths are then not scored again as long as they and the model are the
-                same. `cache_path()` is the one of the command line. None keeps nothing.
-            max_pixels: Larger photos are refused before they are decoded, as `read_photo` has it.
+            options: How photos are scored.
+            **changes: Fields of `ScorerOptions` in place of those: `Scorer(workers=2, exact=True)`.
 
         Raises:
             WeightsError: A model is missing or damaged.
             ViewError: The view policy is malformed or does not fit a model.
             ConfigError: An option has an impossible value.
         """
-        if batch_size < 1:
-            raise ConfigError(f"the batch size must be at least 1, got {batch_size}")
-        if workers is not None and workers < 1:
-            raise ConfigError(f"the number of workers must be at least 1, got {workers}")
-        if max_pixels < 1:
-            raise ConfigError(f"the largest photo must have at least 1 pixel, got {max_pixels}")
-        self.batch_size = batch_size
-        self.workers = workers or usable_cores()
-        policy = ViewPolicy.parse(view) if isinstance(view, str) else view
+        self.options = replace(options or ScorerOptions(), **changes)
+        self.batch_size = self.options.batch_size
+        self.workers = self.options.workers or usable_cores()
         sources = model if isinstance(model, Sequence) and not isinstance(model, str) else [model]
-        members = load_members(sources, view=policy, device=device)
-        self._panel = Panel(members, exact=exact, max_pixels=max_pixels)
-        self.cache = None if cache is None else Path(cache)
-        self._device = device
+        view = cast(ViewPolicy | None, self.options.view)
+        self._models = ModelSet(
+            load_members(sources, view=view, device=self.options.device),
+            exact=self.options.exact,
+            max_pixels=self.options.max_pixels,
+        )
+        self.cache = None if self.options.cache is None else Path(self.options.cache)
         self._settings = self.settings() if self.cache else ()
 
     @property
     def model(self) -> Model:
         """The model, the first where there are several."""
-        return self._panel.members[0].model
+        return self._models.members[0].model
 
     @property
     def card(self) -> ModelCard:
@@ -124,12 +150,12 @@ class Scorer:
     @property
     def view(self) -> ViewPolicy:
         """Its view policy in use: its own, or the one given instead."""
-        return self._panel.members[0].view
+        return self._models.members[0].view
 
     @property
     def models(self) -> Mapping[str, Model]:
         """All models by name, in order; a model file is called by its file name."""
-        return {member.name: member.model for member in self._panel.members}
+        return {member.name: member.model for member in self._models.members}
 
     @property
     def scales(self) -> Mapping[str, RatingScale]:
@@ -139,7 +165,7 @@ class Scorer:
     @property
     def decode_px(self) -> int | None:
         """Short side that a photo keeps at least when it is decoded; None for all of it."""
-        return self._panel.decode_px
+        return self._models.decode_px
 
     def settings(self, device: str | None = None) -> tuple[str, ...]:
         """What its scores depend on besides the photo, as a text for each model.
@@ -150,7 +176,7 @@ class Scorer:
         Raises:
             ConfigError: A model is not from a file.
         """
-        return settings_of(self._panel, device=device or self._device)
+        return self._models.settings(device or self.options.device)
 
     def score(
         self,
@@ -175,7 +201,7 @@ class Scorer:
             stops the run.
         """
         every = enumerate(_as_series(photos), start=1)
-        named = (PhotoOnPanel(_name(photo, index), photo) for index, photo in every)
+        named = (WorkItem(_name(photo, index), photo) for index, photo in every)
         with ExitStack() as stack:
             cache = stack.enter_context(ResultCache(self.cache)) if self.cache else None
             work = partial(self._score_batch, cache, on_photo)
@@ -195,7 +221,7 @@ class Scorer:
         Returns:
             One result per photo, in order, equal to that of `score`.
         """
-        named = [PhotoOnPanel(name, photo) for name, photo in photos]
+        named = [WorkItem(name, photo) for name, photo in photos]
         return self._score_batch(None, None, named)
 
     async def score_async(
@@ -225,19 +251,19 @@ class Scorer:
         self,
         cache: ResultCache | None,
         on_photo: OnPhoto | None,
-        photos: Sequence[PhotoOnPanel],
+        photos: Sequence[WorkItem],
     ) -> list[ScoredPhoto]:
         if cache is None:
-            self._panel.rate(photos, on_photo)
+            self._models.rate(photos, on_photo)
         else:
             contents = [self._recall(cache, photo) for photo in photos]
-            self._panel.rate(photos, on_photo)
+            self._models.rate(photos, on_photo)
             for photo, content in zip(photos, contents, strict=True):
                 if content is not None:
                     self._keep(cache, photo, content)
-        return [self._panel.result(photo) for photo in photos]
+        return [self._models.result(photo) for photo in photos]
 
-    def _recall(self, cache: ResultCache, photo: PhotoOnPanel) -> Content | None:
+    def _recall(self, cache: ResultCache, photo: WorkItem) -> Content | None:
         """Take what the cache knows of a photo; None for photos that are not files."""
         if not isinstance(photo.source, str | os.PathLike):
             return None
@@ -249,7 +275,7 @@ class Scorer:
             photo.cached = frozenset(known)
         return content
 
-    def _keep(self, cache: ResultCache, photo: PhotoOnPanel, content: Content) -> None:
+    def _keep(self, cache: ResultCache, photo: WorkItem, content: Content) -> None:
         new = {
             self._settings[place]: outcome
             for place, outcome in photo.outcomes.items()

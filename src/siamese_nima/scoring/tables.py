@@ -15,7 +15,7 @@ from siamese_nima.csv_rows import csv_writer
 from siamese_nima.errors import ConfigError, MissingExtraError, NimaError
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.ranking import RankPlace
-from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.results import ScoredPhoto, rounded
 
 if sys.platform != "win32":
     import fcntl
@@ -24,6 +24,7 @@ TABLE_FORMATS = (".csv", ".jsonl", ".parquet")
 _PARQUET_ROWS = 4096
 _PLACE = ("rank", "rank_best", "rank_worst", "over_next")
 _NUMBERS = ("mean", "spread", "percentile")
+_OF_A_MODEL = (*_NUMBERS, "distribution", "scale", "model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ class Columns:
             row |= _place_values(place)
         results = (result, *result.others.values())
         for prefix, own in zip(self.prefixes().values(), results, strict=True):
-            row |= {f"{prefix}{column}": value for column, value in _values(own).items()}
+            values = own.to_dict()
+            row |= {f"{prefix}{column}": values[column] for column in _OF_A_MODEL}
         return row | {"error": "; ".join(result.errors) or None}
 
 
@@ -217,26 +219,11 @@ def parquet_writer(where: Path | BinaryIO, columns: Columns) -> Iterator[ResultW
         writer.flush()
 
 
-def _values(result: ScoredPhoto) -> dict[str, Any]:
-    return {
-        "mean": _rounded(result.mean, 4),
-        "spread": _rounded(result.spread, 4),
-        "percentile": _rounded(result.percentile, 2),
-        "distribution": result.distribution and [round(p, 6) for p in result.distribution],
-        "scale": [result.scale.low, result.scale.high],
-        "model": result.model,
-    }
-
-
 def _place_values(place: RankPlace | None) -> dict[str, Any]:
     if place is None:
         return dict.fromkeys(_PLACE)
-    values = (place.rank, place.best, place.worst, _rounded(place.over_next, 4))
+    values = (place.rank, place.best, place.worst, rounded(place.over_next, 4))
     return dict(zip(_PLACE, values, strict=True))
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)
 
 
 def _utf8(text: str) -> str:

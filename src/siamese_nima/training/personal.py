@@ -21,7 +21,7 @@ from siamese_nima.networks.looking import Report, look
 from siamese_nima.networks.taste_file import OpenedModel
 from siamese_nima.photos.find import find_photos
 from siamese_nima.scoring.catalogue import embedded_models, find_model, models_folder
-from siamese_nima.scoring.model_file import read_card
+from siamese_nima.scoring.model import read_card
 from siamese_nima.taste.agreement import Share, agreements, self_agreement
 from siamese_nima.taste.answer import Answer
 from siamese_nima.taste.held_out import FOLDS, HeldOut, judge_held_out, tilt_of_answers

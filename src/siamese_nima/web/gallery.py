@@ -23,7 +23,7 @@ from siamese_nima.errors import PhotoError
 from siamese_nima.photos.names import printable
 from siamese_nima.photos.read import read_photo
 from siamese_nima.photos.thumbnails import SIDE_PX, shrunk
-from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.web.http import RequestError
 
 Found = TypeVar("Found")

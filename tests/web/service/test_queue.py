@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
 from siamese_nima.ratings import AVA_SCALE
-from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.web.http import RequestError
 from siamese_nima.web.service.queue import PhotoQueue
 

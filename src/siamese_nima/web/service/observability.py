@@ -22,8 +22,8 @@ from prometheus_client import (
 )
 
 from siamese_nima.photos.names import printable
-from siamese_nima.scoring.model_file import Model
-from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.model import Model
+from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.web.http import App, Message, Problem, Receive, Scope, Send, send_problem
 
 _log = logging.getLogger("siamese_nima.web.requests")

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
-from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer
 from siamese_nima.web.http import RequestError
 from siamese_nima.web.service.observability import Metrics

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from siamese_nima.pair_error import PairError
 from siamese_nima.photos.names import printable
 from siamese_nima.ratings import Floats
-from siamese_nima.scoring.model_file import Model
+from siamese_nima.scoring.model import Model
 from siamese_nima.scoring.ranking import (
     RankPlace,
     describe_order,
@@ -19,7 +19,7 @@ from siamese_nima.scoring.ranking import (
     rank_photos,
     rank_places,
 )
-from siamese_nima.scoring.scored_photo import ScoredPhoto
+from siamese_nima.scoring.results import ScoredPhoto, rounded
 from siamese_nima.web.http import Problem
 
 _PROBLEM_EXAMPLE: dict[str, Any] = {
@@ -153,7 +153,7 @@ class Ranked(BaseModel):
             rank=place.rank,
             rank_best=place.best,
             rank_worst=place.worst,
-            over_next=_rounded(place.over_next, 4),
+            over_next=rounded(place.over_next, 4),
             position=position,
             score=PhotoScore.of(result),
         )
@@ -219,24 +219,12 @@ def _seen_by(result: ScoredPhoto, by: str) -> ScoredPhoto:
 
 
 def _values(result: ScoredPhoto) -> dict[str, Any]:
-    """With the decimals that tables have: 4 of scores, 6 of probabilities."""
-    error = result.error
-    return {
-        "mean": _rounded(result.mean, 4),
-        "spread": _rounded(result.spread, 4),
-        "percentile": _rounded(result.percentile, 2),
-        "distribution": result.distribution and [round(p, 6) for p in result.distribution],
-        "scale": (result.scale.low, result.scale.high),
-        "model": result.model,
-        "problem": None
-        if error is None
-        else problem_reply(Problem(kind="photo-error", detail=printable(error))),
-    }
+    values = result.to_dict()
+    del values["path"]
+    error = values.pop("error")
+    problem = error and problem_reply(Problem(kind="photo-error", detail=printable(error)))
+    return values | {"problem": problem}
 
 
 def _share(value: Floats) -> float:
     return round(float(value), 4)
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)

@@ -9,7 +9,7 @@ import pytest
 from siamese_nima.card import golden_photo
 from siamese_nima.errors import ConfigError, PhotoError, ViewError, WeightsError
 from siamese_nima.photos import ViewPolicy
-from siamese_nima.scoring.model_file import ModelFile, fitting_view, read_card
+from siamese_nima.scoring.model import ModelFile, fitting_view, read_card
 from tiny_model import rate_tiny, tiny_graph, write_model
 
 

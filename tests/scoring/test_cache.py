@@ -17,9 +17,10 @@ from PIL import Image
 from siamese_nima.card import golden_photo
 from siamese_nima.errors import ConfigError
 from siamese_nima.ratings import RatingScale
-from siamese_nima.scoring import cache_file, file_content, panel, result_cache
-from siamese_nima.scoring.model_file import ModelFile
-from siamese_nima.scoring.result_cache import ResultCache, cache_path
+from siamese_nima.scoring import cache as result_cache
+from siamese_nima.scoring import model_set
+from siamese_nima.scoring.cache import ResultCache, cache_path
+from siamese_nima.scoring.model import ModelFile
 from siamese_nima.scoring.scorer import Scorer
 from tiny_model import rate_tiny, write_model
 
@@ -32,14 +33,14 @@ def cache(tmp_path):
 @pytest.fixture
 def settled(monkeypatch):
     """File states are trusted at once."""
-    monkeypatch.setattr(file_content, "_SETTLED_NS", -1)
+    monkeypatch.setattr(result_cache, "_SETTLED_NS", -1)
 
 
 @pytest.fixture
 def work(monkeypatch):
     """What was decoded and what was hashed, by name."""
     done = {"decoded": [], "hashed": []}
-    read_photo, digest = panel.read_photo, file_content.digest_of
+    read_photo, digest = model_set.read_photo, result_cache._digest_of
 
     def read(source, **options):
         done["decoded"].append(Path(source).name)
@@ -49,9 +50,8 @@ def work(monkeypatch):
         done["hashed"].append(Path(path).name)
         return digest(path)
 
-    monkeypatch.setattr(panel, "read_photo", read)
-    monkeypatch.setattr(file_content, "digest_of", hash_)
-    monkeypatch.setattr(result_cache, "digest_of", hash_)
+    monkeypatch.setattr(model_set, "read_photo", read)
+    monkeypatch.setattr(result_cache, "_digest_of", hash_)
     return done
 
 
@@ -82,7 +82,7 @@ def test_a_second_run_opens_no_photo(tiny_model, photo_folder, cache, work, sett
 def test_the_state_of_a_file_that_has_just_changed_is_not_trusted(
     tiny_model, photo_folder, cache, work, monkeypatch
 ):
-    monkeypatch.setattr(file_content, "_SETTLED_NS", 10**18)
+    monkeypatch.setattr(result_cache, "_SETTLED_NS", 10**18)
     for _ in range(2):
         list(Scorer(tiny_model, cache=cache).score(photo_folder))
     assert len(work["decoded"]) == 11
@@ -120,13 +120,13 @@ def test_moved_and_copied_photos_are_recognised(tiny_model, tmp_path, cache, wor
 def test_what_changes_while_it_is_scored_is_not_kept(tiny_model, tmp_path, cache, monkeypatch):
     photo = grey(tmp_path / "a.bmp", 60)
     other = grey(tmp_path / "other.bmp", 200).read_bytes()
-    read_photo = panel.read_photo
+    read_photo = model_set.read_photo
 
     def swapped_under_us(source, **options):
         photo.write_bytes(other)
         return read_photo(source, **options)
 
-    monkeypatch.setattr(panel, "read_photo", swapped_under_us)
+    monkeypatch.setattr(model_set, "read_photo", swapped_under_us)
     [result] = Scorer(tiny_model, cache=cache).score([photo])
     monkeypatch.undo()
     grey(photo, 60)
@@ -262,7 +262,7 @@ def test_a_cache_that_cannot_be_made_says_what_to_do(tiny_model, photo_folder):
 def test_a_cache_that_stays_locked_is_left_alone(
     tiny_model, photo_folder, cache, caplog, monkeypatch
 ):
-    monkeypatch.setattr(cache_file, "_BUSY_S", 0.1)
+    monkeypatch.setattr(result_cache, "_BUSY_S", 0.1)
     ResultCache(cache).close()
     other = sqlite3.connect(cache, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")

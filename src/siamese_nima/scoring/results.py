@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +53,27 @@ class ScoredPhoto:
         """The errors of all models, each once."""
         found = [result.error for result in (self, *self.others.values())]
         return tuple(dict.fromkeys(error for error in found if error is not None))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As tables and replies have it, without `others`.
+
+        Scores have 4 decimals, percentiles 2, probabilities 6; the scale is [low, high].
+        """
+        return {
+            "path": self.path,
+            "mean": rounded(self.mean, 4),
+            "spread": rounded(self.spread, 4),
+            "percentile": rounded(self.percentile, 2),
+            "distribution": self.distribution and [round(p, 6) for p in self.distribution],
+            "scale": [self.scale.low, self.scale.high],
+            "model": self.model,
+            "error": self.error,
+        }
+
+
+def rounded(value: float | None, digits: int) -> float | None:
+    """A number with so many decimals; None stays None."""
+    return None if value is None else round(value, digits)
 
 
 def scored(

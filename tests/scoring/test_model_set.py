@@ -10,7 +10,7 @@ from siamese_nima.card import ModelCard, golden_photo
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.photos import ViewPolicy
 from siamese_nima.ratings import RatingScale
-from siamese_nima.scoring import panel
+from siamese_nima.scoring import model_set
 from siamese_nima.scoring.ranking import rank_photos
 from siamese_nima.scoring.scorer import Scorer
 from tiny_model import rate_tiny, write_model
@@ -34,9 +34,11 @@ def test_both_models_give_what_each_gives_alone_on_one_decoding(
     tiny_model, looks, photo_folder, monkeypatch
 ):
     decoded = []
-    read_photo = panel.read_photo
+    read_photo = model_set.read_photo
     monkeypatch.setattr(
-        panel, "read_photo", lambda source, **o: decoded.append(source) or read_photo(source, **o)
+        model_set,
+        "read_photo",
+        lambda source, **o: decoded.append(source) or read_photo(source, **o),
     )
     scorer = Scorer([tiny_model, looks])
     results = list(scorer.score(photo_folder))
@@ -63,7 +65,7 @@ def test_a_photo_is_decoded_as_large_as_the_most_demanding_view_wants(tiny_model
     def decode_px(*models, **options):
         scorer = Scorer(list(models), **options)
         photos.append(scorer)
-        return scorer._panel.decode_px
+        return scorer._models.decode_px
 
     assert decode_px(tiny_model) == 64
     assert decode_px(tiny_model, looks) == 96

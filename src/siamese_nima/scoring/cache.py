@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import sqlite3
@@ -11,6 +12,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -18,13 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_nima.errors import ConfigError
-from siamese_nima.scoring.cache_file import (
-    DATABASE_ERRORS,
-    is_damage,
-    open_database,
-    remove_database,
-)
-from siamese_nima.scoring.file_content import Content, FileState, digest_of
 
 CACHE_VARIABLE = "SIAMESE_NIMA_CACHE"
 
@@ -36,6 +31,29 @@ _FLUSH_S = 1.0
 _FLUSH_ROWS = 1000
 _MAX_BYTES = 256 << 20
 _MAX_READ_BYTES = 1 << 30
+
+_APPLICATION_ID = 0x4E494D41  # "NIMA"; bytes 68 to 72 of the file
+_FORMAT = 1
+_BUSY_S = 30.0
+_MAGIC = b"SQLite format 3\0"
+# Python fails to decode the message of an error that quotes damaged text.
+_DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+# Our own statements are right, so that a complaint about one is about the tables it finds.
+_DAMAGE = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_TABLES = """
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS files(
+    path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, inode INTEGER,
+    content BLOB);
+CREATE TABLE IF NOT EXISTS settings(settings_id INTEGER PRIMARY KEY, text TEXT UNIQUE);
+CREATE TABLE IF NOT EXISTS scores(
+    content BLOB, settings_id INTEGER, distribution BLOB, PRIMARY KEY (content, settings_id));
+COMMIT;
+"""
+
+# Clocks of file systems tick every few milliseconds to 2 s (FAT). A file that changes twice within
+# a tick looks unchanged, so the state of one that has just changed is not trusted.
+_SETTLED_NS = 2_000_000_000
 
 
 def cache_path() -> Path:
@@ -78,7 +96,7 @@ class ResultCache:
         self._files: list[tuple[bytes, int, int, int, int, bytes]] = []
         self._scores: list[tuple[bytes, str, bytes]] = []
         self._flushed = time.monotonic()
-        self._database: sqlite3.Connection | None = open_database(
+        self._database: sqlite3.Connection | None = _open_database(
             self.path, ours=self.path == cache_path()
         )
 
@@ -104,7 +122,7 @@ class ResultCache:
             # A pipe must not be opened.
             if not os.path.isfile(name) or state.size > _MAX_READ_BYTES:  # noqa: PTH113
                 return None
-            return Content(name, state, digest_of(name), known=False, settled=settled)
+            return Content(name, state, _digest_of(name), known=False, settled=settled)
         except (OSError, ValueError):
             return None
 
@@ -199,7 +217,7 @@ class ResultCache:
                 return None
             try:
                 return question(self._database)
-            except DATABASE_ERRORS as error:
+            except _DATABASE_ERRORS as error:
                 self._recover(error)
                 return None
 
@@ -209,13 +227,13 @@ class ResultCache:
         with suppress(sqlite3.Error):
             self._database.close()
         self._database = None
-        if not is_damage(error):
+        if not _is_damage(error):
             _log.warning("%s: the cache cannot be used (%s); going on without", self.path, error)
             return
         _log.warning("%s: the cache is damaged (%s); it is begun anew", self.path, error)
-        remove_database(self.path)
+        _remove_database(self.path)
         with suppress(ConfigError):
-            self._database = open_database(self.path, ours=True)
+            self._database = _open_database(self.path, ours=True)
 
 
 _STATE = "SELECT size, mtime_ns, ctime_ns, inode, content FROM files WHERE path = ?"
@@ -260,3 +278,156 @@ def _shrink(database: sqlite3.Connection) -> None:
         )
     database.execute("COMMIT")
     database.execute("VACUUM")
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What a file system says of a file without opening it; a change of content changes it.
+
+    The time of the last status change is there because a program can set the modification time
+    back, but not that one (except on Windows, which has none).
+    """
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: str) -> Self:
+        """The state now."""
+        found = os.stat(path)  # noqa: PTH116 -- four times as fast as Path.stat
+        inode = found.st_ino & 0x7FFF_FFFF_FFFF_FFFF  # SQLite's integers have a sign
+        return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, inode)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the last change is so long ago that another one would show."""
+        now = time.time_ns()
+        return all(abs(now - at) > _SETTLED_NS for at in (self.mtime_ns, self.ctime_ns))
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A photo file, by what is in it.
+
+    Attributes:
+        path: Its absolute path.
+        state: Its state when it was read.
+        digest: BLAKE2b of its bytes.
+        known: Whether the cache has path and state already.
+        settled: Whether any later change would show in the state.
+    """
+
+    path: str
+    state: FileState
+    digest: bytes
+    known: bool
+    settled: bool
+
+    def still_there(self) -> bool:
+        """Whether the file has this content now."""
+        same = FileState.of(self.path) == self.state
+        return same and (self.settled or _digest_of(self.path) == self.digest)
+
+    @property
+    def row(self) -> tuple[bytes, int, int, int, int, bytes]:
+        """The row of the table `files`."""
+        state = self.state
+        numbers = (state.size, state.mtime_ns, state.ctime_ns, state.inode)
+        return (os.fsencode(self.path), *numbers, self.digest)
+
+
+def _digest_of(path: str) -> bytes:
+    """BLAKE2b of a file's bytes."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).digest()
+
+
+def _open_database(path: Path, *, ours: bool) -> sqlite3.Connection:
+    """Open a cache file, making it if it is missing or damaged.
+
+    Args:
+        path: Its folder is made too.
+        ours: Whether nobody else would put a file there, so that one that cannot be recognised is
+            a damaged cache.
+
+    Raises:
+        ConfigError: The file is something else, or cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not (_recognised(path) or ours):
+            raise ConfigError(
+                f"{path}: not a result cache, so it is left as it is. Name another file for the "
+                "cache, or delete this one if it is a damaged cache."
+            )
+        try:
+            return _connect(path)
+        except _DATABASE_ERRORS as error:
+            if not _is_damage(error):
+                raise
+            _log.warning("%s: the cache is damaged (%s); it is begun anew", path, error)
+            _remove_database(path)
+            return _connect(path)
+    except (OSError, *_DATABASE_ERRORS) as error:
+        raise ConfigError(
+            f"{path}: the result cache cannot be used ({error}). Name another file with --cache or "
+            "the environment variable SIAMESE_NIMA_CACHE, or do without: --no-cache"
+        ) from error
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether an error means a damaged file, not one that is locked, full or forbidden."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is None or code & 0xFF in _DAMAGE
+
+
+def _remove_database(path: Path) -> None:
+    """Delete a cache file with what SQLite keeps beside it."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _recognised(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = file.read(72)
+    except FileNotFoundError:
+        return True
+    return not head or (head.startswith(_MAGIC) and head[68:] == _APPLICATION_ID.to_bytes(4))
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+    try:
+        if _number(database, "user_version") not in (0, _FORMAT):
+            raise sqlite3.DatabaseError("made by another version")
+        if _number(database, "application_id") == 0:
+            database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        _write_ahead(database)
+        database.execute("PRAGMA synchronous = NORMAL")
+        if _number(database, "user_version") == 0:
+            database.executescript(_TABLES)
+            database.execute(f"PRAGMA user_version = {_FORMAT}")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _number(database: sqlite3.Connection, pragma: str) -> int:
+    return int(database.execute(f"PRAGMA {pragma}").fetchone()[0])
+
+
+def _write_ahead(database: sqlite3.Connection) -> None:
+    """Readers then never wait for writers. SQLite gives up at once while others switch, too."""
+    end = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+        time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Several models rate the same photos, each photo decoded once."""
+"""A set of models that rate the same photos, each photo decoded once."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from typing import TypeAlias, cast
 
 import numpy as np
+import onnxruntime
+import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -17,8 +20,8 @@ from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.photos.read import MAX_PIXELS, PhotoSource, read_photo
 from siamese_nima.photos.views import ViewPolicy, Views
 from siamese_nima.scoring.catalogue import find_model
-from siamese_nima.scoring.model_file import Model, ModelFile, fitting_view
-from siamese_nima.scoring.scored_photo import ScoredPhoto, scored
+from siamese_nima.scoring.model import Model, ModelFile, fitting_view
+from siamese_nima.scoring.results import ScoredPhoto, scored
 
 ModelSource: TypeAlias = "str | os.PathLike[str] | Model"
 Distribution: TypeAlias = NDArray[np.float32]
@@ -28,10 +31,13 @@ OnPhoto: TypeAlias = Callable[[str, Image.Image], None]
 # that the views need. benchmarks/quality/reduced_decode.py measures what 1 and 2 do to scores.
 DECODE_MARGIN = 2
 
+# Packages that move scores where they are installed.
+_PACKAGES = ("siamese-nima", "openvino", "pillow-heif", "rawpy")
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A model of a panel, what it is called there, and the view policy in use."""
+    """A model of a set, what it is called there, and the view policy in use."""
 
     name: str
     model: Model
@@ -47,7 +53,7 @@ class Member:
 
 
 @dataclass(slots=True)
-class PhotoOnPanel:
+class WorkItem:
     """One photo on its way.
 
     Attributes:
@@ -63,7 +69,7 @@ class PhotoOnPanel:
     cached: frozenset[int] = frozenset()
 
 
-class Panel:
+class ModelSet:
     """Models that rate together.
 
     Attributes:
@@ -89,7 +95,7 @@ class Panel:
         known = [need for need in needs if need is not None]
         self.decode_px = None if exact or len(known) < len(needs) else DECODE_MARGIN * max(known)
 
-    def rate(self, photos: Sequence[PhotoOnPanel], on_photo: OnPhoto | None = None) -> None:
+    def rate(self, photos: Sequence[WorkItem], on_photo: OnPhoto | None = None) -> None:
         """Fill in the outcomes that are missing; show `on_photo` every photo that is decoded."""
         views = [self._views(photo, on_photo) for photo in photos]
         for place, member in enumerate(self.members):
@@ -106,7 +112,7 @@ class Panel:
                         outcome = PhotoError(f"{photo.name}: {outcome}")
                     photo.outcomes[place] = outcome
 
-    def result(self, photo: PhotoOnPanel) -> ScoredPhoto:
+    def result(self, photo: WorkItem) -> ScoredPhoto:
         """The first member's result, with those of the others."""
         first, *others = (
             member.result(photo.name, photo.outcomes[place], place in photo.cached)
@@ -117,7 +123,32 @@ class Panel:
         names = (member.name for member in self.members[1:])
         return replace(first, others=dict(zip(names, others, strict=True)))
 
-    def _views(self, photo: PhotoOnPanel, on_photo: OnPhoto | None) -> dict[ViewPolicy, Views]:
+    def settings(self, device: str) -> tuple[str, ...]:
+        """What scores depend on besides the photo: one text per member, which a cache can compare.
+
+        Two photos with equal bytes and equal settings have equal scores. A text names the model by
+        the hash of its file, the view policy, the scale of decoding (a further model may ask for
+        more pixels than a model needs by itself), and the programs that compute.
+
+        Raises:
+            ConfigError: A model is not from a file, so that nothing tells it from others.
+        """
+        programs = {"onnxruntime": onnxruntime.__version__, "pillow": PIL.__version__}
+        programs |= {name: _version(name) for name in _PACKAGES}
+        tail = " ".join(f"{name}={number}" for name, number in programs.items())
+        texts = []
+        for member in self.members:
+            if not isinstance(member.model, ModelFile):
+                raise ConfigError(
+                    f"model {member.name!r} is not from a file; a cache needs its hash"
+                )
+            texts.append(
+                f"model={member.model.digest} view={member.view} decode_px={self.decode_px} "
+                f"device={device} {tail}"
+            )
+        return tuple(texts)
+
+    def _views(self, photo: WorkItem, on_photo: OnPhoto | None) -> dict[ViewPolicy, Views]:
         """What members that have no outcome yet need to see; or an error is their outcome."""
         wanted = [place for place in range(len(self.members)) if place not in photo.outcomes]
         if not wanted:
@@ -141,7 +172,7 @@ class Panel:
 def load_members(
     models: Sequence[ModelSource], *, view: ViewPolicy | None, device: str
 ) -> list[Member]:
-    """Load models for a panel; a model file is called by its file name, others by their card."""
+    """Load models for a set; a model file is called by its file name, others by their card."""
     members = []
     for source in models:
         if isinstance(source, str | os.PathLike):
@@ -163,3 +194,10 @@ def _rate(model: Model, views: Views) -> list[Distribution | PhotoError]:
         if count == 1:
             return [error]
         return [*_rate(model, views[: count // 2]), *_rate(model, views[count // 2 :])]
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
