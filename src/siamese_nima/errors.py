@@ -17,6 +17,10 @@ Messages name the file, what was found, what was wanted and what to do next. The
 them without a traceback.
 """
 
+from collections.abc import Sequence
+
+_LISTED = 5  # names shown in a message before "and N more"
+
 
 class NimaError(Exception):
     """Base of all errors raised on purpose by siamese-nima."""
@@ -76,3 +80,10 @@ class MissingExtraError(NimaError, ImportError):
         if (error.name or "").startswith("siamese_nima"):
             return error
         return cls.of(purpose, extra)
+
+
+def name_some(items: Sequence[object]) -> str:
+    """The first few items for a message, and how many more there are."""
+    shown = ", ".join(str(item) for item in items[:_LISTED])
+    more = len(items) - _LISTED
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -237,5 +237,5 @@ def test_tables_that_do_not_fit_are_refused_by_name(folder: Path, tmp_path: Path
     with pytest.raises(TableError, match=r"line 2: wanted 'name,score', found \['ss03"):
         read_biq2021(folder)
     (folder / TEST).unlink()
-    with pytest.raises(TableError, match=r"Test \(Images and MOS\)\.csv: not a readable table"):
+    with pytest.raises(TableError, match=r"Test \(Images and MOS\)\.csv: cannot be read"):
         read_biq2021(folder)

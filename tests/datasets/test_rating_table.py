@@ -1,10 +1,12 @@
+import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from siamese_nima.datasets.rating_table import RatingTable, photo_hashes
+from siamese_nima.datasets.rating_table import RatingTable, photo_hashes, photo_paths
 from siamese_nima.errors import TableError
 from siamese_nima.ratings import AVA_SCALE, RatingScale, mean, spread
 
@@ -122,3 +124,25 @@ def test_raters_are_selected_and_checked():
     assert given.select([0]).raters.tolist() == [7]
     with pytest.raises(TableError, match="every photo needs a rater, one has 0"):
         table(raters=np.array([0.0]))
+
+
+def test_photos_are_found_whatever_their_case_and_without_their_ending(tmp_path):
+    for name in ("One.JPG", "two.png", "three.jpg", "three.png"):
+        (tmp_path / name).touch()
+    found = photo_paths(tmp_path, ["one.jpg", "two", "three", "four.jpg"])
+    assert [path.name for path in found] == ["One.JPG", "two.png", "three", "four.jpg"]
+
+
+def test_photos_are_found_by_composed_and_decomposed_letters_and_backslashes(tmp_path):
+    (tmp_path / "day 1").mkdir()
+    name = unicodedata.normalize("NFD", "Caf\u00e9.JPG")
+    (tmp_path / "day 1" / name).touch()
+    wanted = ["day 1\\caf\u00e9.jpg", "day 1/caf\u00e9", os.fsdecode(b"day 1/caf\xe9.jpg")]
+    assert photo_paths(tmp_path, wanted) == (tmp_path / "day 1" / name,) * 3
+
+
+def test_an_id_finds_its_photo_beside_its_sidecar(tmp_path):
+    for name in ("0012.jpg", "0012.xmp", "0012.jpg.xmp", "v1.5.png"):
+        (tmp_path / name).touch()
+    found = photo_paths(tmp_path, ["0012", "v1.5", "0013"])
+    assert [path.name for path in found] == ["0012.jpg", "v1.5.png", "0013"]

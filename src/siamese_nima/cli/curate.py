@@ -17,7 +17,7 @@ from PIL import Image
 
 from siamese_nima.cli import options
 from siamese_nima.cli.options import Scoring, scoring_command
-from siamese_nima.cli.run import FolderRun, progress_bar
+from siamese_nima.cli.run import ERRORS_SHOWN, FolderRun, progress_bar
 from siamese_nima.curation.bursts import (
     Burst,
     BurstRule,
@@ -247,6 +247,9 @@ class Writing:
         unrated = sum(result.mean is None for result in results)
         if results and not self._quiet:
             typer.echo(self.summary(), err=True)
+        failed = [result.error for result in results if result.error is not None]
+        for error in failed[:ERRORS_SHOWN]:
+            typer.echo(f"failed: {printable(error)}", err=True)
         if unrated:
             typer.echo(f"{unrated} photos have no score in the table and get no stars", err=True)
         if unrated or self._counts["fail"]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from siamese_nima.csv_rows import as_on_disk, read_text, table_lines
 from siamese_nima.errors import RatingError, TableError
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.results import ScoredPhoto
 
 _WANTED = ("path", "mean", "scale", "model")
+_NUMBERS = ("mean", "percentile")
 
 
 def read_scored(path: Path) -> list[ScoredPhoto]:
@@ -26,20 +27,37 @@ def read_scored(path: Path) -> list[ScoredPhoto]:
     Raises:
         TableError: The table cannot be read, or lacks a column.
     """
-    if path.suffix not in (".csv", ".jsonl"):
+    kind = path.suffix.lower()
+    if kind not in (".csv", ".jsonl"):
         raise TableError(f"{path}: wanted a table of nima score that ends in .csv or .jsonl")
-    try:
-        # Names that are not valid UTF-8 keep their bytes.
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            rows = csv.DictReader(file) if path.suffix == ".csv" else map(json.loads, file)
-            return list(_results(path, rows))
-    except OSError as error:
-        raise TableError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, csv.Error) as error:
-        raise TableError(f"{path}: no table of nima score ({error})") from error
+    rows = _csv_rows(path) if kind == ".csv" else _json_rows(path)
+    return list(_results(path, rows))
 
 
-def _results(path: Path, rows: Iterator[Mapping[str, Any]]) -> Iterator[ScoredPhoto]:
+def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
+    delimiter, lines = table_lines(path)
+    _, header = next(lines, (1, []))
+    names = [name.strip() for name in header]
+    for line, cells in lines:
+        if len(cells) != len(names):
+            raise TableError(f"{path} line {line}: {len(cells)} cells, wanted {len(names)}")
+        row: dict[str, Any] = dict(zip(names, cells, strict=True))
+        for name in _NUMBERS:
+            # A spreadsheet that separates by semicolons writes decimal commas.
+            if delimiter != "," and name in row:
+                row[name] = row[name].replace(",", ".")
+        yield row
+
+
+def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
+    for text in filter(str.strip, read_text(path).split("\n")):
+        try:
+            yield json.loads(text)
+        except ValueError as error:
+            raise TableError(f"{path}: no table of nima score ({error})") from error
+
+
+def _results(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[ScoredPhoto]:
     for number, row in enumerate(rows, start=1):
         missing = [name for name in _WANTED if name not in row]
         if missing:
@@ -53,15 +71,23 @@ def _results(path: Path, rows: Iterator[Mapping[str, Any]]) -> Iterator[ScoredPh
 
 
 def _result(row: Mapping[str, Any]) -> ScoredPhoto:
-    scale = row["scale"]
+    scale, path = row["scale"], as_on_disk(row["path"])
+    mean, percentile = _number(row["mean"]), _number(row.get("percentile"))
+    # A rating beside a photo that is gone would be an orphan.
+    gone = None if _is_url(row["path"]) or path.exists() else f"{path}: no such file"
     return ScoredPhoto(
-        path=row["path"],
+        path=row["path"] if _is_url(row["path"]) else str(path),
         model=row["model"],
         scale=RatingScale.parse(scale) if isinstance(scale, str) else RatingScale(*scale),
-        mean=_number(row["mean"]),
-        percentile=_number(row.get("percentile")),
-        error=row.get("error") or None,
+        mean=None if gone else mean,
+        percentile=None if gone else percentile,
+        error=gone or row.get("error") or None,
     )
+
+
+def _is_url(name: str) -> bool:
+    """Whether a name in a table is a URL."""
+    return "://" in name
 
 
 def _number(cell: str | float | None) -> float | None:

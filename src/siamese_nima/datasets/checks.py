@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from siamese_nima.datasets.rating_table import RatingTable, name_some
-from siamese_nima.errors import PhotoError, TableError
+from siamese_nima.datasets.rating_table import RatingTable
+from siamese_nima.errors import PhotoError, TableError, name_some
 from siamese_nima.photos.find import find_photos
 from siamese_nima.photos.read import read_photo
 from siamese_nima.photos.similarity import (

@@ -21,10 +21,9 @@ from siamese_nima.card import ModelCard
 from siamese_nima.datasets.rating_table import (
     RatingTable,
     fingerprint_of,
-    name_some,
     photo_hashes,
 )
-from siamese_nima.errors import CardError, ContaminationError
+from siamese_nima.errors import CardError, ContaminationError, name_some
 
 PHOTO_PRINTS = "photo_prints"  # in a model card's `training`
 

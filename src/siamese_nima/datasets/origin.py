@@ -10,8 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from siamese_nima.csv_rows import csv_lines
-from siamese_nima.datasets.label_rows import read_text
+from siamese_nima.csv_rows import csv_lines, read_text
 from siamese_nima.errors import TableError
 from siamese_nima.ratings import Floats
 
@@ -64,7 +63,7 @@ def origin_labels(texts: Sequence[str], path: Path) -> NDArray[Any]:
         TableError: One is not a number.
     """
     try:
-        values = np.array([float(text) for text in texts])
+        values = np.array([float(text.replace(",", ".")) for text in texts])
     except ValueError as error:
         raise TableError(f"{path}: a label is not a number ({error})") from error
     whole = values.astype(np.int64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,16 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from siamese_nima.csv_rows import csv_lines
-from siamese_nima.datasets.label_rows import (
-    LabelRow,
-    first_existing,
-    photo_paths,
-    read_label_rows,
-    read_text,
-)
-from siamese_nima.datasets.rating_table import RatingTable, name_some
-from siamese_nima.errors import TableError
+from siamese_nima.csv_rows import TableRow, read_table, read_text, table_lines
+from siamese_nima.datasets.rating_table import RatingTable, photo_paths
+from siamese_nima.errors import TableError, name_some
 from siamese_nima.ratings import AVA_SCALE, Floats, RatingScale, mean
 
 _AVA_COLUMNS = 15
@@ -95,7 +87,7 @@ def _read_test_ids(folder: Path, test_list: Path | None) -> set[str]:
     places = (folder / "aesthetics_image_lists" / "generic_test.jpgl", folder / "generic_test.jpgl")
     if test_list is None and not any(place.exists() for place in places):
         return set()
-    chosen = test_list or first_existing(places, "the official test list")
+    chosen = test_list or _first_existing(places, "the official test list")
     return set(read_text(chosen).split())
 
 
@@ -160,7 +152,7 @@ def _biq2021_photos(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
 
 def _read_biq2021_scores(table: Path) -> list[tuple[str, float]]:
     rows: list[tuple[str, float]] = []
-    for line, row in _biq2021_rows(table):
+    for line, row in table_lines(table)[1]:
         if line == 1 and row[:2] == ["Image Name", "MOS"]:
             continue
         try:
@@ -175,15 +167,8 @@ def _read_biq2021_scores(table: Path) -> list[tuple[str, float]]:
 def _read_biq2021_splits(table: Path) -> list[tuple[str, str, str, str]]:
     return [
         (row.cells["file_name"], row.cells["subset"], row.cells["scene"], row.cells["split"])
-        for row in read_label_rows(table, _BIQ2021_SPLITS)
+        for row in read_table(table, _BIQ2021_SPLITS)
     ]
-
-
-def _biq2021_rows(table: Path) -> list[tuple[int, list[str]]]:
-    try:
-        return [(line, row) for line, row in csv_lines(read_text(table)) if row]
-    except csv.Error as error:
-        raise TableError(f"{table}: not a readable table ({error})") from error
 
 
 KADID10K_SCALE = RatingScale(1, 5)
@@ -222,7 +207,7 @@ def read_kadid10k(folder: Path, *, photos: Path | None = None) -> RatingTable:
         Lin, Hosu and Saupe, "KADID-10k: a large-scale artificially distorted IQA database", QoMEX
         2019.
     """
-    rows = read_label_rows(folder / "dmos.csv", _KADID10K_COLUMNS)
+    rows = read_table(folder / "dmos.csv", _KADID10K_COLUMNS)
     names = [row.text("dist_img") for row in rows]
     for row, name in zip(rows, names, strict=True):
         if Path(name).stem.count("_") != 2:
@@ -295,11 +280,11 @@ def read_koniq10k(
         Hosu, Lin, Sziranyi and Saupe, "KonIQ-10k: an ecologically valid database for deep learning
         of blind image quality assessment", IEEE Transactions on Image Processing 29, 2020.
     """
-    table = first_existing(
+    table = _first_existing(
         (folder / _KONIQ10K_SCORES, folder / _KONIQ10K_SETS), "the table of KonIQ-10k"
     )
     score = ("MOS_zscore",) if labels == "zscore" else ()
-    rows = read_label_rows(table, ("image_name", *_KONIQ10K_VOTES, "c_total", *score))
+    rows = read_table(table, ("image_name", *_KONIQ10K_VOTES, "c_total", *score))
     names = [row.text("image_name") for row in rows]
     place = photos or next(
         (folder / size for size in ("1024x768", "512x384") if (folder / size).is_dir()), folder
@@ -321,7 +306,7 @@ def read_koniq10k(
     )
 
 
-def _koniq10k_votes(row: LabelRow) -> list[float]:
+def _koniq10k_votes(row: TableRow) -> list[float]:
     given = [row.number(column) for column in _KONIQ10K_VOTES]
     total, found = row.number("c_total"), sum(given)
     if total >= 1 and min(given) >= 0:
@@ -339,7 +324,7 @@ def _read_koniq10k_splits(table: Path, names: list[str]) -> tuple[str, ...]:
     if not table.exists():
         return ()
     sets = {}
-    for row in read_label_rows(table, ("image_name", "set")):
+    for row in read_table(table, ("image_name", "set")):
         if row.text("set") not in _KONIQ10K_SPLITS:
             wanted = ", ".join(_KONIQ10K_SPLITS)
             raise TableError(f"{table} line {row.line}: set {row.text('set')!r}, wanted {wanted}")
@@ -383,8 +368,8 @@ def read_spaq(
         CVPR 2020.
     """
     places = (folder / _SPAQ_TABLE, folder / "Annotations" / _SPAQ_TABLE)
-    chosen = table or first_existing(places, "the exported table of SPAQ")
-    rows = read_label_rows(chosen, ("Image name", "MOS"))
+    chosen = table or _first_existing(places, "the exported table of SPAQ")
+    rows = read_table(chosen, ("Image name", "MOS"))
     names = tuple(row.text("Image name") for row in rows)
     return RatingTable(
         paths=photo_paths(photos or folder / "TestImage", names),
@@ -484,3 +469,15 @@ def _read_tid2013_deviations(table: Path, mos: Floats) -> Floats:
             "deviations of votes, read the set without them"
         )
     return values
+
+
+def _first_existing(candidates: Sequence[Path], what: str) -> Path:
+    """The first of the places where a data set is published that exists.
+
+    Raises:
+        TableError: None exists; names them all.
+    """
+    for path in candidates:
+        if path.exists():
+            return path
+    raise TableError(f"{what} not found; looked for {name_some(candidates)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from siamese_nima.errors import RatingError, TableError
+from siamese_nima.csv_rows import spellings
+from siamese_nima.errors import RatingError, TableError, name_some
+from siamese_nima.photos.formats import PHOTO_EXTENSIONS
 from siamese_nima.ratings import (
     AVA_SCALE,
     RatingScale,
@@ -23,8 +26,6 @@ from siamese_nima.ratings import (
 from siamese_nima.ratings import spread as vote_spread
 
 Floats = NDArray[np.float64]
-
-_LISTED = 5  # names shown in a message before "and N more"
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -194,11 +195,51 @@ def fingerprint_of(hashes: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(set(hashes))).encode()).hexdigest()
 
 
-def name_some(items: Sequence[object]) -> str:
-    """The first few items for a message, and how many more there are."""
-    shown = ", ".join(str(item) for item in items[:_LISTED])
-    more = len(items) - _LISTED
-    return f"{shown} and {more} more" if more > 0 else shown
+def photo_paths(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
+    """Where photos of these names lie below a folder, in order.
+
+    Label files disagree with the disk in upper and lower case, composed and decomposed letters and
+    separators, and some name photos without the ending or by number; a name with a photo's ending
+    matches whatever its case, any other also the only photo of that stem. A photo that is not
+    there keeps the path under which it was wanted.
+    """
+    listings: dict[Path, _Listing] = {}
+    return tuple(_photo_path(folder, name, listings) for name in names)
+
+
+def _photo_path(folder: Path, name: str, listings: dict[Path, _Listing]) -> Path:
+    for spelling in spellings(name):
+        wanted = folder / spelling
+        if wanted.parent not in listings:
+            listings[wanted.parent] = _Listing(wanted.parent)
+        if (found := listings[wanted.parent].find(wanted)) is not None:
+            return found
+    return folder / name
+
+
+class _Listing:
+    def __init__(self, folder: Path) -> None:
+        present = sorted(folder.iterdir()) if folder.is_dir() else []
+        self._exact = {path.name for path in present}
+        self._by_name = {_folded(path.name): path for path in present}
+        self._by_stem: dict[str, list[Path]] = {}
+        for path in present:
+            if path.suffix.lower() in PHOTO_EXTENSIONS:
+                self._by_stem.setdefault(_folded(path.stem), []).append(path)
+
+    def find(self, wanted: Path) -> Path | None:
+        if wanted.name in self._exact:
+            return wanted
+        if found := self._by_name.get(_folded(wanted.name)):
+            return found
+        if wanted.suffix.lower() in PHOTO_EXTENSIONS:
+            return None
+        same_stem = self._by_stem.get(_folded(wanted.name), [])
+        return same_stem[0] if len(same_stem) == 1 else None
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _check_lengths(table: RatingTable, count: int) -> None:

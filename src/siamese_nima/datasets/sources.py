@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from siamese_nima.datasets.label_rows import LabelRow, photo_paths, read_label_rows
+from siamese_nima.csv_rows import TableRow, read_table
 from siamese_nima.datasets.published import (
     read_ava,
     read_biq2021,
@@ -18,7 +18,7 @@ from siamese_nima.datasets.published import (
     read_spaq,
     read_tid2013,
 )
-from siamese_nima.datasets.rating_table import RatingTable
+from siamese_nima.datasets.rating_table import RatingTable, photo_paths
 from siamese_nima.datasets.splits import apply_splits
 from siamese_nima.errors import TableError
 from siamese_nima.ratings import RatingScale, mean
@@ -135,7 +135,7 @@ def read_table_csv(
         TableError: The file is missing or malformed, a cell that is needed is empty, or the scale
             of scores is not given.
     """
-    rows = read_label_rows(table)
+    rows = read_table(table)
     chosen = columns or detect_columns(table, tuple(rows[0].cells))
     if lacking := [name for name in _used(chosen) if name not in rows[0].cells]:
         raise TableError(f"{table}: no column {lacking[0]!r}, found {', '.join(rows[0].cells)}")
@@ -201,18 +201,18 @@ def _used(columns: TableColumns) -> list[str]:
     return [name for name in (*single, *scores) if name is not None]
 
 
-def _scenes(rows: Sequence[LabelRow], names: Sequence[str], column: str | None) -> tuple[str, ...]:
+def _scenes(rows: Sequence[TableRow], names: Sequence[str], column: str | None) -> tuple[str, ...]:
     if column is None:
         return tuple(names)
     return tuple(row.cells[column] or name for row, name in zip(rows, names, strict=True))
 
 
-def _texts(rows: Sequence[LabelRow], column: str | None) -> tuple[str, ...]:
+def _texts(rows: Sequence[TableRow], column: str | None) -> tuple[str, ...]:
     return () if column is None else tuple(row.cells[column] for row in rows)
 
 
 def _with_votes(
-    table: RatingTable, rows: Sequence[LabelRow], columns: TableColumns, scale: RatingScale | None
+    table: RatingTable, rows: Sequence[TableRow], columns: TableColumns, scale: RatingScale | None
 ) -> RatingTable:
     scale = scale or _scale_of_votes(rows[0].table, columns.votes)
     if scale.size != len(columns.votes):
@@ -239,7 +239,7 @@ def _scale_of_votes(table: Path, columns: Sequence[str]) -> RatingScale:
 
 
 def _with_scores(
-    table: RatingTable, rows: Sequence[LabelRow], columns: TableColumns, scale: RatingScale | None
+    table: RatingTable, rows: Sequence[TableRow], columns: TableColumns, scale: RatingScale | None
 ) -> RatingTable:
     if scale is None or columns.mos is None:
         raise TableError(

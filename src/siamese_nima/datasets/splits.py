@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from siamese_nima.csv_rows import csv_writer
-from siamese_nima.datasets.label_rows import read_label_rows
-from siamese_nima.datasets.rating_table import RatingTable, name_some
-from siamese_nima.errors import TableError
+from siamese_nima.csv_rows import csv_writer, read_table
+from siamese_nima.datasets.rating_table import RatingTable
+from siamese_nima.errors import TableError, name_some
 from siamese_nima.photos.similarity import Pairs, group_pairs
 
 DEFAULT_FRACTIONS = {"train": 0.7, "val": 0.1, "test": 0.2}
@@ -88,7 +87,7 @@ def apply_splits(table: RatingTable, splits: Path) -> RatingTable:
     Raises:
         TableError: The file is malformed, or it and the table name different photos.
     """
-    rows = read_label_rows(splits, SPLIT_COLUMNS)
+    rows = read_table(splits, SPLIT_COLUMNS)
     place = {name.casefold(): i for i, name in enumerate(photo_names(table))}
     named = [row.text("file_name") for row in rows]
     if unknown := [name for name in named if name.casefold() not in place]:

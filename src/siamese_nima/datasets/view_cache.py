@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from siamese_nima.cores import usable_cores
-from siamese_nima.datasets.rating_table import RatingTable, name_some, photo_hashes
-from siamese_nima.errors import PhotoError, TableError, ViewError
+from siamese_nima.datasets.rating_table import RatingTable, photo_hashes
+from siamese_nima.errors import PhotoError, TableError, ViewError, name_some
 from siamese_nima.photos.read import read_photo
 from siamese_nima.photos.views import Crops, ViewPolicy, Views, Warp
 

@@ -16,9 +16,9 @@ from siamese_nima.atomic_write import write_whole
 from siamese_nima.card import ModelCard
 from siamese_nima.csv_rows import csv_writer
 from siamese_nima.datasets.contamination import Contamination, refuse_contaminated
-from siamese_nima.datasets.rating_table import RatingTable, name_some
+from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.datasets.sources import read_source
-from siamese_nima.errors import TableError
+from siamese_nima.errors import TableError, name_some
 from siamese_nima.evaluation.comparison import Difference, compare_models
 from siamese_nima.evaluation.document import write_report
 from siamese_nima.evaluation.figures import Figures, RatedPhotos, measure_by_subset

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from siamese_nima.csv_rows import read_table
 from siamese_nima.errors import TableError
 from siamese_nima.evaluation.document import Picture, Section
 from siamese_nima.evaluation.figures import RatedPhotos
@@ -250,9 +250,11 @@ def read_log(path: Path) -> list[dict[str, float]]:
         TableError: Not a training log.
     """
     try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-        read = [{name: float(text) for name, text in row.items() if text} for row in rows]
-    except (OSError, ValueError, TypeError, csv.Error) as error:
+        read = [
+            {name: row.number(name) for name, text in row.cells.items() if text}
+            for row in read_table(path)
+        ]
+    except TableError as error:
         raise TableError(f"{path}: not a training log ({error})") from error
     if not read or not all({"stage", "epoch"} <= set(row) for row in read):
         raise TableError(f"{path}: not a training log (a row has no stage or no epoch)")

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from siamese_nima.card import METADATA_KEY, ModelCard, golden_photo
-from siamese_nima.datasets.rating_table import name_some
-from siamese_nima.errors import CardError, ConfigError, WeightsError
+from siamese_nima.errors import CardError, ConfigError, WeightsError, name_some
 from siamese_nima.networks.nima import NIMA, PhotoNIMA, build_nima_for
 from siamese_nima.networks.onnx_storage import stored_weights
 from siamese_nima.networks.taste_file import has_taste

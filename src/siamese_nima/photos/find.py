@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from siamese_nima.csv_rows import as_on_disk, read_lines
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.formats import PHOTO_EXTENSIONS
 
@@ -76,7 +77,7 @@ def find_photos(
     for pattern in patterns:
         if str(pattern) == "-":
             for line in _lines(stdin):
-                search.take_named(Path(line))
+                search.take_named(as_on_disk(line))
         else:
             search.take_pattern(pattern)
     return FoundPhotos(
@@ -247,9 +248,6 @@ def _real(path: Path) -> str:
 
 
 def _lines(stream: IO[str] | IO[bytes] | None) -> Iterator[str]:
-    """Non-empty lines; bytes become file names as the operating system would decode them."""
+    """Non-empty lines, in whatever encoding a system writes them."""
     source = stream if stream is not None else sys.stdin
-    for line in getattr(source, "buffer", source):
-        name = os.fsdecode(line).rstrip("\r\n")
-        if name:
-            yield name
+    yield from read_lines(getattr(source, "buffer", source), "standard input")

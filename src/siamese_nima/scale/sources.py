@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import io
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from itertools import groupby
 from pathlib import PurePosixPath
 from typing import IO, Any
 
+from siamese_nima.csv_rows import read_lines
 from siamese_nima.errors import NimaError, TableError
 from siamese_nima.photos.find import FoundPhotos, find_photos, natural_key
 from siamese_nima.photos.formats import PHOTO_EXTENSIONS
@@ -155,9 +155,9 @@ def _tables(pattern: str) -> Iterator[str]:
 def _found(patterns: Iterable[str], stdin: IO[bytes] | None) -> Iterator[FoundPhotos]:
     for pattern in patterns:
         if pattern == "-":
-            yield from _listed(_lines((stdin or sys.stdin.buffer).read()))
+            yield from _listed(read_lines(stdin or sys.stdin.buffer, "standard input"))
         elif pattern.endswith(_LISTING):
-            yield from _listed(_lines(_listing(pattern)))
+            yield from _listed(read_lines(io.BytesIO(_listing(pattern)), pattern))
         elif is_url(pattern):
             yield _search(pattern)
         else:
@@ -173,18 +173,14 @@ def _listing(file: str) -> bytes:
     return content
 
 
-def _lines(content: bytes) -> Iterator[bytes]:
-    return (line for line in content.replace(b"\r\n", b"\n").split(b"\n") if line)
-
-
-def _listed(lines: Iterable[bytes]) -> Iterator[FoundPhotos]:
+def _listed(lines: Iterable[str]) -> Iterator[FoundPhotos]:
     """Names are taken literally; local ones may be folders, as those on standard input are."""
-    for remote, group in groupby(lines, key=lambda line: is_url(os.fsdecode(line))):
+    for remote, group in groupby(lines, key=is_url):
         if remote:
-            names = tuple(without_file_scheme(os.fsdecode(line)) for line in group)
+            names = tuple(without_file_scheme(line) for line in group)
             yield FoundPhotos(names=names)
         else:
-            yield find_photos(["-"], stdin=io.BytesIO(b"\n".join(group)))
+            yield find_photos(["-"], stdin=io.StringIO("\n".join(group)))
 
 
 def _search(url: str) -> FoundPhotos:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from siamese_nima.atomic_write import write_whole
-from siamese_nima.csv_rows import csv_writer
+from siamese_nima.csv_rows import csv_writer, table_lines
 from siamese_nima.errors import AnswerError
 from siamese_nima.taste.answer import Answer
 
@@ -47,18 +46,9 @@ def read_answers(path: Path, *, person: str | None = None) -> list[Answer]:
     Raises:
         AnswerError: The file cannot be read, or a line is none of an answer; the message names it.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
-    except OSError as error:
-        raise AnswerError(f"{path}: cannot be read ({error.strerror})") from error
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        header = _checked_header(path, next(rows, []))
-        return list(_answers(path, rows, header, person))
-    except csv.Error as error:
-        raise AnswerError(f"{path} line {rows.line_num}: not a readable table ({error})") from error
+    _, rows = table_lines(path, AnswerError)
+    _, cells = next(rows, (1, []))
+    return list(_answers(path, rows, _checked_header(path, cells), person))
 
 
 def _checked_header(path: Path, cells: Sequence[str]) -> list[str]:
@@ -78,17 +68,13 @@ def _checked_header(path: Path, cells: Sequence[str]) -> list[str]:
 
 
 def _answers(
-    path: Path, rows: Iterator[list[str]], header: list[str], person: str | None
+    path: Path, rows: Iterator[tuple[int, list[str]]], header: list[str], person: str | None
 ) -> Iterator[Answer]:
-    # A cell with a line break in it spans lines; people look for the first.
-    line = 2
-    for cells in rows:
+    for line, cells in rows:
         try:
-            if cells:
-                yield _answer(header, cells, person)
+            yield _answer(header, cells, person)
         except AnswerError as error:
             raise AnswerError(f"{path} line {line}: {error}") from error
-        line = rows.line_num + 1  # type: ignore[attr-defined]
 
 
 def _answer(header: list[str], cells: list[str], person: str | None) -> Answer:

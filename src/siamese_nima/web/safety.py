@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from siamese_nima.csv_rows import read_lines
 from siamese_nima.errors import ConfigError
 from siamese_nima.web.http import (
     App,
@@ -230,9 +231,10 @@ def read_api_keys(file: Path | None, environment: Mapping[str, str]) -> tuple[st
     """
     if file is not None:
         try:
-            lines = file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or error
+            with file.open("rb") as stream:
+                lines = read_lines(stream, str(file), ConfigError)
+        except OSError as error:
+            reason = error.strerror or error
             raise ConfigError(f"{file}: the API keys cannot be read ({reason})") from error
         keys = tuple(line.strip() for line in lines if line.strip())
         if not keys:
