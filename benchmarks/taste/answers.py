@@ -28,21 +28,20 @@ from picked_photos import Photos, read_photos
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import provenance
-from siamese_nima.networks.taste_file import OpenedModel
 from siamese_nima.ratings import Floats
 from siamese_nima.scoring.catalogue import find_model
-from siamese_nima.taste.asked import Asked
-from siamese_nima.taste.choosing import ChoosingRule, choose_pair
-from siamese_nima.taste.held_out import judge_held_out, tilt_of_answers
+from siamese_nima.taste.agreement import judge_held_out
+from siamese_nima.taste.choosing import Asked, ChoosingRule, choose_pair
+from siamese_nima.taste.features import FeatureExtractor
 from siamese_nima.taste.pickers import Picker, opinions
+from siamese_nima.taste.preference import Posterior, learn_preference
 from siamese_nima.taste.session import REFIT
 from siamese_nima.taste.strengths import (
     Comparisons,
-    StrengthPrior,
     Strengths,
+    TastePrior,
     estimate_strengths,
 )
-from siamese_nima.taste.tilt_belief import TiltBelief
 
 COUNTS = (25, 50, 100, 120, 200, 400, 800)
 JUDGED = (50, 100, 200, 400)  # numbers of answers at which the report of `nima learn` is made too
@@ -99,7 +98,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    model = OpenedModel(find_model(options.model))
+    model = FeatureExtractor(find_model(options.model))
     folders = {"biq2021": options.biq2021, "appeal": options.appeal}
     sets = {name: read_photos(folder, model, options.work) for name, folder in folders.items()}
     result: dict[str, Any] = {**provenance(), "model": model.model_id, "noise": NOISE, "tie": TIE}
@@ -169,13 +168,13 @@ def learnt(person: Person, way: str, seed: int, brief: bool) -> Iterator[dict[st
     rated = person.photos.rated
     scores = rated.scores()
     for count, comparisons, strengths in answered(person, scores, way, seed):
-        tilt = tilt_of_answers(rated, comparisons)
+        tilt = learn_preference(rated, comparisons)
         found: dict[str, Any] = {
             "answers": count,
             "photos": int(np.unique(np.r_[comparisons.left, comparisons.right]).size),
             "ties": int(np.sum(comparisons.outcome == 0.5)),
             "spread": tilt.prior.spread,
-            "agreement": person.agreement(rated.scores(tilt.of(rated.features))),
+            "agreement": person.agreement(rated.scores(tilt.tilts(rated.features))),
         }
         own = scores.copy()
         own[person.asked] = strengths.values
@@ -207,15 +206,15 @@ def answered(
     }
     rule = rules[way]
     mine = scores[person.asked]
-    prior = StrengthPrior.on(person.photos.rated.scale)
+    prior = TastePrior.on(person.photos.rated.scale)
     asked: list[Asked] = []
     outcomes: list[float] = []
     within = Comparisons.of([], [], [])
     strengths = estimate_strengths(mine, within, prior=prior)
     rated, photos = person.photos.rated.select(person.asked), np.arange(len(person.asked))
-    sight = TiltBelief(rated, photos, within) if way == "seen" else None
+    sight = Posterior(rated, photos, within) if way == "seen" else None
     for count in range(1, LAST[way] + 1):
-        chosen = choose_pair(strengths, asked, rule, sight=sight)
+        chosen = choose_pair(strengths, asked, rule, posterior=sight)
         if chosen is None:
             return
         pair = person.asked[[chosen.left]], person.asked[[chosen.right]]
@@ -226,7 +225,7 @@ def answered(
         if way in ("active", "picked") or count in COUNTS:
             strengths = estimate_strengths(mine, within, prior=prior, start=strengths)
         if sight and count % REFIT == 0:
-            sight = TiltBelief(rated, photos, within)
+            sight = Posterior(rated, photos, within)
         if count in COUNTS:
             places = Comparisons.of(person.asked[left], person.asked[right], outcomes)
             yield count, places, strengths

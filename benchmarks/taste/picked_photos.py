@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from siamese_nima.datasets.published import read_biq2021
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.datasets.sources import read_table_csv
-from siamese_nima.networks.taste_file import OpenedModel
 from siamese_nima.photos.read import read_photo
 from siamese_nima.ratings import Floats, map_mean
+from siamese_nima.taste.features import FeatureExtractor
 from siamese_nima.taste.pickers import brightness, colourfulness
-from siamese_nima.taste.tilt import Rated
+from siamese_nima.taste.preference import PhotoFeatures
 
 SPLITS = Path(__file__).parents[2] / "recipes" / "quality" / "splits.csv"
 ERROR_SHARE = 0.03  # of the scale: of a BIQ2021 label, see training.pairs
@@ -35,14 +35,14 @@ class Photos:
         attributes: What can be measured on them, shape (N,) each.
     """
 
-    rated: Rated
+    rated: PhotoFeatures
     labels: Floats
     errors: Floats
     scenes: NDArray[np.intp]
     attributes: dict[str, Floats]
 
 
-def read_photos(data: Path, model: OpenedModel, work: Path) -> Photos:
+def read_photos(data: Path, model: FeatureExtractor, work: Path) -> Photos:
     """The test photos of BIQ2021, or all of the appeal study where `data` is its folder."""
     votes = data / "votes.csv"
     table = read_table_csv(votes) if votes.exists() else read_biq2021(data, SPLITS).split("test")
@@ -61,7 +61,9 @@ def read_photos(data: Path, model: OpenedModel, work: Path) -> Photos:
     )
 
 
-def _seen(table: RatingTable, model: OpenedModel, kept: Path) -> dict[str, NDArray[np.float32]]:
+def _seen(
+    table: RatingTable, model: FeatureExtractor, kept: Path
+) -> dict[str, NDArray[np.float32]]:
     if not kept.exists():
         parts = [_look(table.paths[i : i + _BATCH], model) for i in range(0, len(table), _BATCH)]
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +74,9 @@ def _seen(table: RatingTable, model: OpenedModel, kept: Path) -> dict[str, NDArr
         return dict(seen)
 
 
-def _look(paths: Sequence[Path], model: OpenedModel) -> tuple[NDArray[np.float32], Floats, Floats]:
+def _look(
+    paths: Sequence[Path], model: FeatureExtractor
+) -> tuple[NDArray[np.float32], Floats, Floats]:
     policy = model.card.view
     photos = [read_photo(path, min_short_side_px=2 * (policy.short_side_px or 0)) for path in paths]
     rows = model.rate(np.stack([policy.views(photo) for photo in photos]))

@@ -40,12 +40,11 @@ from siamese_nima.datasets.sources import read_table_csv
 from siamese_nima.datasets.view_cache import build_view_cache
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.onnx_weights import read_onnx_weights
-from siamese_nima.networks.taste_file import OpenedModel
 from siamese_nima.ratings import Floats
 from siamese_nima.scoring.catalogue import find_model
-from siamese_nima.taste.held_out import tilt_of_answers
-from siamese_nima.taste.strengths import Comparisons, StrengthPrior, estimate_strengths
-from siamese_nima.taste.tilt import Rated
+from siamese_nima.taste.features import FeatureExtractor
+from siamese_nima.taste.preference import PhotoFeatures, learn_preference
+from siamese_nima.taste.strengths import Comparisons, TastePrior, estimate_strengths
 from siamese_nima.training.objectives import SiameseObjective, siamese_loss
 from siamese_nima.training.pairs import Pairs
 from siamese_nima.training.trunk import ActivationScaling, build_trunk_cache, split_backbone
@@ -77,7 +76,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    model = OpenedModel(find_model("quality"))
+    model = FeatureExtractor(find_model("quality"))
     folders = {"biq2021": options.biq2021, "appeal": options.appeal}
     sets = {name: read_photos(folder, model, options.work) for name, folder in folders.items()}
     network = read_network(folders, options.work)
@@ -125,15 +124,15 @@ def every_way(person: Person, network: Network, which: str, seed: int) -> dict[s
     return found
 
 
-def tilted(rated: Rated, comparisons: Comparisons) -> Floats:
+def tilted(rated: PhotoFeatures, comparisons: Comparisons) -> Floats:
     """Scores of all photos, as `nima learn` has them."""
-    return rated.scores(tilt_of_answers(rated, comparisons).of(rated.features))
+    return rated.scores(learn_preference(rated, comparisons).of(rated.features))
 
 
-def ridge(rated: Rated, comparisons: Comparisons, share: float) -> Floats:
+def ridge(rated: PhotoFeatures, comparisons: Comparisons, share: float) -> Floats:
     """Scores from strengths first, then a regression on them."""
     scores = rated.scores()
-    strengths = estimate_strengths(scores, comparisons, prior=StrengthPrior.on(rated.scale))
+    strengths = estimate_strengths(scores, comparisons, prior=TastePrior.on(rated.scale))
     asked = strengths.asked
     features = rated.features - rated.features[asked].mean(axis=0)
     ends = np.cumsum((0, *rated.levels))
@@ -148,7 +147,7 @@ def ridge(rated: Rated, comparisons: Comparisons, share: float) -> Floats:
     return np.asarray(scores + features @ (features[asked].T @ dual))
 
 
-def head(nima: NIMA, rated: Rated, comparisons: Comparisons, weight: float) -> Floats:
+def head(nima: NIMA, rated: PhotoFeatures, comparisons: Comparisons, weight: float) -> Floats:
     """Scores after the Siamese stage on the head alone."""
     torch.manual_seed(0)
     layer = copy.deepcopy(nima.head)
@@ -165,7 +164,7 @@ def head(nima: NIMA, rated: Rated, comparisons: Comparisons, weight: float) -> F
 
 
 def last_block(
-    network: Network, which: str, rated: Rated, comparisons: Comparisons, weight: float
+    network: Network, which: str, rated: PhotoFeatures, comparisons: Comparisons, weight: float
 ) -> Floats:
     """Scores after the Siamese stage on the last block and the head."""
     torch.manual_seed(0)
@@ -209,7 +208,7 @@ def step(
     before: Tensor,
     comparisons: Comparisons,
     photos: NDArray[np.intp],
-    rated: Rated,
+    rated: PhotoFeatures,
     weight: float,
 ) -> None:
     """One step of the Siamese stage on answers."""

@@ -28,10 +28,8 @@ from siamese_nima.datasets.published import read_biq2021
 from siamese_nima.photos.read import read_photo
 from siamese_nima.ratings import AVA_SCALE
 from siamese_nima.scoring.scorer import Scorer
-from siamese_nima.taste.answer import Answer, Choice
-from siamese_nima.taste.answers import AnswerStore, answers_path
-from siamese_nima.taste.asked import Asked
-from siamese_nima.taste.choosing import ChoosingRule, choose_pair
+from siamese_nima.taste.answers import Answer, AnswerStore, Choice, answers_path
+from siamese_nima.taste.choosing import Asked, ChoosingRule, choose_pair
 from siamese_nima.taste.pickers import Picker, brightness, opinions
 from siamese_nima.taste.strengths import Comparisons, Strengths, estimate_strengths
 

@@ -43,8 +43,7 @@ if TYPE_CHECKING:
     from siamese_nima.scoring.results import ScoredPhoto
     from siamese_nima.scoring.scorer import Scorer
     from siamese_nima.siamese import SiameseNIMA
-    from siamese_nima.taste.answer import Answer
-    from siamese_nima.taste.answers import AnswerStore, answers_path
+    from siamese_nima.taste.answers import Answer, AnswerStore, answers_path
     from siamese_nima.training.run import train
     from siamese_nima.training.run_config import DataConfig, TrainConfig
 
@@ -142,8 +141,7 @@ _HOMES = {
     "scoring.results": ("ScoredPhoto",),
     "scoring.scorer": ("Scorer",),
     "siamese": ("SiameseNIMA",),
-    "taste.answer": ("Answer",),
-    "taste.answers": ("AnswerStore", "answers_path"),
+    "taste.answers": ("Answer", "AnswerStore", "answers_path"),
     "training.run": ("train",),
     "training.run_config": ("DataConfig", "TrainConfig"),
 }

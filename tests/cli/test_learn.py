@@ -6,8 +6,7 @@ from typer.testing import CliRunner
 from siamese_nima.cli import app
 from siamese_nima.errors import ConfigError
 from siamese_nima.scoring.catalogue import models_folder
-from siamese_nima.taste.answer import Answer
-from siamese_nima.taste.answers import AnswerStore, answers_path
+from siamese_nima.taste.answers import Answer, AnswerStore, answers_path
 
 
 def fill(folder, *, preferred="left", person="Ana", count=60) -> None:

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from siamese_nima.taste.answer import Answer
-from siamese_nima.taste.answers import AnswerStore, answers_path
+from siamese_nima.taste.answers import Answer, AnswerStore, answers_path
 
 AT = "2026-05-01T09:30:00+00:00"
 

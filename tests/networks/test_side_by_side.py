@@ -24,9 +24,9 @@ from siamese_nima.networks.nima import NIMA, PhotoNIMA, build_nima_for
 from siamese_nima.networks.onnx_export import export_onnx
 from siamese_nima.networks.onnx_weights import read_onnx_weights
 from siamese_nima.networks.side_by_side import SideBySide
-from siamese_nima.networks.taste_file import OpenedModel
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.scoring.model import ModelFile
+from siamese_nima.taste.features import FeatureExtractor
 
 # Both cut early: exporting a block takes half a second.
 SECOND = BackboneOptions(levels=("blocks.1.0", "blocks.0.0"), pooled=False, enlarge=2)
@@ -140,7 +140,7 @@ def test_a_model_file_in_bytes_becomes_a_network_and_the_same_file_again(
 
 
 def test_a_taste_can_be_put_on_top(pair_file: Path) -> None:
-    opened = OpenedModel(pair_file)
+    opened = FeatureExtractor(pair_file)
     assert opened.levels[-1] == 72
     assert opened.rate(some_views(2)).shape == (2, 10 + sum(opened.levels))
 

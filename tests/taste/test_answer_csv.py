@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siamese_nima.errors import AnswerError
-from siamese_nima.taste.answer import CHOICES, Answer
-from siamese_nima.taste.answer_csv import read_answers, write_answers
+from siamese_nima.taste.answers import CHOICES, Answer, read_answers, write_answers
 
 AT = "2026-05-01T09:30:00+00:00"
 

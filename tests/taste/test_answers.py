@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siamese_nima.errors import AnswerError
-from siamese_nima.taste.answer import Answer, now
-from siamese_nima.taste.answers import AnswerStore, answers_path
+from siamese_nima.taste.answers import Answer, AnswerStore, answers_path, now
 
 
 def answer(left="a.jpg", right="b.jpg", choice="left", person="me", second=0, **more):
@@ -218,7 +217,7 @@ def test_reading_only_writes_nothing(tmp_path):
 
 _WRITER = """
 import sys
-from siamese_nima.taste.answer import Answer
+from siamese_nima.taste.answers import Answer
 from siamese_nima.taste.answers import AnswerStore
 store = AnswerStore(sys.argv[1])
 for number in range(100_000):

@@ -4,8 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siamese_nima.errors import ConfigError
-from siamese_nima.taste.asked import Asked
-from siamese_nima.taste.choosing import ChoosingRule, choose_pair, guessed_wrong
+from siamese_nima.taste.choosing import Asked, ChoosingRule, choose_pair, guessed_wrong
 from siamese_nima.taste.strengths import Comparisons, estimate_strengths
 
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from siamese_nima.taste.coupling import Coupling
+from siamese_nima.taste.strengths import Coupling
 
 PAIRS = st.lists(st.tuples(st.integers(0, 14), st.integers(0, 14)), min_size=1, max_size=14)
 

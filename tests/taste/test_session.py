@@ -7,12 +7,10 @@ from hypothesis import strategies as st
 
 from siamese_nima.errors import AnswerError
 from siamese_nima.ratings import AVA_SCALE
-from siamese_nima.taste.answer import Answer
-from siamese_nima.taste.answers import AnswerStore
+from siamese_nima.taste.answers import Answer, AnswerStore
 from siamese_nima.taste.choosing import ChoosingRule
+from siamese_nima.taste.preference import PhotoFeatures, Posterior
 from siamese_nima.taste.session import PickSession
-from siamese_nima.taste.tilt import Rated
-from siamese_nima.taste.tilt_belief import TiltBelief
 
 SCORES = {f"photo{number}.jpg": 4 + 0.3 * number for number in range(8)}
 
@@ -227,13 +225,13 @@ def seen():
     """What a network sees in photos 0 to 5; not in the two others."""
     draw = np.random.default_rng(0)
     logits = draw.normal(0, 1, (6, 10))
-    return list(SCORES)[:6], Rated(draw.normal(0, 1, (6, 3)), logits, AVA_SCALE, (3,))
+    return list(SCORES)[:6], PhotoFeatures(draw.normal(0, 1, (6, 3)), logits, AVA_SCALE, (3,))
 
 
 def test_what_is_seen_chooses_the_pairs_after_those_known_already(store, seen):
     session = begun(store, rule=ChoosingRule(repeats=0))
     known = session.queue
-    session.see(*seen)
+    session.use_features(*seen)
     assert session.queue == known
     for _ in range(3):
         answer(session)
@@ -244,16 +242,16 @@ def test_what_is_seen_chooses_the_pairs_after_those_known_already(store, seen):
 
 def test_a_taste_is_fitted_every_ten_answers(store, seen, monkeypatch):
     fitted = []
-    whole = TiltBelief.__init__
+    whole = Posterior.__init__
 
     def counted(self, rated, photos, comparisons):
         fitted.append((len(photos), len(comparisons)))
         whole(self, rated, photos, comparisons)
 
-    monkeypatch.setattr(TiltBelief, "__init__", counted)
+    monkeypatch.setattr(Posterior, "__init__", counted)
     session = begun(store, rule=ChoosingRule(repeats=0))
     first = answer(session)
-    session.see(*seen)
+    session.use_features(*seen)
     given = [answer(session) for _ in range(12)]
     session.lose("photo0.jpg")
     for _ in range(3):
@@ -264,7 +262,7 @@ def test_a_taste_is_fitted_every_ten_answers(store, seen, monkeypatch):
 
 def test_a_photo_that_is_lost_is_lost_to_what_is_seen_too(store, seen):
     session = begun(store, rule=ChoosingRule(repeats=0))
-    session.see(*seen)
+    session.use_features(*seen)
     for photo in seen[0][:4]:
         session.lose(photo)
     while session.queue:

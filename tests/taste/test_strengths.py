@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from siamese_nima.errors import ConfigError, RatingError
 from siamese_nima.ratings import RatingScale
-from siamese_nima.taste.strengths import Comparisons, StrengthPrior, Strengths, estimate_strengths
+from siamese_nima.taste.strengths import Comparisons, Strengths, TastePrior, estimate_strengths
 
-PRIOR = StrengthPrior(spread=1.5, noise=0.4)
+PRIOR = TastePrior(spread=1.5, noise=0.4)
 
 
 @st.composite
@@ -112,7 +112,7 @@ def test_agrees_with_choix_where_the_models_coincide(case) -> None:
     won = np.where(outcome == 1, answers.left, answers.right)
     lost = np.where(outcome == 1, answers.right, answers.left)
     data = list(zip(won.tolist(), lost.tolist(), strict=True))
-    prior = StrengthPrior(spread=2.0, noise=1.0)
+    prior = TastePrior(spread=2.0, noise=1.0)
     found = estimate_strengths(np.zeros(scores.size), answers, prior=prior)
     theirs = choix.opt_pairwise(scores.size, data, alpha=1 / (2 * prior.spread**2), tol=1e-10)
     np.testing.assert_allclose(found.values, theirs, atol=1e-5)
@@ -161,7 +161,7 @@ def test_information_agrees_with_drawing_strengths() -> None:
 
 
 def test_the_prior_follows_the_width_of_the_scale() -> None:
-    five = StrengthPrior.on(RatingScale(1, 5))
+    five = TastePrior.on(RatingScale(1, 5))
     assert (five.spread, five.noise) == pytest.approx((4 / 9, 2 / 9))
 
 
@@ -181,6 +181,6 @@ def test_impossible_answers_are_refused(left, right, outcome, message) -> None:
 
 def test_impossible_priors_and_scores_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"above 0, got 1\.0 and 0"):
-        StrengthPrior(noise=0)
+        TastePrior(noise=0)
     with pytest.raises(RatingError, match="finite score"):
         estimate_strengths([5.0, np.nan], Comparisons.of([], [], []))

@@ -9,8 +9,7 @@ import typer
 
 from siamese_nima.cli.pick import AnswersFile, Folder
 from siamese_nima.photos.names import printable
-from siamese_nima.taste.answer_csv import read_answers, write_answers
-from siamese_nima.taste.answers import AnswerStore, answers_path
+from siamese_nima.taste.answers import AnswerStore, answers_path, read_answers, write_answers
 
 app = typer.Typer(no_args_is_help=True)
 

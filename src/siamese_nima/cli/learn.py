@@ -14,11 +14,10 @@ from siamese_nima.cli.run import progress_bar
 from siamese_nima.errors import ConfigError
 from siamese_nima.scoring.scorer import DEFAULT_MODEL
 from siamese_nima.taste.agreement import Share
-from siamese_nima.taste.answer import Answer
-from siamese_nima.taste.answers import AnswerStore, answers_path
+from siamese_nima.taste.answers import Answer, AnswerStore, answers_path
 
 if TYPE_CHECKING:
-    from siamese_nima.training.personal import Learnt
+    from siamese_nima.taste.learn import Learnt
 
 
 def learn(
@@ -41,9 +40,9 @@ def learn(
 
     Example: nima learn holiday/ --name my-taste
     """
-    with options.needs_extra("train", "nima learn"):
-        from siamese_nima.training.personal import LearnConfig
-        from siamese_nima.training.personal import learn as learn_from
+    with options.needs_extra("learn", "nima learn"):
+        from siamese_nima.taste.learn import LearnConfig
+        from siamese_nima.taste.learn import learn as learn_from
     config = LearnConfig(name=name, model=model, keep=keep, seed=seed)
     with AnswerStore(answers or answers_path(folder), read_only=True) as store:
         chosen = _chosen(store, person, pooled=pooled)

@@ -22,11 +22,10 @@ from siamese_nima.photos.find import find_photos
 from siamese_nima.scoring.catalogue import find_model
 from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.scoring.scorer import DEFAULT_MODEL, Scorer
-from siamese_nima.taste.answer import SOMEBODY, check_person
-from siamese_nima.taste.answers import AnswerStore, answers_path
+from siamese_nima.taste.answers import SOMEBODY, AnswerStore, answers_path, check_person
 from siamese_nima.taste.choosing import ChoosingRule
 from siamese_nima.taste.session import GOAL, PickSession
-from siamese_nima.taste.strengths import StrengthPrior
+from siamese_nima.taste.strengths import TastePrior
 
 _PORT = 8643
 
@@ -70,7 +69,7 @@ def pick(
 
     Example: nima pick holiday/
     """
-    http, safety, page, sight = _server_parts()
+    http, safety, page, features = _server_parts()
     check_person(person)
     # Before a file of answers is made in what may be the wrong folder.
     _check_enough(len(find_photos([folder]).paths), folder)
@@ -84,7 +83,7 @@ def pick(
             store,
             {_name(r.path, folder): r.mean for r in results if r.mean is not None},
             person=person,
-            prior=StrengthPrior.on(scorer.card.scale),
+            prior=TastePrior.on(scorer.card.scale),
             rule=ChoosingRule(bursts_first=bursts),
             bursts=series,
             goal=pairs,
@@ -93,7 +92,7 @@ def pick(
         failed = {_name(r.path, folder): r.error for r in results if r.error is not None}
         app = page.pick_app(session, folder, unreadable=failed, rules=safety.rules_for(host))
         address = http.address_of(listener, host)
-        with sight.looking_meanwhile(session, folder, find_model(model), _say):
+        with features.extracting_meanwhile(session, folder, find_model(model), _say):
             http.run_until_ended(
                 app, listener, ready=lambda: _show(address, browser=not no_browser)
             )
@@ -102,10 +101,10 @@ def pick(
 
 def _server_parts() -> tuple[ModuleType, ModuleType, ModuleType, ModuleType]:
     with options.needs_extra("serve", "nima pick"):
-        from siamese_nima.networks import looking
+        from siamese_nima.taste import features
         from siamese_nima.web import http, safety
         from siamese_nima.web import pick as page
-    return http, safety, page, looking
+    return http, safety, page, features
 
 
 def _scored(

@@ -22,8 +22,8 @@ from siamese_nima.card import METADATA_KEY, ModelCard, golden_photo
 from siamese_nima.errors import CardError, ConfigError, WeightsError, name_some
 from siamese_nima.networks.nima import NIMA, PhotoNIMA, build_nima_for
 from siamese_nima.networks.onnx_storage import stored_weights
-from siamese_nima.networks.taste_file import has_taste
 from siamese_nima.scoring.model import GOLDEN_TOLERANCE
+from siamese_nima.taste.features import has_taste
 
 _PREFIX = "nima."  # of every weight in the graph of a `PhotoNIMA`
 _TRACED_PX = 96

@@ -1,4 +1,4 @@
-"""How often a model chooses as a person did, beside how often the person does so themself."""
+"""How often a model chooses as a person did, on answers it has not learnt from."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from siamese_nima.errors import RatingError
 from siamese_nima.ratings import Floats
-from siamese_nima.taste.coupling import Coupling, Indices
-from siamese_nima.taste.strengths import Comparisons
+from siamese_nima.taste.preference import PhotoFeatures, learn_preference, photos_of
+from siamese_nima.taste.strengths import Comparisons, Coupling, Indices
 
 Verdict = Literal["better", "worse", "no difference to be seen"]
 
@@ -199,3 +199,53 @@ def _share(values: Floats, draws: Floats) -> Share:
     middle = (drawn.value + z2 / 2) / (1 + z2)
     half = sqrt(z2 * (drawn.value * (1 - drawn.value) + z2 / 4)) / (1 + z2)
     return replace(drawn, low=min(drawn.low, middle - half), high=max(drawn.high, middle + half))
+
+
+FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """What models say of answers that they have not learnt from.
+
+    Attributes:
+        agreement: Of the general model and of the person's, and which is better.
+        gaps: Shape (M,), score of the left photo less that of the right one by the personal model
+            that did not learn from this answer.
+        new_photos: Whether the photos of the answers were new to it as well.
+    """
+
+    agreement: Agreement
+    gaps: Floats
+    new_photos: bool
+
+
+def judge_held_out(
+    rated: PhotoFeatures, comparisons: Comparisons, *, folds: int = FOLDS, seed: int = 0
+) -> HeldOut:
+    """Judge what is learnt from answers by cross-validation: each is held out once.
+
+    Args:
+        rated: The photos, numbered as the answers have them.
+        comparisons: Answers, at least as many as folds, one of them decided.
+        folds: Times that a taste is learnt, from all answers but those of one fold.
+        seed: Of the folds and the intervals.
+
+    Raises:
+        RatingError: No answer names the better photo.
+    """
+    fold = held_out_folds(comparisons, folds, seed=seed)
+    general = rated.scores()
+    personal = np.zeros(len(comparisons))
+    new_photos = True
+    for number in np.unique(fold):
+        out = fold == number
+        preference = learn_preference(rated, comparisons.select(~out))
+        scores = rated.scores(preference.tilts(rated.features))
+        left, right = comparisons.left[out], comparisons.right[out]
+        personal[out] = scores[left] - scores[right]
+        shown = photos_of(comparisons.select(~out))
+        new_photos &= not np.isin(photos_of(comparisons.select(out)), shown).any()
+    before = general[comparisons.left] - general[comparisons.right]
+    agreement = compare_agreement(before, personal, comparisons, seed=seed)
+    return HeldOut(agreement, personal, bool(new_photos))

@@ -1,18 +1,115 @@
-"""Answers, kept in one file beside the photos."""
+"""What one person said of two photos, kept in one file beside the photos or as a CSV table."""
 
 from __future__ import annotations
 
+import io
+import math
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Self
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, Self, get_args
 
+from siamese_nima.atomic_write import write_whole
+from siamese_nima.csv_rows import csv_writer, table_lines
 from siamese_nima.errors import AnswerError
 from siamese_nima.photos.names import printable
-from siamese_nima.taste.answer import Answer
+
+Choice = Literal["left", "right", "tie", "flag"]
+CHOICES: tuple[Choice, ...] = get_args(Choice)
+SOMEBODY = "me"  # who answers where no name is given
+
+_LONGEST_PERSON = 80
+
+
+def now() -> str:
+    """The present moment as an answer notes it: ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one person said of two photos.
+
+    Attributes:
+        left: The photo shown on the left: its path relative to the folder of photos, with slashes.
+        right: The photo shown on the right, likewise; another one.
+        choice: Which is better, "left" or "right"; "tie" for too close to call; "flag" for a pair
+            that was set aside, which says nothing of which is better.
+        person: Who answered.
+        at: When, in ISO 8601 with a time zone.
+        seconds: How long the pair was looked at; None where that is not known.
+    """
+
+    left: str
+    right: str
+    choice: Choice
+    person: str = SOMEBODY
+    at: str
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for photo in (self.left, self.right):
+            _check_photo(photo)
+        if self.left == self.right:
+            raise AnswerError(
+                f"left and right are both '{printable(self.left)}'; a pair needs two photos"
+            )
+        if self.choice not in CHOICES:
+            raise AnswerError(f"the choice is {self.choice!r}, wanted {', '.join(CHOICES)}")
+        check_person(self.person)
+        _check_moment(self.at)
+        if self.seconds is not None and not (self.seconds >= 0 and math.isfinite(self.seconds)):
+            raise AnswerError(f"seconds must be 0 or more, got {self.seconds}")
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """The two photos in alphabetical order: the same for every time the pair was shown."""
+        return (self.left, self.right) if self.left < self.right else (self.right, self.left)
+
+    @property
+    def better(self) -> str | None:
+        """The photo that was preferred; None for a tie and a flag."""
+        return {"left": self.left, "right": self.right}.get(self.choice)
+
+
+def check_person(name: str) -> None:
+    """Refuse what cannot be a person's name.
+
+    Raises:
+        AnswerError: It is empty, longer than 80 characters, or has characters that do not print.
+    """
+    if not (name.strip() and name.isprintable() and len(name) <= _LONGEST_PERSON):
+        raise AnswerError(
+            f"the person is '{printable(name)}'; wanted a name of 1 to {_LONGEST_PERSON} "
+            "characters that print"
+        )
+
+
+def _check_photo(name: str) -> None:
+    path = PurePosixPath(name)
+    if not name or "\0" in name or path.is_absolute() or ".." in path.parts or str(path) != name:
+        raise AnswerError(
+            f"the photo is '{printable(name)}'; wanted a path below the folder of photos, with "
+            "slashes, such as day-1/beach.jpg"
+        )
+
+
+def _check_moment(text: str) -> None:
+    try:
+        zone = datetime.fromisoformat(text).tzinfo
+    except ValueError:
+        zone = None
+    if zone is None:
+        raise AnswerError(
+            f"the moment is '{printable(text)}'; wanted ISO 8601 with a time zone, such as "
+            "2026-05-01T09:30:00+00:00"
+        )
+
 
 ANSWERS_FILE = "nima-answers.sqlite"
 
@@ -252,3 +349,91 @@ def _stored(photo: str) -> str | bytes:
 
 def _name(value: str | bytes) -> str:
     return os.fsdecode(value) if isinstance(value, bytes) else value
+
+
+COLUMNS = ("left", "right", "choice", "person", "at", "seconds")
+_NEEDED = ("left", "right", "choice", "at")
+
+
+def write_answers(path: Path, answers: Iterable[Answer]) -> None:
+    """Write answers and flags to a CSV file, which replaces an older one when it is complete.
+
+    Raises:
+        AnswerError: The file cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv_writer(text)
+    writer.writerow(COLUMNS)
+    for answer in answers:
+        seconds = "" if answer.seconds is None else repr(answer.seconds)
+        writer.writerow(
+            [answer.left, answer.right, answer.choice, answer.person, answer.at, seconds]
+        )
+    # Names of files need not be Unicode; their bytes go out as they are.
+    write_whole(path, text.getvalue().encode(errors="surrogateescape"), AnswerError)
+
+
+def read_answers(path: Path, *, person: str | None = None) -> list[Answer]:
+    """Answers and flags of a CSV file with a header; commas, semicolons or tabs separate its cells.
+
+    Columns are `left`, `right`, `choice` (left, right, tie or flag), `at`, and where they are known
+    `person` and `seconds`. Other columns are an error.
+
+    Args:
+        path: The file.
+        person: Who gave the answers, whatever the file says.
+
+    Raises:
+        AnswerError: The file cannot be read, or a line is none of an answer; the message names it.
+    """
+    _, rows = table_lines(path, AnswerError)
+    _, cells = next(rows, (1, []))
+    return list(_answers_of(path, rows, _checked_header(path, cells), person))
+
+
+def _checked_header(path: Path, cells: Sequence[str]) -> list[str]:
+    header = [cell.strip().lower() for cell in cells]
+    wrong = [name for name in _NEEDED if name not in header]
+    if wrong:
+        raise AnswerError(
+            f"{path} line 1: no column {wrong[0]!r}, found {', '.join(header) or 'nothing'}; "
+            f"wanted {', '.join(COLUMNS)}"
+        )
+    odd = [name for name in header if name not in COLUMNS or header.count(name) > 1]
+    if odd:
+        raise AnswerError(
+            f"{path} line 1: a column {odd[0]!r} too many; wanted {', '.join(COLUMNS)}"
+        )
+    return header
+
+
+def _answers_of(
+    path: Path, rows: Iterator[tuple[int, list[str]]], header: list[str], person: str | None
+) -> Iterator[Answer]:
+    for line, cells in rows:
+        try:
+            yield _answer_of(header, cells, person)
+        except AnswerError as error:
+            raise AnswerError(f"{path} line {line}: {error}") from error
+
+
+def _answer_of(header: list[str], cells: list[str], person: str | None) -> Answer:
+    if len(cells) != len(header):
+        raise AnswerError(f"{len(cells)} cells, wanted {len(header)}")
+    row = dict(zip(header, cells, strict=True))
+    more = {"person": name} if (name := person or row.get("person")) else {}
+    return Answer(
+        left=row["left"],
+        right=row["right"],
+        choice=row["choice"].strip().lower(),  # type: ignore[arg-type]
+        at=row["at"].strip(),
+        seconds=_seconds(row.get("seconds", "")),
+        **more,
+    )
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        return float(text) if text.strip() else None
+    except ValueError as error:
+        raise AnswerError(f"seconds are {text!r}, wanted a number or nothing") from error

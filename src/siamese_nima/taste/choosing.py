@@ -9,15 +9,46 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal, Protocol, get_args
+from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from siamese_nima.errors import ConfigError
 from siamese_nima.pair_error import WANTED
-from siamese_nima.ratings import Floats
-from siamese_nima.taste.asked import Asked, Indices, random_pairs, recent_photos
+from siamese_nima.taste.preference import Posterior
+from siamese_nima.taste.strengths import Indices, Strengths
+
+_RESTING = 3  # photos of so many pairs before are not shown again at once
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A pair that was shown.
+
+    Attributes:
+        left: Number of the photo on the left.
+        right: Number of the photo on the right.
+        answered: Whether it has an answer: False for one that was set aside, and for one whose
+            answer is still to come.
+    """
+
+    left: int
+    right: int
+    answered: bool = True
+
+
+def recent_photos(asked: Sequence[Asked]) -> set[int]:
+    """Photos shown just now, which are better not shown again at once."""
+    return {photo for pair in asked[-_RESTING:] for photo in (pair.left, pair.right)}
+
+
+def random_pairs(photos: int, count: int, draw: np.random.Generator) -> Indices:
+    """Pairs of two different ones of two photos or more, shape (`count`, 2); some may be alike."""
+    left = draw.integers(photos, size=count)
+    right = (left + draw.integers(1, photos, size=count)) % photos
+    return np.stack([left, right], axis=1).astype(np.intp)
+
 
 Way = Literal["active", "random"]
 Why = Literal["informative", "burst", "repeat", "random"]
@@ -29,29 +60,8 @@ _BURST_PHOTOS = 40
 _BURST_TIMES = 3  # a photo is asked this often inside its burst, at most
 _JUDGED_PAIRS = 2000
 _TRIES = 200
-
-
-class Belief(Protocol):
-    """What is believed of N photos, as `strengths.Strengths` tells it."""
-
-    @property
-    def values(self) -> Floats:
-        """Shape (N,), how good each photo is to the person."""
-
-    def preference(self, left: ArrayLike, right: ArrayLike) -> Floats:
-        """Probability that the person would choose the left photo, in [0, 1]."""
-
-    def information(self, left: ArrayLike, right: ArrayLike) -> Floats:
-        """What the answer about a pair is expected to tell, in nats."""
-
-
-class Sight(Protocol):
-    """What is believed of a taste, as `tilt_belief.TiltBelief` tells it."""
-
-    def telling_pair(
-        self, asked: Sequence[Asked], draw: np.random.Generator
-    ) -> tuple[int, int] | None:
-        """The pair whose answer tells most, by numbers of photos; None where it knows of none."""
+_CANDIDATES = 500
+_LESS_UNCERTAIN_PAIRS = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +110,16 @@ class ChoosingRule:
 
 
 def choose_pair(
-    belief: Belief,
+    belief: Strengths,
     asked: Sequence[Asked],
     rule: ChoosingRule | None = None,
     *,
     bursts: Sequence[Sequence[int]] = (),
-    sight: Sight | None = None,
+    posterior: Posterior | None = None,
 ) -> Chosen | None:
     """The next pair to ask one person about.
 
-    Active pairs are those whose answer is expected to tell most (`Belief.information`), among
+    Active pairs are those whose answer is expected to tell most (`Strengths.information`), among
     pairs that begin from the photos asked least often; so every part of the folder gets its turn.
     They bring no photo that is asked much more often than the average, nor one of the last three
     pairs, where there are others. In between come random pairs. Takes a few milliseconds for
@@ -121,8 +131,8 @@ def choose_pair(
             answer, so that the next pair is ready before it is needed.
         rule: How to choose.
         bursts: Numbers of photos that show the same thing, for `bursts_first`.
-        sight: What is known of the taste from what the network sees. It then chooses all active
-            pairs, and none is random, but in the end, when it knows of no other.
+        posterior: What is known of the taste from what the network sees. It then chooses all
+            active pairs, and none is random, but in the end, when it knows of no other.
 
     Returns:
         None where every pair was asked, and none is to be repeated.
@@ -144,8 +154,8 @@ def choose_pair(
     chosen = None
     if rule.bursts_first and rule.way == "active":
         chosen = _burst_pair(belief, counts, known, bursts, draw)
-    if chosen is None and sight is not None and rule.way == "active":
-        chosen, why = sight.telling_pair(asked, draw), "informative"
+    if chosen is None and posterior is not None and rule.way == "active":
+        chosen, why = most_informative_pair(posterior, asked, draw), "informative"
     if chosen is None and (rule.way == "random" or draw.random() < rule.random_share):
         chosen, why = _random_pair(photos, known, draw), "random"
     if chosen is None:
@@ -159,7 +169,35 @@ def choose_pair(
     return Chosen(left, right, why)
 
 
-def guessed_wrong(belief: Belief, *, seed: int = 0) -> float:
+def most_informative_pair(
+    posterior: Posterior, asked: Sequence[Asked], draw: np.random.Generator
+) -> tuple[int, int] | None:
+    """The pair whose answer tells most of a taste, of 500 drawn ones; None where there is none.
+
+    Args:
+        posterior: What is known of the taste.
+        asked: All that was shown, whether its answer is in the posterior or still to come.
+        draw: Of the pairs that are tried, and of those that are to become less uncertain.
+    """
+    photos = posterior.photos
+    known = {frozenset((pair.left, pair.right)) for pair in asked}
+    tried = photos[random_pairs(len(photos), _CANDIDATES, draw)]
+    fresh = np.array([frozenset(pair) not in known for pair in tried.tolist()])
+    rested = fresh & ~np.isin(tried, list(recent_photos(asked))).any(axis=1)
+    tried = tried[rested if rested.any() else fresh]
+    if not len(tried):
+        return None
+    shown = np.array([(pair.left, pair.right) for pair in asked], np.intp).reshape(-1, 2)
+    shown = shown[np.isin(shown, photos).all(axis=1)]
+    others = random_pairs(len(photos), _LESS_UNCERTAIN_PAIRS, draw)
+    gained = posterior.expected_information(
+        posterior.places(tried), posterior.places(shown), others
+    )
+    best = np.argmax(gained)
+    return int(tried[best, 0]), int(tried[best, 1])
+
+
+def guessed_wrong(belief: Strengths, *, seed: int = 0) -> float:
     """Share of pairs for which the person's choice would be guessed wrong, 0 to .5.
 
     It is what is believed, not measured: of a pair that is 70 to 30 the guess is wrong 3 times of
@@ -219,7 +257,7 @@ def _rested(counts: Indices, asked: Sequence[Asked]) -> NDArray[np.bool_]:
 
 
 def _informative_pair(
-    belief: Belief,
+    belief: Strengths,
     counts: Indices,
     rested: NDArray[np.bool_],
     known: set[tuple[int, int]],
@@ -233,7 +271,7 @@ def _informative_pair(
 
 
 def _burst_pair(
-    belief: Belief,
+    belief: Strengths,
     counts: Indices,
     known: set[tuple[int, int]],
     bursts: Sequence[Sequence[int]],
@@ -261,7 +299,7 @@ def _some(photos: list[int], draw: np.random.Generator) -> list[int]:
 
 
 def _best(
-    belief: Belief, left: Indices, right: Indices, known: set[tuple[int, int]]
+    belief: Strengths, left: Indices, right: Indices, known: set[tuple[int, int]]
 ) -> tuple[int, int] | None:
     """The pair that tells most, of those that were not asked."""
     other = left != right

@@ -9,24 +9,63 @@ from dataclasses import dataclass
 import numpy as np
 
 from siamese_nima.errors import AnswerError
-from siamese_nima.taste.answer import Answer, Choice, check_person, now
-from siamese_nima.taste.answers import AnswerStore
-from siamese_nima.taste.asked import Asked
-from siamese_nima.taste.choosing import ChoosingRule, Why, choose_pair, guessed_wrong
-from siamese_nima.taste.progress import Progress, repeats
+from siamese_nima.taste.answers import Answer, AnswerStore, Choice, check_person, now
+from siamese_nima.taste.choosing import Asked, ChoosingRule, Why, choose_pair, guessed_wrong
+from siamese_nima.taste.preference import PhotoFeatures, Posterior
 from siamese_nima.taste.strengths import (
     Comparisons,
-    StrengthPrior,
     Strengths,
+    TastePrior,
     estimate_strengths,
 )
-from siamese_nima.taste.tilt import Rated
-from siamese_nima.taste.tilt_belief import TiltBelief
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far one person is.
+
+    Attributes:
+        answers: What they said of pairs of these photos, in all sessions; flags left out.
+        flags: Pairs they set aside.
+        goal: Answers that are asked for, or as many pairs as there are.
+        can_undo: Whether anything of this session can be taken back.
+        wrong_before: Share of pairs for which the model's scores alone would guess wrong what they
+            choose, as far as can be told; 0 to .5.
+        wrong_now: The same after the answers.
+        repeated: Pairs that were answered a second time.
+        same: How many of these got the same answer.
+        decided: Answers that were no tie.
+        as_model: How many of these preferred the photo with the higher score.
+    """
+
+    answers: int
+    flags: int
+    goal: int
+    can_undo: bool
+    wrong_before: float
+    wrong_now: float
+    repeated: int
+    same: int
+    decided: int
+    as_model: int
+
+
+def repeats(answers: Sequence[Answer]) -> tuple[int, int]:
+    """How many pairs were answered a second time, and how many of these in the same way."""
+    first: dict[tuple[str, str], Answer] = {}
+    second: dict[tuple[str, str], Answer] = {}
+    for answer in answers:
+        if answer.pair in first:
+            second.setdefault(answer.pair, answer)
+        else:
+            first[answer.pair] = answer
+    same = sum(answer.better == first[pair].better for pair, answer in second.items())
+    return len(second), same
+
 
 REFIT = 10  # answers between two looks at what they say of the taste
 GOAL = 200  # answers that a personal model can be learnt from
 _AHEAD = 3  # pairs known in advance, the present one included
-_OUTCOME = {"left": 1.0, "right": 0.0, "tie": 0.5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +97,7 @@ class PickSession:
         scores: Mapping[str, float],
         *,
         person: str,
-        prior: StrengthPrior | None = None,
+        prior: TastePrior | None = None,
         rule: ChoosingRule | None = None,
         bursts: Iterable[Sequence[str]] = (),
         goal: int = GOAL,
@@ -81,7 +120,7 @@ class PickSession:
         self.person = person
         self._store = store
         self._scores = dict(scores)
-        self._prior = prior or StrengthPrior()
+        self._prior = prior or TastePrior()
         self._rule = rule or ChoosingRule()
         self._bursts = [list(burst) for burst in bursts]
         self._goal = goal
@@ -91,9 +130,9 @@ class PickSession:
         self._queue: list[Pair] = []
         self._numbers = 0
         self._strengths: Strengths | None = None
-        self._seen: tuple[list[str], Rated] | None = None
-        self._sight: TiltBelief | None = None
-        self._sight_after = 0
+        self._features: tuple[list[str], PhotoFeatures] | None = None
+        self._posterior: Posterior | None = None
+        self._posterior_after = 0
         self._wrong_before = 0.0
         self._begin()
 
@@ -174,7 +213,7 @@ class PickSession:
                 self._queue = [pair for pair in self._queue if photo not in (pair.left, pair.right)]
                 self._begin()
 
-    def see(self, names: Sequence[str], rated: Rated) -> None:
+    def use_features(self, names: Sequence[str], rated: PhotoFeatures) -> None:
         """From now on choose pairs by what the network sees; those that are known already stay.
 
         Args:
@@ -182,7 +221,7 @@ class PickSession:
             rated: What the network sees in them.
         """
         with self._lock:
-            self._seen = list(names), rated
+            self._features = list(names), rated
             self._begin()
 
     def progress(self) -> Progress:
@@ -219,7 +258,7 @@ class PickSession:
         self._number = {name: number for number, name in enumerate(self._names)}
         bursts = ([self._number[n] for n in burst if n in self._number] for burst in self._bursts)
         self._numbered_bursts = [burst for burst in bursts if len(burst) > 1]
-        self._strengths = self._sight = None
+        self._strengths = self._posterior = None
         scores = list(self._scores.values())
         unasked = estimate_strengths(scores, Comparisons.of([], [], []), prior=self._prior)
         self._wrong_before = guessed_wrong(unasked)
@@ -228,16 +267,11 @@ class PickSession:
     def _believe(self) -> None:
         """What follows from the answers: strengths, and the pairs to ask next."""
         here = self._here()
-        said = [answer for answer in here if answer.choice != "flag"]
-        comparisons = Comparisons.of(
-            [self._number[answer.left] for answer in said],
-            [self._number[answer.right] for answer in said],
-            [_OUTCOME[answer.choice] for answer in said],
-        )
+        comparisons = Comparisons.from_answers(here, self._number)
         self._strengths = estimate_strengths(
             list(self._scores.values()), comparisons, prior=self._prior, start=self._strengths
         )
-        self._look_again(comparisons)
+        self._update_posterior(comparisons)
         asked = [self._asked(a.left, a.right, answered=a.choice != "flag") for a in here]
         asked += [self._asked(pair.left, pair.right) for pair in self._queue]
         while len(self._queue) < _AHEAD:
@@ -246,7 +280,7 @@ class PickSession:
                 asked,
                 self._rule,
                 bursts=self._numbered_bursts,
-                sight=self._sight,
+                posterior=self._posterior,
             )
             if chosen is None:
                 return
@@ -255,19 +289,19 @@ class PickSession:
             self._queue.append(Pair(self._numbers, left, right, chosen.why))
             asked.append(self._asked(left, right))
 
-    def _look_again(self, comparisons: Comparisons) -> None:
+    def _update_posterior(self, comparisons: Comparisons) -> None:
         """What the answers say of the taste, every ten of them: it takes a tenth of a second."""
-        if self._seen is None:
+        if self._features is None:
             return
-        if self._sight and abs(len(comparisons) - self._sight_after) < REFIT:
+        if self._posterior and abs(len(comparisons) - self._posterior_after) < REFIT:
             return
-        names, rated = self._seen
+        names, rated = self._features
         rows = [row for row, name in enumerate(names) if name in self._number]
         if len(rows) < 2:
             return
         photos = np.array([self._number[names[row]] for row in rows], np.intp)
-        self._sight = TiltBelief(rated.select(np.array(rows)), photos, comparisons)
-        self._sight_after = len(comparisons)
+        self._posterior = Posterior(rated.select(np.array(rows)), photos, comparisons)
+        self._posterior_after = len(comparisons)
 
     def _asked(self, left: str, right: str, *, answered: bool = False) -> Asked:
         return Asked(self._number[left], self._number[right], answered)

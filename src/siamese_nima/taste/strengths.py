@@ -8,6 +8,7 @@ asked about keep their scores, and so the model's order. In numpy alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,12 +16,108 @@ from numpy.typing import ArrayLike, NDArray
 
 from siamese_nima.errors import ConfigError, RatingError
 from siamese_nima.ratings import Floats, RatingScale
-from siamese_nima.taste.coupling import Coupling, Indices
+from siamese_nima.taste.answers import Answer
+
+Indices = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Coupling:
+    """Photos in groups that answers couple, and where the pairs of a group are kept.
+
+    A coupled matrix is one flat array, block after block; `at` gives the place of an entry.
+
+    Attributes:
+        photos: Shape (A,), numbers of all photos that were asked about, group after group.
+        row: Shape (N,), where the photo's row begins in a flat matrix; -1 for photos not asked.
+        column: Shape (N,), the photo's place in its group.
+        group: Shape (N,), the group's number; -1 for photos not asked.
+        sizes: Shape (G,), photos per group, ascending.
+    """
+
+    photos: Indices
+    row: Indices
+    column: Indices
+    group: Indices
+    sizes: Indices
+
+    @classmethod
+    def of(cls, left: Indices, right: Indices, count: int) -> Coupling:
+        """What answers about `left` and `right`, both shape (M,), couple among `count` photos."""
+        asked = np.unique(np.concatenate([left, right]))
+        leader = _leaders(left, right, count)[asked]
+        _, group, sizes = np.unique(leader, return_inverse=True, return_counts=True)
+        by_size = np.argsort(sizes, kind="stable")
+        rank = np.empty_like(by_size)
+        rank[by_size] = np.arange(by_size.size)
+        group, sizes = rank[group], sizes[by_size]
+        order = np.argsort(group, kind="stable")
+        photos, group = asked[order], group[order]
+        place = np.arange(photos.size) - (np.cumsum(sizes) - sizes)[group]
+        begin = np.cumsum(sizes**2) - sizes**2
+        row, column, number = (
+            _scattered(np.asarray(values, np.intp), photos, count)
+            for values in (begin[group] + place * sizes[group], place, group)
+        )
+        return cls(photos, row, column, number, sizes)
+
+    @property
+    def entries(self) -> int:
+        """Length of a flat matrix."""
+        return int(np.sum(self.sizes**2))
+
+    def at(self, first: Indices, second: Indices) -> Indices:
+        """Places in a flat matrix of the entries of photos of one group."""
+        result: Indices = self.row[first] + self.column[second]
+        return result
+
+    def solved(self, matrix: Floats, values: Floats) -> Floats:
+        """The x with matrix x = values, both sides in the order of `photos`."""
+        result = np.empty_like(values)
+        for rows, blocks, size in self._batches():
+            square = matrix[blocks].reshape(-1, size, size)
+            result[rows] = np.linalg.solve(square, values[rows].reshape(-1, size, 1)).ravel()
+        return result
+
+    def inverse(self, matrix: Floats) -> Floats:
+        """The inverse, flat too."""
+        result = np.empty_like(matrix)
+        for _, blocks, size in self._batches():
+            result[blocks] = np.linalg.inv(matrix[blocks].reshape(-1, size, size)).ravel()
+        return result
+
+    def _batches(self) -> Iterator[tuple[slice, slice, int]]:
+        """Groups of one size lie together: their photos, their entries, the size."""
+        row = entry = 0
+        for size, groups in zip(*np.unique(self.sizes, return_counts=True), strict=True):
+            rows, entries = int(size * groups), int(size**2 * groups)
+            yield slice(row, row + rows), slice(entry, entry + entries), int(size)
+            row, entry = row + rows, entry + entries
+
+
+def _leaders(left: Indices, right: Indices, count: int) -> Indices:
+    """The lowest number that a chain of answers leads to, for each photo."""
+    leader = np.arange(count, dtype=np.intp)
+    while np.any(leader[left] != leader[right]):
+        lowest = np.minimum(leader[left], leader[right])
+        for side in (left, right):
+            np.minimum.at(leader, leader[side], lowest)
+        while np.any(leader != leader[leader]):
+            leader = leader[leader]
+    return leader
+
+
+def _scattered(values: Indices, photos: Indices, count: int) -> Indices:
+    result = np.full(count, -1, dtype=np.intp)
+    result[photos] = values
+    return result
+
 
 # Of 1..10: about a model's error, and half of it.
 _SPREAD = 1.0
 _NOISE = 0.5
 
+_OUTCOMES = {"left": 1.0, "right": 0.0, "tie": 0.5}
 _STEPS = 100
 _HALVINGS = 40
 _TOLERANCE = 1e-9  # of the prior's spread, on the largest step
@@ -63,6 +160,21 @@ class Comparisons:
             np.asarray(outcome, dtype=np.float64),
         )
 
+    @classmethod
+    def from_answers(cls, answers: Iterable[Answer], numbers: Mapping[str, int]) -> Comparisons:
+        """What answers say; flags say nothing.
+
+        Args:
+            answers: All about photos in `numbers`.
+            numbers: Of photos, by name.
+        """
+        said = [answer for answer in answers if answer.choice != "flag"]
+        return cls.of(
+            [numbers[answer.left] for answer in said],
+            [numbers[answer.right] for answer in said],
+            [_OUTCOMES[answer.choice] for answer in said],
+        )
+
     def __len__(self) -> int:
         return int(self.outcome.size)
 
@@ -72,12 +184,13 @@ class Comparisons:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StrengthPrior:
-    """What is believed before the first answer, in points of the model's rating scale.
+class TastePrior:
+    """What is believed of a person before the first answer, in points of the model's rating scale.
 
     Attributes:
-        spread: How far a strength may be from the model's score: one standard deviation.
-        noise: The difference of strengths at which the better photo is chosen 73 times of 100.
+        spread: How far the person's score of a photo may be from the model's: one standard
+            deviation.
+        noise: The difference of scores at which the better photo is chosen 73 times of 100.
     """
 
     spread: float = _SPREAD
@@ -86,12 +199,12 @@ class StrengthPrior:
     def __post_init__(self) -> None:
         if not (0 < self.spread < np.inf and 0 < self.noise < np.inf):
             raise ConfigError(
-                "the spread of strengths and the noise of answers are above 0, "
+                "the spread of a taste and the noise of answers are above 0, "
                 f"got {self.spread} and {self.noise}"
             )
 
     @classmethod
-    def on(cls, scale: RatingScale) -> StrengthPrior:
+    def on(cls, scale: RatingScale) -> TastePrior:
         """The defaults, which are of 1..10, at the same share of another scale's width."""
         share = (scale.high - scale.low) / 9
         return cls(spread=_SPREAD * share, noise=_NOISE * share)
@@ -109,7 +222,7 @@ class Strengths:
 
     values: Floats
     variances: Floats
-    prior: StrengthPrior
+    prior: TastePrior
     _coupling: Coupling = field(repr=False)
     _covariance: Floats = field(repr=False)
 
@@ -186,7 +299,7 @@ def estimate_strengths(
     scores: ArrayLike,
     comparisons: Comparisons,
     *,
-    prior: StrengthPrior | None = None,
+    prior: TastePrior | None = None,
     start: Strengths | None = None,
 ) -> Strengths:
     """The most probable strengths of all photos given a person's answers.
@@ -210,7 +323,7 @@ def estimate_strengths(
     >>> estimate_strengths([6.0, 5.0, 5.5], once).values.round(2).tolist()
     [5.33, 5.67, 5.5]
     """
-    prior = prior or StrengthPrior()
+    prior = prior or TastePrior()
     means = np.asarray(scores, dtype=np.float64)
     if means.ndim != 1 or not np.all(np.isfinite(means)):
         raise RatingError("strengths start from one finite score per photo")
@@ -231,7 +344,7 @@ def estimate_strengths(
 
 
 def _most_probable(
-    means: Floats, answers: Comparisons, prior: StrengthPrior, coupling: Coupling, first: Floats
+    means: Floats, answers: Comparisons, prior: TastePrior, coupling: Coupling, first: Floats
 ) -> Floats:
     """Newton's method on the log posterior, which is concave."""
     asked = coupling.photos
@@ -257,16 +370,14 @@ def _most_probable(
     return values
 
 
-def _log_posterior(
-    values: Floats, means: Floats, answers: Comparisons, prior: StrengthPrior
-) -> float:
+def _log_posterior(values: Floats, means: Floats, answers: Comparisons, prior: TastePrior) -> float:
     gaps = (values[answers.left] - values[answers.right]) / prior.noise
     likelihood = answers.outcome * gaps - np.logaddexp(0, gaps)
     return float(likelihood.sum() - np.sum((values - means) ** 2) / (2 * prior.spread**2))
 
 
 def _curvature(
-    chosen: Floats, answers: Comparisons, prior: StrengthPrior, coupling: Coupling
+    chosen: Floats, answers: Comparisons, prior: TastePrior, coupling: Coupling
 ) -> Floats:
     """Minus the second derivatives of the log posterior, a flat coupled matrix."""
     weight = chosen * (1 - chosen) / prior.noise**2

@@ -19,8 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from siamese_nima.errors import AnswerError, PhotoError
 from siamese_nima.photos.names import printable
-from siamese_nima.taste.progress import Progress
-from siamese_nima.taste.session import Pair, PickSession
+from siamese_nima.taste.session import Pair, PickSession, Progress
 from siamese_nima.web.pictures import SIDES_PX, ScreenPictures
 from siamese_nima.web.safety import HostAndOriginCheck, HostRules
 

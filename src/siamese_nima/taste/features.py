@@ -1,8 +1,8 @@
 """A model file opened up: what it sees at every depth, and the same file with a person's taste.
 
 A taste tilts the rating distributions by a linear function of averages over the photo (see
-`taste.tilt`). Colours and light are known to the first layers of a network and forgotten by the
-last ones, so the averages are of all depths: of what every down-sampling reads, and of what the
+`taste.preference`). Colours and light are known to the first layers of a network and forgotten by
+the last ones, so the averages are of all depths: of what every down-sampling reads, and of what the
 head reads. The network itself stays to the bit, so this works for any, at ONNX Runtime's speed.
 """
 
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +23,20 @@ from onnxruntime import SessionOptions
 
 from siamese_nima.atomic_write import replacing
 from siamese_nima.card import METADATA_KEY, ModelCard, golden_photo
-from siamese_nima.errors import WeightsError
+from siamese_nima.errors import PhotoError, WeightsError
+from siamese_nima.ordered_pool import in_order
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.model import ModelFile, start_session
-from siamese_nima.taste.tilt import Rated, Tilt
+from siamese_nima.scoring.model_set import Member, ModelSet, WorkItem
+from siamese_nima.taste.preference import PhotoFeatures, PreferenceModel
+from siamese_nima.taste.session import PickSession
 
 _VIEWS, _DISTRIBUTION, _SEEN, _TASTE = "views", "distribution", "seen", "taste"
 _LINEAR = ("Gemm", "MatMul")
 _DOWN = ("Conv", "MaxPool", "AveragePool")
 
 
-class OpenedModel:
+class FeatureExtractor:
     """A model file that tells what it sees; its `rate` gives logits and averages, side by side.
 
     Attributes:
@@ -79,16 +84,18 @@ class OpenedModel:
         """Shape (N, K + F), logits and averages, of views of shape (N, V, H, W, 3)."""
         return np.concatenate(self._run(views), axis=1)
 
-    def rated(self, rows: NDArray[np.float32]) -> Rated:
+    def features(self, rows: NDArray[np.float32]) -> PhotoFeatures:
         """What `rate` gave of some photos, taken apart."""
         logits, features = np.split(rows.astype(np.float64), [self.card.scale.size], axis=1)
-        return Rated(features, logits, self.card.scale, self.levels)
+        return PhotoFeatures(features, logits, self.card.scale, self.levels)
 
-    def write(self, tilt: Tilt, card: ModelCard, path: str | os.PathLike[str]) -> ModelCard:
+    def write(
+        self, preference: PreferenceModel, card: ModelCard, path: str | os.PathLike[str]
+    ) -> ModelCard:
         """Write the model file of a taste; it appears complete or not at all.
 
         Args:
-            tilt: The taste.
+            preference: The taste.
             card: Its self-test is made anew.
             path: Where to.
 
@@ -101,9 +108,9 @@ class OpenedModel:
         target = Path(path)
         model = onnx.ModelProto()
         model.CopyFrom(self._graph)
-        _add_tilt(model.graph, tilt, card.scale, self._logits, self._averages)
-        rated = self.rated(self.rate(card.view.views(golden_photo())[np.newaxis]))
-        card = card.with_golden(rated.tilted(tilt.of(rated.features))[0])
+        _add_tilt(model.graph, preference, card.scale, self._logits, self._averages)
+        rated = self.features(self.rate(card.view.views(golden_photo())[np.newaxis]))
+        card = card.with_golden(rated.tilted(preference.tilts(rated.features))[0])
         helper.set_model_props(model, {METADATA_KEY: card.to_json()})
         with replacing(target, WeightsError) as temporary:
             temporary.write_bytes(model.SerializeToString())
@@ -116,7 +123,7 @@ class OpenedModel:
 
 
 def has_taste(graph: onnx.GraphProto) -> bool:
-    """Whether it is the graph of a personal model, as `OpenedModel.write` makes it."""
+    """Whether it is the graph of a personal model, as `FeatureExtractor.write` makes it."""
     return any(tensor.name == f"{_TASTE}.weight" for tensor in graph.initializer)
 
 
@@ -185,7 +192,7 @@ def _down_sampled(graph: onnx.GraphProto) -> Iterator[str]:
 
 def _add_tilt(
     graph: onnx.GraphProto,
-    tilt: Tilt,
+    preference: PreferenceModel,
     scale: RatingScale,
     logits: str,
     averages: tuple[str, ...],
@@ -193,7 +200,9 @@ def _add_tilt(
     names = [f"{_TASTE}.{what}" for what in ("weight", "offset", "steps")]
     steps = scale.grades - scale.grades.mean()
     for name, values in zip(
-        names, (tilt.weights[np.newaxis], np.array([tilt.offset]), steps[np.newaxis]), strict=True
+        names,
+        (preference.weights[np.newaxis], np.array([preference.offset]), steps[np.newaxis]),
+        strict=True,
     ):
         graph.initializer.append(numpy_helper.from_array(values.astype(np.float32), name))
     weight, offset, step = names
@@ -214,3 +223,104 @@ def _add_tilt(
             end,
         ]
     )
+
+
+Rows = dict[str, NDArray[np.float32]]
+Report = Callable[[int, int], None]
+
+MEANWHILE_PHOTOS = 500  # of a larger folder, some: a person answers about fewer
+_BATCH = 4
+
+
+def extract_features(
+    folder: Path,
+    names: Sequence[str],
+    opened: FeatureExtractor,
+    *,
+    workers: int,
+    report: Report | None = None,
+) -> Rows:
+    """What `FeatureExtractor.rate` gives of photos, by name, without those that cannot be read.
+
+    Args:
+        folder: Where the photos are.
+        names: Of photos, by their path inside the folder.
+        opened: The model.
+        workers: Threads.
+        report: Called with photos done and photos in all.
+    """
+    models = ModelSet([Member(opened.card.name, opened, opened.card.view)], exact=False)
+    rows: Rows = {}
+
+    def rate(photos: Sequence[WorkItem]) -> Sequence[WorkItem]:
+        models.rate(photos)
+        return photos
+
+    photos = [WorkItem(name, folder / name) for name in names]
+    done = in_order(rate, photos, batch_size=_BATCH, workers=workers)
+    for number, photo in enumerate(done, start=1):
+        outcome = photo.outcomes[0]
+        if not isinstance(outcome, PhotoError):
+            rows[photo.name] = outcome
+        if report:
+            report(number, len(photos))
+    return rows
+
+
+@contextmanager
+def extracting_meanwhile(
+    session: PickSession, folder: Path, model: Path, tell: Callable[[str], None]
+) -> Iterator[None]:
+    """While the body runs, look at up to 500 photos and have the session choose pairs by them.
+
+    One thread: the others are left to the page. It ends with the body, within one batch.
+
+    Args:
+        session: Is told when all are seen; those asked about by then are among them.
+        folder: Where its photos are.
+        model: The model file, the same as of the session's scores.
+        tell: Called with a sentence where the model does not tell what it sees; the session then
+            goes on by scores and answers.
+    """
+    stop = threading.Event()
+
+    def work() -> None:
+        try:
+            opened = FeatureExtractor(model)
+        except WeightsError as error:
+            tell(f"pairs are chosen by scores and answers alone. {error}")
+            return
+        _extract(session, folder, opened, stop)
+
+    thread = threading.Thread(target=work, name="nima-features")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _extract(
+    session: PickSession, folder: Path, opened: FeatureExtractor, stop: threading.Event
+) -> None:
+    rows: Rows = {}
+    wanted = _some(session.photos, session.asked)
+    tried: set[str] = set()
+    while wanted:
+        batch, wanted = wanted[:_BATCH], wanted[_BATCH:]
+        if stop.is_set():
+            return
+        rows |= extract_features(folder, batch, opened, workers=1)
+        tried.update(batch)
+        # Those of pairs that came up meanwhile.
+        wanted = wanted or sorted(session.asked - tried)
+    if len(rows) > 1:
+        session.use_features(list(rows), opened.features(np.stack(list(rows.values()))))
+
+
+def _some(photos: Sequence[str], asked: set[str]) -> list[str]:
+    """Those asked about, and others, any of them, up to the number that is looked at."""
+    rest = [photo for photo in photos if photo not in asked]
+    order = np.random.default_rng(0).permutation(len(rest))
+    return sorted(asked) + [rest[place] for place in order[: max(MEANWHILE_PHOTOS - len(asked), 0)]]

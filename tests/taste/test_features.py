@@ -9,13 +9,13 @@ from PIL import Image
 from siamese_nima.card import golden_photo
 from siamese_nima.errors import WeightsError
 from siamese_nima.networks.onnx_weights import read_onnx_weights
-from siamese_nima.networks.taste_file import OpenedModel
 from siamese_nima.scoring.catalogue import embedded_models
 from siamese_nima.scoring.model import ModelFile
-from siamese_nima.taste.tilt import Tilt, TiltPrior
+from siamese_nima.taste.features import FeatureExtractor
+from siamese_nima.taste.preference import PreferenceModel, TastePrior
 from tiny_model import rate_tiny
 
-PRIOR = TiltPrior(spread=1, noise=1)
+PRIOR = TastePrior(spread=1, noise=1)
 
 
 def views_of(card, *photos):
@@ -23,23 +23,23 @@ def views_of(card, *photos):
 
 
 def test_the_tiny_model_shows_colours_and_logits(tiny_model, tiny_card) -> None:
-    opened = OpenedModel(tiny_model)
+    opened = FeatureExtractor(tiny_model)
     photo = Image.new("RGB", (60, 40), (200, 100, 50))
-    rated = opened.rated(opened.rate(views_of(tiny_card, photo)))
+    rated = opened.features(opened.rate(views_of(tiny_card, photo)))
     assert opened.levels == (3,)
     np.testing.assert_allclose(rated.features[0], np.array([200, 100, 50]) / 255 - 0.5, atol=1e-6)
     np.testing.assert_allclose(rated.tilted()[0], rate_tiny(tiny_card, photo), atol=1e-6)
 
 
 def test_the_file_of_a_taste_rates_as_the_taste_says(tiny_model, tiny_card, tmp_path) -> None:
-    opened = OpenedModel(tiny_model)
-    tilt = Tilt(np.array([2.0, 0.0, -1.0]), 0.1, PRIOR, 0.0)
+    opened = FeatureExtractor(tiny_model)
+    tilt = PreferenceModel(np.array([2.0, 0.0, -1.0]), 0.1, PRIOR, 0.0)
     card = opened.write(tilt, replace(tiny_card, name="mine"), tmp_path / "mine.onnx")
     red, blue = (Image.new("RGB", (60, 40), colour) for colour in ("red", "blue"))
     views = views_of(card, red, blue, golden_photo())
     written = ModelFile(tmp_path / "mine.onnx")
-    rated = opened.rated(opened.rate(views))
-    wanted = rated.tilted(tilt.of(rated.features))
+    rated = opened.features(opened.rate(views))
+    wanted = rated.tilted(tilt.tilts(rated.features))
     np.testing.assert_allclose(written.rate(views), wanted, atol=1e-6)
     assert written.card == card
     assert card.name == "mine"
@@ -49,7 +49,7 @@ def test_the_file_of_a_taste_rates_as_the_taste_says(tiny_model, tiny_card, tmp_
 
 
 def test_the_embedded_model_is_looked_at_at_every_depth_and_stays_what_it_is(tmp_path) -> None:
-    opened = OpenedModel(embedded_models()["quality"])
+    opened = FeatureExtractor(embedded_models()["quality"])
     assert opened.levels == (3, 96, 144, 240, 672, 2560)
     views = views_of(opened.card, golden_photo(), Image.new("RGB", (300, 200), "orange"))
     rows = opened.rate(views)
@@ -59,7 +59,7 @@ def test_the_embedded_model_is_looked_at_at_every_depth_and_stays_what_it_is(tmp
     normalisation = opened.card.normalisation
     expected = (pixels - normalisation.mean) / normalisation.std
     np.testing.assert_allclose(rows[:, grades : grades + 3], expected, atol=1e-3)
-    none = Tilt(np.zeros(sum(opened.levels)), 0.0, PRIOR, 0.0)
+    none = PreferenceModel(np.zeros(sum(opened.levels)), 0.0, PRIOR, 0.0)
     opened.write(none, opened.card, tmp_path / "same.onnx")
     assert np.array_equal(
         ModelFile(tmp_path / "same.onnx").rate(views), ModelFile(opened.path).rate(views)
@@ -67,16 +67,16 @@ def test_the_embedded_model_is_looked_at_at_every_depth_and_stays_what_it_is(tmp
 
 
 def test_a_photo_is_seen_the_same_alone_and_among_others(tiny_model, tiny_card) -> None:
-    opened = OpenedModel(embedded_models()["quality"])
+    opened = FeatureExtractor(embedded_models()["quality"])
     views = views_of(opened.card, golden_photo(), Image.new("RGB", (300, 200), "orange"))
     np.testing.assert_allclose(opened.rate(views)[1], opened.rate(views[1:])[0], atol=1e-5)
 
 
 def test_a_taste_is_put_on_no_personal_model(tiny_model, tiny_card, tmp_path) -> None:
-    tilt = Tilt(np.zeros(3), 0.0, PRIOR, 0.0)
-    OpenedModel(tiny_model).write(tilt, tiny_card, tmp_path / "mine.onnx")
+    tilt = PreferenceModel(np.zeros(3), 0.0, PRIOR, 0.0)
+    FeatureExtractor(tiny_model).write(tilt, tiny_card, tmp_path / "mine.onnx")
     with pytest.raises(WeightsError, match=r"mine\.onnx: a personal model already"):
-        OpenedModel(tmp_path / "mine.onnx")
+        FeatureExtractor(tmp_path / "mine.onnx")
     with pytest.raises(WeightsError, match="a personal model, which scores but cannot be trained"):
         read_onnx_weights(tmp_path / "mine.onnx")
 
@@ -91,4 +91,4 @@ def test_a_file_that_ends_otherwise_is_refused(tiny_model, tiny_card, tmp_path) 
     path = tmp_path / "other.onnx"
     onnx.save(model, path)
     with pytest.raises(WeightsError, match="does not end with a linear layer"):
-        OpenedModel(path)
+        FeatureExtractor(path)

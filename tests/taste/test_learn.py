@@ -14,8 +14,8 @@ from siamese_nima.errors import AnswerError, ConfigError
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.catalogue import models_folder
 from siamese_nima.scoring.scorer import Scorer
-from siamese_nima.taste.answer import Answer
-from siamese_nima.training.personal import LEAST_ANSWERS, LearnConfig, learn
+from siamese_nima.taste.answers import Answer
+from siamese_nima.taste.learn import LEAST_ANSWERS, LearnConfig, learn
 
 PHOTOS = 60
 

@@ -2,13 +2,16 @@ import numpy as np
 import pytest
 
 from siamese_nima.ratings import RatingScale
-from siamese_nima.taste.asked import Asked, random_pairs
-from siamese_nima.taste.choosing import ChoosingRule, choose_pair
-from siamese_nima.taste.held_out import tilt_of_answers
+from siamese_nima.taste.choosing import (
+    Asked,
+    ChoosingRule,
+    choose_pair,
+    most_informative_pair,
+    random_pairs,
+)
 from siamese_nima.taste.pickers import Picker
-from siamese_nima.taste.strengths import Comparisons, StrengthPrior, estimate_strengths
-from siamese_nima.taste.tilt import Rated, TiltPrior
-from siamese_nima.taste.tilt_belief import TiltBelief
+from siamese_nima.taste.preference import PhotoFeatures, Posterior, learn_preference
+from siamese_nima.taste.strengths import Comparisons, TastePrior, estimate_strengths
 
 SCALE = RatingScale(1, 5)
 PHOTOS = np.arange(80)
@@ -16,12 +19,12 @@ NONE = Comparisons.of([], [], [])
 
 
 @pytest.fixture(scope="module")
-def rated() -> Rated:
+def rated() -> PhotoFeatures:
     draw = np.random.default_rng(0)
-    return Rated(draw.normal(0, 1, (80, 4)), draw.normal(0, 1, (80, 5)), SCALE, (4,))
+    return PhotoFeatures(draw.normal(0, 1, (80, 4)), draw.normal(0, 1, (80, 5)), SCALE, (4,))
 
 
-def answers(rated: Rated, count: int) -> Comparisons:
+def answers(rated: PhotoFeatures, count: int) -> Comparisons:
     draw = np.random.default_rng(1)
     left, right = random_pairs(40, count, draw).T
     picker = Picker(rated.scores() + 2 * rated.features[:, 0], 0.3)
@@ -33,16 +36,16 @@ def shown(given: Comparisons) -> list[Asked]:
 
 
 def test_before_any_answer_it_is_the_model_and_the_prior(rated) -> None:
-    belief = TiltBelief(rated, PHOTOS, NONE)
+    belief = Posterior(rated, PHOTOS, NONE)
     np.testing.assert_allclose(belief.values, rated.scores())
     assert np.sqrt(np.diag(belief.covariance).mean()) == pytest.approx(4 / 9, rel=0.25)
 
 
 def test_after_answers_the_values_are_those_of_the_taste(rated) -> None:
     given = answers(rated, 60)
-    belief = TiltBelief(rated, PHOTOS, given)
-    tilt = tilt_of_answers(rated, given, [TiltPrior(spread=4 / 9, noise=2 / 9)])
-    np.testing.assert_allclose(belief.values, rated.scores(tilt.of(rated.features)))
+    belief = Posterior(rated, PHOTOS, given)
+    tilt = learn_preference(rated, given, [TastePrior(spread=4 / 9, noise=2 / 9)])
+    np.testing.assert_allclose(belief.values, rated.scores(tilt.tilts(rated.features)))
 
 
 def test_photos_may_have_any_numbers_and_answers_about_others_say_nothing(rated) -> None:
@@ -50,18 +53,18 @@ def test_photos_may_have_any_numbers_and_answers_about_others_say_nothing(rated)
     shifted = Comparisons.of(
         [*given.left + 100, 3, 100], [*given.right + 100, 4, 5], [*given.outcome, 1, 0]
     )
-    belief, moved = TiltBelief(rated, PHOTOS, given), TiltBelief(rated, PHOTOS + 100, shifted)
+    belief, moved = Posterior(rated, PHOTOS, given), Posterior(rated, PHOTOS + 100, shifted)
     np.testing.assert_array_equal(belief.values, moved.values)
-    pair = belief.telling_pair(shown(given), np.random.default_rng(5))
-    other = moved.telling_pair([*shown(shifted)], np.random.default_rng(5))
+    pair = most_informative_pair(belief, shown(given), np.random.default_rng(5))
+    other = most_informative_pair(moved, [*shown(shifted)], np.random.default_rng(5))
     assert other == (pair[0] + 100, pair[1] + 100)
 
 
 def test_the_worth_of_a_pair_is_what_its_answer_takes_from_the_variance_of_others(rated) -> None:
     """The same from the textbook's form: the posterior before and after, with whole matrices."""
     given = answers(rated, 6)
-    belief = TiltBelief(rated, PHOTOS, given)
-    noise = StrengthPrior.on(SCALE).noise
+    belief = Posterior(rated, PHOTOS, given)
+    noise = TastePrior.on(SCALE).noise
 
     def design(pairs):
         rows = np.zeros((len(pairs), 80))
@@ -85,14 +88,14 @@ def test_the_worth_of_a_pair_is_what_its_answer_takes_from_the_variance_of_other
         (before - np.diag(looks @ posterior(np.vstack([asked, pair])) @ looks.T)) @ density
         for pair in tried
     ]
-    np.testing.assert_allclose(belief.worth(tried, asked, others), wanted, atol=1e-9)
+    np.testing.assert_allclose(belief.expected_information(tried, asked, others), wanted, atol=1e-9)
 
 
 def test_a_pair_that_was_asked_is_not_asked_again_and_its_photos_rest(rated) -> None:
-    belief = TiltBelief(rated, PHOTOS, NONE)
+    belief = Posterior(rated, PHOTOS, NONE)
     asked: list[Asked] = []
     for number in range(25):
-        pair = belief.telling_pair(asked, np.random.default_rng(number))
+        pair = most_informative_pair(belief, asked, np.random.default_rng(number))
         assert not {*pair} & {photo for old in asked[-3:] for photo in (old.left, old.right)}
         assert {*pair} not in [{old.left, old.right} for old in asked]
         asked.append(Asked(*pair))
@@ -100,17 +103,17 @@ def test_a_pair_that_was_asked_is_not_asked_again_and_its_photos_rest(rated) -> 
 
 def test_where_all_pairs_were_asked_it_knows_of_none(rated) -> None:
     three = np.arange(3)
-    belief = TiltBelief(rated.select(three), three, NONE)
+    belief = Posterior(rated.select(three), three, NONE)
     asked = [Asked(0, 1), Asked(1, 2)]
-    assert set(belief.telling_pair(asked, np.random.default_rng(0))) == {0, 2}
-    assert belief.telling_pair([*asked, Asked(2, 0)], np.random.default_rng(0)) is None
+    assert set(most_informative_pair(belief, asked, np.random.default_rng(0))) == {0, 2}
+    assert most_informative_pair(belief, [*asked, Asked(2, 0)], np.random.default_rng(0)) is None
 
 
 def test_it_chooses_all_active_pairs_and_no_random_one(rated) -> None:
     strengths = estimate_strengths(rated.scores(), NONE)
-    belief = TiltBelief(rated, PHOTOS, NONE)
+    belief = Posterior(rated, PHOTOS, NONE)
     for seed in range(10):
-        chosen = choose_pair(strengths, [], ChoosingRule(seed=seed), sight=belief)
+        chosen = choose_pair(strengths, [], ChoosingRule(seed=seed), posterior=belief)
         assert chosen.why == "informative"
-        drawn = choose_pair(strengths, [], ChoosingRule(way="random", seed=seed), sight=belief)
+        drawn = choose_pair(strengths, [], ChoosingRule(way="random", seed=seed), posterior=belief)
         assert drawn.why == "random"

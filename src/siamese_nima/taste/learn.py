@@ -17,23 +17,27 @@ from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.contamination import PHOTO_PRINTS, record_of
 from siamese_nima.errors import AnswerError, ConfigError, WeightsError
 from siamese_nima.evaluation.pairs import LEAST_PAIRS, pair_error_of_answers
-from siamese_nima.networks.looking import Report, look
-from siamese_nima.networks.taste_file import OpenedModel
 from siamese_nima.photos.find import find_photos
 from siamese_nima.scoring.catalogue import embedded_models, find_model, models_folder
 from siamese_nima.scoring.model import read_card
-from siamese_nima.taste.agreement import Share, agreements, self_agreement
-from siamese_nima.taste.answer import Answer
-from siamese_nima.taste.held_out import FOLDS, HeldOut, judge_held_out, tilt_of_answers
+from siamese_nima.taste.agreement import (
+    FOLDS,
+    HeldOut,
+    Share,
+    agreements,
+    judge_held_out,
+    self_agreement,
+)
+from siamese_nima.taste.answers import Answer
+from siamese_nima.taste.features import FeatureExtractor, Report, extract_features
+from siamese_nima.taste.preference import PhotoFeatures, PreferenceModel, learn_preference
 from siamese_nima.taste.strengths import Comparisons
-from siamese_nima.taste.tilt import Rated, Tilt
 
 LEAST_ANSWERS = 40  # below it a gain is hardly ever told from chance (docs/results.md)
 GOOD_ANSWERS = 200
 POPULATION_PHOTOS = 300
 _LEAST_POPULATION = 100  # below it percentiles would be of single photos
 _MADE_BY = "nima learn"
-_OUTCOMES = {"left": 1.0, "right": 0.0, "tie": 0.5}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,18 +145,20 @@ def learn(
     """
     path = find_model(config.model)
     target = _target(config.name)
-    opened = OpenedModel(path)
+    opened = FeatureExtractor(path)
     here = [a for a in answers if (folder / a.left).is_file() and (folder / a.right).is_file()]
     _check_enough(here, len(answers) - len(here), folder)
     asked = sorted({name for answer in here for name in answer.pair})
     more = _others(folder, asked, POPULATION_PHOTOS - len(asked), config.seed)
     names = [*asked, *more]
-    rows = look(folder, names, opened, workers=workers or usable_cores(), report=report)
+    rows = extract_features(folder, names, opened, workers=workers or usable_cores(), report=report)
     used = [a for a in here if a.left in rows and a.right in rows]
     _check_enough(used, len(answers) - len(used), folder)
     names = sorted({name for answer in used for name in answer.pair})
-    rated = opened.rated(np.stack([rows[name] for name in names]))
-    comparisons = _numbered(used, names)
+    rated = opened.features(np.stack([rows[name] for name in names]))
+    comparisons = Comparisons.from_answers(
+        used, {name: number for number, name in enumerate(names)}
+    )
     people = tuple(dict.fromkeys(answer.person for answer in used))
     whose = np.array([people.index(answer.person) for answer in used])
     learnt = Learnt(
@@ -170,12 +176,12 @@ def learn(
     )
     if not (learnt.better or config.keep):
         return learnt
-    tilt = tilt_of_answers(rated, comparisons)
+    preference = learn_preference(rated, comparisons)
     prints = [_hash(folder / name) for name in names]
-    everything = opened.rated(np.stack(list(rows.values())))
-    card = _card(learnt, opened, prints, tilt, _population(everything, tilt, folder))
+    everything = opened.features(np.stack(list(rows.values())))
+    card = _card(learnt, opened, prints, preference, _population(everything, preference, folder))
     target.parent.mkdir(parents=True, exist_ok=True)
-    card = opened.write(tilt, card, target)
+    card = opened.write(preference, card, target)
     text = json.dumps(learnt.to_json() | {"model": target.name}, indent=1, ensure_ascii=False)
     write_whole(target.with_suffix(".json"), text.encode() + b"\n", WeightsError)
     return replace(learnt, model=target, card=card)
@@ -214,22 +220,15 @@ def _others(folder: Path, asked: Collection[str], count: int, seed: int) -> list
     return [rest[place] for place in sorted(order)]
 
 
-def _numbered(answers: Sequence[Answer], names: Sequence[str]) -> Comparisons:
-    number = {name: place for place, name in enumerate(names)}
-    return Comparisons.of(
-        [number[answer.left] for answer in answers],
-        [number[answer.right] for answer in answers],
-        [_OUTCOMES[answer.choice] for answer in answers],
-    )
-
-
 def _hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _population(everything: Rated, tilt: Tilt, folder: Path) -> Population | None:
-    scores = everything.scores(tilt.of(everything.features))
+def _population(
+    everything: PhotoFeatures, preference: PreferenceModel, folder: Path
+) -> Population | None:
+    scores = everything.scores(preference.tilts(everything.features))
     if scores.size < _LEAST_POPULATION:
         return None
     means = tuple(float(score) for score in np.sort(np.round(scores, 3)))
@@ -238,9 +237,9 @@ def _population(everything: Rated, tilt: Tilt, folder: Path) -> Population | Non
 
 def _card(
     learnt: Learnt,
-    opened: OpenedModel,
+    opened: FeatureExtractor,
     prints: Sequence[str],
-    tilt: Tilt,
+    preference: PreferenceModel,
     population: Population | None,
 ) -> ModelCard:
     parent = opened.card
@@ -267,7 +266,7 @@ def _card(
             "data": f"{len(learnt.comparisons)} answers about {learnt.photos} photos",
             **record_of(prints, parent),
             "start": learnt.general,
-            "prior": {"spread": tilt.prior.spread, "noise": tilt.prior.noise},
+            "prior": {"spread": preference.prior.spread, "noise": preference.prior.noise},
             "seed": learnt.config.seed,
             "before": {k: v for k, v in parent.training.items() if k != PHOTO_PRINTS},
         },

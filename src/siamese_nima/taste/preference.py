@@ -16,19 +16,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from siamese_nima.errors import ConfigError, RatingError
+from siamese_nima.errors import RatingError
 from siamese_nima.ratings import Floats, RatingScale
-from siamese_nima.taste.strengths import Comparisons, logistic
+from siamese_nima.taste.strengths import Comparisons, Indices, TastePrior, logistic
 
 _SPREADS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of 1..10
 _STEPS = 60
 _HALVINGS = 12
 _TOLERANCE = 1e-4  # of a rating point
 _FLOOR = 1e-9
+_LEAST_ANSWERS = 10  # below it a taste is not worth fitting
+_LEAST_DOUBT = 1e-3  # of an answer: the variance of a choice, .25 at most
+_LEAST_VARIANCE = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rated:
+class PhotoFeatures:
     """What a network says of N photos.
 
     Attributes:
@@ -54,9 +57,9 @@ class Rated:
                 f"({len(self.features)}, {self.scale.size}), got {self.logits.shape}"
             )
 
-    def select(self, rows: np.ndarray) -> Rated:
+    def select(self, rows: np.ndarray) -> PhotoFeatures:
         """Some of the photos."""
-        return Rated(self.features[rows], self.logits[rows], self.scale, self.levels)
+        return PhotoFeatures(self.features[rows], self.logits[rows], self.scale, self.levels)
 
     def tilted(self, tilts: Floats | float = 0.0) -> Floats:
         """Rating distributions, shape (N, K), tilted by `tilts`, shape (N,)."""
@@ -72,28 +75,9 @@ class Rated:
         return result
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TiltPrior:
-    """What is believed of a taste before the first answer, in points of the rating scale.
-
-    Attributes:
-        spread: How far the person's score of a photo is from the model's: one standard deviation.
-        noise: The difference of scores at which the better photo is chosen 73 times of 100.
-    """
-
-    spread: float
-    noise: float
-
-    def __post_init__(self) -> None:
-        if not (0 < self.spread < np.inf and 0 < self.noise < np.inf):
-            raise ConfigError(
-                f"spread and noise of a taste are above 0, got {self.spread} and {self.noise}"
-            )
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class Tilt:
-    """A taste.
+class PreferenceModel:
+    """A taste: how far each photo is tilted.
 
     Attributes:
         weights: Shape (F,), of the features.
@@ -104,10 +88,10 @@ class Tilt:
 
     weights: Floats
     offset: float
-    prior: TiltPrior
+    prior: TastePrior
     evidence: float
 
-    def of(self, features: Floats) -> Floats:
+    def tilts(self, features: Floats) -> Floats:
         """Tilts of photos, shape (N,), from features of shape (N, F)."""
         result: Floats = features @ self.weights + self.offset
         return result
@@ -131,7 +115,7 @@ class _Kernel:
     products: Floats
 
     @classmethod
-    def of(cls, rated: Rated) -> _Kernel:
+    def of(cls, rated: PhotoFeatures) -> _Kernel:
         centre = rated.features.mean(axis=0)
         centred = rated.features - centre
         ends = np.cumsum((0, *rated.levels))
@@ -141,9 +125,27 @@ class _Kernel:
         return cls(scaled, centre, unit, scaled @ scaled.T)
 
 
-def learn_tilt(
-    rated: Rated, comparisons: Comparisons, priors: Sequence[TiltPrior] | None = None
-) -> Tilt:
+def learn_preference(
+    rated: PhotoFeatures, comparisons: Comparisons, priors: Sequence[TastePrior] | None = None
+) -> PreferenceModel:
+    """The taste that answers about some of the photos show; see `fit_preference`."""
+    photos = photos_of(comparisons)
+    place = np.full(len(rated.features), -1, dtype=np.intp)
+    place[photos] = np.arange(photos.size)
+    left, right = place[comparisons.left], place[comparisons.right]
+    return fit_preference(
+        rated.select(photos), Comparisons(left, right, comparisons.outcome), priors
+    )
+
+
+def photos_of(comparisons: Comparisons) -> Indices:
+    """Numbers of the photos that answers are about, each once, ascending."""
+    return np.unique(np.concatenate([comparisons.left, comparisons.right]))
+
+
+def fit_preference(
+    rated: PhotoFeatures, comparisons: Comparisons, priors: Sequence[TastePrior] | None = None
+) -> PreferenceModel:
     """The most probable taste given a person's answers.
 
     Args:
@@ -161,24 +163,26 @@ def learn_tilt(
     fits = [
         _fit(rated, kernel, comparisons, prior) for prior in priors or usual_priors(rated.scale)
     ]
-    return max(fits, key=lambda tilt: tilt.evidence)
+    return max(fits, key=lambda fit: fit.evidence)
 
 
-def usual_priors(scale: RatingScale) -> tuple[TiltPrior, ...]:
+def usual_priors(scale: RatingScale) -> tuple[TastePrior, ...]:
     """Tastes from near the model's to far from it.
 
     One noise is enough: what counts is how large the spread is beside it.
     """
     share = (scale.high - scale.low) / 9
-    return tuple(TiltPrior(spread=spread * share, noise=share) for spread in _SPREADS)
+    return tuple(TastePrior(spread=spread * share, noise=share) for spread in _SPREADS)
 
 
-def _fit(rated: Rated, kernel: _Kernel, answers: Comparisons, prior: TiltPrior) -> Tilt:
+def _fit(
+    rated: PhotoFeatures, kernel: _Kernel, answers: Comparisons, prior: TastePrior
+) -> PreferenceModel:
     """Gauss and Newton's method, in as many unknowns as answers.
 
     Tilts are a multiple of K b for the kernel K; every step makes scores linear about the tilts.
     """
-    size = tilt_size(rated, prior)
+    size = tilt_variance(rated, prior)
     covariance = size * kernel.products
     dual = np.zeros(len(rated.features))
     height = _height(rated, answers, prior, covariance, dual)
@@ -196,11 +200,11 @@ def _fit(rated: Rated, kernel: _Kernel, answers: Comparisons, prior: TiltPrior) 
         if moved.max() < _TOLERANCE:
             break
     weights = size * (kernel.features.T @ dual) / kernel.unit
-    return Tilt(weights, -float(kernel.centre @ weights), prior, evidence)
+    return PreferenceModel(weights, -float(kernel.centre @ weights), prior, evidence)
 
 
 def _step(
-    rated: Rated, answers: Comparisons, prior: TiltPrior, covariance: Floats, dual: Floats
+    rated: PhotoFeatures, answers: Comparisons, prior: TastePrior, covariance: Floats, dual: Floats
 ) -> tuple[Floats, float]:
     """Where the next step leads, and the evidence as it is seen from here."""
     tilts = covariance @ dual
@@ -227,7 +231,7 @@ def _step(
 
 
 def _height(
-    rated: Rated, answers: Comparisons, prior: TiltPrior, covariance: Floats, dual: Floats
+    rated: PhotoFeatures, answers: Comparisons, prior: TastePrior, covariance: Floats, dual: Floats
 ) -> float:
     """Logarithm of the posterior, up to a constant."""
     tilts = covariance @ dual
@@ -237,12 +241,12 @@ def _height(
     return float(likelihood.sum() - dual @ tilts / 2)
 
 
-def alikeness(rated: Rated) -> Floats:
+def alikeness(rated: PhotoFeatures) -> Floats:
     """How alike photos are to the network, shape (N, N): products of features of mean square 1."""
     return _Kernel.of(rated).products
 
 
-def tilt_size(rated: Rated, prior: TiltPrior) -> float:
+def tilt_variance(rated: PhotoFeatures, prior: TastePrior) -> float:
     """Variance of tilts, such that one standard deviation moves scores by about the spread."""
     moved = float(variances(rated.tilted(), rated.scale).mean())
     return (prior.spread / max(moved, _FLOOR)) ** 2
@@ -258,3 +262,97 @@ def variances(distributions: Floats, scale: RatingScale) -> Floats:
 def _centred(scale: RatingScale) -> Floats:
     result: Floats = scale.grades - scale.grades.mean()
     return result
+
+
+class Posterior:
+    """Scores after the answers, and how uncertain they are to each other.
+
+    Answers about some photos say something of all others, through what the network sees in them.
+
+    Attributes:
+        photos: Shape (N,), the numbers that others know the photos by.
+        values: Shape (N,), expected scores.
+        covariance: Shape (N, N), of the scores before the answers, in squared rating points.
+        prior: What was believed before.
+    """
+
+    def __init__(self, rated: PhotoFeatures, photos: Indices, answers: Comparisons) -> None:
+        """What answers say.
+
+        Args:
+            rated: What the network sees of N photos.
+            photos: Shape (N,), the numbers of these photos, different ones.
+            answers: About photos by these numbers; about others they say nothing here.
+        """
+        self.photos = photos
+        self.prior = TastePrior.on(rated.scale)
+        self._place = {int(photo): place for place, photo in enumerate(photos)}
+        known = np.isin(answers.left, photos) & np.isin(answers.right, photos)
+        tilts = np.zeros(len(photos))
+        if known.sum() >= _LEAST_ANSWERS:
+            here = answers.select(known)
+            left, right = self.places(here.left), self.places(here.right)
+            given = Comparisons(left, right, here.outcome)
+            tilts = learn_preference(rated, given, [self.prior]).tilts(rated.features)
+        slopes = variances(rated.tilted(tilts), rated.scale)
+        self.values = rated.scores(tilts)
+        self.covariance = alikeness(rated) * np.outer(slopes, slopes)
+        self.covariance *= tilt_variance(rated, self.prior)
+
+    def expected_information(self, pairs: Indices, asked: Indices, others: Indices) -> Floats:
+        """How much less uncertain other pairs become by an answer, in squared rating points.
+
+        The sum over other pairs of the variance of their gaps that the answer takes away, each by
+        how probable it is that their photos are equally good.
+
+        Args:
+            pairs: Shape (P, 2), places of photos in `photos`.
+            asked: Shape (M, 2), pairs that were asked before.
+            others: Shape (Q, 2), pairs that are to become less uncertain.
+
+        Returns:
+            Shape (P,).
+
+        Reference:
+            Yu, Bi and Tresp, "Active learning via transductive experimental design", ICML 2006.
+            Differs: other pairs are weighed by how open their order is.
+        """
+        both = np.concatenate([pairs, others])
+        root = np.linalg.cholesky(self._between(asked, asked) + np.diag(self._doubt(asked)))
+        told = np.linalg.solve(root, self._between(asked, both))
+        first, second = told[:, : len(pairs)], told[:, len(pairs) :]
+        shared = self._between(pairs, others) - first.T @ second
+        own = np.maximum(self._variance(pairs) - np.sum(first**2, axis=0), 0.0)
+        open_by = np.sqrt(
+            np.maximum(self._variance(others) - np.sum(second**2, axis=0), _LEAST_VARIANCE)
+        )
+        density = np.exp(-0.5 * (self._gaps(others) / open_by) ** 2) / open_by
+        result: Floats = (shared**2 @ density) / (own + self._doubt(pairs))
+        return result
+
+    def places(self, photos: Indices) -> Indices:
+        """Where photos are in `photos`; numbers of any shape."""
+        places = [self._place[photo] for photo in photos.ravel().tolist()]
+        return np.array(places, np.intp).reshape(photos.shape)
+
+    def _gaps(self, pairs: Indices) -> Floats:
+        gaps: Floats = self.values[pairs[:, 0]] - self.values[pairs[:, 1]]
+        return gaps
+
+    def _doubt(self, pairs: Indices) -> Floats:
+        """Variance of an answer as a measurement of a gap."""
+        chosen = logistic(self._gaps(pairs) / self.prior.noise)
+        result: Floats = self.prior.noise**2 / np.maximum(chosen * (1 - chosen), _LEAST_DOUBT)
+        return result
+
+    def _variance(self, pairs: Indices) -> Floats:
+        left, right = pairs.T
+        own = self.covariance
+        result: Floats = own[left, left] + own[right, right] - 2 * own[left, right]
+        return result
+
+    def _between(self, pairs: Indices, others: Indices) -> Floats:
+        """Covariances of gaps, shape (P, Q)."""
+        rows = self.covariance[pairs[:, 0]] - self.covariance[pairs[:, 1]]
+        result: Floats = rows[:, others[:, 0]] - rows[:, others[:, 1]]
+        return result

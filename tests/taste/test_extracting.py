@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siamese_nima.networks import looking
-from siamese_nima.networks.looking import look, looking_meanwhile
-from siamese_nima.networks.taste_file import OpenedModel
+from siamese_nima.taste import features
 from siamese_nima.taste.answers import AnswerStore
 from siamese_nima.taste.choosing import ChoosingRule
+from siamese_nima.taste.features import FeatureExtractor, extract_features, extracting_meanwhile
 from siamese_nima.taste.session import PickSession
 
 
@@ -23,7 +22,7 @@ def session(photo_folder):
 @pytest.fixture
 def seen(session, monkeypatch):
     seen = []
-    monkeypatch.setattr(session, "see", lambda names, rated: seen.append((names, rated)))
+    monkeypatch.setattr(session, "use_features", lambda names, rated: seen.append((names, rated)))
     return seen
 
 
@@ -39,10 +38,10 @@ def test_rows_are_what_the_model_gives_and_broken_photos_are_left_out(
     tiny_model, tiny_card, photo_folder
 ) -> None:
     (photo_folder / "photo2.png").write_bytes(b"broken")
-    opened = OpenedModel(tiny_model)
+    opened = FeatureExtractor(tiny_model)
     told = []
     names = ["photo3.png", "photo2.png", "photo9.png"]
-    rows = look(
+    rows = extract_features(
         photo_folder, names, opened, workers=2, report=lambda done, of: told.append((done, of))
     )
     assert list(rows) == ["photo3.png", "photo9.png"]
@@ -56,7 +55,7 @@ def test_a_session_is_shown_what_is_seen_while_it_runs(
     tiny_model, photo_folder, session, seen
 ) -> None:
     (photo_folder / "photo2.png").write_bytes(b"broken")
-    with looking_meanwhile(session, photo_folder, tiny_model, pytest.fail):
+    with extracting_meanwhile(session, photo_folder, tiny_model, pytest.fail):
         wait_for(seen)
     ((names, rated),) = seen
     assert sorted(names) == sorted(set(session.photos) - {"photo2.png"})
@@ -68,8 +67,8 @@ def test_a_session_is_shown_what_is_seen_while_it_runs(
 def test_of_a_large_folder_those_asked_about_are_among_the_seen(
     tiny_model, photo_folder, session, seen, monkeypatch
 ) -> None:
-    monkeypatch.setattr(looking, "MEANWHILE_PHOTOS", 7)
-    with looking_meanwhile(session, photo_folder, tiny_model, pytest.fail):
+    monkeypatch.setattr(features, "MEANWHILE_PHOTOS", 7)
+    with extracting_meanwhile(session, photo_folder, tiny_model, pytest.fail):
         wait_for(seen)
     names = seen[0][0]
     assert len(names) == 7
@@ -79,17 +78,17 @@ def test_of_a_large_folder_those_asked_about_are_among_the_seen(
 def test_what_is_asked_about_meanwhile_is_seen_too(
     tiny_model, photo_folder, session, seen, monkeypatch
 ) -> None:
-    monkeypatch.setattr(looking, "MEANWHILE_PHOTOS", 1)
+    monkeypatch.setattr(features, "MEANWHILE_PHOTOS", 1)
     first = {name for pair in session.queue for name in (pair.left, pair.right)}
-    whole = looking.look
+    whole = features.extract_features
 
     def answered_meanwhile(*arguments, **more):
         if len(session.given) < 2:
             session.answer(session.queue[0].number, "left")
         return whole(*arguments, **more)
 
-    monkeypatch.setattr(looking, "look", answered_meanwhile)
-    with looking_meanwhile(session, photo_folder, tiny_model, pytest.fail):
+    monkeypatch.setattr(features, "extract_features", answered_meanwhile)
+    with extracting_meanwhile(session, photo_folder, tiny_model, pytest.fail):
         wait_for(seen)
     assert set(seen[0][0]) == session.asked > first
 
@@ -104,8 +103,8 @@ def test_it_ends_with_the_session_though_not_all_is_seen(
         time.sleep(0.2)
         return {}
 
-    monkeypatch.setattr(looking, "look", slow)
-    with looking_meanwhile(session, photo_folder, tiny_model, pytest.fail):
+    monkeypatch.setattr(features, "extract_features", slow)
+    with extracting_meanwhile(session, photo_folder, tiny_model, pytest.fail):
         while not batches:
             time.sleep(0.01)
     assert len(batches) == 1
@@ -116,7 +115,7 @@ def test_a_model_that_does_not_tell_what_it_sees_is_named(
     tmp_path, photo_folder, session, seen
 ) -> None:
     told = []
-    with looking_meanwhile(session, photo_folder, tmp_path / "none.onnx", told.append):
+    with extracting_meanwhile(session, photo_folder, tmp_path / "none.onnx", told.append):
         wait_for(told)
     assert told[0].startswith("pairs are chosen by scores and answers alone. ")
     assert "none.onnx" in told[0]

@@ -6,22 +6,28 @@ from scipy.optimize import minimize
 
 from siamese_nima.errors import ConfigError, RatingError
 from siamese_nima.ratings import RatingScale, emd
-from siamese_nima.taste.held_out import judge_held_out, tilt_of_answers
+from siamese_nima.taste.agreement import judge_held_out
 from siamese_nima.taste.pickers import Picker
+from siamese_nima.taste.preference import (
+    PhotoFeatures,
+    TastePrior,
+    fit_preference,
+    learn_preference,
+    usual_priors,
+)
 from siamese_nima.taste.strengths import Comparisons
-from siamese_nima.taste.tilt import Rated, TiltPrior, learn_tilt, usual_priors
 
 SCALE = RatingScale(1, 5)
-PRIOR = TiltPrior(spread=0.8, noise=0.4)
+PRIOR = TastePrior(spread=0.8, noise=0.4)
 
 
-def some_photos(count: int = 40, seed: int = 0) -> Rated:
+def some_photos(count: int = 40, seed: int = 0) -> PhotoFeatures:
     draw = np.random.default_rng(seed)
     features = np.hstack([draw.normal(0, 1, (count, 3)), draw.normal(5, 20, (count, 2))])
-    return Rated(features, draw.normal(0, 1, (count, 5)), SCALE, (3, 2))
+    return PhotoFeatures(features, draw.normal(0, 1, (count, 5)), SCALE, (3, 2))
 
 
-def some_answers(rated: Rated, count: int, seed: int = 1) -> Comparisons:
+def some_answers(rated: PhotoFeatures, count: int, seed: int = 1) -> Comparisons:
     """Of a person who likes the first feature."""
     draw = np.random.default_rng(seed)
     strengths = rated.scores() + 1.5 * rated.features[:, 0]
@@ -67,7 +73,7 @@ def test_of_all_distributions_with_its_mean_the_tilted_one_is_nearest() -> None:
 def test_the_taste_is_where_the_posterior_is_highest() -> None:
     rated = some_photos(12)
     answers = some_answers(rated, 30)
-    found = learn_tilt(rated, answers, [PRIOR])
+    found = fit_preference(rated, answers, [PRIOR])
     centred = rated.features - rated.features.mean(axis=0)
     unit = np.repeat(
         [np.sqrt(np.mean(np.sum(c**2, axis=1))) for c in np.split(centred, [3], axis=1)], (3, 2)
@@ -90,11 +96,11 @@ def test_the_taste_is_where_the_posterior_is_highest() -> None:
 def test_answers_teach_the_order_of_photos_that_were_not_asked_about() -> None:
     rated = some_photos(300)
     answers = some_answers(rated.select(np.arange(150)), 150)
-    tilt = tilt_of_answers(rated, answers)
+    tilt = learn_preference(rated, answers)
     new = slice(150, None)
     wanted = (rated.scores() + 1.5 * rated.features[:, 0])[new]
     before = np.corrcoef(rated.scores()[new], wanted)[0, 1]
-    after = np.corrcoef(rated.scores(tilt.of(rated.features))[new], wanted)[0, 1]
+    after = np.corrcoef(rated.scores(tilt.tilts(rated.features))[new], wanted)[0, 1]
     assert before < 0.6
     assert after > 0.9
 
@@ -105,9 +111,9 @@ def test_answers_that_say_what_the_model_says_change_little() -> None:
     left = draw.integers(0, 100, 150)
     right = (left + draw.integers(1, 100, 150)) % 100
     answers = Comparisons.of(left, right, Picker(rated.scores(), 0.4).answers(left, right, draw))
-    tilt = tilt_of_answers(rated, answers)
+    tilt = learn_preference(rated, answers)
     assert tilt.prior.spread == min(prior.spread for prior in usual_priors(SCALE))
-    moved = emd(rated.tilted(tilt.of(rated.features)), rated.tilted())
+    moved = emd(rated.tilted(tilt.tilts(rated.features)), rated.tilted())
     assert moved.mean() < 0.05
 
 
@@ -115,7 +121,7 @@ def test_swapping_sides_changes_nothing() -> None:
     rated = some_photos(30)
     answers = some_answers(rated, 40)
     swapped = Comparisons(answers.right, answers.left, 1 - answers.outcome)
-    found, again = (learn_tilt(rated, a, [PRIOR]) for a in (answers, swapped))
+    found, again = (fit_preference(rated, a, [PRIOR]) for a in (answers, swapped))
     np.testing.assert_allclose(found.weights, again.weights, atol=1e-9)
     assert found.evidence == pytest.approx(again.evidence)
 
@@ -142,10 +148,10 @@ def test_what_is_held_out_depends_on_the_seed_alone() -> None:
 def test_impossible_input_is_refused() -> None:
     rated = some_photos(4)
     with pytest.raises(RatingError, match="got none"):
-        learn_tilt(rated, Comparisons.of([], [], []))
+        fit_preference(rated, Comparisons.of([], [], []))
     with pytest.raises(ConfigError, match=r"above 0, got 1\.0 and 0"):
-        TiltPrior(spread=1.0, noise=0)
+        TastePrior(spread=1.0, noise=0)
     with pytest.raises(RatingError, match=r"shape \(4, 5\), got \(4, 3\)"):
-        Rated(rated.features, rated.logits[:, :3], SCALE, (3, 2))
+        PhotoFeatures(rated.features, rated.logits[:, :3], SCALE, (3, 2))
     with pytest.raises(RatingError, match="are not 5 in all"):
-        Rated(rated.features, rated.logits, SCALE, (3,))
+        PhotoFeatures(rated.features, rated.logits, SCALE, (3,))
