@@ -89,7 +89,7 @@ def test_the_taste_is_where_the_posterior_is_highest() -> None:
 
     best = minimize(cost, np.zeros(5), tol=1e-10)
     np.testing.assert_allclose(
-        rated.scores(found.of(rated.features)), rated.scores(size * scaled @ best.x), atol=2e-3
+        rated.scores(found.tilts(rated.features)), rated.scores(size * scaled @ best.x), atol=2e-3
     )
 
 
