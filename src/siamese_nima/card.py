@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -38,6 +39,10 @@ class Population:
     def __post_init__(self) -> None:
         if not self.means or any(b < a for a, b in zip(self.means, self.means[1:], strict=False)):
             raise CardError(f"population {self.name!r} needs ascending mean scores, at least one")
+
+    def percentile(self, score: float) -> float:
+        """Share of the population that scores strictly lower, in percent, 0 to 100."""
+        return 100.0 * bisect_left(self.means, score) / len(self.means)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

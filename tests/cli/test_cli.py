@@ -80,7 +80,7 @@ def test_score_into_a_pipe_is_csv_and_a_summary_apart(tiny_model, photo_folder):
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert done.returncode == 0
     assert [Path(row["path"]).name for row in rows] == [f"photo{n}.png" for n in range(1, 12)]
-    assert float(rows[0]["mean"]) < float(rows[10]["mean"])
+    assert float(rows[0]["score"]) < float(rows[10]["score"])
     assert "11 of 11 photos scored" in done.stderr
     assert "skipped 1 hidden, 1 not photos" in done.stderr
     assert "tiny-1@" in done.stderr
@@ -132,7 +132,7 @@ def test_rank_says_what_is_too_close_to_call(sure_model, photo_folder, tmp_path)
     assert done.returncode == 0, done.stderr
     assert [row["rank"] for row in rows] == list(range(1, 12))
     for row in rows:
-        close = sum(abs(row["mean"] - other["mean"]) < 0.4999 for other in rows)
+        close = sum(abs(row["score"] - other["score"]) < 0.4999 for other in rows)
         assert row["rank_worst"] - row["rank_best"] + 1 == close
     assert "a gap of 0.50 points makes an order sure" in done.stderr
     assert "percentile: share of 4 photos that score lower, greys" in done.stderr
@@ -153,11 +153,11 @@ def test_several_models_and_the_one_that_orders(tiny_model, sure_model, photo_fo
     scored = nima("score", photo_folder, "--model", both)
     rows = list(csv.DictReader(io.StringIO(scored.stdout)))
     assert scored.returncode == 0, scored.stderr
-    assert list(rows[0])[:2] == ["path", "tiny_mean"]
-    assert all(row["tiny_mean"] == row["sure_mean"] for row in rows)
+    assert list(rows[0])[:2] == ["path", "tiny_score"]
+    assert all(row["tiny_score"] == row["sure_score"] for row in rows)
     ranked = nima("rank", photo_folder, "--model", both, "--by", "sure", "--no-cache")
     header = next(csv.reader(io.StringIO(ranked.stdout)))
-    assert header[5] == "sure_mean"
+    assert header[5] == "sure_score"
     assert "makes an order sure" in ranked.stderr
     wrong = nima("rank", photo_folder, "--model", both, "--by", "none")
     assert (wrong.returncode, "--by none: none of the models" in wrong.stderr) == (2, True)

@@ -13,7 +13,7 @@ from siamese_nima.scoring.results import ScoredPhoto
 
 def result(path, mean):
     error = "broken" if mean is None else None
-    return ScoredPhoto(path=path, model="tiny-1@0", scale=AVA_SCALE, mean=mean, error=error)
+    return ScoredPhoto(path=path, model="tiny-1@0", scale=AVA_SCALE, score=mean, error=error)
 
 
 A, B, C, D, E = (result(*row) for row in zip("abcde", (4.0, 6.0, 7.0, None, 8.0), strict=True))
@@ -43,7 +43,7 @@ def test_tables_are_written_as_csv_and_json_lines(tmp_path):
     for name in ("t.csv", "t.jsonl"):
         write_burst_table(tmp_path / name, rows)
     read = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
-    assert [(row["path"], row["mean"], row["too_close"]) for row in read] == [
+    assert [(row["path"], row["score"], row["too_close"]) for row in read] == [
         ("b", "6.0", "true"),
         ("a", "4.0", ""),
         ("d", "", ""),

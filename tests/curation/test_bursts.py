@@ -36,7 +36,7 @@ def frame(path, seed=0, at=None, *, camera="", in_utc=False, noise=0.3, bits=0):
 
 
 def result(path, mean):
-    return ScoredPhoto(path=path, model="tiny-1@0", scale=AVA_SCALE, mean=mean)
+    return ScoredPhoto(path=path, model="tiny-1@0", scale=AVA_SCALE, score=mean)
 
 
 def grouped(*frames, **rule):

@@ -9,7 +9,7 @@ SURE_FROM_1 = PairError((0.0, 1.0, 9.0), (0.5, 0.85, 1.0), (0.5, 0.8, 1.0), pair
 
 def photo(path, mean=None):
     error = None if mean is not None else f"{path}: broken"
-    return ScoredPhoto(path=path, model="m", scale=AVA_SCALE, mean=mean, error=error)
+    return ScoredPhoto(path=path, model="m", scale=AVA_SCALE, score=mean, error=error)
 
 
 def test_entries_are_best_first_and_remember_both_orders():

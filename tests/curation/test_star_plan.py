@@ -23,7 +23,7 @@ def folder(tmp_path):
 
 
 def result(path, mean=6.0):
-    return ScoredPhoto(path=str(path), model="tiny-1@0", scale=AVA_SCALE, mean=mean)
+    return ScoredPhoto(path=str(path), model="tiny-1@0", scale=AVA_SCALE, score=mean)
 
 
 def plan(*paths, stars=4, **options):

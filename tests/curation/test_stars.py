@@ -14,7 +14,7 @@ RULES = (StarRule(), StarRule(by="population"), StarRule(by="score", bounds=(3, 
 
 def result(mean, percentile=None):
     return ScoredPhoto(
-        path="a", model="tiny-1@0", scale=AVA_SCALE, mean=mean, percentile=percentile
+        path="a", model="tiny-1@0", scale=AVA_SCALE, score=mean, percentile=percentile
     )
 
 

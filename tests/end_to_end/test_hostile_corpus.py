@@ -107,10 +107,10 @@ def test_every_entry_is_one_row_in_order_with_a_score_or_a_named_error(
 
 def check(name, row, outcome, rows):
     """That one row is what the corpus expects."""
-    scored = row["mean"] not in (None, "")
+    scored = row["score"] not in (None, "")
     assert scored == (row["error"] in (None, "")), name
     if scored:
-        assert 1 <= float(row["mean"]) <= 10, name
+        assert 1 <= float(row["score"]) <= 10, name
     else:
         assert row["error"].startswith(row["path"]), name
     if outcome == SCORE:
@@ -119,7 +119,7 @@ def check(name, row, outcome, rows):
         assert not scored, name
         assert outcome.removeprefix("error: ") in row["error"], (name, row["error"])
     elif outcome.startswith("like ") and scored:
-        assert row["mean"] == rows[outcome.removeprefix("like ")]["mean"], name
+        assert row["score"] == rows[outcome.removeprefix("like ")]["score"], name
 
 
 def test_names_given_one_by_one_are_taken_literally(corpus, tiny_model):

@@ -20,7 +20,7 @@ from siamese_nima.scoring.results import ScoredPhoto
 
 def result(path: str, mean: float | None) -> ScoredPhoto:
     error = f"{path}: broken" if mean is None else None
-    return ScoredPhoto(path=path, model="m", scale=AVA_SCALE, mean=mean, error=error)
+    return ScoredPhoto(path=path, model="m", scale=AVA_SCALE, score=mean, error=error)
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(1, 10))))

@@ -20,7 +20,7 @@ GOOD = ScoredPhoto(
     path='a "b",\nc.jpg',
     model="m-1@0",
     scale=THREE,
-    mean=2.25,
+    score=2.25,
     spread=0.5,
     distribution=(0.125, 0.5, 0.375),
     percentile=62.5,
@@ -33,7 +33,7 @@ BOTH = replace(
             path=GOOD.path,
             model="looks-2@1",
             scale=FIVE,
-            mean=4.0,
+            score=4.0,
             spread=1.0,
             distribution=(0.0, 0.125, 0.125, 0.375, 0.375),
         )
@@ -58,7 +58,7 @@ def test_csv_rows_come_back(tmp_path):
         good, bad = csv.DictReader(file)
     assert good == {
         "path": GOOD.path,
-        "mean": "2.25",
+        "score": "2.25",
         "spread": "0.5",
         "percentile": "62.5",
         "p1": "0.125",
@@ -68,7 +68,7 @@ def test_csv_rows_come_back(tmp_path):
         "model": "m-1@0",
         "error": "",
     }
-    assert (bad["path"], bad["mean"], bad["p2"], bad["error"]) == (BAD.path, "", "", BAD.error)
+    assert (bad["path"], bad["score"], bad["p2"], bad["error"]) == (BAD.path, "", "", BAD.error)
 
 
 def test_json_lines_come_back(tmp_path):
@@ -77,8 +77,8 @@ def test_json_lines_come_back(tmp_path):
         table.write(BAD)
     good, bad = map(json.loads, (tmp_path / "t.jsonl").read_text().splitlines())
     assert good["distribution"] == [0.125, 0.5, 0.375]
-    assert (good["path"], good["scale"], good["mean"]) == (GOOD.path, [1, 3], 2.25)
-    assert (bad["mean"], bad["distribution"], bad["error"]) == (None, None, BAD.error)
+    assert (good["path"], good["scale"], good["score"]) == (GOOD.path, [1, 3], 2.25)
+    assert (bad["score"], bad["distribution"], bad["error"]) == (None, None, BAD.error)
 
 
 def test_parquet_rows_come_back(tmp_path):
@@ -106,7 +106,7 @@ def test_several_models_stand_side_by_side_each_on_its_scale(path):
         table.write(BOTH)
         table.write(replace(BAD, others=broken))
     good, bad = rows_of(path)
-    assert (float(good["m_mean"]), float(good["looks_mean"])) == (2.25, 4.0)
+    assert (float(good["m_score"]), float(good["looks_score"])) == (2.25, 4.0)
     assert (good["m_model"], good["looks_model"]) == ("m-1@0", "looks-2@1")
     assert not good["looks_percentile"]
     if path.suffix == ".csv":
@@ -116,7 +116,7 @@ def test_several_models_stand_side_by_side_each_on_its_scale(path):
         assert good["looks_distribution"] == [0.0, 0.125, 0.125, 0.375, 0.375]
         assert (good["m_scale"], good["looks_scale"]) == ([1, 3], [1, 5])
     assert bad["error"] == BAD.error
-    assert not bad["looks_mean"]
+    assert not bad["looks_score"]
 
 
 def test_a_ranking_has_places_where_they_are_known(path):

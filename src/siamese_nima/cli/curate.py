@@ -39,7 +39,6 @@ from siamese_nima.curation.crops import (
 )
 from siamese_nima.curation.explain import describe_explanation, draw_explanation, explain_photo
 from siamese_nima.curation.report import ThumbnailReader, write_report
-from siamese_nima.curation.scored_table import read_scored
 from siamese_nima.curation.sidecars import Naming, UndoLog, undo_stars
 from siamese_nima.curation.stars import (
     PERCENTILES,
@@ -56,6 +55,7 @@ from siamese_nima.photos.names import printable
 from siamese_nima.photos.read import read_photo
 from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.scoring.scorer import DEFAULT_MODEL, ScorerOptions
+from siamese_nima.scoring.tables import read_table
 
 _RULE = BurstRule()
 
@@ -199,7 +199,7 @@ def stars(
     rule = StarRule(by=cast(By, by), bounds=_bounds(bounds, by), reject_below=reject_below)
     writing = Writing(cast(Naming, sidecars), overwrite, dry_run, log, scoring.quiet)
     if table:
-        results = read_scored(table)
+        results = read_table(table)
         writing.rate(results, rule)
         writing.end(results)
         return

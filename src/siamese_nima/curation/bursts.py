@@ -310,7 +310,7 @@ def _ranked(photos: Sequence[ScoredPhoto], pair_error: PairError | None) -> Burs
 
 BURST_TABLE_FORMATS = (".csv", ".jsonl")
 _COLUMNS = (
-    *("burst", "place", "of", "path", "mean", "spread", "percentile"),
+    *("burst", "place", "of", "path", "score", "spread", "percentile"),
     *("too_close", "over_next", "scale", "model", "error"),
 )
 

@@ -20,8 +20,8 @@ from siamese_nima.scoring.results import ScoredPhoto
 def rank_photos(results: Iterable[ScoredPhoto]) -> list[ScoredPhoto]:
     """Results by score, best first; photos without a score come last, in their given order."""
     every = list(results)
-    failed = [result for result in every if result.mean is None]
-    rated = [(-result.mean, result.path, result) for result in every if result.mean is not None]
+    failed = [result for result in every if result.score is None]
+    rated = [(-result.score, result.path, result) for result in every if result.score is not None]
     return [result for *_, result in sorted(rated, key=lambda row: row[:2])] + failed
 
 
@@ -53,13 +53,13 @@ def rank_places(ranked: Iterable[ScoredPhoto], pair_error: PairError | None) -> 
         pair_error: `card.pair_error` of the model that gave the scores.
 
     >>> from siamese_nima.ratings import AVA_SCALE
-    >>> photos = [ScoredPhoto(path="", model="", scale=AVA_SCALE, mean=m) for m in (7, 6.9, 4)]
+    >>> photos = [ScoredPhoto(path="", model="", scale=AVA_SCALE, score=m) for m in (7, 6.9, 4)]
     >>> sure_from_1 = PairError((0, 1), (0.5, 0.9), (0.5, 0.8), pairs=500)
     >>> [(place.best, place.worst) for place in rank_places(photos, sure_from_1)]
     [(1, 2), (1, 2), (3, 3)]
     """
-    means = np.array([result.mean for result in ranked if result.mean is not None], np.float64)
-    count = len(means)
+    scores = np.array([result.score for result in ranked if result.score is not None], np.float64)
+    count = len(scores)
     if pair_error is None:
         return [RankPlace(rank=rank) for rank in range(1, count + 1)]
     gap = pair_error.closest_call()
@@ -67,11 +67,11 @@ def rank_places(ranked: Iterable[ScoredPhoto], pair_error: PairError | None) -> 
         best, worst = np.ones(count, np.int64), np.full(count, count)
     else:
         # A photo is surely better from a gap of scores on; scores ascend for searchsorted.
-        best = 1 + np.searchsorted(-means, -(means + gap), side="right")
-        worst = np.searchsorted(-means, -(means - gap), side="left")
+        best = 1 + np.searchsorted(-scores, -(scores + gap), side="right")
+        worst = np.searchsorted(-scores, -(scores - gap), side="left")
         worst = np.maximum(worst, np.arange(1, count + 1))
         best = np.minimum(best, np.arange(1, count + 1))
-    over_next = [*map(float, pair_error.accuracy_at(np.diff(means))), None]
+    over_next = [*map(float, pair_error.accuracy_at(np.diff(scores))), None]
     return [
         RankPlace(rank=rank, best=int(first), worst=int(last), over_next=sure)
         for rank, first, last, sure in zip(
@@ -82,15 +82,15 @@ def rank_places(ranked: Iterable[ScoredPhoto], pair_error: PairError | None) -> 
 
 def describe_order(better: ScoredPhoto, worse: ScoredPhoto, pair_error: PairError | None) -> str:
     """One or two sentences on the order of two photos with scores, the better one first."""
-    if better.mean is None or worse.mean is None:
+    if better.score is None or worse.score is None:
         raise ConfigError("only photos with scores have an order")
-    first, second = (f"{printable(r.path)} ({r.mean:.2f})" for r in (better, worse))
+    first, second = (f"{printable(r.path)} ({r.score:.2f})" for r in (better, worse))
     if pair_error is None:
         return (
             f"{first} scores higher than {second}; how sure that is, is unknown: "
             f"nobody has measured the pair error of {better.model}."
         )
-    gap = better.mean - worse.mean
+    gap = better.score - worse.score
     sure, least = (100 * float(at(gap)) for at in (pair_error.accuracy_at, pair_error.lower_at))
     opinion = (
         f"of 100 pairs with such a gap of scores, people put {sure:.0f} in this order "
@@ -103,7 +103,7 @@ def describe_order(better: ScoredPhoto, worse: ScoredPhoto, pair_error: PairErro
 
 def describe_ranking(ranked: Sequence[ScoredPhoto], pair_error: PairError | None) -> str:
     """A sentence on how sure the order of a ranking is; empty for fewer than two scores."""
-    scored = [result for result in ranked if result.mean is not None]
+    scored = [result for result in ranked if result.score is not None]
     if len(scored) < 2:
         return ""
     if len(scored) == 2:
@@ -138,7 +138,7 @@ def copy_ranked(ranked: Iterable[ScoredPhoto], folder: str | os.PathLike[str]) -
         NimaError: Another file has the name of a copy, or the folder cannot be written.
     """
     target = Path(folder)
-    sources = [Path(result.path) for result in ranked if result.mean is not None]
+    sources = [Path(result.path) for result in ranked if result.score is not None]
     copies = [target / f"{rank:04d}-{path.name}" for rank, path in enumerate(sources, start=1)]
     try:
         missing = _missing(sources, copies)

@@ -19,19 +19,18 @@ _NO_OTHERS: Mapping[str, ScoredPhoto] = {}  # one for all: a ranking keeps resul
 class ScoredPhoto:
     """What a model says of one photo.
 
-    Exactly one of `mean` and `error` is None, and with `mean` go `spread` and `distribution`.
+    Exactly one of `score` and `error` is None, and with `score` go `spread` and `distribution`.
 
     Attributes:
         path: As it was given or found; "<photo 3>" for pictures without a path.
-        mean: The score, expectation of the distribution, in [scale.low, scale.high]; higher is
-            better.
+        score: Expectation of the distribution, in [scale.low, scale.high]; higher is better.
         spread: Standard deviation of the distribution in rating points: how much people would
             disagree, not how sure the model is.
         distribution: K probabilities over the scale.
         percentile: Share of the model's reference population that scores lower, 0 to 100; None
             where the model has no reference population.
         model: Identity of the model: name, version, start of the file's SHA-256.
-        scale: The rating scale of `mean`.
+        scale: The rating scale of `score`.
         error: Why there is no score.
         others: What the scorer's further models say of the same photo, by model name.
         cached: Whether the distribution comes from the result cache; equal photos may differ here.
@@ -40,13 +39,18 @@ class ScoredPhoto:
     path: str
     model: str
     scale: RatingScale
-    mean: float | None = None
+    score: float | None = None
     spread: float | None = None
     distribution: tuple[float, ...] | None = None
     percentile: float | None = None
     error: str | None = None
     others: Mapping[str, ScoredPhoto] = field(default_factory=lambda: _NO_OTHERS, hash=False)
     cached: bool = field(default=False, compare=False)
+
+    @property
+    def mean(self) -> float | None:
+        """The score, by its earlier name."""
+        return self.score
 
     @property
     def errors(self) -> tuple[str, ...]:
@@ -61,7 +65,7 @@ class ScoredPhoto:
         """
         return {
             "path": self.path,
-            "mean": rounded(self.mean, 4),
+            "score": rounded(self.score, 4),
             "spread": rounded(self.spread, 4),
             "percentile": rounded(self.percentile, 2),
             "distribution": self.distribution and [round(p, 6) for p in self.distribution],
@@ -82,16 +86,13 @@ def scored(
     """The result for a photo with this rating distribution, shape (K,)."""
     row = np.asarray(distribution, dtype=np.float64)
     score = float(ratings.mean(row, card.scale))
-    population = card.population
     return ScoredPhoto(
         path=path,
         model=model,
         scale=card.scale,
-        mean=score,
+        score=score,
         spread=float(ratings.spread(row, card.scale)),
         distribution=tuple(float(p) for p in row),
-        percentile=None
-        if population is None
-        else float(ratings.percentile(score, population.means)),
+        percentile=None if card.population is None else card.population.percentile(score),
         cached=cached,
     )

@@ -100,7 +100,7 @@ class Scorer:
 
     >>> scorer = Scorer()
     >>> [result] = scorer.score(np.zeros((300, 400, 3), np.uint8))
-    >>> 1 <= result.mean <= 10
+    >>> 1 <= result.score <= 10
     True
     """
 

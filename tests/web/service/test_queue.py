@@ -34,7 +34,7 @@ class Slow:
         if any(content == b"crash" for _, content in photos):
             raise RuntimeError("unforeseen")
         return [
-            ScoredPhoto(path=name, model="m", scale=AVA_SCALE, mean=float(content[0]))
+            ScoredPhoto(path=name, model="m", scale=AVA_SCALE, score=float(content[0]))
             for name, content in photos
         ]
 

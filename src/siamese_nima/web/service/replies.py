@@ -29,6 +29,7 @@ _PROBLEM_EXAMPLE: dict[str, Any] = {
     "detail": "beach.jpg: not a readable photo (truncated JPEG).",
 }
 _MODEL_EXAMPLE: dict[str, Any] = {
+    "score": 6.1213,
     "mean": 6.1213,
     "spread": 1.4021,
     "percentile": 71.2,
@@ -52,11 +53,12 @@ class ProblemReply(BaseModel):
 
 
 class ModelScore(BaseModel):
-    """What one model says of a photo: `mean` or `problem` is null."""
+    """What one model says of a photo: `score` or `problem` is null."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_MODEL_EXAMPLE]})
 
-    mean: float | None = Field(description="The score, on `scale`; higher is better.")
+    score: float | None = Field(description="On `scale`; higher is better.")
+    mean: float | None = Field(description="The score, by its earlier name.")
     spread: float | None = Field(
         description="How much people would disagree, in rating points; not the model's doubt."
     )
@@ -223,7 +225,7 @@ def _values(result: ScoredPhoto) -> dict[str, Any]:
     del values["path"]
     error = values.pop("error")
     problem = error and problem_reply(Problem(kind="photo-error", detail=printable(error)))
-    return values | {"problem": problem}
+    return values | {"mean": values["score"], "problem": problem}
 
 
 def _share(value: Floats) -> float:

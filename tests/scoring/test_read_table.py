@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from siamese_nima.curation.scored_table import read_scored
 from siamese_nima.errors import TableError
 from siamese_nima.scoring.scorer import Scorer
-from siamese_nima.scoring.tables import Columns, open_table
+from siamese_nima.scoring.tables import Columns, open_table, read_table
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
@@ -18,27 +17,33 @@ def test_results_come_back_without_distributions(tiny_model, photo_folder, tmp_p
     with open_table(tmp_path / name, Columns(scorer.scales)) as table:
         for result in results:
             table.write(result)
-    read = read_scored(tmp_path / name)
-    assert [photo.mean for photo in read] == pytest.approx([r.mean for r in results], abs=1e-4)
-    bare = [replace(r, mean=None, spread=None, distribution=None) for r in results]
-    assert [replace(photo, mean=None) for photo in read] == bare
+    read = read_table(tmp_path / name)
+    assert [photo.score for photo in read] == pytest.approx([r.score for r in results], abs=1e-4)
+    bare = [replace(r, score=None, spread=None, distribution=None) for r in results]
+    assert [replace(photo, score=None) for photo in read] == bare
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("path,quality_mean\na.jpg,3\n", "no column mean, scale, model"),
-        ("path,mean,scale,model\na.jpg,3,1-5,m\n", "photo 1: scale '1-5'"),
+        ("path,quality_mean\na.jpg,3\n", "no column score, scale, model"),
+        ("path,score,scale,model\na.jpg,3,1-5,m\n", "photo 1: scale '1-5'"),
         ("path,mean,scale,model\na.jpg,three,1..5,m\n", "photo 1: .*three"),
     ],
 )
 def test_other_tables_are_refused_by_what_they_lack(tmp_path, content, message):
     (tmp_path / "t.csv").write_text(content)
     with pytest.raises(TableError, match=rf"t.csv: {message}"):
-        read_scored(tmp_path / "t.csv")
+        read_table(tmp_path / "t.csv")
 
 
 def test_broken_json_is_refused(tmp_path):
     (tmp_path / "t.jsonl").write_text("{")
     with pytest.raises(TableError, match=r"t\.jsonl: no table of nima score"):
-        read_scored(tmp_path / "t.jsonl")
+        read_table(tmp_path / "t.jsonl")
+
+
+def test_a_table_that_calls_the_score_mean_is_still_read(tmp_path):
+    (tmp_path / "t.csv").write_text(f"path,mean,scale,model\n{tmp_path}/a.jpg,3,1..5,m\n")
+    (tmp_path / "a.jpg").touch()
+    assert [photo.score for photo in read_table(tmp_path / "t.csv")] == [3.0]
