@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from xml.sax.saxutils import escape, quoteattr
@@ -165,6 +166,72 @@ def test_exiftool_reads_the_rating_and_finds_nothing_odd(tmp_path, name):
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines()[:2] == ["4", "OK"]
+
+
+CS2 = f"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF {RDF_NS}>
+  <rdf:Description rdf:about="" xmlns:xap="{XMP}" xmlns:dc="http://purl.org/dc/elements/1.1/"
+    xap:CreatorTool="Adobe Photoshop CS2">
+   <dc:subject><rdf:Bag><rdf:li>Rome</rdf:li><rdf:li>holiday</rdf:li></rdf:Bag></dc:subject>
+  </rdf:Description></rdf:RDF></x:xmpmeta>"""
+DECLARED_BELOW = CS2.replace(f' xmlns:xap="{XMP}"', "").replace(
+    'xap:CreatorTool="Adobe Photoshop CS2">',
+    f'><p:CreatorTool xmlns:p="{XMP}">Adobe Photoshop CS2</p:CreatorTool>',
+)
+DEFAULT = DECLARED_BELOW.replace("xmlns:p=", "xmlns=").replace("p:C", "C")
+OTHER_NIMA = CS2.replace("<dc:subject>", f'<n:Note xmlns:n="{NIMA}">2</n:Note><dc:subject>')
+
+
+@pytest.mark.parametrize("before", [CS2, DECLARED_BELOW, DEFAULT, OTHER_NIMA])
+def test_a_namespace_keeps_the_prefix_it_has(tmp_path, before):
+    pyexiv2 = pytest.importorskip("pyexiv2", reason="pyexiv2 is not installed")
+    path = tmp_path / "a.xmp"
+    path.write_bytes(rated(before.encode()))
+    assert Packet.parse(path.read_bytes(), "a.xmp").rating == 4
+    image = pyexiv2.Image(str(path))
+    read = image.read_xmp()
+    assert read["Xmp.xmp.Rating"] == "4"
+    assert read["Xmp.xmp.CreatorTool"] == "Adobe Photoshop CS2"
+    assert read["Xmp.dc.subject"] == ["Rome", "holiday"]
+    image.modify_xmp({"Xmp.xmp.Rating": "2"})
+    assert Packet.parse(path.read_bytes(), "a.xmp").persons_rating == 2
+    assert b"Rome" in path.read_bytes()
+
+
+def test_a_prefix_of_ours_that_means_something_else_stays_theirs(tmp_path):
+    pyexiv2 = pytest.importorskip("pyexiv2", reason="pyexiv2 is not installed")
+    theirs = CS2.replace(f'xap="{XMP}"', 'nima="urn:theirs"').replace("xap:", "nima:")
+    path = tmp_path / "a.xmp"
+    path.write_bytes(rated(theirs.encode()))
+    image = pyexiv2.Image(str(path))
+    image.modify_xmp({"Xmp.xmp.Rating": "2"})
+    kept = ElementTree.fromstring(path.read_bytes())
+    names = {name for element in kept.iter() for name in (element.tag, *element.attrib)}
+    assert names & {"{urn:theirs}CreatorTool", "{urn:theirs/}CreatorTool"}
+
+
+def test_a_rating_whose_element_declares_its_namespace_is_read_and_changed():
+    before = CS2.replace(
+        "<dc:subject>", f'<xap:Rating xmlns:xap="{XMP}">3</xap:Rating><dc:subject>'
+    )
+    assert Packet.parse(before.encode(), "a").rating == 3
+    assert Packet.parse(rated(before.encode()), "a").rating == 4
+
+
+def test_the_time_for_a_packet_grows_as_its_size():
+    def seconds(count):
+        packet = CS2.replace("<dc:subject>", "<dc:a/>" * count + "<dc:subject>").encode()
+        started = time.process_time()
+        Packet.parse(packet, "a")
+        return time.process_time() - started
+
+    seconds(100)
+    assert seconds(200_000) < 40 * seconds(20_000)
+
+
+def test_elements_very_deep_inside_each_other_are_refused():
+    deep = CS2.replace("<dc:subject>", "<dc:a>" * 20_000 + "</dc:a>" * 20_000 + "<dc:subject>")
+    with pytest.raises(SidecarError, match=r"a\.xmp: more than 200 elements inside each other"):
+        Packet.parse(deep.encode(), "a.xmp")
 
 
 def written(folder, name):

@@ -23,6 +23,7 @@ from siamese_nima.photos.names import printable
 Naming = Literal["auto", "full", "stem"]
 
 _SUFFIX = ".xmp"
+_LARGEST = 64 << 20  # bytes; masks drawn by hand make a sidecar some megabytes large
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,8 @@ def read_sidecar(path: Path) -> bytes | None:
             return None
         if not path.is_file():
             raise SidecarError(f"{path}: not a regular file")
+        if path.stat().st_size > _LARGEST:
+            raise SidecarError(f"{path}: more than {_LARGEST >> 20} MB; wanted a sidecar")
         return path.read_bytes()
     except OSError as error:
         raise SidecarError(f"{path}: cannot be read ({error.strerror or error})") from error

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from xml.parsers import expat
 
 from siamese_nima.errors import SidecarError
@@ -28,7 +29,10 @@ OUR_RATING, OUR_SCORE, OUR_MODEL = (NIMA, "Rating"), (NIMA, "Score"), (NIMA, "Mo
 
 Name = tuple[str, str]
 
+_OF_INTEREST = frozenset((RATING, OUR_RATING, OUR_SCORE, OUR_MODEL))
+
 _PREFIXES = {RDF: "rdf", XMP: "xmp", NIMA: "nima"}
+_DEEPEST = 200  # elements inside each other; sidecars of photo programs have some 20
 _ATTRIBUTE = re.compile(rb"""([^\s=/<>"']+)\s*=\s*("[^"]*"|'[^']*')""")
 _TAG = re.compile(rb"""<[^\s/>]+(?:\s+[^\s=/<>"']+\s*=\s*(?:"[^"]*"|'[^']*'))*\s*/?>""")
 _NEW = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -63,6 +67,7 @@ class Packet:
     _sites: Mapping[Name, tuple[_Site, ...]]
     _block: _Site
     _about: bytes
+    _prefixes: Mapping[str, str]
 
     @classmethod
     def parse(cls, content: bytes | None, label: str) -> Packet:
@@ -80,6 +85,7 @@ class Packet:
             {name: tuple(s) for name, s in reader.sites.items()},
             block,
             reader.about or b'""',
+            reader.prefixes_to_use(),
         )
 
     def value(self, name: Name) -> str | None:
@@ -125,13 +131,22 @@ class Packet:
         return content
 
     def _description(self, values: Mapping[Name, str]) -> bytes:
-        lines = [b"<rdf:Description rdf:about=" + self._about]
-        # Declared anew, whatever the prefixes mean in the rest of the file.
-        for space in (RDF, *sorted({space for space, _ in values})):
-            lines.append(f'xmlns:{_PREFIXES[space]}="{space}"'.encode())
+        prefixes = self._prefixes
+        attributes = [b"<rdf:Description rdf:about=" + self._about]
+        elements = []
+        # Declared anew, whatever the prefixes mean in this place of the file.
+        for space in (RDF, *sorted({space for space, _ in values if prefixes[space]})):
+            attributes.append(f'xmlns:{prefixes[space]}="{space}"'.encode())
         for (space, name), value in values.items():
-            lines.append(f'{_PREFIXES[space]}:{name}="'.encode() + _escaped(value) + b'"')
-        return b"\n  " + b"\n    ".join(lines) + b"/>"
+            text = _escaped(value)
+            if prefixes[space]:
+                attributes.append(f'{prefixes[space]}:{name}="'.encode() + text + b'"')
+            else:  # an attribute cannot be in a default namespace
+                elements.append(f'<{name} xmlns="{space}">'.encode() + text + f"</{name}>".encode())
+        start = b"\n  " + b"\n    ".join(attributes)
+        if not elements:
+            return start + b"/>"
+        return start + b">\n   " + b"\n   ".join(elements) + b"\n  </rdf:Description>"
 
 
 @dataclass(slots=True)
@@ -141,7 +156,6 @@ class _Open:
     name: Name
     spaces: Mapping[str, str]
     start: int
-    tag_end: int
     text: list[str] = field(default_factory=list)
     simple: bool = True
 
@@ -152,10 +166,13 @@ class _Reader:
     def __init__(self, content: bytes, label: str) -> None:
         self.sites: dict[Name, list[_Site]] = {}
         self.about = b""
+        self._prefixes: dict[str, str] = {}  # the first one of each namespace
+        self._taken: set[str] = set()
         self._block: _Site | None = None
         self._content = content
         self._label = label
-        self._open: list[_Open] = []
+        self._open: list[_Open] = []  # down to a property of the photo
+        self._inside = 0  # how far inside of that
         self._parser = expat.ParserCreate()
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
@@ -183,6 +200,22 @@ class _Reader:
                 raise self._refused("several ratings that differ")
         return self._block
 
+    def prefixes_to_use(self) -> dict[str, str]:
+        """The prefix of each namespace that may be written; "" where it is the default one.
+
+        One that the file binds already is used again: the XMP Toolkit, on which Exiv2 and Adobe
+        programs stand, knows one prefix for a namespace and refuses a file that has two.
+        """
+        used = {}
+        for space, usual in _PREFIXES.items():
+            prefix = self._prefixes.get(space, usual)
+            if space == NIMA and space not in self._prefixes:
+                # It also knows one namespace for a prefix, and would move theirs into ours.
+                prefix = next(p for p in _numbered(usual) if p not in self._taken)
+            used[space] = prefix
+        # Its attributes need one.
+        return used | {RDF: "rdf"}
+
     def _refused(self, problem: str) -> SidecarError:
         return SidecarError(f"{self._label}: {problem}. It is left as it is.")
 
@@ -194,26 +227,29 @@ class _Reader:
         raise self._refused("a document type, which XMP does not have")
 
     def _start(self, qname: str, attributes: Mapping[str, str]) -> None:
-        start = self._parser.CurrentByteIndex
-        found = _TAG.match(self._content, start)
-        if found is None:
-            raise self._refused(f"an element {qname} that cannot be read")
-        spaces = dict(self._open[-1].spaces) if self._open else {}
-        for name, value in attributes.items():
-            if name == "xmlns" or name.startswith("xmlns:"):
-                spaces[name[6:]] = value
-        element = _Open(_expanded(qname, spaces), spaces, start, found.end())
-        if self._open:
+        if len(self._open) + self._inside == _DEEPEST:
+            raise self._refused(f"more than {_DEEPEST} elements inside each other")
+        spaces: Mapping[str, str] = self._open[-1].spaces if self._open else {}
+        declared = {name[6:]: attributes[name] for name in attributes if _declares(name)}
+        if declared:
+            spaces = {**spaces, **declared}
+            self._taken |= declared.keys()
+            for prefix, space in declared.items():
+                self._prefixes.setdefault(space, prefix)
+        if self._is_property():
+            self._inside += 1
             self._open[-1].simple = False
+            return
+        element = _Open(_expanded(qname, spaces), spaces, self._parser.CurrentByteIndex)
         self._open.append(element)
         if len(self._open) > 1 and self._open[-2].name == (RDF, "RDF"):
             self._properties_of(element, attributes)
-        elif self._is_property() and set(attributes) - {"xml:lang"}:
-            element.simple = False
+        elif self._is_property():
+            element.simple = all(name == "xml:lang" or _declares(name) for name in attributes)
 
     def _properties_of(self, element: _Open, attributes: Mapping[str, str]) -> None:
         """The attributes of a description of the photo are properties of it."""
-        for match in _ATTRIBUTE.finditer(self._content, element.start, element.tag_end):
+        for match in _ATTRIBUTE.finditer(self._content, element.start, self._tag_end(element)):
             qname = match[1].decode()
             name = _expanded(qname, element.spaces, attribute=True)
             start, end = match.span(2)
@@ -224,31 +260,44 @@ class _Reader:
                 self._found(name, _Site(attributes[qname], start + 1, end - 1))
 
     def _end(self, qname: str) -> None:
+        if self._inside:
+            self._inside -= 1
+            return
         element = self._open[-1]
-        close = self._parser.CurrentByteIndex
-        empty = self._content[: element.tag_end].endswith(b"/>")
-        tag = qname.encode()
-        if self._is_property() and element.name in (RATING, OUR_RATING, OUR_SCORE, OUR_MODEL):
-            if not element.simple or b"<" in self._content[element.tag_end : close]:
-                raise self._refused(f"{qname} in a form that is not understood")
-            text = "".join(element.text)
-            if empty:
-                body = self._content[element.start : element.tag_end - 2]
-                wrap = body + b">", b"</" + tag + b">"
-                self._found(element.name, _Site("", element.start, element.tag_end, *wrap))
-            else:
-                self._found(element.name, _Site(text, element.tag_end, close))
+        if self._is_property() and element.name in _OF_INTEREST:
+            self._end_property(element, qname)
         if element.name == (RDF, "RDF") and self._block is None:
-            if empty:
-                place = element.tag_end - 2, element.tag_end
-                self._block = _Site("", *place, b">", b"\n</" + tag + b">")
+            close, tag_end = self._parser.CurrentByteIndex, self._tag_end(element)
+            if self._is_empty(tag_end):
+                after = f"\n</{qname}>".encode()
+                self._block = _Site("", tag_end - 2, tag_end, b">", after)
             else:
                 inside = len(self._content[:close].rstrip())
                 self._block = _Site("", inside, inside)
         self._open.pop()
 
+    def _end_property(self, element: _Open, qname: str) -> None:
+        close, tag_end = self._parser.CurrentByteIndex, self._tag_end(element)
+        if not element.simple or b"<" in self._content[tag_end:close]:
+            raise self._refused(f"{qname} in a form that is not understood")
+        if self._is_empty(tag_end):
+            before = self._content[element.start : tag_end - 2] + b">"
+            site = _Site("", element.start, tag_end, before, f"</{qname}>".encode())
+        else:
+            site = _Site("".join(element.text), tag_end, close)
+        self._found(element.name, site)
+
+    def _tag_end(self, element: _Open) -> int:
+        found = _TAG.match(self._content, element.start)
+        if found is None:
+            raise self._refused(f"an element {element.name[1]} that cannot be read")
+        return found.end()
+
+    def _is_empty(self, tag_end: int) -> bool:
+        return self._content.endswith(b"/>", 0, tag_end)
+
     def _text(self, text: str) -> None:
-        if self._open:
+        if self._is_property() and not self._inside:
             self._open[-1].text.append(text)
 
     def _is_property(self) -> bool:
@@ -263,6 +312,15 @@ def _expanded(qname: str, spaces: Mapping[str, str], *, attribute: bool = False)
     prefix, colon, local = qname.rpartition(":")
     # The default namespace is not for attributes.
     return ("" if attribute and not colon else spaces.get(prefix, "")), local
+
+
+def _declares(attribute: str) -> bool:
+    return attribute == "xmlns" or attribute.startswith("xmlns:")
+
+
+def _numbered(prefix: str) -> Iterator[str]:
+    yield prefix
+    yield from (f"{prefix}{number}" for number in count(2))
 
 
 def _escaped(text: str) -> bytes:
