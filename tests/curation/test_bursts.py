@@ -28,8 +28,8 @@ def pattern(seed, *, noise=0.0, noise_seed=0):
     return (values / np.linalg.norm(values)).astype(np.float32)
 
 
-def frame(path, seed=0, at=None, *, camera="", in_utc=False, noise=0.3, bits=0):
-    capture = None if at is None else Capture(at, in_utc, camera)
+def frame(path, seed=0, at=None, *, camera="", body="", in_utc=False, noise=0.3, bits=0):
+    capture = None if at is None else Capture(at, in_utc, camera, body)
     look = pattern(seed, noise=noise, noise_seed=zlib.crc32(path.encode()))
     scene_hash = np.random.default_rng(seed).integers(0, 2**63, dtype=np.uint64)
     return Frame(path, scene_hash ^ np.uint64((1 << bits) - 1), look, capture)
@@ -63,6 +63,21 @@ def test_photos_close_in_time_but_different_are_no_burst():
 
 def test_two_cameras_make_two_bursts_even_of_one_scene():
     frames = [frame(f"{c}{n}", at=n, camera=c) for c in "xy" for n in range(2)]
+    assert grouped(*frames) == [["x0", "x1"], ["y0", "y1"]]
+
+
+def test_a_copy_that_lost_the_serial_number_finds_its_original():
+    original = frame("a.nef", at=10.25, camera="Maker X", body="77", noise=0.1)
+    copy = frame("a-web.jpg", at=10.0, camera="Maker X", noise=0.1)
+    assert grouped(original, copy) == [["a-web.jpg", "a.nef"]]
+    # At another moment it may be of another camera of that model.
+    assert grouped(original, replace(copy, capture=Capture(14.0, False, "Maker X"))) == []
+    assert grouped(original, replace(copy, capture=Capture(10.0, False, "Maker Y"))) == []
+    assert grouped(original, frame("a-web.jpg", seed=3, at=10.0, camera="Maker X")) == []
+
+
+def test_two_bodies_of_one_model_make_two_bursts():
+    frames = [frame(f"{b}{n}", at=n, camera="Maker X", body=b) for b in "xy" for n in range(2)]
     assert grouped(*frames) == [["x0", "x1"], ["y0", "y1"]]
 
 

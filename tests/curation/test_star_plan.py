@@ -1,10 +1,13 @@
 """What writing stars would change, in both conventions of sidecars."""
 
+import math
+import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from metadata_files import FORMATS, block, xmp
 from siamese_nima.curation.stars import embedded_rating, plan_stars
 from siamese_nima.curation.xmp import RATING, Packet
 from siamese_nima.errors import ConfigError
@@ -12,7 +15,7 @@ from siamese_nima.ratings import AVA_SCALE
 from siamese_nima.scoring.results import ScoredPhoto
 from sidecar_examples import WITH_RATING
 
-EXIF_RATING = 0x4746
+EXIF_RATING, EXIF_PERCENT = 0x4746, 0x4749
 
 
 @pytest.fixture
@@ -103,6 +106,55 @@ def test_a_photo_without_readable_metadata_has_no_embedded_rating(tmp_path):
     assert embedded_rating(tmp_path / "b.jpg") is None
 
 
+@pytest.mark.parametrize("ending", sorted(FORMATS))
+def test_a_rating_inside_stays_whatever_the_format(tmp_path, ending):
+    for name, exif, packet in (("x", None, xmp(2)), ("e", block({EXIF_RATING: 3}), None)):
+        (tmp_path / f"{name}{ending}").write_bytes(FORMATS[ending](exif, packet))
+    assert embedded_rating(tmp_path / f"x{ending}") == 2
+    if ending != ".gif":
+        assert embedded_rating(tmp_path / f"e{ending}") == 3
+    [entry] = plan(tmp_path / f"x{ending}")
+    assert (entry.action, entry.was) == ("keep", 2)
+
+
+BROKEN = xmp(0)[:150]
+CUT_OFF = xmp(4)[:-40]
+
+
+@pytest.mark.parametrize(
+    ("packet", "exif", "rating"),
+    [
+        (BROKEN, {EXIF_RATING: 3}, 3),
+        (CUT_OFF, {}, 4),
+        (CUT_OFF, {EXIF_RATING: 2}, 4),
+        (xmp(0), {EXIF_RATING: 2}, 2),
+        (xmp(0), {EXIF_RATING: 0, EXIF_PERCENT: 75}, 4),
+        (xmp(5).decode().encode("utf-16"), {}, 5),
+        (xmp(5).decode().encode("utf-16-be"), {}, 5),
+        (xmp(5).decode().encode("utf-32"), {}, 5),
+        (xmp(-1), {}, -1),
+        (xmp(0).replace(b"xmp", b"MicrosoftPhoto").replace(
+            b"http://ns.adobe.com/xap/1.0/", b"http://ns.microsoft.com/photo/1.0/"
+        ).replace(b'"0"', b'"50"'), {}, 3),
+        (BROKEN, {}, None),
+        (xmp(0), {}, None),
+    ],
+)  # fmt: skip
+def test_ratings_of_all_kinds_are_found(tmp_path, packet, exif, rating):
+    (tmp_path / "a.jpg").write_bytes(FORMATS[".jpg"](block(exif), packet))
+    assert embedded_rating(tmp_path / "a.jpg") == rating
+
+
+def test_a_rating_that_cannot_be_read_counts_as_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    (tmp_path / "a.x3f").write_bytes(b"FOVb" + bytes(60))
+    [entry] = plan(tmp_path / "a.x3f")
+    assert entry.action == "keep"
+    assert math.isnan(entry.was)
+    [entry] = plan(tmp_path / "a.x3f", overwrite=True)
+    assert entry.action == "create"
+
+
 def test_a_second_run_changes_nothing_and_new_stars_replace_only_our_own(folder):
     photos = folder / "a.jpg", folder / "b.jpg"
     write(plan(*photos))
@@ -126,7 +178,9 @@ def test_each_problem_is_named_and_the_others_go_on(folder, tmp_path_factory):
     (folder / "a.jpg.xmp").write_text("<broken")
     (folder / "b.jpg.xmp").symlink_to(tmp_path_factory.mktemp("elsewhere") / "b.xmp")
     (folder / "c.jpg.xmp").mkdir()
-    names = ("a.jpg", "b.jpg", "c.jpg", "d.jpg", "missing/e.jpg")
+    for name in ("c.jpg", "d.jpg"):
+        shutil.copy(folder / "a.jpg", folder / name)
+    names = ("a.jpg", "b.jpg", "c.jpg", "d.jpg", "missing/e.jpg", "gone.jpg")
     entries = {Path(e.result.path).name: e for e in plan(*(folder / name for name in names))}
     assert [entries[name].action for name in ("a.jpg", "b.jpg", "c.jpg")] == ["fail"] * 3
     assert "a.jpg.xmp: broken XML" in entries["a.jpg"].error
@@ -134,6 +188,7 @@ def test_each_problem_is_named_and_the_others_go_on(folder, tmp_path_factory):
     assert "c.jpg.xmp: not a regular file" in entries["c.jpg"].error
     assert entries["d.jpg"].action == "create"
     assert "missing: cannot be listed" in entries["e.jpg"].error
+    assert "gone.jpg: no such photo" in entries["gone.jpg"].error
 
 
 def test_an_unknown_convention_is_refused(folder):

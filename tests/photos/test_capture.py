@@ -21,7 +21,7 @@ def photo(path, exposure=(), camera=()):
 def test_time_fraction_zone_and_camera_are_read_from_all_formats(tmp_path, ending):
     tags = {ORIGINAL: "1970:01:02 00:00:10", SUBSEC: "25", OFFSET: "+01:30", SERIAL: "77"}
     path = photo(tmp_path / f"a{ending}", tags, {MAKE: "Canon\0\0", MODEL: " EOS "})
-    assert read_capture(path) == Capture(86400 + 10.25 - 5400, True, "Canon EOS 77")
+    assert read_capture(path) == Capture(86400 + 10.25 - 5400, True, "Canon EOS", "77")
 
 
 def test_a_time_alone_is_local_and_of_an_unknown_camera(tmp_path):

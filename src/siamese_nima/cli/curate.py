@@ -295,7 +295,8 @@ def _log_name() -> Path:
 
 def _was(entry: Entry) -> str:
     if entry.action == "keep":
-        return "yours, kept"
+        unknown = entry.was is not None and math.isnan(entry.was)
+        return "rating unknown, left alone" if unknown else "yours, kept"
     return "" if entry.was is None else f"was {_stars(entry.was)}"
 
 

@@ -118,6 +118,8 @@ class FrameReader:
 # A photo is compared with this many that follow it in time, and with as many whose hashes are
 # close: all pairs of a long series would be far more than are needed to connect it.
 _REACH = 64
+# Exported copies have lost the fractions of a second, or not.
+_COPY_APART_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,9 +261,8 @@ class _Looks:
         self.hashes = np.array([frame.difference_hash for frame in frames], dtype=np.uint64)
         self.thumbnails = np.array([frame.thumbnail for frame in frames], dtype=np.float32)
         self.seconds = np.array([c.seconds if c else np.nan for c in captures])
-        names = [c.camera if c else "" for c in captures]
-        numbers = {name: number for number, name in enumerate(sorted({"", *names}))}
-        self.cameras = np.array([numbers[name] for name in names], dtype=np.intp)  # 0: not known
+        self.cameras = _numbered([c.camera if c else "" for c in captures])
+        self.bodies = _numbered([c.serial_number if c else "" for c in captures])
         self.in_utc = np.array([bool(c and c.in_utc) for c in captures])
 
     def pairs(self, rule: BurstRule) -> Iterator[Pairs]:
@@ -269,8 +270,14 @@ class _Looks:
         for step in range(1, min(_REACH, len(self.hashes) - 1) + 1):
             rows = np.arange(len(self.hashes) - step)
             pairs = np.stack([rows, rows + step], axis=1)
-            near = pairs[self._comparable(pairs) & (self._apart(pairs) <= rule.window_s)]
+            comparable, apart = self._comparable(pairs), self._apart(pairs)
+            one_body = self._known_alike(self.bodies, pairs)
+            near = pairs[comparable & one_body & (apart <= rule.window_s)]
             yield more_alike(self.thumbnails, near, rule.similarity)
+            # An exported copy without the serial number; two cameras of one model have such pairs
+            # too, so the moment must be the same.
+            copies = pairs[comparable & ~one_body & (apart <= _COPY_APART_S)]
+            yield more_alike(self.thumbnails, copies, LIKE_CORRELATION)
         for pairs in alike_by_hash(self.hashes, reach=_REACH):
             timeless = pairs[~self._comparable(pairs) & ~self._two_cameras(pairs)]
             yield more_alike(self.thumbnails, timeless, LIKE_CORRELATION)
@@ -280,16 +287,31 @@ class _Looks:
         return np.asarray(np.abs(self.seconds[first] - self.seconds[second]))
 
     def _comparable(self, pairs: Pairs) -> NDArray[np.bool_]:
-        """Whether one clock timed both photos."""
+        """Whether one clock may have timed both photos."""
         first, second = pairs.T
         timed = ~np.isnan(self.seconds[first] + self.seconds[second])
         alike = self.in_utc[first] == self.in_utc[second]
-        return np.asarray(timed & alike & (self.cameras[first] == self.cameras[second]))
+        one_camera = self.cameras[first] == self.cameras[second]
+        return np.asarray(timed & alike & one_camera & ~self._differ(self.bodies, pairs))
 
     def _two_cameras(self, pairs: Pairs) -> NDArray[np.bool_]:
-        first, second = pairs.T
-        named = (self.cameras[first] > 0) & (self.cameras[second] > 0)
-        return np.asarray(named & (self.cameras[first] != self.cameras[second]))
+        return self._differ(self.cameras, pairs) | self._differ(self.bodies, pairs)
+
+    def _differ(self, names: NDArray[np.intp], pairs: Pairs) -> NDArray[np.bool_]:
+        """Whether both are known, and not the same."""
+        first, second = names[pairs].T
+        return np.asarray((first > 0) & (second > 0) & (first != second))
+
+    def _known_alike(self, names: NDArray[np.intp], pairs: Pairs) -> NDArray[np.bool_]:
+        """Whether both are the same, or both not known."""
+        first, second = names[pairs].T
+        return np.asarray(first == second)
+
+
+def _numbered(names: Sequence[str]) -> NDArray[np.intp]:
+    """A number for each name, 0 for the empty one."""
+    numbers = {name: number for number, name in enumerate(sorted({"", *names}))}
+    return np.array([numbers[name] for name in names], dtype=np.intp)
 
 
 def _time_key(frame: Frame) -> tuple[object, ...]:

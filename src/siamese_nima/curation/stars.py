@@ -10,12 +10,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal, get_args
 
-from PIL import Image
-
 from siamese_nima.curation.sidecars import Folder, Naming, UndoLog, read_sidecar
-from siamese_nima.curation.xmp import OUR_MODEL, OUR_RATING, OUR_SCORE, RATING, Packet
+from siamese_nima.curation.xmp import (
+    OUR_MODEL,
+    OUR_RATING,
+    OUR_SCORE,
+    RATING,
+    Packet,
+    embedded_packet_rating,
+    stars_of_percent,
+)
 from siamese_nima.errors import ConfigError, SidecarError
-from siamese_nima.photos.decode import pillow_muted
+from siamese_nima.photos import metadata
+from siamese_nima.photos.metadata import read_metadata
 from siamese_nima.scoring.results import ScoredPhoto
 
 By = Literal["given", "population", "score"]
@@ -101,8 +108,6 @@ def _measure(result: ScoredPhoto, means: Sequence[float], by: By) -> float:
 
 Action = Literal["create", "change", "keep", "same", "fail"]
 
-_EXIF_RATING = 0x4746
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
@@ -114,7 +119,8 @@ class Entry:
         sidecar: The sidecar; for a failure, what the error is about.
         result: The photo; of several that share the sidecar, the one with the highest score.
         stars: What it gets, -1 to 5; None for a failure.
-        was: The rating there is; None where there is none.
+        was: The rating there is; None where there is none, not a number where there may be one that
+            cannot be read: it is kept too.
         before: The sidecar's bytes; None where it does not exist.
         after: The bytes to write, for "create" and "change".
         error: Why it fails.
@@ -165,7 +171,10 @@ def plan_stars(
             continue
         photo = Path(result.path)
         try:
-            sidecar = _folder_of(photo, folders).sidecar(photo.name, naming)
+            folder = _folder_of(photo, folders)
+            if photo.name not in folder.names:
+                raise SidecarError(f"{photo}: no such photo")
+            sidecar = folder.sidecar(photo.name, naming)
             shared.setdefault(sidecar, []).append((result, given))
         except SidecarError as error:
             failed[photo] = Entry(action="fail", sidecar=photo, result=result, error=str(error))
@@ -266,20 +275,17 @@ def _persons_rating(
 
 
 def embedded_rating(photo: Path) -> float | None:
-    """The rating that a photo carries inside, in XMP or EXIF, as cameras and programs write it.
+    """The rating that a person gave to a photo and that is inside it, in XMP or EXIF.
 
-    None where there is none, and for formats whose metadata cannot be read here.
+    None where there is none; not a number where the file may hold one that cannot be read.
     """
-    try:
-        with pillow_muted(), Image.open(photo) as image:
-            packet = image.info.get("xmp")
-            if isinstance(packet, str | bytes):
-                content = packet.encode() if isinstance(packet, str) else packet
-                parsed = Packet.parse(content.strip(b"\0 \r\n\t"), str(photo))
-                if parsed.rating is not None:
-                    return parsed.persons_rating
-            rating = image.getexif().get(_EXIF_RATING)
-            return float(rating) or None if rating is not None else None
-    # Damaged metadata raise almost anything. What no program can read is nobody's rating.
-    except Exception:
-        return None
+    found = read_metadata(photo)
+    for packet in found.xmp:
+        rating, persons = embedded_packet_rating(packet)
+        if rating is not None:
+            return rating if persons else None
+    for tag, stars in ((metadata.RATING, float), (metadata.RATING_PERCENT, stars_of_percent)):
+        value = found.tags.get(tag)
+        if isinstance(value, int) and value:
+            return stars(value)
+    return None if found.complete else math.nan

@@ -11,6 +11,7 @@ Reference:
 from __future__ import annotations
 
 import html
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,14 +28,34 @@ RATING = (XMP, "Rating")
 # Written beside every rating of ours. A rating is ours as long as both say the same.
 OUR_RATING, OUR_SCORE, OUR_MODEL = (NIMA, "Rating"), (NIMA, "Score"), (NIMA, "Model")
 
+# Ratings of other makers, in percent and in stars.
+MICROSOFT_RATING = ("http://ns.microsoft.com/photo/1.0/", "Rating")
+ACDSEE_RATING = ("http://ns.acdsee.com/iptc/1.0/", "rating")
+
 Name = tuple[str, str]
 
-_OF_INTEREST = frozenset((RATING, OUR_RATING, OUR_SCORE, OUR_MODEL))
+_OF_INTEREST = frozenset(
+    (RATING, OUR_RATING, OUR_SCORE, OUR_MODEL, MICROSOFT_RATING, ACDSEE_RATING)
+)
 
 _PREFIXES = {RDF: "rdf", XMP: "xmp", NIMA: "nima"}
 _DEEPEST = 200  # elements inside each other; sidecars of photo programs have some 20
 _ATTRIBUTE = re.compile(rb"""([^\s=/<>"']+)\s*=\s*("[^"]*"|'[^']*')""")
 _TAG = re.compile(rb"""<[^\s/>]+(?:\s+[^\s=/<>"']+\s*=\s*(?:"[^"]*"|'[^']*'))*\s*/?>""")
+_LOOKS_LIKE_A_RATING = re.compile(
+    rb"""(?<!nima:)\b[Rr]ating\s*(?:=\s*["']|>)\s*(-?\d+(?:\.\d+)?)"""
+)
+# How text begins that is not in UTF-8; the longer marks first.
+_OTHER_ENCODINGS = (
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+    (b"<\0\0\0", "utf-32-le"),
+    (b"\0\0\0<", "utf-32-be"),
+    (b"<\0", "utf-16-le"),
+    (b"\0<", "utf-16-be"),
+)
 _NEW = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">
  <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -98,14 +119,15 @@ class Packet:
         """The rating, -1 (rejected) to 5; None where there is none, or 0, which means the same.
 
         What is no number counts as a rating too, not a number, so that nobody's entry gets lost.
+        Where there is no xmp:Rating, one that Windows or ACDSee wrote under another name counts.
         """
-        text = self.value(RATING)
-        if not text:
-            return None
-        try:
-            return float(text) or None
-        except ValueError:
-            return float("nan")
+        rating = _number(self.value(RATING))
+        if rating is None:
+            rating = _number(self.value(ACDSEE_RATING))
+        if rating is None:
+            percent = _number(self.value(MICROSOFT_RATING))
+            rating = percent if percent is None else stars_of_percent(percent)
+        return rating
 
     @property
     def persons_rating(self) -> float | None:
@@ -147,6 +169,45 @@ class Packet:
         if not elements:
             return start + b"/>"
         return start + b">\n   " + b"\n   ".join(elements) + b"\n  </rdf:Description>"
+
+
+def embedded_packet_rating(packet: bytes) -> tuple[float | None, bool]:
+    """The rating in XMP from inside a photo, in any encoding, and whether a person gave it.
+
+    Nothing is going to be edited, so a packet that is damaged is searched for what looks like a
+    rating.
+    """
+    content = packet
+    for start, encoding in _OTHER_ENCODINGS:
+        if packet.startswith(start):
+            content = packet.decode(encoding, "replace").encode("utf-8", "replace")
+            content = re.sub(rb"(<\?xml[^>]*?) encoding=(['\"])[^'\"]*\2", rb"\1", content)
+            break
+    content = content.strip(b"\0 \r\n\t")
+    try:
+        parsed = Packet.parse(content, "XMP in a photo")
+    except SidecarError:
+        numbers = [_number(match[1].decode()) for match in _LOOKS_LIKE_A_RATING.finditer(content)]
+        rating = next((number for number in numbers if number is not None), None)
+        return rating, True
+    return parsed.rating, parsed.persons_rating is not None
+
+
+def stars_of_percent(percent: float) -> float:
+    """Stars for a rating in percent, as Windows counts: 1, 25, 50, 75 and 99 are 1 to 5 stars."""
+    return (
+        float("nan") if math.isnan(percent) else 1.0 + sum(percent >= p for p in (13, 38, 63, 88))
+    )
+
+
+def _number(text: str | None) -> float | None:
+    """A rating that is written down; None for none, NaN for what is no number."""
+    if not text:
+        return None
+    try:
+        return float(text) or None
+    except ValueError:
+        return float("nan")
 
 
 @dataclass(slots=True)

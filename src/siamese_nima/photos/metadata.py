@@ -30,8 +30,10 @@ MAKE, MODEL, XMP_PACKET, RATING, RATING_PERCENT = 271, 272, 700, 0x4746, 0x4749
 TIME, TIME_FRACTION, TIME_ZONE, SERIAL_NUMBER = 36867, 37521, 36881, 42033
 _EXIF_IFD, _JPEG_IN_RAW = 34665, 0x2E
 _WANTED = frozenset(
-    (MAKE, MODEL, XMP_PACKET, RATING, RATING_PERCENT, _EXIF_IFD, _JPEG_IN_RAW)
-    + (TIME, TIME_FRACTION, TIME_ZONE, SERIAL_NUMBER)
+    (
+        *(MAKE, MODEL, XMP_PACKET, RATING, RATING_PERCENT, _EXIF_IFD, _JPEG_IN_RAW),
+        *(TIME, TIME_FRACTION, TIME_ZONE, SERIAL_NUMBER),
+    )
 )
 
 _LARGEST = 16 << 20  # bytes of one block
@@ -83,8 +85,10 @@ def read_metadata(path: str | os.PathLike[str]) -> Metadata:
             known = _read(_Bytes(file), found)
         if not known and Path(path).suffix.lower() in RAW_EXTENSIONS:
             found.complete = False
+    except OSError:
+        return Metadata(complete=False)
     # Damaged files break every rule of their formats.
-    except (OSError, ValueError, LookupError, struct.error, zlib.error, RecursionError):
+    except (ValueError, LookupError, struct.error, zlib.error, RecursionError):
         found.complete = False
     return found if found.complete else _by_exiftool(Path(path), found)
 
@@ -113,13 +117,17 @@ class _Bytes:
 
     def part(self, offset: int, count: int | None = None) -> _Bytes:
         start = self._start + offset
-        return _Bytes(self._file, start, self._end if count is None else min(self._end, start + count))
+        return _Bytes(
+            self._file, start, self._end if count is None else min(self._end, start + count)
+        )
 
     def number(self, offset: int, form: str) -> int:
+        """A whole number, in the form that `struct` knows."""
         (value,) = struct.unpack(form, self.at(offset, struct.calcsize(form)))
         return int(value)
 
     def all(self) -> bytes:
+        """All of them, within the bound of a block."""
         return self.at(0, len(self))
 
 
@@ -201,7 +209,7 @@ def _directory(data: _Bytes, place: int, order: str, big: bool, found: Metadata)
         if tag not in _WANTED or kind not in _SIZES:
             continue
         (number,) = struct.unpack_from(f"{order}{wide}", entries, start + 4)
-        length, inside = number * _SIZES[kind], size - struct.calcsize(f"HH{wide}")
+        length, inside = number * _SIZES[kind], size - struct.calcsize(f"{order}HH{wide}")
         where = first + start + size - inside
         if length > inside:
             where = data.number(where, f"{order}{wide}")
