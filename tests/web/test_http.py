@@ -1,7 +1,11 @@
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.request
 
 import pytest
@@ -11,6 +15,11 @@ pytest.importorskip("uvicorn", reason="needs the extra serve")
 from siamese_nima.errors import ConfigError
 from siamese_nima.web.http import address_of, open_port
 from siamese_nima.web.safety import rules_for
+
+LIMITS = """
+from siamese_nima.web import http
+http.HEADERS_S, http.MOST_CONNECTIONS = 0.7, 4
+"""
 
 _SERVE = """
 import sys
@@ -71,3 +80,67 @@ def test_ctrl_c_ends_it_without_a_traceback():
         server.send_signal(signal.SIGINT)
         out, errors = server.communicate(timeout=20)
     assert (out, errors, server.returncode) == ("ended\n", "", 0)
+
+
+@contextlib.contextmanager
+def serving(before: str = ""):
+    """A server process; yields it and where it listens."""
+    with subprocess.Popen(
+        [sys.executable, "-c", before + _SERVE],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        port = int(server.stdout.readline().strip().rstrip("/").rpartition(":")[2])
+        try:
+            yield server, ("127.0.0.1", port)
+        finally:
+            server.terminate()
+            server.communicate(timeout=20)
+
+
+def ended_within(connection: socket.socket, seconds: float) -> bool:
+    """Whether the server hangs up."""
+    connection.settimeout(seconds)
+    try:
+        return connection.recv(100) == b""
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
+
+
+def answered(address) -> bytes:
+    with socket.create_connection(address, timeout=20) as asking:
+        asking.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        return b"".join(iter(lambda: asking.recv(1000), b""))
+
+
+@pytest.mark.parametrize("beginning", [b"", b"GET / HTTP/1.1\r\nHost: loc"])
+def test_a_connection_whose_headers_do_not_end_is_closed(beginning):
+    with serving(LIMITS) as (_, address), socket.create_connection(address) as slow:
+        slow.sendall(beginning)
+        assert ended_within(slow, 5)
+
+
+def test_headers_that_come_in_drops_have_no_more_time_and_later_requests_neither():
+    whole = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with serving(LIMITS) as (_, address), socket.create_connection(address) as slow:
+        slow.sendall(whole)
+        slow.settimeout(10)
+        assert b"200 OK" in slow.recv(1000)
+        started = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() < started + 6:
+                slow.sendall(b"G")
+                time.sleep(0.1)
+        assert time.monotonic() < started + 5
+
+
+def test_silent_connections_make_room_for_those_that_ask():
+    with serving(LIMITS.replace("0.7", "60")) as (_, address), contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_connection(address)) for _ in range(20)]
+        for _ in range(3):
+            assert b"here" in answered(address)
+        assert ended_within(silent[0], 5)
+        assert not ended_within(silent[-1], 0.2)

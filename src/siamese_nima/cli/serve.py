@@ -114,10 +114,14 @@ def serve(
         gallery = _gallery(folder, scoring, scorer) if folder else None
         observability.log_to_stderr(log_format.value)
         service = Service(scorer, limits, urls=urls)
-        app = application.guarded(application.api(service, gallery=gallery), rules, keys)
+        app = application.guarded(
+            application.api(service, gallery=gallery, with_keys=bool(keys)), rules, keys
+        )
         fields = {"address": http.address_of(listener, host), "models": ",".join(scorer.models)}
         _log.info("listening", extra={"fields": fields})
-        http.run_until_ended(app, listener, ending_s=limits.request_s + _LAST_ANSWERS_S)
+        http.run_until_ended(
+            app, listener, ending_s=limits.request_s + _LAST_ANSWERS_S, stopping=service
+        )
 
 
 def _check_extra() -> None:

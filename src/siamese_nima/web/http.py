@@ -6,6 +6,7 @@ Reference:
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import logging
@@ -13,11 +14,12 @@ import math
 import os
 import signal
 import socket
+import time
 import types
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -25,8 +27,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from siamese_nima.errors import (
+    AnswerError,
     ConfigError,
     MissingExtraError,
     NimaError,
@@ -49,6 +53,9 @@ CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:siamese-nima:problem:"
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _ENDING_S = 3
+HEADERS_S = 20.0  # for the headers of a request, from the first byte or the connection on
+# Connections at a time; systems let a process have some thousand files.
+MOST_CONNECTIONS = 500
 
 # Status and title of every kind; docs/serve.md says what to do about each.
 KINDS = {
@@ -59,6 +66,8 @@ KINDS = {
     "not-found": (404, "There is nothing here"),
     "method-not-allowed": (405, "Another method is wanted"),
     "request-timeout": (408, "The request did not arrive in time"),
+    "answer-refused": (409, "This answer is not taken"),
+    "photo-gone": (410, "The photo can no longer be shown"),
     "too-large": (413, "The request is too large"),
     "unsupported-media-type": (415, "The body is of a kind that is not read"),
     "host-refused": (421, "This server is not called that"),
@@ -73,6 +82,7 @@ KINDS = {
 _KINDS_OF_STATUS = {404: "not-found", 405: "method-not-allowed"}
 # Errors of the library that can reach a client, most special first.
 _LIBRARY_ERRORS: tuple[tuple[type[NimaError], str], ...] = (
+    (AnswerError, "answer-refused"),
     (PhotoError, "photo-error"),
     (ConfigError, "config-error"),
     (ViewError, "config-error"),
@@ -241,12 +251,27 @@ def address_of(listener: socket.socket, host: str) -> str:
     return f"http://{name}:{listener.getsockname()[1]}/"
 
 
+class Stopping(Protocol):
+    """What is told that the server is to end.
+
+    Attributes:
+        stopping: Set then; from then on it is to refuse work.
+        busy: Whether it still works on what it has accepted.
+    """
+
+    stopping: bool
+
+    @property
+    def busy(self) -> bool: ...  # noqa: D102
+
+
 def run_until_ended(
     app: App,
     listener: socket.socket,
     *,
     ending_s: float = _ENDING_S,
     ready: Callable[[], None] | None = None,
+    stopping: Stopping | None = None,
 ) -> None:
     """Serve an application until Ctrl-C or SIGTERM, finish what was accepted, and return.
 
@@ -255,9 +280,12 @@ def run_until_ended(
         listener: From `open_port`; closed at the end.
         ending_s: The longest that requests under way may still take.
         ready: Called when the page can be opened.
+        stopping: As long as it is busy, new connections are still taken, so that it can answer that
+            it is stopping. A second signal ends that.
     """
     config = uvicorn.Config(
         app,
+        http=_Connection,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -269,7 +297,75 @@ def run_until_ended(
         if ready:
             ready()
         with _ended_by_signals_quietly():
-            uvicorn.Server(config).run(sockets=[listener])
+            _Server(config, stopping, ending_s).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, stopping: Stopping | None, ending_s: float) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+        self._ending_s = ending_s
+        self._ends_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: types.FrameType | None) -> None:
+        if self._stopping is None or self._ends_at is not None:
+            super().handle_exit(sig, frame)
+        else:
+            self._ends_at = time.monotonic() + self._ending_s
+            self._stopping.stopping = True
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._stopping is not None and self._ends_at is not None:
+            left_s = self._ends_at - time.monotonic()
+            if not self._stopping.busy or left_s <= 0:
+                self.config.timeout_graceful_shutdown = max(1, math.ceil(left_s))
+                return True
+        return await super().on_tick(counter)
+
+
+class _Connection(H11Protocol):
+    """One connection; its headers have to come in time, and while too many wait the oldest goes.
+
+    Otherwise whoever opens connections and says nothing could take all that a process may have.
+    """
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._opened = self.loop.time()
+        if len(self.connections) > MOST_CONNECTIONS:
+            others = [one for one in self.connections if isinstance(one, _Connection)]
+            silent = [one for one in others if one._waits_for_headers()]
+            min(silent, key=lambda one: one._opened).transport.abort()
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._opened = self.loop.time()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._unwatch()
+
+    def _waits_for_headers(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _watch(self) -> None:
+        """More of the same headers gives them no more time."""
+        if not self._waits_for_headers():
+            self._unwatch()
+        elif self._timer is None:
+            self._timer = self.loop.call_later(HEADERS_S, self.transport.abort)
+
+    def _unwatch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 @contextmanager

@@ -13,13 +13,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi import FastAPI
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from siamese_nima.errors import AnswerError, PhotoError
+from siamese_nima.errors import PhotoError
 from siamese_nima.photos.names import printable
 from siamese_nima.taste.session import Pair, PickSession, Progress
+from siamese_nima.web.http import RequestError, answer_problems
 from siamese_nima.web.pictures import SIDES_PX, ScreenPictures
 from siamese_nima.web.safety import HostAndOriginCheck, HostRules
 
@@ -82,13 +83,13 @@ class PickServer:
         """A photo as large as a screen needs; one that cannot be read is asked about no more."""
         name = self._ids.name(photo)
         if name is None or side not in SIDES_PX:
-            return JSONResponse({"detail": "no such picture"}, 404)
+            raise RequestError("not-found", "no such picture")
         try:
             content = self.pictures.get(self._ids.path(name), side)
         except PhotoError as error:
             self._unreadable[name] = str(error)
             self.session.lose(name)
-            return JSONResponse({"detail": str(error)}, 410)
+            raise RequestError("photo-gone", str(error)) from error
         return Response(content, media_type="image/jpeg", headers=_PICTURE_HEADERS)
 
 
@@ -121,12 +122,8 @@ def pick_app(
     app.post("/answers")(server.answer)
     app.post("/undo")(server.undo)
     app.get("/photos/{photo}/{side}")(server.picture)
-    app.exception_handler(AnswerError)(_refused)
+    answer_problems(app)
     return HostAndOriginCheck(app, rules)
-
-
-def _refused(_: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"detail": str(error)}, 409)
 
 
 class PhotoIds:

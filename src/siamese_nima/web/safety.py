@@ -19,6 +19,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fastapi.security import APIKeyHeader
+from fastapi.security.http import HTTPBase
+from starlette.requests import HTTPConnection
+
 from siamese_nima.csv_rows import read_lines
 from siamese_nima.errors import ConfigError
 from siamese_nima.web.http import (
@@ -55,6 +59,15 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?)\.?(?:
 KEY_VARIABLE = "NIMA_API_KEY"
 OPEN_PATHS = ("/health/live", "/health/ready")
 _SHORTEST = 16
+# The three ways of sending a key, as OpenAPI describes them.
+BEARER = HTTPBase(scheme="bearer", scheme_name="bearer", auto_error=False)
+BASIC = HTTPBase(
+    scheme="basic",
+    scheme_name="basic",
+    description="The key as the password, with any user name.",
+    auto_error=False,
+)
+HEADER = APIKeyHeader(name="X-API-Key", scheme_name="header", auto_error=False)
 _WANTED = Problem(
     kind="key-wanted",
     detail="Send the API key as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'.",
@@ -271,11 +284,9 @@ class ApiKeyCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection, as ASGI has it."""
-        passes = (
-            scope["type"] not in ("http", "websocket")
-            or scope["path"] in self._open_paths
-            or any(self._fits(key) for key in _keys_in(scope))
-        )
+        passes = scope["type"] not in ("http", "websocket") or scope["path"] in self._open_paths
+        if not passes:
+            passes = any(map(self._fits, await _keys_in(HTTPConnection(scope))))
         if passes:
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
@@ -293,18 +304,12 @@ def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
-def _keys_in(scope: Scope) -> list[str]:
-    keys = []
-    for name, value in scope["headers"]:
-        text = value.decode("latin-1").strip()
-        if name == b"x-api-key":
-            keys.append(text)
-        elif name == b"authorization":
-            kind, _, rest = text.partition(" ")
-            if kind.lower() == "bearer":
-                keys.append(rest.strip())
-            elif kind.lower() == "basic":
-                keys.append(_password(rest.strip()))
+async def _keys_in(request: HTTPConnection) -> list[str]:
+    keys = [await HEADER(request) or ""]
+    if given := await BEARER(request):  # with the credentials of any scheme
+        text = given.credentials.strip()
+        kind = given.scheme.lower()
+        keys.append({"bearer": text, "basic": _password(text)}.get(kind, ""))
     return keys
 
 

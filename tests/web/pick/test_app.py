@@ -103,7 +103,18 @@ def test_the_same_answer_sent_twice_counts_once(client, shoot):
     ],
 )
 def test_what_is_no_answer_is_refused(client, shoot, body):
-    assert client.post("/answers", json=body).status_code == 422
+    answer = client.post("/answers", json=body)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert shoot.store.records() == []
+
+
+@pytest.mark.parametrize("seconds", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_seconds_that_are_no_number_are_refused(client, shoot, seconds):
+    body = f'{{"number": 1, "choice": "left", "seconds": {seconds}}}'
+    answer = client.post("/answers", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400
+    assert "seconds" in answer.json()["detail"]
     assert shoot.store.records() == []
 
 
@@ -149,7 +160,7 @@ def test_nothing_else_is_served(client, path):
 def test_a_size_that_no_screen_asks_for_is_not_made(client):
     photo = first(client)["left"]["id"]
     assert client.get(f"/photos/{photo}/641").status_code == 404
-    assert client.get(f"/photos/{photo}/big").status_code == 422
+    assert client.get(f"/photos/{photo}/big").status_code == 400
 
 
 def test_a_photo_that_has_gone_bad_is_named_and_asked_about_no_more(client, shoot):

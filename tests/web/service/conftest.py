@@ -36,7 +36,7 @@ def client_of(scorer) -> Iterator[Client]:
             keys: tuple[str, ...] = (),
             scorer: Scorer = scorer,
         ) -> TestClient:
-            app = api(Service(scorer, limits, urls=urls))
+            app = api(Service(scorer, limits, urls=urls), with_keys=bool(keys))
             client = TestClient(guarded(app, HostRules(), keys), base_url="http://localhost")
             return stack.enter_context(client)
 

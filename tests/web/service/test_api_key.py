@@ -80,3 +80,22 @@ def test_only_the_questions_of_an_orchestrator_need_none(client_of):
     assert client.get("/health/live").status_code == 200
     assert client.get("/health/ready").status_code == 200
     assert client.get("/health/live/").status_code == 401
+
+
+def test_openapi_says_how_to_send_a_key_where_one_is_wanted(client_of):
+    wanted = client_of(keys=(KEY,)).get("/openapi.json", headers={"x-api-key": KEY}).json()
+    schemes = wanted["components"]["securitySchemes"]
+    assert {(scheme["type"], scheme.get("scheme")) for scheme in schemes.values()} == {
+        ("http", "bearer"),
+        ("http", "basic"),
+        ("apiKey", None),
+    }
+    assert any(scheme.get("name") == "X-API-Key" for scheme in schemes.values())
+    ways = [{name: []} for name in schemes]
+    for path, methods in wanted["paths"].items():
+        for method in methods.values():
+            if path.startswith("/health/"):
+                assert "security" not in method
+            else:
+                assert sorted(method["security"], key=list) == sorted(ways, key=list)
+    assert "securitySchemes" not in client_of().get("/openapi.json").json()["components"]

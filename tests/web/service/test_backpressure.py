@@ -174,6 +174,73 @@ def test_a_client_that_leaves_is_forgotten(tiny_model):
     asyncio.run(work())
 
 
+def test_memory_is_held_until_the_photos_are_out_of_it(held, photos):
+    """A request that gave up may have photos in the queue, and one that a worker has begun."""
+    scorer, go, begun = held
+    photo = photos["dark.png"]
+
+    async def work() -> None:
+        service = Service(scorer, Limits(request_s=0.3))
+        app = api(service)
+        late = [Request(app, "/v1/score")]
+        late[0].give(photo)
+        await until(lambda: len(begun) == 1)
+        late += [Request(app, "/v1/score") for _ in range(3)]
+        for request in late[1:]:
+            request.give(photo)
+        assert [(await request.answer())[0] for request in late] == [503] * 4
+        assert service._queue.waiting == 0
+        assert service._budget.used == len(photo)
+        go.set()
+        await until(lambda: service._budget.used == 0)
+        assert len(begun) == 1
+        await service.close()
+
+    asyncio.run(work())
+
+
+def test_what_a_worker_has_scored_is_out_of_memory(tiny_model, photos):
+    """Also while it waits for more."""
+
+    gone: list[bool] = []
+
+    class Content(bytes):
+        def __del__(self) -> None:
+            gone.append(True)
+
+    async def work() -> None:
+        service = Service(Scorer(tiny_model, workers=1))
+        [future] = service._queue.submit([("a", Content(photos["dark.png"]))])
+        await asyncio.wrap_future(future)
+        await until(lambda: bool(gone))
+        await service.close()
+
+    asyncio.run(work())
+
+
+def test_photos_of_a_client_that_hung_up_are_not_scored(held, photos):
+    scorer, go, begun = held
+
+    async def work() -> None:
+        service = Service(scorer)
+        app = api(service)
+        first, gone = Request(app, "/v1/score"), Request(app, "/v1/score")
+        first.give(photos["dark.png"])
+        await until(lambda: len(begun) == 1)
+        gone.give(photos["dark.png"])
+        await until(lambda: service._queue.waiting == 1)
+        gone.body.put_nowait({"type": "http.disconnect"})
+        await until(lambda: service._queue.waiting == 0)
+        await asyncio.wait_for(gone.task, 20)
+        go.set()
+        assert (await first.answer())[0] == 200
+        assert len(begun) == 1
+        assert service._budget.used == 0
+        await service.close()
+
+    asyncio.run(work())
+
+
 def test_a_service_that_stops_says_so(tiny_model, photos):
     async def work() -> None:
         service = Service(Scorer(tiny_model))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import encodings.aliases
+
 import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
@@ -64,3 +66,23 @@ def test_a_form_of_hostile_uploads_answers_for_each(client, corpus):
             assert (score["mean"] is None) is (score["problem"] is not None), name
             if expected == SCORE:
                 assert score["problem"] is None, name
+
+
+CODECS = sorted({*encodings.aliases.aliases.values(), "undefined", "idna", "punycode", "none", "é"})
+
+
+@pytest.mark.parametrize("filename", [b"\xffa\x80.png", b"xn--\xe9.png", b".."])
+def test_a_form_may_claim_any_charset(client, photos, filename):
+    """The standard has names as UTF-8, whatever the form says of itself (RFC 7578, 5.1)."""
+    for codec in CODECS:
+        body = (
+            b'--b\r\nContent-Disposition: form-data; name="photo"; filename="'
+            + filename
+            + b'"\r\n\r\n'
+            + photos["dark.png"]
+            + b"\r\n--b--\r\n"
+        )
+        kind = f"multipart/form-data; boundary=b; charset={codec}".encode()
+        answer = client.post("/v1/score", content=body, headers={"content-type": kind})
+        assert answer.status_code == 200, (codec, answer.text)
+        assert answer.json()["name"].isprintable()

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, FastAPI, Path, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request
 from fastapi.responses import Response
 
 from siamese_nima.errors import ConfigError, PhotoError
@@ -16,7 +16,14 @@ from siamese_nima.photos.names import printable
 from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.web.gallery import Gallery, gallery_routes
 from siamese_nima.web.http import CONTENT_TYPE, KINDS, App, RequestError, answer_problems
-from siamese_nima.web.safety import ApiKeyCheck, HostAndOriginCheck, HostRules
+from siamese_nima.web.safety import (
+    BASIC,
+    BEARER,
+    HEADER,
+    ApiKeyCheck,
+    HostAndOriginCheck,
+    HostRules,
+)
 from siamese_nima.web.service.observability import METRICS_TYPE, RequestLog
 from siamese_nima.web.service.queue import Service
 from siamese_nima.web.service.replies import (
@@ -37,6 +44,7 @@ _DESCRIPTION = (
 _LINGER_S = 10.0
 
 router = APIRouter()
+health = APIRouter(prefix="/health", tags=["health"])  # needs no key
 
 Name = Annotated[
     str | None,
@@ -171,13 +179,13 @@ async def model(
     return ModelReply.of(name, found[name])
 
 
-@router.get("/health/live", tags=["health"], responses=_problems("host-refused"))
+@health.get("/live", responses=_problems("host-refused"))
 async def live() -> Health:
     """Answers as long as the process works."""
     return Health(status="ok")
 
 
-@router.get("/health/ready", tags=["health"], responses=_problems("stopping", "host-refused"))
+@health.get("/ready", responses=_problems("stopping", "host-refused"))
 async def ready(request: Request) -> Health:
     """Answers while photos are taken."""
     if _service(request).stopping:
@@ -215,12 +223,13 @@ def _check_scored(result: ScoredPhoto) -> None:
         raise PhotoError(printable("; ".join(result.errors)))
 
 
-def api(service: Service, *, gallery: Gallery | None = None) -> FastAPI:
+def api(service: Service, *, gallery: Gallery | None = None, with_keys: bool = False) -> FastAPI:
     """The addresses, with nothing before them.
 
     Args:
         service: What scores; it is closed with the application.
         gallery: A page of a folder, shown at /.
+        with_keys: Whether `guarded` will want API keys, for OpenAPI.
     """
 
     @asynccontextmanager
@@ -238,7 +247,9 @@ def api(service: Service, *, gallery: Gallery | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
-    app.include_router(router)
+    wanted = [Depends(way) for way in (BEARER, HEADER, BASIC)] if with_keys else []
+    app.include_router(router, dependencies=wanted)
+    app.include_router(health)
     if gallery:
         app.include_router(gallery_routes(gallery), include_in_schema=False)
     answer_problems(app)

@@ -13,11 +13,11 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer
@@ -131,15 +131,31 @@ class PhotoQueue:
         for thread in self._threads:
             thread.join()
 
+    def withdraw(self, futures: Iterable[Future[ScoredPhoto]]) -> None:
+        """Cancel results that nobody waits for; photos no worker has taken are let go at once."""
+        futures = list(futures)
+        for future in futures:
+            future.cancel()
+        with self._changed:
+            self._waiting = deque(one for one in self._waiting if not one.future.cancelled())
+
     def _work(self) -> None:
-        while batch := self._next_batch():
-            started = time.perf_counter()
-            for photo, outcome in zip(batch, self._outcomes(batch), strict=True):
-                if isinstance(outcome, Exception):
-                    photo.future.set_exception(outcome)
-                else:
-                    photo.future.set_result(outcome)
+        # What a worker has scored it must not keep while it waits: hence a function of its own.
+        while self._score(self._next_batch()):
+            pass
+
+    def _score(self, batch: Sequence[_Waiting]) -> bool:
+        """Whether there may be more to score."""
+        started = time.perf_counter()
+        for photo, outcome in zip(batch, self._outcomes(batch) if batch else (), strict=True):
+            photo.content = b""  # out of memory before anybody is told
+            if isinstance(outcome, Exception):
+                photo.future.set_exception(outcome)
+            else:
+                photo.future.set_result(outcome)
+        if batch:
             self._note([started - photo.since for photo in batch], time.perf_counter() - started)
+        return bool(batch)
 
     def _next_batch(self) -> list[_Waiting]:
         """A worker's share of what waits, at least one photo; none when there will be no more."""
@@ -181,6 +197,7 @@ class Service:
         scorer: The models. Its limit on pixels is the one that holds.
         limits: What is refused.
         metrics: What is counted.
+        stopping: Whether no more photos are taken.
 
     Args:
         scorer: See above.
@@ -202,6 +219,12 @@ class Service:
         )
         self.metrics.watch(scorer.models, lambda: self._queue.waiting)
         self.stopping = False
+        self._under_way = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether requests are being read or answered."""
+        return self._under_way > 0
 
     async def close(self) -> None:
         """Finish what was accepted, then end."""
@@ -222,26 +245,36 @@ class Service:
         Raises:
             RequestError: It is refused; nothing of it is scored then.
         """
+        if self.stopping:
+            raise RequestError("stopping", "The server is stopping; ask another one.")
         deadline = asyncio.get_running_loop().time() + self.limits.request_s
-        with self._budget.held() as held:
-            self._queue.check_room(least)
-            try:
-                async with asyncio.timeout_at(deadline):
-                    uploads = await self._uploads(request, held, most)
-            except TimeoutError:
-                raise RequestError(
-                    "request-timeout", f"The body did not come within {self.limits.request_s:g} s."
-                ) from None
-            if not least <= len(uploads) <= most:
-                wanted = str(least) if least == most else f"{least} or more"
-                raise RequestError(
-                    "malformed-request", f"{len(uploads)} photos came; wanted {wanted}."
-                )
-            results = await self._scored(uploads, deadline)
+        self._under_way += 1
+        try:
+            with self._budget.held() as held:
+                uploads = await self._received(request, held, deadline, least=least, most=most)
+                results = await self._scored(request, uploads, held, deadline)
+        finally:
+            self._under_way -= 1
         for result in results:
             self.metrics.note_photo(result)
         request.state.photos = len(results)
         return results
+
+    async def _received(
+        self, request: Request, held: Held, deadline: float, *, least: int, most: int
+    ) -> list[Upload]:
+        self._queue.check_room(least)
+        try:
+            async with asyncio.timeout_at(deadline):
+                uploads = await self._uploads(request, held, most)
+        except TimeoutError:
+            raise RequestError(
+                "request-timeout", f"The body did not come within {self.limits.request_s:g} s."
+            ) from None
+        if not least <= len(uploads) <= most:
+            wanted = str(least) if least == most else f"{least} or more"
+            raise RequestError("malformed-request", f"{len(uploads)} photos came; wanted {wanted}.")
+        return uploads
 
     async def _uploads(self, request: Request, held: Held, most: int) -> list[Upload]:
         if media_type(request) != "application/json":
@@ -266,12 +299,18 @@ class Service:
         held.reach(received)
         return upload
 
-    async def _scored(self, uploads: Sequence[Upload], deadline: float) -> list[ScoredPhoto]:
-        photos = [(upload.name, upload.content) for upload in uploads]
-        futures = [asyncio.wrap_future(future) for future in self._queue.submit(photos)]
+    async def _scored(
+        self, request: Request, uploads: Sequence[Upload], held: Held, deadline: float
+    ) -> list[ScoredPhoto]:
+        queued = self._queue.submit([(upload.name, upload.content) for upload in uploads])
+        answer = asyncio.gather(*map(asyncio.wrap_future, queued))
+        gone = asyncio.ensure_future(_hung_up(request))
         try:
             async with asyncio.timeout_at(deadline):
-                return list(await asyncio.gather(*futures))
+                await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                raise ClientDisconnect
+            return list(await answer)
         except TimeoutError:
             raise RequestError(
                 "out-of-time",
@@ -279,6 +318,19 @@ class Service:
                 f"try again in {self._queue.retry_after_s} s.",
                 retry_after_s=self._queue.retry_after_s,
             ) from None
+        finally:
+            gone.cancel()
+            answer.cancel()
+            self._queue.withdraw(queued)
+            for upload, future in zip(uploads, queued, strict=True):
+                if not future.done():  # a worker has begun with it
+                    held.leave(len(upload.content), future)
+
+
+async def _hung_up(request: Request) -> None:
+    """Return when the client of a request whose body has ended is gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _urls_in(body: object) -> list[str]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import threading
 from collections.abc import AsyncGenerator, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
-from starlette.datastructures import UploadFile
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
@@ -100,45 +103,64 @@ class Upload:
 
 
 class Budget:
-    """Bytes of all requests that are in memory at a time."""
+    """Bytes of all requests that are in memory at a time; may be used by threads."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
+        self._lock = threading.Lock()
         self.used = 0
 
     @contextmanager
     def held(self) -> Iterator[Held]:
-        """A part of the budget that grows with a request and ends with it."""
+        """A part of the budget that grows with a request, and ends with it or what it leaves."""
         held = Held(self)
         try:
             yield held
         finally:
-            self.used -= held.bytes
+            self.give_back(held.bytes - held.left)
 
     def take(self, count: int) -> None:
         """Raise `RequestError` ("busy") unless that many bytes more are free."""
-        if self.used + count > self._capacity:
-            raise RequestError(
-                "busy",
-                f"Requests of {self.used} bytes are being answered, and {self._capacity} may be at "
-                "a time. Try again soon.",
-                retry_after_s=1,
-            )
-        self.used += count
+        with self._lock:
+            if self.used + count > self._capacity:
+                raise RequestError(
+                    "busy",
+                    f"Requests of {self.used} bytes are being answered, and {self._capacity} may "
+                    "be at a time. Try again soon.",
+                    retry_after_s=1,
+                )
+            self.used += count
+
+    def give_back(self, count: int) -> None:
+        """That many bytes are free again."""
+        with self._lock:
+            self.used -= count
 
 
 @dataclass(slots=True)
 class Held:
-    """What one request holds of a budget."""
+    """What one request holds of a budget.
+
+    Attributes:
+        budget: Of which.
+        bytes: How much.
+        left: How much of it stays in memory when the request ends.
+    """
 
     budget: Budget
     bytes: int = 0
+    left: int = 0
 
     def reach(self, total: int) -> None:
         """Hold at least `total` bytes from now on."""
         if total > self.bytes:
             self.budget.take(total - self.bytes)
             self.bytes = total
+
+    def leave(self, count: int, until: Future[Any]) -> None:
+        """Hold so many bytes, of a photo, after the request's end: until its result is there."""
+        self.left += count
+        until.add_done_callback(lambda _: self.budget.give_back(count))
 
 
 async def read_uploads(request: Request, limits: Limits, held: Held, *, most: int) -> list[Upload]:
@@ -219,7 +241,7 @@ async def _read_parts(
     request: Request, body: AsyncGenerator[bytes, None], most: int
 ) -> list[Upload]:
     parser = MultiPartParser(
-        request.headers, body, max_files=most, max_fields=0, max_part_size=1000
+        _headers_without_charset(request), body, max_files=most, max_fields=0, max_part_size=1000
     )
     # In memory, which the budget counts, and never in files.
     parser.spool_max_size = 0
@@ -235,6 +257,13 @@ async def _read_parts(
         return [await _upload(field, part) for field, part in form.multi_items()]
     finally:
         await form.close()
+
+
+def _headers_without_charset(request: Request) -> Headers:
+    """Names in a form are UTF-8 (RFC 7578, 5.1.2); some codecs that it may name raise at any."""
+    _, options = parse_options_header(request.headers.get("content-type"))
+    boundary = b'; boundary="%s"' % options[b"boundary"] if b"boundary" in options else b""
+    return Headers(raw=[(b"content-type", b"multipart/form-data" + boundary)])
 
 
 async def _upload(field: str, part: UploadFile | str) -> Upload:
