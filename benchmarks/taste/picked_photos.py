@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese_nima.datasets.own_table import read_table_csv
 from siamese_nima.datasets.published import read_biq2021
 from siamese_nima.datasets.rating_table import RatingTable
-from siamese_nima.datasets.sources import read_table_csv
 from siamese_nima.photos.read import read_photo
 from siamese_nima.ratings import Floats, map_mean
 from siamese_nima.taste.features import FeatureExtractor

@@ -35,8 +35,8 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import provenance
+from siamese_nima.datasets.own_table import read_table_csv
 from siamese_nima.datasets.published import read_biq2021
-from siamese_nima.datasets.sources import read_table_csv
 from siamese_nima.datasets.view_cache import build_view_cache
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.onnx_weights import read_onnx_weights

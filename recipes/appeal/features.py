@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from siamese_nima.card import Normalisation
+from siamese_nima.datasets.own_table import read_table_csv
 from siamese_nima.datasets.published import read_biq2021
 from siamese_nima.datasets.rating_table import RatingTable
-from siamese_nima.datasets.sources import read_table_csv
 from siamese_nima.networks.backbones import BackboneOptions, Beside
 from siamese_nima.networks.levels import LevelPooling
 from siamese_nima.networks.nima import PixelNormalisation

@@ -266,6 +266,23 @@ def distribution_from_mos(
     return rows if means.ndim else rows[0]
 
 
+def spread_limits(mos: ArrayLike, scale: RatingScale = AVA_SCALE) -> tuple[Floats, Floats]:
+    """The smallest and the largest standard deviation of whole ratings with these means.
+
+    Args:
+        mos: Shape (N,), means on `scale`. Between two grades people cannot all agree.
+        scale: The rating scale.
+
+    Returns:
+        Two of shape (N,), in rating points.
+
+    >>> spread_limits([3.0, 3.5], RatingScale(1, 5))[0].tolist()
+    [0.0, 0.5]
+    """
+    _, least, most = _variance_limits(np.asarray(mos, dtype=np.float64), scale)
+    return np.sqrt(least), np.sqrt(most)
+
+
 def _softmax(logits: Floats) -> Floats:
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))
     result: Floats = weights / weights.sum(axis=1, keepdims=True)

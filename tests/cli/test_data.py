@@ -61,3 +61,22 @@ def test_a_scale_is_two_rising_numbers():
     for wrong in ("5", "5..1", "a..b"):
         with pytest.raises(ConfigError, match=f"scale '{wrong}': wanted two rising"):
             parse_scale(wrong)
+
+
+def test_check_says_how_ratings_are_understood(leaking):
+    rows = ["photo,Bob,Ann,split", *(f"{n},{n % 5 + 1},{n % 3 + 1},TRAIN" for n in range(6))]
+    (leaking / "g.csv").write_text("\n".join(rows))
+    options = "--scale", "1..5", "--columns", "grades=Bob,Ann"
+    done = nima("data", "check", leaking / "g.csv", *options)
+    assert done.exit_code == 0, done.output
+    assert "read: photos from 'photo', grades of 2 raters from Bob,Ann, split" in done.output
+    assert "scale 1..5, 2 ratings per photo" in done.output
+    assert "splits: 6 train" in done.output
+    assert "6 of 6 photos can be read" in done.output
+
+
+def test_check_fails_on_ratings_that_are_all_the_same(leaking):
+    (leaking / "c.csv").write_text("path,mos\n" + "\n".join(f"{n}.png,3" for n in range(3)))
+    done = nima("data", "check", leaking / "c.csv", "--scale", "1..5")
+    assert done.exit_code == 1
+    assert "all 3 photos are rated 3: nothing can be learnt" in done.output

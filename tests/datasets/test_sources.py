@@ -1,6 +1,7 @@
 import pytest
 
-from siamese_nima.datasets.sources import TableColumns, detect_columns, read_source, read_table_csv
+from siamese_nima.datasets.own_table import TableColumns, detect_columns, read_table_csv
+from siamese_nima.datasets.sources import read_source
 from siamese_nima.errors import TableError
 from siamese_nima.ratings import RatingScale
 
@@ -25,7 +26,7 @@ def test_splits_replace_those_of_the_set(tmp_path):
 def test_unknown_sources_and_scales_are_refused(tmp_path):
     with pytest.raises(TableError, match="nothing:here: neither a CSV nor NAME:FOLDER"):
         read_source("nothing:here")
-    with pytest.raises(TableError, match="has its own photo folder and scale"):
+    with pytest.raises(TableError, match="has its own photo folder, scale, columns and raters"):
         read_source(f"spaq:{tmp_path}", scale=RatingScale(1, 5))
 
 
@@ -88,7 +89,7 @@ def test_photos_lie_where_the_user_says(tmp_path):
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        (("id", "mos"), "no column of photos; wanted one of path"),
+        (("number", "mos"), "no column of photos; wanted one of path"),
         (("path", "quality"), r"needs votes .* or scores .* found path, quality"),
     ],
 )

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.datasets.splits import (
     apply_splits,
+    fill_splits,
     photo_names,
     split_by_scene,
     splits_text,
@@ -109,3 +111,41 @@ def test_a_file_for_other_photos_is_refused(tmp_path, rows, message):
     (tmp_path / "splits.csv").write_text("file_name,subset,scene,split\n" + rows)
     with pytest.raises(TableError, match=message):
         apply_splits(rating_table("a.jpg", "b.jpg"), tmp_path / "splits.csv")
+
+
+FRACTIONS = {"train": 0.6, "val": 0.2, "test": 0.2}
+given_splits = st.lists(st.sampled_from(["", "train", "val", "test"]), min_size=30, max_size=60)
+
+
+@settings(deadline=None)
+@given(given_splits, st.integers(0, 3))
+def test_every_photo_gets_a_split_and_given_ones_stay(splits, seed):
+    bare = table(range(len(splits)))
+    given = replace(bare, splits=tuple(splits))
+    if set(splits) - {""} and "" not in splits and "train" not in splits:
+        return
+    filled = fill_splits(given, bare, FRACTIONS, seed=seed)
+    assert set(filled.splits) <= {"train", "val", "test"}
+    for old, new in zip(splits, filled.splits, strict=True):
+        assert old in ("", new) or (old == "train" and "val" not in splits)
+    if set(splits) - {""}:
+        assert filled.splits.count("test") == splits.count("test")
+
+
+def test_a_photo_without_a_split_goes_with_its_scene():
+    given = replace(table([0, 0, 1, 1, *range(2, 40)]), splits=("test", "") + ("val",) + ("",) * 39)
+    filled = fill_splits(given, replace(given, splits=()), FRACTIONS)
+    assert filled.splits[:4] == ("test", "test", "val", "val")
+    assert set(filled.splits[4:]) == {"train"}
+
+
+def test_other_splits_than_these_three_are_refused():
+    given = replace(table([0, 1]), splits=("fold1", ""))
+    with pytest.raises(TableError, match="fold1 is none of train, val and test"):
+        fill_splits(given, replace(given, splits=()), FRACTIONS)
+
+
+def test_a_splits_file_may_say_Test_and_TRAIN(tmp_path):
+    text = "file_name,subset,scene,split\n0.jpg,,a,Test\n1.jpg,,b,TRAIN\n"
+    (tmp_path / "s.csv").write_text(text)
+    assert apply_splits(table([0, 1]), tmp_path / "s.csv").splits == ("test", "train")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from siamese_nima.datasets.contamination import find_contamination
-from siamese_nima.datasets.sources import read_table_csv
+from siamese_nima.datasets.own_table import read_table_csv
 from siamese_nima.errors import AnswerError, ConfigError
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.catalogue import models_folder

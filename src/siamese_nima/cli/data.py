@@ -33,6 +33,18 @@ Photos = Annotated[
     Path | None, typer.Option(help="Folder of the photos that a CSV names; default: its own.")
 ]
 Scale = Annotated[str | None, typer.Option(help="Scale of a CSV's scores, such as 1..5.")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--columns",
+        help="What a CSV's columns hold, such as votes=v1..v5, grades=ann,bob or path=photo; "
+        "once for each.",
+        metavar="WHAT=COLUMNS",
+    ),
+]
+Raters = Annotated[
+    int | None, typer.Option(min=1, help="People who rated each photo, where no column says so.")
+]
 Splits = Annotated[
     Path | None, typer.Option(help="Splits file (see 'nima data split') in place of the set's.")
 ]
@@ -44,12 +56,14 @@ def check(
     photos: Photos = None,
     scale: Scale = None,
     splits: Splits = None,
+    columns: Columns = None,
+    raters: Raters = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write all crossing pairs as CSV.")
     ] = None,
     show: Annotated[int, typer.Option(min=0, help="Crossing pairs to print.")] = 20,
 ) -> None:
-    """Find missing and broken photos, and near-copies that cross from one split to another.
+    """Say how ratings are understood; find broken photos, and near-copies that cross splits.
 
     SOURCE can also be a folder, whose subfolders are then the splits.
 
@@ -62,12 +76,26 @@ def check(
             check_set,
             crossing_lines,
         )
-        from siamese_nima.datasets.sources import read_source
+        from siamese_nima.datasets.sources import (
+            describe_ratings,
+            parse_columns,
+            understood_source,
+        )
+    rated = True
     if Path(source).is_dir():
         photo_set = PhotoSet.of_folder(Path(source))
     else:
-        table = read_source(source, photos=photos, scale=parse_scale(scale), splits=splits)
-        photo_set = PhotoSet.of_table(table)
+        table, reading = understood_source(
+            source,
+            photos=photos,
+            scale=parse_scale(scale),
+            splits=splits,
+            columns=parse_columns(columns or ()),
+            raters=raters,
+        )
+        for line in describe_ratings(table, reading):
+            typer.echo(printable(line))
+        photo_set, rated = PhotoSet.of_table(table), table.ratings_differ
     with progress_bar("reading") as report:
         result = check_set(photo_set, threads=usable_cores(), report=report)
     typer.echo(result.describe())
@@ -77,7 +105,7 @@ def check(
         rows = io.StringIO()
         csv_writer(rows).writerows([CROSSING_COLUMNS, *result.crossing])
         write_whole(out, rows.getvalue().encode("utf-8", "surrogateescape"))
-    if not result.passed:
+    if not (result.passed and rated):
         raise typer.Exit(1)
 
 
@@ -87,6 +115,8 @@ def split(
     out: Annotated[Path, typer.Option("--out", "-o", help="Splits file to write.")],
     photos: Photos = None,
     scale: Scale = None,
+    columns: Columns = None,
+    raters: Raters = None,
     fractions: Annotated[
         str, typer.Option(help="Shares of the photos for train, val and test.")
     ] = ".7,.1,.2",
@@ -98,10 +128,16 @@ def split(
     """
     with needs_extra("train", "splitting a data set"):
         from siamese_nima.datasets.checks import near_copies
-        from siamese_nima.datasets.sources import read_source
+        from siamese_nima.datasets.sources import parse_columns, read_source
         from siamese_nima.datasets.splits import split_by_scene, splits_text, with_scenes
         from siamese_nima.photos.similarity import read_signatures
-    table = read_source(source, photos=photos, scale=parse_scale(scale))
+    table = read_source(
+        source,
+        photos=photos,
+        scale=parse_scale(scale),
+        columns=parse_columns(columns or ()),
+        raters=raters,
+    )
     with progress_bar("reading") as report:
         signatures = read_signatures(table.paths, threads=usable_cores(), report=report)
     grouped = with_scenes(table, near_copies(signatures))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from siamese_nima.cli import options
-from siamese_nima.cli.data import Photos, Scale, Splits, parse_scale
+from siamese_nima.cli.data import Columns, Photos, Raters, Scale, Splits, parse_scale
 from siamese_nima.cli.options import needs_extra, open_scorer
 from siamese_nima.cli.run import progress_bar
 from siamese_nima.scoring.scorer import ScorerOptions
@@ -40,6 +40,8 @@ def evaluate(
     photos: Photos = None,
     scale: Scale = None,
     splits: Splits = None,
+    columns: Columns = None,
+    raters: Raters = None,
     split: Split = None,
     out: OutFolder = Path("evaluation"),
     force: Force = False,
@@ -59,6 +61,7 @@ def evaluate(
     Example: nima evaluate quality --data biq2021:data/BIQ2021 --splits splits.csv
     """
     with needs_extra("train", "evaluating a model"):
+        from siamese_nima.datasets.sources import parse_columns
         from siamese_nima.evaluation import judging
         from siamese_nima.evaluation.plots import log_of
     training_log = log_of(model, log)
@@ -75,6 +78,8 @@ def evaluate(
             photos=photos,
             scale=parse_scale(scale),
             splits=splits,
+            columns=parse_columns(columns or ()),
+            raters=raters,
             split=split,
             force=force,
             repeats=repeats,
@@ -94,6 +99,8 @@ def compare(
     photos: Photos = None,
     scale: Scale = None,
     splits: Splits = None,
+    columns: Columns = None,
+    raters: Raters = None,
     split: Split = None,
     out: OutFolder = Path("comparison"),
     force: Force = False,
@@ -108,6 +115,7 @@ def compare(
     Example: nima compare quality mine.onnx --data ratings.csv --scale 1..5
     """
     with needs_extra("train", "comparing models"):
+        from siamese_nima.datasets.sources import parse_columns
         from siamese_nima.evaluation import judging
     wanted = ScorerOptions(batch_size=batch_size, workers=workers, device=device, exact=exact)
     scorers = [open_scorer(model, options=wanted) for model in (first, second)]
@@ -119,6 +127,8 @@ def compare(
             photos=photos,
             scale=parse_scale(scale),
             splits=splits,
+            columns=parse_columns(columns or ()),
+            raters=raters,
             split=split,
             force=force,
             repeats=repeats,

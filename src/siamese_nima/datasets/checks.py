@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from siamese_nima.datasets.rating_table import RatingTable
+from siamese_nima.datasets.splits import split_name
 from siamese_nima.errors import PhotoError, TableError, name_some
 from siamese_nima.photos.find import find_photos
 from siamese_nima.photos.read import read_photo
@@ -224,7 +225,7 @@ class PhotoSet:
         if not paths:
             raise TableError(f"{folder}: no photo in it")
         inside = [path.relative_to(folder).parts for path in paths]
-        splits = tuple(parts[0] if len(parts) > 1 else "" for parts in inside)
+        splits = tuple(split_name(parts[0]) if len(parts) > 1 else "" for parts in inside)
         return cls(paths, splits, ("",) * len(paths))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from siamese_nima.csv_rows import TableRow, read_table, read_text, table_lines
 from siamese_nima.datasets.rating_table import RatingTable, photo_paths
+from siamese_nima.datasets.splits import split_name
 from siamese_nima.errors import TableError, name_some
 from siamese_nima.ratings import AVA_SCALE, Floats, RatingScale, mean
 
@@ -166,16 +167,14 @@ def _read_biq2021_scores(table: Path) -> list[tuple[str, float]]:
 
 def _read_biq2021_splits(table: Path) -> list[tuple[str, str, str, str]]:
     return [
-        (row.cells["file_name"], row.cells["subset"], row.cells["scene"], row.cells["split"])
-        for row in read_table(table, _BIQ2021_SPLITS)
+        (cells["file_name"], cells["subset"], cells["scene"], split_name(cells["split"]))
+        for cells in (row.cells for row in read_table(table, _BIQ2021_SPLITS))
     ]
 
 
 KADID10K_SCALE = RatingScale(1, 5)
 _KADID10K_COLUMNS = ("dist_img", "ref_img", "dmos", "var")
-_KADID10K_ROUNDING = (
-    0.03  # rounded means of about 30 votes; the spread is then possible only nearly
-)
+_KADID10K_ROUNDING = 0.03  # of means of about 30 votes; the spread is then possible only nearly
 
 
 def read_kadid10k(folder: Path, *, photos: Path | None = None) -> RatingTable:
@@ -243,7 +242,7 @@ KONIQ10K_SCALE = RatingScale(1, 5)
 _KONIQ10K_SCORES = "koniq10k_scores_and_distributions.csv"
 _KONIQ10K_SETS = "koniq10k_distributions_sets.csv"
 _KONIQ10K_VOTES = ("c1", "c2", "c3", "c4", "c5")
-_KONIQ10K_SPLITS = {"training": "train", "validation": "val", "test": "test"}
+_KONIQ10K_SPLITS = ("training", "validation", "test")
 
 
 def read_koniq10k(
@@ -328,7 +327,7 @@ def _read_koniq10k_splits(table: Path, names: list[str]) -> tuple[str, ...]:
         if row.text("set") not in _KONIQ10K_SPLITS:
             wanted = ", ".join(_KONIQ10K_SPLITS)
             raise TableError(f"{table} line {row.line}: set {row.text('set')!r}, wanted {wanted}")
-        sets[row.text("image_name")] = _KONIQ10K_SPLITS[row.text("set")]
+        sets[row.text("image_name")] = split_name(row.text("set"))
     if unknown := [name for name in names if name not in sets]:
         raise TableError(f"{table}: no row for {len(unknown)} photos: {name_some(unknown)}")
     return tuple(sets[name] for name in names)

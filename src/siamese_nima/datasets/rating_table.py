@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from siamese_nima.csv_rows import spellings
-from siamese_nima.errors import RatingError, TableError, name_some
+from siamese_nima.errors import TableError, name_some
 from siamese_nima.photos.formats import PHOTO_EXTENSIONS
 from siamese_nima.ratings import (
     AVA_SCALE,
@@ -22,10 +22,13 @@ from siamese_nima.ratings import (
     distribution_from_votes,
     map_distribution,
     map_mean,
+    spread_limits,
 )
 from siamese_nima.ratings import spread as vote_spread
 
 Floats = NDArray[np.float64]
+
+_ROUNDING = 0.05  # of published spreads and means
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -36,7 +39,8 @@ class RatingTable:
         paths: Where the photos lie, N of them, each once.
         mos: Shape (N,), mean opinion scores on `scale`; higher is better.
         scale: The scale people rated on. A set that publishes scores of 0..1 has RatingScale(0, 1).
-        votes: Shape (N, K), vote counts per grade of `scale`, or None where only means are known.
+        votes: Shape (N, K), vote counts per grade of `scale`, or their shares, or None where only
+            means are known.
         spread: Shape (N,), standard deviations of the votes in points of `scale`, or None.
         raters: Shape (N,), how many people rated each photo, or None; with `votes` not needed.
         scenes: Per photo, the group of near-copies it belongs to; its own name where it has none.
@@ -125,17 +129,26 @@ class RatingTable:
         spread.
 
         Raises:
-            TableError: A spread that no distribution with that mean has.
+            TableError: A spread larger than any distribution with that mean has. A smaller one than
+            whole grades can have is raised to theirs.
         """
         if self.votes is not None:
             shares = distribution_from_votes(self.votes, self.scale)
             return shares if scale == self.scale else map_distribution(shares, self.scale, scale)
+        means = self.means(scale)
+        if self.spread is None:
+            return distribution_from_mos(means, scale)
         factor = (scale.high - scale.low) / (self.scale.high - self.scale.low)
-        spread = None if self.spread is None else self.spread * factor
-        try:
-            return distribution_from_mos(self.means(scale), scale, spread=spread)
-        except RatingError as error:
-            raise TableError(f"rating table: {error}") from error
+        spread = self.spread * factor
+        least, most = spread_limits(means, scale)
+        if np.any(wide := spread > most * (1 + _ROUNDING) + _ROUNDING * factor):
+            i = int(np.flatnonzero(wide)[0])
+            raise TableError(
+                f"{self.paths[i].name}: ratings on {self.scale} with the mean {self.mos[i]:g} have "
+                f"a standard deviation of at most {most[i] / factor:.3g}, not {self.spread[i]:g}"
+            )
+        # Of raters who agree, between two grades of another scale, or with fractions of grades.
+        return distribution_from_mos(means, scale, spread=np.clip(spread, least, most))
 
     def standard_errors(self, scale: RatingScale) -> Floats | None:
         """Shape (N,), standard errors of the mean opinion scores in points of another scale.
@@ -143,15 +156,30 @@ class RatingTable:
         From votes, or from spread and number of raters; None where neither is known. A panel that
         agrees is not certain for that: one further vote, a grade off, is added to each.
         """
-        spread, raters = self.spread, self.raters
+        spread, raters = self.spread, self.rater_counts()
         if self.votes is not None:
-            shares = distribution_from_votes(self.votes, self.scale)
-            spread, raters = vote_spread(shares, self.scale), self.votes.sum(axis=1)
+            spread = vote_spread(distribution_from_votes(self.votes, self.scale), self.scale)
         if spread is None or raters is None:
             return None
         factor = (scale.high - scale.low) / (self.scale.high - self.scale.low)
         widened = np.sqrt((raters * spread**2 + 1) / (raters + 1))
         return np.asarray(factor * widened / np.sqrt(raters))
+
+    def rater_counts(self) -> Floats | None:
+        """Shape (N,), how many people rated each photo; None where that is not known.
+
+        Votes that are shares of one say nothing about it.
+        """
+        if self.votes is None or self.raters is not None:
+            return self.raters
+        counts = self.votes.sum(axis=1)
+        shares = np.any(self.votes != np.floor(self.votes)) and np.allclose(counts, 1)
+        return None if shares else counts
+
+    @property
+    def ratings_differ(self) -> bool:
+        """Whether there is anything to learn: not all photos have the same mean."""
+        return len(self) < 2 or bool(np.ptp(self.mos) > 0)
 
     def missing_photos(self) -> tuple[Path, ...]:
         """The photos that are not there, in table order."""
@@ -267,7 +295,8 @@ def _check_unique(paths: Sequence[Path]) -> None:
 def _check_scenes(scenes: Sequence[str], splits: Sequence[str]) -> None:
     split_of: dict[str, str] = {}
     for scene, split in zip(scenes, splits, strict=True):
-        if split_of.setdefault(scene, split) != split:
+        # A photo that is yet to be divided is in no split.
+        if split and split_of.setdefault(scene, split) != split:
             raise TableError(
                 f"scene {scene!r} is in two splits, {split_of[scene]!r} and {split!r}: near-copies "
                 "of training photos would be tested on"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from siamese_nima.csv_rows import TableRow, read_table
+from siamese_nima.datasets.own_table import TableReading, read_own_table
 from siamese_nima.datasets.published import (
     read_ava,
     read_biq2021,
@@ -18,10 +16,10 @@ from siamese_nima.datasets.published import (
     read_spaq,
     read_tid2013,
 )
-from siamese_nima.datasets.rating_table import RatingTable, photo_paths
+from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.datasets.splits import apply_splits
-from siamese_nima.errors import TableError
-from siamese_nima.ratings import RatingScale, mean
+from siamese_nima.errors import ConfigError, TableError
+from siamese_nima.ratings import RatingScale
 
 READERS: dict[str, Callable[[Path], RatingTable]] = {
     "ava": read_ava,
@@ -31,6 +29,8 @@ READERS: dict[str, Callable[[Path], RatingTable]] = {
     "spaq": read_spaq,
     "tid2013": read_tid2013,
 }
+_BARS = 10
+_BAR_WIDTH = 40
 
 
 def read_source(
@@ -39,8 +39,25 @@ def read_source(
     photos: Path | None = None,
     scale: RatingScale | None = None,
     splits: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    raters: int | None = None,
 ) -> RatingTable:
-    """Read a rating table from what a user names.
+    """The rating table of what a user names; see `understood_source`."""
+    return understood_source(
+        source, photos=photos, scale=scale, splits=splits, columns=columns, raters=raters
+    )[0]
+
+
+def understood_source(
+    source: str,
+    *,
+    photos: Path | None = None,
+    scale: RatingScale | None = None,
+    splits: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    raters: int | None = None,
+) -> tuple[RatingTable, TableReading | None]:
+    """Read a rating table from what a user names, and say how a CSV was understood.
 
     Args:
         source: "NAME:FOLDER" for a published set, such as "biq2021:data/BIQ2021" (`READERS` lists
@@ -48,207 +65,72 @@ def read_source(
         photos: Folder of the photos, for a CSV; None for the CSV's own.
         scale: The scale of the ratings, for a CSV.
         splits: A splits file that replaces scenes, subsets and splits; see `apply_splits`.
+        columns: Which columns of a CSV hold what; see `read_own_table`.
+        raters: How many people rated each photo of a CSV.
 
     Raises:
         TableError: The name is unknown, or the set cannot be read.
     """
     name, _, folder = source.partition(":")
+    reading = None
     if folder and name.casefold() in READERS:
-        if photos or scale:
-            raise TableError(f"{source}: a published set has its own photo folder and scale")
+        if photos or scale or columns or raters:
+            raise TableError(
+                f"{source}: a published set has its own photo folder, scale, columns and raters"
+            )
         table = READERS[name.casefold()](Path(folder))
     elif Path(source).is_file():
-        table = read_table_csv(Path(source), photos=photos, scale=scale)
+        reading = read_own_table(
+            Path(source), photos=photos, scale=scale, columns=columns, raters=raters
+        )
+        table = reading.table
     else:
         raise TableError(
             f"{source}: neither a CSV nor NAME:FOLDER with one of the names {', '.join(READERS)}"
         )
-    return table if splits is None else apply_splits(table, splits)
+    return (table if splits is None else apply_splits(table, splits)), reading
 
 
-_KNOWN = {
-    "path": ("path", "file_name", "filename", "image_name", "image", "photo", "tile"),
-    "mos": ("mos", "mean", "score"),
-    "spread": ("spread", "std", "sd"),
-    "raters": ("raters", "voters", "n"),
-    "scene": ("scene",),
-    "subset": ("subset", "source_db"),
-    "split": ("split", "set"),
-}
-_VOTES = re.compile(r"(?:v|c|votes?_?|counts?_?)(\d+)", re.IGNORECASE)
-SPLIT_NAMES = {"training": "train", "validation": "val", "valid": "val", "testing": "test"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableColumns:
-    """Which column of a CSV holds what; None where there is none.
-
-    Attributes:
-        path: Photo, absolute or relative to the folder of photos.
-        votes: Vote counts, one column per grade, ascending.
-        mos: Mean opinion scores; not read where there are votes.
-        spread: Standard deviation of the votes.
-        raters: How many people rated; not read where there are votes.
-        scene: Group of near-copies.
-        subset: Part of the set.
-        split: train, val or test.
-    """
-
-    path: str
-    votes: tuple[str, ...] = ()
-    mos: str | None = None
-    spread: str | None = None
-    raters: str | None = None
-    scene: str | None = None
-    subset: str | None = None
-    split: str | None = None
-
-    def __post_init__(self) -> None:
-        if not self.votes and self.mos is None:
-            raise TableError(
-                "a rating table needs votes (columns such as v1, v2, ... v5) or scores "
-                f"(a column {' or '.join(_KNOWN['mos'])})"
-            )
-
-
-def read_table_csv(
-    table: Path,
-    *,
-    photos: Path | None = None,
-    columns: TableColumns | None = None,
-    scale: RatingScale | None = None,
-) -> RatingTable:
-    """Read a CSV (or text with semicolons or tabs) with a header and one photo per row.
-
-    Args:
-        table: The file.
-        photos: Folder that relative photo names start from; None for the table's own.
-        columns: Which column holds what; None to tell by their names, see `detect_columns`.
-        scale: The scale of the ratings. Needed for scores; votes in columns such as v1..v5 say it
-            themselves.
-
-    Returns:
-        A table in the order of the file. Photos that are not on the disk are in it, see
-        `check_photos`. A row without a scene is a scene of its own.
+def parse_columns(texts: Sequence[str]) -> dict[str, str]:
+    """Columns by what they hold, from texts such as "votes=v1..v5".
 
     Raises:
-        TableError: The file is missing or malformed, a cell that is needed is empty, or the scale
-            of scores is not given.
+        ConfigError: Another form.
     """
-    rows = read_table(table)
-    chosen = columns or detect_columns(table, tuple(rows[0].cells))
-    if lacking := [name for name in _used(chosen) if name not in rows[0].cells]:
-        raise TableError(f"{table}: no column {lacking[0]!r}, found {', '.join(rows[0].cells)}")
-    names = [row.text(chosen.path) for row in rows]
-    result = RatingTable(
-        paths=photo_paths(photos or table.parent, names),
-        mos=np.zeros(len(rows)),
-        scale=RatingScale(0, 1),
-        scenes=_scenes(rows, names, chosen.scene),
-        subsets=_texts(rows, chosen.subset),
-        splits=tuple(SPLIT_NAMES.get(split, split) for split in _texts(rows, chosen.split)),
+    named = {}
+    for text in texts:
+        what, equals, names = text.partition("=")
+        if not equals or not names.strip():
+            raise ConfigError(f"columns {text!r}: wanted a form such as votes=v1..v5 or path=photo")
+        named[what.strip()] = names.strip()
+    return named
+
+
+def describe_ratings(table: RatingTable, reading: TableReading | None) -> list[str]:
+    """What a table was understood to say, and its notes, a line each, for a person to check."""
+    lines = [] if reading is None else [f"read: {reading.used}"]
+    mos, counts = table.mos, table.rater_counts()
+    known = "number of raters unknown"
+    if counts is not None:
+        known = f"{np.mean(counts):.3g} ratings per photo"
+        if np.ptp(counts):
+            known += f" ({counts.min():g} to {counts.max():g})"
+    lines.append(f"scale {table.scale}, {known}")
+    lines.append(
+        f"means {mos.min():.3g} to {mos.max():.3g}, on average {mos.mean():.3g}, spread of the "
+        f"means {mos.std():.3g}"
     )
-    return (
-        _with_votes(result, rows, chosen, scale)
-        if chosen.votes
-        else _with_scores(result, rows, chosen, scale)
-    )
-
-
-def detect_columns(table: Path, header: Sequence[str]) -> TableColumns:
-    """Which column holds what, told by the names in use.
-
-    Photos: path, file_name, filename, image_name, image, photo or tile. Votes: v1, v2, ... (also
-    c1, vote_1, votes1, count_1). Scores: mos, mean or score. Further: spread, std or sd;
-    raters, voters or n; scene; subset or source_db; split or set. Upper and lower case do not
-    matter.
-
-    Raises:
-        TableError: No column of photos, or neither votes nor scores.
-    """
-    folded = {name.casefold(): name for name in header}
-
-    def known(what: str) -> str | None:
-        return next((folded[name] for name in _KNOWN[what] if name in folded), None)
-
-    path = known("path")
-    if path is None:
-        raise TableError(
-            f"{table}: no column of photos; wanted one of {', '.join(_KNOWN['path'])}, "
-            f"found {', '.join(header)}"
-        )
-    votes = sorted(
-        (int(found[1]), name) for name in header if (found := _VOTES.fullmatch(name)) is not None
-    )
-    try:
-        return TableColumns(
-            path=path,
-            votes=tuple(name for _, name in votes) if len(votes) > 1 else (),
-            mos=known("mos"),
-            spread=known("spread"),
-            raters=known("raters"),
-            scene=known("scene"),
-            subset=known("subset"),
-            split=known("split"),
-        )
-    except TableError as error:
-        raise TableError(f"{table}: {error}; found {', '.join(header)}") from error
-
-
-def _used(columns: TableColumns) -> list[str]:
-    single = (columns.path, columns.scene, columns.subset, columns.split)
-    scores = columns.votes or (columns.mos, columns.spread, columns.raters)
-    return [name for name in (*single, *scores) if name is not None]
-
-
-def _scenes(rows: Sequence[TableRow], names: Sequence[str], column: str | None) -> tuple[str, ...]:
-    if column is None:
-        return tuple(names)
-    return tuple(row.cells[column] or name for row, name in zip(rows, names, strict=True))
-
-
-def _texts(rows: Sequence[TableRow], column: str | None) -> tuple[str, ...]:
-    return () if column is None else tuple(row.cells[column] for row in rows)
-
-
-def _with_votes(
-    table: RatingTable, rows: Sequence[TableRow], columns: TableColumns, scale: RatingScale | None
-) -> RatingTable:
-    scale = scale or _scale_of_votes(rows[0].table, columns.votes)
-    if scale.size != len(columns.votes):
-        raise TableError(
-            f"{rows[0].table}: {len(columns.votes)} columns of votes for the {scale.size} grades "
-            f"of the scale {scale}"
-        )
-    votes = np.array([[row.number(name) for name in columns.votes] for row in rows])
-    for row, counts in zip(rows, votes, strict=True):
-        if counts.min() < 0 or counts.sum() == 0:
-            raise TableError(f"{row.table} line {row.line}: wanted votes, found {counts.tolist()}")
-    means = mean(votes / votes.sum(axis=1, keepdims=True), scale)
-    return replace(table, votes=votes, mos=means, scale=scale)
-
-
-def _scale_of_votes(table: Path, columns: Sequence[str]) -> RatingScale:
-    grades = [int(found[1]) for name in columns if (found := _VOTES.fullmatch(name)) is not None]
-    if not grades or grades != list(range(grades[0], grades[0] + len(columns))):
-        raise TableError(
-            f"{table}: the grades of the vote columns {', '.join(columns)} are not consecutive "
-            "numbers; name the scale"
-        )
-    return RatingScale(grades[0], grades[-1])
-
-
-def _with_scores(
-    table: RatingTable, rows: Sequence[TableRow], columns: TableColumns, scale: RatingScale | None
-) -> RatingTable:
-    if scale is None or columns.mos is None:
-        raise TableError(
-            f"{rows[0].table}: scores in column {columns.mos!r} need a scale; give the lowest and "
-            "the highest score that people could give, such as 1..5"
-        )
-    mos = np.array([row.number(columns.mos) for row in rows])
-    spread, raters = (
-        None if column is None else np.array([row.number(column) for row in rows])
-        for column in (columns.spread, columns.raters)
-    )
-    return replace(table, mos=mos, scale=scale, spread=spread, raters=raters)
+    heights, edges = np.histogram(mos, bins=_BARS, range=(table.scale.low, table.scale.high))
+    width = max(len(f"{edge:.3g}") for edge in edges)
+    lines += [
+        f"  {low:{width}.3g} to {high:{width}.3g} {count:7d} "
+        f"{'#' * round(_BAR_WIDTH * count / heights.max())}".rstrip()
+        for low, high, count in zip(edges, edges[1:], heights, strict=False)
+    ]
+    named = sorted(set(table.splits) - {""})
+    if named:
+        parts = [f"{table.splits.count(name)} {name}" for name in named]
+        if without := table.splits.count(""):
+            parts.append(f"{without} without a split, which training divides")
+        lines.append(f"splits: {', '.join(parts)}")
+    return [*lines, *(f"note: {note}" for note in (reading.notes if reading else ()))]

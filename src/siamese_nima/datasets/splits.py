@@ -76,6 +76,11 @@ def split_by_scene(
     return replace(table, splits=tuple(split_of[scene] for scene in table.scenes))
 
 
+_SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 SPLIT_COLUMNS = ("file_name", "subset", "scene", "split")
 
 
@@ -103,8 +108,66 @@ def apply_splits(table: RatingTable, splits: Path) -> RatingTable:
         bare.select([place[name.casefold()] for name in named]),
         scenes=tuple(row.text("scene") for row in rows),
         subsets=tuple(row.cells["subset"] for row in rows),
-        splits=tuple(row.cells["split"] for row in rows),
+        splits=tuple(split_name(row.cells["split"]) for row in rows),
     )
+
+
+def split_name(text: str) -> str:
+    """The split that a cell means: "train", "val", "test", "" where it is empty.
+
+    Upper and lower case do not matter, and the usual longer names are known; any other name stays
+    as it is.
+    """
+    folded = text.strip().casefold()
+    known = _SPLIT_NAMES.get(folded, folded)
+    return known if known in (*_SPLIT_NAMES.values(), "") else text.strip()
+
+
+def fill_splits(
+    table: RatingTable,
+    grouped: RatingTable,
+    fractions: Mapping[str, float],
+    *,
+    seed: int = 0,
+) -> RatingTable:
+    """Splits for the photos that have none; scenes stay together, given splits stay.
+
+    Test photos that are given stay the only ones. Where val is not given it comes out of train,
+    whose photos are then dealt out again.
+
+    Args:
+        table: The splits given, "" where a photo has none.
+        grouped: The same photos with their scenes; see `with_scenes`. A scene with photos of
+            several given splits goes whole to test, else to val.
+        fractions: Shares of train, val and test for photos that are dealt out; 0 for none.
+        seed: Of the order in which scenes are dealt out.
+
+    Raises:
+        TableError: A given split is none of train, val and test.
+    """
+    given = set(table.splits) - {""}
+    if odd := sorted(given - {"train", "val", "test"}):
+        raise TableError(
+            f"splits are {name_some(sorted(given))}, and {name_some(odd)} is none of train, val "
+            "and test"
+        )
+    if given and "" not in table.splits and "train" not in given:
+        raise TableError(f"splits are {sorted(given)}; wanted train and val, or none")
+    kept = given if "val" in given else given - {"train"}
+    wanted = {name for name, share in fractions.items() if share > 0}
+    if given:
+        wanted = {"train", "val"} - ({"val"} if "val" in given and "train" not in given else set())
+    share = sum(fractions[name] for name in wanted)
+    dealt = split_by_scene(
+        grouped, {name: fractions[name] / share for name in fractions if name in wanted}, seed=seed
+    )
+    split_of: dict[str, str] = {}
+    for name in ("train", "val", "test"):  # the later wins
+        if name in kept:
+            rows = (i for i, split in enumerate(table.splits) if split == name)
+            split_of |= {grouped.scenes[i]: name for i in rows}
+    filled = zip(dealt.scenes, dealt.splits, strict=True)
+    return replace(dealt, splits=tuple(split_of.get(scene, split) for scene, split in filled))
 
 
 def splits_text(table: RatingTable) -> str:

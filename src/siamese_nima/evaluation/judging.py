@@ -220,6 +220,8 @@ def evaluate(
     photos: Path | None = None,
     scale: RatingScale | None = None,
     splits: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    raters: int | None = None,
     split: str | None = None,
     force: bool = False,
     repeats: int = 1000,
@@ -233,6 +235,8 @@ def evaluate(
         photos: Folder of the photos that a CSV names; None for its own.
         scale: Scale of a CSV's scores.
         splits: Splits file in place of the set's own splits.
+        columns: Which columns of a CSV hold what; see `datasets.own_table.read_own_table`.
+        raters: How many people rated each photo of a CSV.
         split: Split to judge by; None for "test" where there is one, else all photos.
         force: Judge by photos that the model was trained on.
         repeats: Resamples behind the 95 % intervals.
@@ -242,7 +246,9 @@ def evaluate(
         ContaminationError: The model was trained on some of the photos, and `force` is not set.
         TableError: The data cannot be read, or no photo could be scored.
     """
-    source = read_source(str(data), photos=photos, scale=scale, splits=splits)
+    source = read_source(
+        str(data), photos=photos, scale=scale, splits=splits, columns=columns, raters=raters
+    )
     model = _judge(scorer, str(data), source, split, force=force, report=report)
     figures = measure_by_subset(model.rated, repeats=repeats)
     return Evaluation(model, figures, _pair_error(model.rated))
@@ -256,6 +262,8 @@ def compare(
     photos: Path | None = None,
     scale: RatingScale | None = None,
     splits: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    raters: int | None = None,
     split: str | None = None,
     force: bool = False,
     repeats: int = 1000,
@@ -267,7 +275,9 @@ def compare(
         ContaminationError: One was trained on some of the photos, and `force` is not set.
         TableError: The data cannot be read, or no photo was scored by both.
     """
-    source = read_source(str(data), photos=photos, scale=scale, splits=splits)
+    source = read_source(
+        str(data), photos=photos, scale=scale, splits=splits, columns=columns, raters=raters
+    )
     models = (
         _judge(first, str(data), source, split, force=force, report=report),
         _judge(second, str(data), source, split, force=force, report=report),

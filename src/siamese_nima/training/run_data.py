@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -19,7 +19,7 @@ from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.checks import check_photos, near_copies, usable_photos
 from siamese_nima.datasets.rating_table import RatingTable, photo_hashes
 from siamese_nima.datasets.sources import read_source
-from siamese_nima.datasets.splits import apply_splits, split_by_scene, splits_text, with_scenes
+from siamese_nima.datasets.splits import apply_splits, fill_splits, splits_text, with_scenes
 from siamese_nima.datasets.view_cache import ViewCache, build_view_cache
 from siamese_nima.errors import TableError
 from siamese_nima.photos.similarity import read_signatures
@@ -27,7 +27,7 @@ from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import Floats
 from siamese_nima.training.ladder_views import LadderViews, build_ladder_views
 from siamese_nima.training.processes import is_first_process
-from siamese_nima.training.run_config import DataConfig, LadderConfig, TrainConfig
+from siamese_nima.training.run_config import LadderConfig, TrainConfig
 from siamese_nima.training.watch import Watch
 
 SPLITS_FILE = "splits.csv"
@@ -79,10 +79,15 @@ def read_tables(config: TrainConfig, watch: Watch) -> dict[str, RatingTable]:
     if data.skip_unreadable:
         table = _readable(table, watch)
     table.require_photos()
+    if not table.ratings_differ:
+        raise TableError(
+            f"{data.source}: all {len(table)} photos are rated {table.mos[0]:g}; nothing can be "
+            "learnt from them"
+        )
     kept = config.out / SPLITS_FILE
     if kept.is_file() and (config.out / RECORD_FILE).is_file():
         table = apply_splits(table, kept)
-    elif not {"train", "val"} <= set(table.splits):
+    elif "" in table.splits or not {"train", "val"} <= set(table.splits):
         table = _divided(table, config, watch)
         write_whole(kept, splits_text(table).encode())
     tables = {name: table.split(name) for name in ("train", "val")}
@@ -172,7 +177,6 @@ def _readable(table: RatingTable, watch: Watch) -> RatingTable:
 
 def _divided(table: RatingTable, config: TrainConfig, watch: Watch) -> RatingTable:
     """Splits for photos that have none, or only some."""
-    given = set(table.splits) - {""}
     with watch.progress("looking for near-copies") as report:
         signatures = read_signatures(table.paths, threads=usable_cores(), report=report)
     if signatures.unreadable:
@@ -182,17 +186,11 @@ def _divided(table: RatingTable, config: TrainConfig, watch: Watch) -> RatingTab
             "them out with skip_unreadable (--skip-unreadable)."
         )
     grouped = with_scenes(table, near_copies(signatures))
-    if given - {"train", "test"} or (given and "train" not in given):
-        raise TableError(
-            f"{config.data.source}: splits are {sorted(given)}; wanted train and val, or none"
-        )
     fractions = dict(zip(("train", "val", "test"), config.data.fractions, strict=True))
-    if given:  # test is there; val comes out of train
-        fractions = _val_of_train(config.data)
-    shares = {name: share for name, share in fractions.items() if share > 0}
-    divided = split_by_scene(grouped, shares, seed=config.seed)
-    if given:
-        divided = _kept_test(table, divided)
+    try:
+        divided = fill_splits(table, grouped, fractions, seed=config.seed)
+    except TableError as error:
+        raise TableError(f"{config.data.source}: {error}") from error
     counts = ", ".join(f"{divided.splits.count(name)} {name}" for name in ("train", "val", "test"))
     if not {"train", "val"} <= set(divided.splits):
         raise TableError(
@@ -201,21 +199,6 @@ def _divided(table: RatingTable, config: TrainConfig, watch: Watch) -> RatingTab
         )
     watch.note(f"divided so that near-copies stay together: {counts} ({SPLITS_FILE})")
     return divided
-
-
-def _val_of_train(data: DataConfig) -> dict[str, float]:
-    train, val, _ = data.fractions
-    return {"train": train / (train + val), "val": val / (train + val)}
-
-
-def _kept_test(table: RatingTable, divided: RatingTable) -> RatingTable:
-    """The division, but with the test photos that were given; their scenes go with them."""
-    test = {s for s, split in zip(divided.scenes, table.splits, strict=True) if split == "test"}
-    splits = tuple(
-        "test" if scene in test else split
-        for scene, split in zip(divided.scenes, divided.splits, strict=True)
-    )
-    return replace(divided, splits=splits)
 
 
 def first_process_first(folder: Path, what: str, digest: str, build: Callable[[], Built]) -> Built:

@@ -1,0 +1,566 @@
+"""Rating tables of one's own: a CSV with a photo per row and votes, grades or scores in columns.
+
+What the columns hold is told by their names and checked by their cells: votes are counts or shares
+per grade, grades are one column per rater, scores are means. Where a table gives scores beside
+votes or grades, these must lead to the scores, or are not taken for ratings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from siamese_nima.csv_rows import TableRow, as_written, read_table
+from siamese_nima.datasets.rating_table import RatingTable, photo_paths
+from siamese_nima.datasets.splits import split_name
+from siamese_nima.errors import TableError, name_some
+from siamese_nima.ratings import Floats, RatingScale, mean, spread_limits
+
+_KNOWN = {
+    "path": (
+        *("path", "file_name", "filename", "file", "image_name", "image_path", "image", "photo"),
+        *("tile", "image_id", "photo_id", "img", "name", "id"),
+    ),
+    "mos": ("mos", "mean", "score", "rating", "stars"),
+    "spread": ("spread", "std", "sd"),
+    "raters": ("raters", "voters", "n", "c_total"),
+    "scene": ("scene",),
+    "subset": ("subset", "source_db"),
+    "split": ("split", "set"),
+}
+_VOTES = re.compile(r"(?:v|c|votes?_?|counts?_?)(\d+)", re.IGNORECASE)
+_GRADES = re.compile(
+    r"(?:r|raters?|users?|persons?|judges?|observers?|annotators?|grades?|ratings?)[ _]?(\d+)",
+    re.IGNORECASE,
+)
+_RANGE = re.compile(r"(.*?)(\d+)\.\.(?:\1)?(\d+)")
+_STARS = RatingScale(1, 5)
+_AGREE = 0.99  # correlation above which votes and scores say the same
+_FEW_ROWS = 8  # with fewer rows cells prove little about what they are
+_BAD_CELLS = 40  # named in a message
+
+Kind = Literal["votes", "shares", "grades", "scores"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableColumns:
+    """Which column of a CSV holds what; None where there is none.
+
+    Attributes:
+        path: Photo, absolute or relative to the folder of photos; an id where the ending is left
+            out.
+        votes: Vote counts or their shares, one column per grade, ascending.
+        grades: The grade that a rater gave, one column per rater; empty cells are no grade.
+        mos: Mean opinion scores.
+        spread: Standard deviation of the votes; read beside scores.
+        raters: How many people rated; read beside scores and shares.
+        scene: Group of near-copies.
+        subset: Part of the set.
+        split: train, val or test; empty where the photo is yet to be divided.
+    """
+
+    path: str
+    votes: tuple[str, ...] = ()
+    grades: tuple[str, ...] = ()
+    mos: str | None = None
+    spread: str | None = None
+    raters: str | None = None
+    scene: str | None = None
+    subset: str | None = None
+    split: str | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.votes or self.grades or self.mos):
+            raise TableError(
+                "a rating table needs votes (columns such as v1, v2, ... v5), grades (a column per "
+                "rater such as rater1, rater2) or scores (a column "
+                f"{', '.join(_KNOWN['mos'][:-1])} or {_KNOWN['mos'][-1]})"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class TableReading:
+    """What a CSV was understood to say.
+
+    Attributes:
+        table: Its photos and ratings.
+        columns: Which column holds what.
+        kind: Which of these the ratings were made of.
+        notes: Where another reading is possible, and how to ask for it.
+    """
+
+    table: RatingTable
+    columns: TableColumns
+    kind: Kind
+    notes: tuple[str, ...]
+
+    @property
+    def used(self) -> str:
+        """The columns used, in words."""
+        columns = self.columns
+        ratings = {
+            "votes": f"votes from {_listed(columns.votes)}",
+            "shares": f"shares of the votes from {_listed(columns.votes)}",
+            "grades": f"grades of {len(columns.grades)} raters from {_listed(columns.grades)}",
+            "scores": f"scores from {columns.mos!r}",
+        }
+        parts = [f"photos from {columns.path!r}", ratings[self.kind]]
+        if self.kind == "scores" and columns.spread:
+            parts.append(f"spread from {columns.spread!r}")
+        if self.kind in ("scores", "shares") and columns.raters:
+            parts.append(f"number of raters from {columns.raters!r}")
+        named = ("scene", "subset", "split")
+        parts += [f"{name} from {column!r}" for name in named if (column := getattr(columns, name))]
+        return ", ".join(parts)
+
+
+def read_table_csv(
+    table: Path,
+    *,
+    photos: Path | None = None,
+    columns: TableColumns | Mapping[str, str] | None = None,
+    scale: RatingScale | None = None,
+    raters: int | None = None,
+) -> RatingTable:
+    """The ratings of a CSV; see `read_own_table`."""
+    return read_own_table(table, photos=photos, columns=columns, scale=scale, raters=raters).table
+
+
+def read_own_table(
+    table: Path,
+    *,
+    photos: Path | None = None,
+    columns: TableColumns | Mapping[str, str] | None = None,
+    scale: RatingScale | None = None,
+    raters: int | None = None,
+) -> TableReading:
+    """Read a CSV (or text with semicolons or tabs) with a header and one photo per row.
+
+    Args:
+        table: The file.
+        photos: Folder that relative photo names start from; None for the table's own.
+        columns: Which column holds what, or from such names ("votes") to columns ("v1..v5"), which
+            are used in place of those told by name; None to tell all by name, see
+            `detect_columns`.
+        scale: The scale of the ratings. Needed for scores and grades; votes in columns such as
+            v1..v5 say it themselves, stars are on 1..5.
+        raters: How many people rated each photo, where no column says so.
+
+    Returns:
+        A table in the order of the file. Photos that are not on the disk are in it, see
+        `check_photos`. A row without a scene is a scene of its own.
+
+    Raises:
+        TableError: The file is missing or malformed, cells are empty or hold something else (all
+            are listed), or the scale of scores is not given.
+    """
+    rows = read_table(table)
+    header = tuple(rows[0].cells)
+    if isinstance(columns, TableColumns):
+        chosen = columns
+    else:
+        chosen = detect_columns(table, header, columns)
+    if lacking := [name for name in _used(chosen) if name not in header]:
+        raise TableError(f"{table}: no column {lacking[0]!r}, found {', '.join(header)}")
+    _refuse(
+        table,
+        (
+            f"line {row.line}: column {chosen.path!r} is empty"
+            for row in rows
+            if not row.cells[chosen.path]
+        ),
+    )
+    names = [row.cells[chosen.path] for row in rows]
+    bare = RatingTable(
+        paths=photo_paths(photos or table.parent, names),
+        mos=np.zeros(len(rows)),
+        scale=RatingScale(0, 1),
+        scenes=_scenes(rows, names, chosen.scene),
+        subsets=_texts(rows, chosen.subset),
+        splits=tuple(split_name(split) for split in _texts(rows, chosen.split)),
+    )
+    notes: list[str] = []
+    if not isinstance(columns, TableColumns) and "votes" not in (columns or {}):
+        chosen = _tested(chosen, rows, scale, notes)
+    return _with_ratings(bare, rows, chosen, scale, raters, notes)
+
+
+def detect_columns(
+    table: Path, header: Sequence[str], named: Mapping[str, str] | None = None
+) -> TableColumns:
+    """Which column holds what, told by the names in use.
+
+    Photos: path, file_name, filename, file, image_name, image_path, image, photo, tile, image_id,
+    photo_id, img, name or id. Votes: v1, v2, ... (also c1, vote_1, votes1, count_1). Grades: r1,
+    r2, ... (also rater1, user_1, judge1, observer1, annotator1, grade1, rating_1). Scores: mos,
+    mean, score, rating or stars. Further: spread, std or sd; raters, voters, n or c_total; scene;
+    subset or source_db; split or set. Upper and lower case do not matter.
+
+    Args:
+        table: The file, for messages.
+        header: Its columns.
+        named: Columns that the user names, by attribute of `TableColumns`; several are listed with
+            commas or as a range ("v1..v5").
+
+    Raises:
+        TableError: No column of photos, neither votes, grades nor scores, or an unknown name.
+    """
+    given = {what: _expanded(text) for what, text in (named or {}).items()}
+    fields = (*_KNOWN, "votes", "grades")
+    if unknown := [what for what in given if what not in fields]:
+        raise TableError(f"columns: no {unknown[0]!r}; wanted one of {', '.join(fields)}")
+    folded = {name.casefold(): name for name in header}
+
+    def known(what: str) -> str | None:
+        if what in given:
+            return given[what][0]
+        return next((folded[name] for name in _KNOWN[what] if name in folded), None)
+
+    def numbered(what: str, pattern: re.Pattern[str]) -> tuple[str, ...]:
+        if what in given:
+            return given[what]
+        if {"votes", "grades", "mos"} & set(given):
+            return ()
+        found = sorted((int(m[1]), name) for name in header if (m := pattern.fullmatch(name)))
+        return tuple(name for _, name in found) if len(found) > 1 else ()
+
+    path = known("path")
+    if path is None:
+        raise TableError(
+            f"{table}: no column of photos; wanted one of {', '.join(_KNOWN['path'])}, "
+            f"found {', '.join(header)}"
+        )
+    asked = {"votes", "grades"} & set(given)
+    try:
+        return TableColumns(
+            path=path,
+            votes=numbered("votes", _VOTES),
+            grades=numbered("grades", _GRADES),
+            mos=None if asked and "mos" not in given else known("mos"),
+            spread=known("spread"),
+            raters=known("raters"),
+            scene=known("scene"),
+            subset=known("subset"),
+            split=known("split"),
+        )
+    except TableError as error:
+        raise TableError(f"{table}: {error}; found {', '.join(header)}") from error
+
+
+def _tested(
+    columns: TableColumns, rows: Sequence[TableRow], scale: RatingScale | None, notes: list[str]
+) -> TableColumns:
+    """The columns that the cells bear out: votes or grades where they lead to the scores given."""
+    if columns.votes and not columns.mos and _are_grades(rows, columns.votes, scale):
+        notes.append(
+            f"{_listed(columns.votes)} hold a grade in every cell, so they are read as the grades "
+            "of one rater each; if they are counts of votes, say so: --columns "
+            f"votes={_listed(columns.votes)}"
+        )
+        return replace(columns, votes=(), grades=columns.votes)
+    names = columns.votes or columns.grades
+    if not columns.mos or not names:
+        return columns
+    scores = _numbers(rows, (columns.mos,))[:, 0]
+    for kind in ("votes", "grades"):
+        found = _means_of(kind, rows, names)
+        if found is not None and _agree(found, scores):
+            votes, grades = (names, ()) if kind == "votes" else ((), names)
+            return replace(columns, votes=votes, grades=grades, mos=None)
+    notes.append(
+        f"{_listed(names)} do not lead to the scores in {columns.mos!r}, which are used; if they "
+        f"are ratings, say so: --columns votes={_listed(names)} or --columns "
+        f"grades={_listed(names)}"
+    )
+    return replace(columns, votes=(), grades=())
+
+
+def _with_ratings(
+    bare: RatingTable,
+    rows: Sequence[TableRow],
+    columns: TableColumns,
+    scale: RatingScale | None,
+    raters: int | None,
+    notes: list[str],
+) -> TableReading:
+    kind: Kind
+    if columns.votes:
+        rated, kind = _with_votes(bare, rows, columns, scale, raters)
+    elif columns.grades:
+        rated, kind = _with_grades(bare, rows, columns, scale, notes), "grades"
+    else:
+        rated, kind = _with_scores(bare, rows, columns, scale, raters, notes), "scores"
+    if not rated.ratings_differ:
+        notes.append(
+            f"all {len(rated)} photos are rated {rated.mos[0]:g}: nothing can be learnt from them, "
+            "and no model judged"
+        )
+    if columns.split and (odd := sorted({*rated.splits} - {"", "train", "val", "test"})):
+        notes.append(f"splits {name_some(odd)} are none of train, val and test")
+    return TableReading(rated, columns, kind, tuple(notes))
+
+
+def _means_of(kind: str, rows: Sequence[TableRow], names: tuple[str, ...]) -> Floats | None:
+    """Means under a reading; None where cells do not fit it."""
+    try:
+        cells = _numbers(rows, names, empty=kind == "grades")
+    except TableError:
+        return None
+    if kind == "grades":
+        return np.asarray(np.nanmean(cells, axis=1)) if not _all_empty(cells).any() else None
+    if cells.min() < 0 or not cells.sum(axis=1).all():
+        return None
+    return np.asarray(cells @ np.arange(cells.shape[1]) / cells.sum(axis=1))
+
+
+def _agree(means: Floats, scores: Floats) -> bool:
+    if np.ptp(means) == 0 or np.ptp(scores) == 0:
+        return bool(np.ptp(means) == np.ptp(scores))
+    return len(means) == 2 or bool(np.corrcoef(means, scores)[0, 1] > _AGREE)
+
+
+def _are_grades(
+    rows: Sequence[TableRow], names: tuple[str, ...], scale: RatingScale | None
+) -> bool:
+    """Whether columns named as votes can only be a grade per rater."""
+    try:
+        cells = _numbers(rows, names, empty=True)
+    except TableError:
+        return False
+    if not np.all(np.isnan(cells) | (cells == np.floor(cells))):
+        return False
+    if scale is not None and scale.size != len(names):
+        return bool(np.nanmin(cells) >= scale.low and np.nanmax(cells) <= scale.high)
+    # As counts every grade would have got a vote for every photo, and none more than there are
+    # grades; counts of so few votes have zeros.
+    top = len(names) if scale is None else scale.high
+    return len(rows) >= _FEW_ROWS and bool(np.nanmin(cells) >= 1 and np.nanmax(cells) <= top)
+
+
+def _with_votes(
+    bare: RatingTable,
+    rows: Sequence[TableRow],
+    columns: TableColumns,
+    scale: RatingScale | None,
+    raters: int | None,
+) -> tuple[RatingTable, Kind]:
+    table = rows[0].table
+    scale = scale or _scale_of_votes(table, columns.votes)
+    if scale.size != len(columns.votes):
+        raise TableError(
+            f"{table}: {len(columns.votes)} columns of votes for the {scale.size} grades "
+            f"of the scale {scale}; if each column is a rater, say so: --columns "
+            f"grades={_listed(columns.votes)}"
+        )
+    votes = _numbers(rows, columns.votes)
+    _refuse(
+        table,
+        (
+            f"line {row.line}: wanted votes, found {counts.tolist()}"
+            for row, counts in zip(rows, votes, strict=True)
+            if counts.min() < 0 or counts.sum() == 0
+        ),
+    )
+    totals = votes.sum(axis=1)
+    shares = bool(np.any(votes != np.floor(votes))) and any(
+        np.allclose(totals, whole, rtol=0.02) for whole in (1, 100)
+    )
+    known = None
+    if shares:
+        votes = votes / totals[:, None]
+        known = _rater_counts(rows, columns, raters)
+        votes = votes if known is None else votes * known[:, None]
+    means = mean(votes / votes.sum(axis=1, keepdims=True), scale)
+    rated = replace(bare, votes=votes, mos=means, scale=scale, raters=known)
+    return rated, "shares" if shares else "votes"
+
+
+def _with_grades(
+    bare: RatingTable,
+    rows: Sequence[TableRow],
+    columns: TableColumns,
+    scale: RatingScale | None,
+    notes: list[str],
+) -> RatingTable:
+    table = rows[0].table
+    cells = _numbers(rows, columns.grades, empty=True)
+    _refuse(
+        table,
+        (
+            f"line {row.line}: no rater gave a grade"
+            for row, none in zip(rows, _all_empty(cells), strict=True)
+            if none
+        ),
+    )
+    lowest, highest = float(np.nanmin(cells)), float(np.nanmax(cells))
+    if scale is None:
+        raise TableError(
+            f"{table}: grades in {_listed(columns.grades)} need a scale; they are {lowest:g} to "
+            f"{highest:g}; give the lowest and the highest grade that people could give, such as "
+            "--scale 1..5"
+        )
+    _refuse(
+        table,
+        (
+            f"line {row.line}: column {name!r} holds {cell:g}, wanted a grade of {scale}"
+            for row, values in zip(rows, cells, strict=True)
+            for name, cell in zip(columns.grades, values, strict=True)
+            if not (np.isnan(cell) or (scale.low <= cell <= scale.high))
+        ),
+    )
+    given = ~np.isnan(cells)
+    counts, means = given.sum(axis=1), np.nanmean(cells, axis=1)
+    if np.all(cells[given] == np.floor(cells[given])):
+        places = np.where(given, cells - scale.low, 0).astype(np.intp)
+        votes = np.zeros((len(rows), scale.size))
+        for row, (place, real) in enumerate(zip(places, given, strict=True)):
+            votes[row] = np.bincount(place[real], minlength=scale.size)
+        return replace(bare, votes=votes, mos=means, scale=scale)
+    notes.append("grades between the whole ones: used are their mean, spread and number")
+    spread = np.nanstd(cells, axis=1)
+    return replace(bare, mos=means, scale=scale, spread=spread, raters=counts.astype(np.float64))
+
+
+def _with_scores(
+    bare: RatingTable,
+    rows: Sequence[TableRow],
+    columns: TableColumns,
+    scale: RatingScale | None,
+    raters: int | None,
+    notes: list[str],
+) -> RatingTable:
+    table = rows[0].table
+    assert columns.mos is not None  # TableColumns holds ratings of some kind
+    needed = tuple(name for name in (columns.mos, columns.spread) if name is not None)
+    cells = _numbers(rows, needed)
+    mos, spread = cells[:, 0], cells[:, 1] if columns.spread else None
+    if scale is None and columns.mos.casefold() == "stars" and np.all((mos >= 1) & (mos <= 5)):
+        scale = _STARS
+        notes.append("stars are taken to be on 1..5; --scale names another scale")
+    if scale is None:
+        raise TableError(
+            f"{table}: scores in column {columns.mos!r} need a scale; they are {mos.min():g} to "
+            f"{mos.max():g}; give the lowest and the highest score that people could give, such as "
+            "--scale 1..5"
+        )
+    _refuse(
+        table,
+        (
+            f"line {row.line}: column {columns.mos!r} holds {score:g}, outside the scale {scale}"
+            for row, score in zip(rows, mos, strict=True)
+            if not scale.low <= score <= scale.high
+        ),
+    )
+    if spread is not None:
+        largest = np.sqrt((mos - scale.low) * (scale.high - mos))
+        _refuse(
+            table,
+            (
+                f"line {row.line}: column {columns.spread!r} holds {own:g}; ratings on {scale} "
+                f"with the mean {score:g} have a standard deviation of at most {limit:.3g}"
+                for row, own, score, limit in zip(rows, spread, mos, largest, strict=True)
+                if own < 0 or own > limit * 1.05 + 0.05
+            ),
+        )
+        raised = int((spread < spread_limits(mos, scale)[0] - 1e-9).sum())
+        if raised and scale.size > 2:
+            notes.append(
+                f"{raised} spreads are smaller than whole grades with that mean can have; the "
+                "smallest possible one is used"
+            )
+    return replace(
+        bare, mos=mos, scale=scale, spread=spread, raters=_rater_counts(rows, columns, raters)
+    )
+
+
+def _rater_counts(
+    rows: Sequence[TableRow], columns: TableColumns, raters: int | None
+) -> Floats | None:
+    if columns.raters is not None and raters is None:
+        return np.asarray(_numbers(rows, (columns.raters,))[:, 0])
+    return None if raters is None else np.full(len(rows), float(raters))
+
+
+def _scale_of_votes(table: Path, columns: Sequence[str]) -> RatingScale:
+    grades = [int(found[1]) for name in columns if (found := _VOTES.fullmatch(name)) is not None]
+    if not grades or grades != list(range(grades[0], grades[0] + len(columns))):
+        raise TableError(
+            f"{table}: the grades of the vote columns {', '.join(columns)} are not consecutive "
+            "numbers; name the scale"
+        )
+    return RatingScale(grades[0], grades[-1])
+
+
+def _numbers(rows: Sequence[TableRow], names: Sequence[str], *, empty: bool = False) -> Floats:
+    """The cells of some columns, shape (N, C); with `empty`, nan where there is none.
+
+    Raises:
+        TableError: Cells are empty or no numbers; all are listed.
+    """
+    cells = np.full((len(rows), len(names)), np.nan)
+    bad: list[str] = []
+    for i, row in enumerate(rows):
+        for j, name in enumerate(names):
+            if empty and not row.cells[name]:
+                continue
+            try:
+                cells[i, j] = row.number(name)
+            except TableError as error:
+                bad.append(str(error).removeprefix(f"{row.table} "))
+    _refuse(rows[0].table, bad)
+    return cells
+
+
+def _refuse(table: Path, found: Iterable[str]) -> None:
+    """Raises an error that lists all bad cells, if there are any."""
+    bad = list(found)
+    if len(bad) == 1:
+        raise TableError(f"{table} {bad[0]}")
+    if bad:
+        shown = "\n  ".join(bad[:_BAD_CELLS])
+        more = f"\n  and {len(bad) - _BAD_CELLS} more" if len(bad) > _BAD_CELLS else ""
+        raise TableError(f"{table}: {len(bad)} cells or lines cannot be used:\n  {shown}{more}")
+
+
+def _used(columns: TableColumns) -> list[str]:
+    single = (columns.path, columns.scene, columns.subset, columns.split, columns.mos)
+    return [name for name in (*single, *columns.votes, *columns.grades) if name is not None]
+
+
+def _expanded(text: str) -> tuple[str, ...]:
+    """Columns of a list such as "bad,fair,good" or "v1..v5"."""
+    names: list[str] = []
+    for part in (piece.strip() for piece in text.split(",")):
+        if found := _RANGE.fullmatch(part):
+            stem, first, last = found[1], int(found[2]), int(found[3])
+            names += [f"{stem}{number}" for number in range(first, last + 1)]
+        elif part:
+            names.append(part)
+    if not names:
+        raise TableError(f"columns: no column named in {text!r}")
+    return tuple(names)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ",".join(names) if len(names) < 4 else f"{names[0]}..{names[-1]}"
+
+
+def _all_empty(cells: Floats) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    return np.asarray(np.isnan(cells).all(axis=1))
+
+
+def _scenes(rows: Sequence[TableRow], names: Sequence[str], column: str | None) -> tuple[str, ...]:
+    if column is None:
+        return tuple(names)
+    return tuple(
+        as_written(row.cells[column]) or name for row, name in zip(rows, names, strict=True)
+    )
+
+
+def _texts(rows: Sequence[TableRow], column: str | None) -> tuple[str, ...]:
+    return () if column is None else tuple(as_written(row.cells[column]) for row in rows)
