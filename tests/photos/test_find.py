@@ -1,4 +1,5 @@
 import io
+import json
 import os
 import socket
 import sys
@@ -9,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siamese_nima.errors import PhotoError
+from siamese_nima.errors import PhotoError, TableError
 from siamese_nima.photos import find_photos
-from siamese_nima.photos.find import _Search, natural_key
+from siamese_nima.photos.find import COPIES_LIST, _Search, natural_key
 
 
 @pytest.fixture
@@ -312,3 +313,129 @@ def test_a_link_that_may_not_be_read_does_not_end_the_search(tmp_path, monkeypat
 
     monkeypatch.setattr(os.path, "realpath", refuse)
     assert find_photos([tmp_path]).paths == (tmp_path / "a.jpg",)
+
+
+def test_one_path_is_one_path(tree):
+    assert names(find_photos("a")) == names(find_photos(["a"])) == ["a/phone.heic"]
+    assert names(find_photos(tree / "a"), tree) == ["a/phone.heic"]
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        *("@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"),
+        *("Thumbs", "Previews.lrdata", "My.photoslibrary/resources/derivatives"),
+    ],
+)
+def test_what_systems_keep_in_folders_is_no_photo_unless_it_is_named(tree, folder):
+    inside = tree / "a" / folder / "deep"
+    inside.mkdir(parents=True)
+    (inside / "thumb.jpg").touch()
+    found = find_photos([tree / "a"])
+    assert names(found, tree) == ["a/phone.heic"]
+    assert found.skipped_system == 1
+    assert names(find_photos([inside.parent]), inside) == ["thumb.jpg"]
+
+
+def test_what_was_imported_into_a_library_of_photos_is_found(tree):
+    for place in ("originals/0", "resources/renders", "database"):
+        (tree / "My.photoslibrary" / place).mkdir(parents=True)
+        (tree / "My.photoslibrary" / place / "x.heic").touch()
+    found = find_photos([tree / "My.photoslibrary"])
+    assert names(found, tree) == ["My.photoslibrary/originals/0/x.heic"]
+    assert found.skipped_system == 2
+
+
+def test_a_folder_may_be_left_out(tree):
+    found = find_photos([tree], without=tree / "b")
+    assert names(found, tree)[-1] == "a/phone.heic"
+    assert found.skipped_copies == 1
+
+
+def test_copies_that_were_made_earlier_are_left_out_and_what_lies_beside_them_is_not(tree):
+    copies = [{"name": "0001-x.jpg", "source": "x.jpg", "sha256": "0"}]
+    (tree / "b" / COPIES_LIST).write_text(json.dumps({"copies": copies}))
+    (tree / "b" / "0001-x.jpg").touch()
+    found = find_photos([tree])
+    assert "b/inner.webp" in names(found, tree)
+    assert "b/0001-x.jpg" not in names(found, tree)
+    assert found.skipped_copies == 1
+    assert "0001-x.jpg" in names(find_photos([tree / "b"]), tree / "b")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"copies": ["x"]}', '{"copies": 3}'])
+def test_a_list_of_copies_that_is_none_leaves_nothing_out(tree, content):
+    (tree / "b" / COPIES_LIST).write_text(content)
+    assert "b/inner.webp" in names(find_photos([tree]), tree)
+
+
+def test_a_part_that_exists_as_it_is_written_is_no_pattern(tree):
+    folder = tree / "Photos [2024]"
+    folder.mkdir()
+    for name in ("x.jpg", "y[1].jpg", "y1.jpg"):
+        (folder / name).touch()
+    assert names(find_photos(["Photos [2024]/*.jpg"])) == [
+        f"Photos [2024]/{name}" for name in ("x.jpg", "y1.jpg", "y[1].jpg")
+    ]
+    assert names(find_photos(["Photos*/y[1].jpg"])) == ["Photos [2024]/y[1].jpg"]
+
+
+@pytest.mark.parametrize("url", ["http://host/a.jpg", "https://host/b/", "s3://bucket/a.jpg"])
+def test_a_url_is_a_clear_error(tree, url):
+    with pytest.raises(PhotoError, match=f"{url}: a URL, and nothing is downloaded"):
+        find_photos([url])
+
+
+def test_a_url_of_a_file_is_its_path(tree):
+    assert names(find_photos([(tree / "photo10.jpg").as_uri()]), tree) == ["photo10.jpg"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lists_are_read_as_systems_write_them(tree, encoding, end):
+    (tree / "日本.jpg").touch()
+    text = f"日本.jpg{end}photo10.jpg{end}".encode(encoding)
+    assert names(find_photos(["-"], stdin=io.BytesIO(text))) == ["日本.jpg", "photo10.jpg"]
+
+
+def test_a_list_that_ends_in_the_middle_of_a_character_is_an_error(tree):
+    with pytest.raises(TableError, match="not a readable list"):
+        find_photos(["-"], stdin=io.BytesIO("a.jpg".encode("utf-16")[:-1]))
+
+
+def test_a_closed_standard_input_is_an_error(tree, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(PhotoError, match="it is closed"):
+        find_photos(["-"])
+
+
+def test_junctions_are_links(tree, monkeypatch):
+    """As Python 3.12 shows those of Windows: folders that say so, with another real path."""
+    (tree / "a" / "again").symlink_to(tree / "a", target_is_directory=True)
+    whole = os.scandir
+
+    class Junction:
+        def __init__(self, entry):
+            self.name = entry.name
+            self.is_dir, self.is_file = entry.is_dir, entry.is_file
+
+        def is_symlink(self):
+            return False
+
+        def is_junction(self):
+            return self.name == "again"
+
+    class Scan:
+        def __init__(self, folder):
+            with whole(folder) as scan:
+                self.entries = [Junction(entry) for entry in scan]
+
+        def __enter__(self):
+            return iter(self.entries)
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(os, "scandir", Scan)
+    assert names(find_photos(["a"])) == ["a/phone.heic"]
+    assert names(find_photos(["a/**/*.heic"])) == ["a/phone.heic"]

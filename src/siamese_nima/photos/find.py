@@ -1,20 +1,45 @@
 """Find the photos that arguments of a command line mean."""
 
+from __future__ import annotations
+
 import fnmatch
 import glob
+import json
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from siamese_nima.csv_rows import as_on_disk, read_lines
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.formats import PHOTO_EXTENSIONS
 
+# A list of the copies of photos that were put into the folder where it lies.
+COPIES_LIST = ".nima-copies.json"
+
+# Folders that systems and programs keep beside photos, with small or deleted copies of them: those
+# of Synology, QNAP, Windows, macOS and its archives, Linux, and Lightroom's previews.
+_SYSTEM_NAMES = frozenset(
+    {
+        *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot"),
+        *("$recycle.bin", "system volume information", "recycler", "thumbs", "__macosx"),
+        "lost+found",
+    }
+)
+_SYSTEM_ENDINGS = (".lrdata",)
+# In a library of Apple's Photos only these hold what was imported, by its old and new versions.
+_LIBRARY_ENDINGS = (".photoslibrary", ".photolibrary", ".aplibrary")
+_LIBRARY_PHOTOS = frozenset({"originals", "masters"})
+
 _DIGITS = re.compile(r"(\d+)")
+# At least two letters: C:/photo.jpg is a path of Windows.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +55,10 @@ class FoundPhotos:
         skipped_special: Pipes, sockets and devices in searched folders; they are never opened.
         skipped_repeats: Files that an earlier argument, or another link, already gave.
         skipped_outside: Links in searched folders that lead out of where the search was to stay.
+        skipped_system: Folders in searched ones that systems and programs keep there for
+            thumbnails and deleted files; their photos are copies of photos elsewhere.
+        skipped_copies: Copies that an earlier run put into a folder in a searched one; and that
+            folder itself, where it is the one that copies go to now.
     """
 
     # Not as Path objects, which take four times the memory: there may be millions.
@@ -39,6 +68,8 @@ class FoundPhotos:
     skipped_special: int = 0
     skipped_repeats: int = 0
     skipped_outside: int = 0
+    skipped_system: int = 0
+    skipped_copies: int = 0
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -47,10 +78,11 @@ class FoundPhotos:
 
 
 def find_photos(
-    patterns: Iterable[str | Path],
+    patterns: str | Path | Iterable[str | Path],
     *,
     stdin: IO[str] | IO[bytes] | None = None,
     inside: str | Path | None = None,
+    without: str | Path | None = None,
 ) -> FoundPhotos:
     """Photos that files, folders, globs and `-` stand for, each file once.
 
@@ -59,25 +91,34 @@ def find_photos(
       the folders in it, one folder after another. Links to folders are followed, each real folder
       once.
     - A glob (`*`, `?`, `[...]`, `**` for any depth) is expanded here, for shells that do not; a
-      file whose name is literally so wins. Its matches are treated like entries of a folder. As
-      in a shell, hidden files do not match and `**` does not go through links.
+      file whose name is literally so wins, and so does each part of a path. Its matches are treated
+      like entries of a folder. As in a shell, hidden files do not match and `**` does not go
+      through links.
     - `-` reads names of files and folders from standard input, one a line, taken literally.
+    - A URL that begins with `file:` is the path that it stands for.
+
+    Folders that systems keep for thumbnails and deleted files are not searched unless they are
+    named, nor are copies that an earlier run of `nima rank --copy-to` left.
 
     Args:
-        patterns: Paths, globs or "-". A leading `~` means the home folder.
+        patterns: Paths, globs or "-"; or one of them. A leading `~` means the home folder.
         stdin: Read for `-` instead of standard input.
         inside: A folder that links in searched folders may not lead out of.
+        without: A folder in searched ones that is not searched.
 
     Raises:
-        PhotoError: A pattern is the empty string, which as a path would mean the current folder.
+        PhotoError: A pattern is the empty string, which as a path would mean the current folder;
+            or a URL; or there is no standard input to read.
     """
     search = _Search()
     if inside is not None:
         search.within = os.path.join(_real(Path(inside)), "")  # noqa: PTH118 -- ends in a separator
-    for pattern in patterns:
+    if without is not None:
+        search.without = _real(Path(without))
+    for pattern in [patterns] if isinstance(patterns, str | Path) else patterns:
         if str(pattern) == "-":
             for line in _lines(stdin):
-                search.take_named(as_on_disk(line))
+                search.take_named(_local(line) if _URL.match(line) else as_on_disk(line))
         else:
             search.take_pattern(pattern)
     return FoundPhotos(
@@ -87,6 +128,8 @@ def find_photos(
         skipped_special=search.special,
         skipped_repeats=search.repeats,
         skipped_outside=search.outside,
+        skipped_system=search.system,
+        skipped_copies=search.copies,
     )
 
 
@@ -111,13 +154,16 @@ class _Search:
     special: int = 0
     repeats: int = 0
     outside: int = 0
+    system: int = 0
+    copies: int = 0
     within: str = ""
+    without: str = ""
     _seen: set[str] = field(default_factory=set)
 
     def take_pattern(self, pattern: str | Path) -> None:
         if not str(pattern):
             raise PhotoError("an empty name was given; wanted a photo, a folder, a glob or '-'")
-        path = Path(os.path.expanduser(pattern))  # noqa: PTH111 -- Path.expanduser fails on ~name
+        path = _local(os.path.expanduser(pattern))  # noqa: PTH111 -- Path.expanduser fails on ~name
         if os.path.lexists(path) or not glob.has_magic(str(path)):
             self.take_named(path)
             return
@@ -139,18 +185,21 @@ class _Search:
             if part == "**":
                 matches = [inside for folder in matches for inside in self._folders_below(folder)]
                 part = "*" if place == len(pattern.parts) - bool(pattern.anchor) else ""
-            if glob.has_magic(part):
-                matches = [
-                    folder / entry.name
-                    for folder in matches
-                    if _holds(folder.is_dir)
-                    for entry in self._listed(folder)
-                    if fnmatch.fnmatch(entry.name, part)
-                    and (part.startswith(".") or not entry.name.startswith("."))
-                ]
-            else:
-                matches = [folder / part for folder in matches if os.path.lexists(folder / part)]
+            matches = [match for folder in matches for match in self._matches_in(folder, part)]
         return matches
+
+    def _matches_in(self, folder: Path, part: str) -> list[Path]:
+        """What one part of a glob, without `**`, matches in a folder."""
+        if os.path.lexists(folder / part):
+            return [folder / part]
+        if not glob.has_magic(part) or not _holds(folder.is_dir):
+            return []
+        return [
+            folder / entry.name
+            for entry in self._listed(folder)
+            if fnmatch.fnmatch(entry.name, part)
+            and (part.startswith(".") or not entry.name.startswith("."))
+        ]
 
     def _folders_below(self, folder: Path) -> Iterator[Path]:
         """The folder itself and all in it that are neither hidden nor links."""
@@ -163,7 +212,7 @@ class _Search:
                     folder / entry.name
                     for entry in self._listed(folder)
                     if not entry.name.startswith(".")
-                    and not entry.is_symlink()
+                    and not _is_link(entry)
                     and _holds(entry.is_dir)
                 )
 
@@ -179,34 +228,45 @@ class _Search:
     def take_named(self, path: Path) -> None:
         """A path that was given itself: unlike a found one, it is always taken."""
         if _holds(path.is_dir):
-            self._take_folder(path, _real(path))
+            self._take_folder(path, _real(path), named=True)
         else:
             self._take_file(path, _real(path))
 
-    def _take_folder(self, folder: Path, real: str) -> None:
+    def _take_folder(self, folder: Path, real: str, *, named: bool = False) -> None:
         visited = set()
         waiting = [(folder, real)]
         while waiting:
             folder, real = waiting.pop()
-            if real not in visited:
+            if real == self.without and not named:
+                self.copies += 1
+            elif real not in visited:
                 visited.add(real)
-                waiting.extend(reversed(self._take_photos_in(folder, real)))
+                waiting.extend(reversed(self._take_photos_in(folder, real, named=named)))
+            named = False
 
-    def _take_photos_in(self, folder: Path, real: str) -> list[tuple[Path, str]]:
+    def _take_photos_in(self, folder: Path, real: str, *, named: bool) -> list[tuple[Path, str]]:
         """Take the photos of one folder; returns the folders in it, each with its real path."""
         folders = []
         prefix = f"{real.rstrip(os.sep)}{os.sep}"
-        for entry in self._listed(folder):
+        entries = self._listed(folder)
+        listed = not named and any(entry.name == COPIES_LIST for entry in entries)
+        copies = {copy["name"] for copy in read_copies_list(folder)} if listed else set()
+        for entry in entries:
             path = folder / entry.name
             # Resolving costs a system call per path component; only links can need it.
-            linked = entry.is_symlink()
+            linked = _is_link(entry)
             inside = _real(path) if linked else f"{prefix}{entry.name}"
             if entry.name.startswith("."):
                 self.hidden += 1
+            elif entry.name in copies:
+                self.copies += 1
             elif linked and not inside.startswith(self.within):
                 self.outside += 1
             elif _holds(entry.is_dir):
-                folders.append((path, inside))
+                if _is_of_the_system(folder.name, entry.name):
+                    self.system += 1
+                else:
+                    folders.append((path, inside))
             else:
                 self._take_found(entry, path, inside)
         return folders
@@ -231,6 +291,58 @@ class _Search:
             self.names.append(name)
 
 
+def read_copies_list(folder: Path) -> list[dict[str, Any]]:
+    """What the list of copies in a folder says: "name", "source" and "sha256" of each copy.
+
+    Empty where there is no list, or none that can be read: nothing is then known to be a copy.
+    """
+    try:
+        copies = json.loads((folder / COPIES_LIST).read_bytes())["copies"]
+        wanted = ("name", "source", "sha256")
+        return [copy for copy in copies if all(isinstance(copy[key], str) for key in wanted)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _is_of_the_system(parent: str, name: str) -> bool:
+    """Whether a folder `name` in one called `parent` is kept there by a system or a program."""
+    name = name.casefold()
+    if parent.casefold().endswith(_LIBRARY_ENDINGS):
+        return name not in _LIBRARY_PHOTOS
+    return name in _SYSTEM_NAMES or name.endswith(_SYSTEM_ENDINGS)
+
+
+def _local(name: str | Path) -> Path:
+    """The path that an argument stands for.
+
+    Raises:
+        PhotoError: It is a URL of another machine.
+    """
+    text = str(name)
+    if not _URL.match(text) or os.path.lexists(text):
+        return Path(name)
+    url = urlsplit(text)
+    if url.scheme.lower() == "file":
+        host = "" if url.netloc in ("", "localhost") else f"//{url.netloc}"
+        return Path(url2pathname(f"{host}{url.path}"))
+    raise PhotoError(
+        f"{text}: a URL, and nothing is downloaded; save the photo and give the file, or read "
+        "object stores with --engine ray"
+    )
+
+
+def _is_link(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry of a folder is a link, or what Windows calls a junction."""
+    if entry.is_symlink():
+        return True
+    is_junction = getattr(entry, "is_junction", None)  # from Python 3.12 on
+    if is_junction is not None:
+        return _holds(is_junction)
+    if sys.platform == "win32":
+        return entry.stat(follow_symlinks=False).st_reparse_tag == stat.IO_REPARSE_TAG_MOUNT_POINT
+    return False
+
+
 def _holds(question: Callable[[], bool]) -> bool:
     """The answer to `is_dir` and the like; no if the file system will not say."""
     try:
@@ -249,5 +361,7 @@ def _real(path: Path) -> str:
 
 def _lines(stream: IO[str] | IO[bytes] | None) -> Iterator[str]:
     """Non-empty lines, in whatever encoding a system writes them."""
-    source = stream if stream is not None else sys.stdin
+    source: Any = stream if stream is not None else sys.stdin
+    if source is None:
+        raise PhotoError("'-' reads a list from standard input, and there is none: it is closed")
     yield from read_lines(getattr(source, "buffer", source), "standard input")
