@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from siamese_nima.atomic_write import replacing, unfinished, write_whole
-from siamese_nima.errors import NimaError, WeightsError
+from siamese_nima.atomic_write import check_output, replacing, unfinished, write_whole
+from siamese_nima.errors import ConfigError, NimaError, WeightsError
 
 
 @pytest.fixture
@@ -79,3 +79,31 @@ def test_what_a_kill_leaves_is_found_again(tmp_path):
     with replacing(path) as part, replacing(tmp_path / "b.txt"):
         assert list(unfinished(path)) == [part]
     assert list(unfinished(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("x.html", "x.html: a table ends in .csv, .jsonl"),
+        ("folder.csv", "folder.csv: a folder; wanted the name of a file"),
+        ("none/x.csv", "there is no folder .*none; make it first"),
+        ("read.csv", "read.csv: is read, and would be replaced"),
+        ("link.csv", "link.csv: is read, and would be replaced"),
+        ("hard.csv", "hard.csv: is read, and would be replaced"),
+    ],
+)
+def test_what_may_not_be_written_is_known_before(tmp_path, name, words):
+    source = tmp_path / "read.csv"
+    source.write_text("x")
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "link.csv").symlink_to(source)
+    (tmp_path / "hard.csv").hardlink_to(source)
+    with pytest.raises(ConfigError, match=words):
+        check_output(tmp_path / name, "a table", [".csv", ".jsonl"], [tmp_path / "none", source])
+
+
+def test_what_may_be_written_is_let_through(tmp_path):
+    (tmp_path / "old.csv").write_text("x")
+    for name in ("new.csv", "NEW.CSV", "old.csv"):
+        check_output(tmp_path / name, "a table", [".csv"], [tmp_path / "none", tmp_path / "a.jpg"])
+    check_output(tmp_path / "any", "anything", ())

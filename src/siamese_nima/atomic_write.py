@@ -5,13 +5,45 @@ from __future__ import annotations
 import glob
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from siamese_nima.errors import NimaError
+from siamese_nima.errors import ConfigError, NimaError
 
 _END = ".part"
+
+
+def check_output(
+    path: str | os.PathLike[str],
+    what: str,
+    endings: Iterable[str],
+    inputs: Iterable[str | os.PathLike[str]] = (),
+) -> None:
+    """Whether a result may be written at `path`; better asked before it is made.
+
+    Args:
+        path: Where it is to appear.
+        what: What it is, such as "a table": the message begins so.
+        endings: Those that fit, with their dots, in lower case; none: any will do.
+        inputs: Files that the result is made of.
+
+    Raises:
+        ConfigError: The ending does not fit, it is a folder, its folder is missing, or it is one of
+            the inputs, by whatever name.
+    """
+    target, fitting = Path(path), list(endings)
+    if fitting and target.suffix.lower() not in fitting:
+        raise ConfigError(f"{target}: {what} ends in {', '.join(fitting)}")
+    if target.is_dir():
+        raise ConfigError(f"{target}: a folder; wanted the name of a file")
+    if not target.parent.is_dir():
+        raise ConfigError(f"{target}: there is no folder {target.parent}; make it first")
+    if not target.exists():
+        return
+    for source in inputs:
+        if Path(source).exists() and target.samefile(source):
+            raise ConfigError(f"{target}: is read, and would be replaced; choose another name")
 
 
 @contextmanager

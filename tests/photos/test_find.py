@@ -1,5 +1,4 @@
 import io
-import json
 import os
 import socket
 import sys
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from siamese_nima.errors import PhotoError, TableError
 from siamese_nima.photos import find_photos
-from siamese_nima.photos.find import COPIES_LIST, _Search, natural_key
+from siamese_nima.photos.find import _Search, natural_key
 
 
 @pytest.fixture
@@ -349,24 +348,6 @@ def test_what_was_imported_into_a_library_of_photos_is_found(tree):
 def test_a_folder_may_be_left_out(tree):
     found = find_photos([tree], without=tree / "b")
     assert names(found, tree)[-1] == "a/phone.heic"
-    assert found.skipped_copies == 1
-
-
-def test_copies_that_were_made_earlier_are_left_out_and_what_lies_beside_them_is_not(tree):
-    copies = [{"name": "0001-x.jpg", "source": "x.jpg", "sha256": "0"}]
-    (tree / "b" / COPIES_LIST).write_text(json.dumps({"copies": copies}))
-    (tree / "b" / "0001-x.jpg").touch()
-    found = find_photos([tree])
-    assert "b/inner.webp" in names(found, tree)
-    assert "b/0001-x.jpg" not in names(found, tree)
-    assert found.skipped_copies == 1
-    assert "0001-x.jpg" in names(find_photos([tree / "b"]), tree / "b")
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"copies": ["x"]}', '{"copies": 3}'])
-def test_a_list_of_copies_that_is_none_leaves_nothing_out(tree, content):
-    (tree / "b" / COPIES_LIST).write_text(content)
-    assert "b/inner.webp" in names(find_photos([tree]), tree)
 
 
 def test_a_part_that_exists_as_it_is_written_is_no_pattern(tree):

@@ -4,12 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siamese_nima.errors import ConfigError, NimaError
+from siamese_nima.errors import ConfigError
 from siamese_nima.pair_error import PairError
 from siamese_nima.ratings import AVA_SCALE
 from siamese_nima.scoring.ranking import (
     RankPlace,
-    copy_ranked,
     describe_order,
     describe_ranking,
     rank_photos,
@@ -95,30 +94,3 @@ def test_a_ranking_says_how_many_may_be_the_best():
     assert "any of the first 2 may be the best" in describe_ranking(ranking(8, 7.5, 6), SURE_FROM_1)
     assert describe_ranking(ranking(8, 6, 5), SURE_FROM_1).startswith("The first is the best (a ga")
     assert describe_ranking(ranking(8, None), SURE_FROM_1) == ""
-
-
-def test_copies_bear_their_rank_and_content(tmp_path):
-    for name in ("x.jpg", "y.jpg"):
-        (tmp_path / name).write_text(name)
-    ranked = [result(str(tmp_path / n), m) for n, m in (("y.jpg", 9), ("x.jpg", 2), ("z", None))]
-    copies = copy_ranked(ranked, tmp_path / "best")
-    assert [copy.name for copy in copies] == ["0001-y.jpg", "0002-x.jpg"]
-    assert [copy.read_text() for copy in copies] == ["y.jpg", "x.jpg"]
-    assert sorted(p.name for p in (tmp_path / "best").iterdir()) == ["0001-y.jpg", "0002-x.jpg"]
-
-
-def test_copies_of_a_run_that_was_cut_short_are_completed(tmp_path):
-    for name in ("x.jpg", "y.jpg"):
-        (tmp_path / name).write_text(name)
-    ranked = [result(str(tmp_path / n), m) for n, m in (("y.jpg", 9), ("x.jpg", 2))]
-    copy_ranked(ranked[:1], tmp_path / "best")
-    copies = copy_ranked(ranked, tmp_path / "best")
-    assert [copy.read_text() for copy in copies] == ["y.jpg", "x.jpg"]
-
-
-def test_an_existing_copy_is_never_overwritten(tmp_path):
-    (tmp_path / "x.jpg").write_text("new")
-    (tmp_path / "0001-x.jpg").write_text("mine")
-    with pytest.raises(NimaError, match=r"0001-x.jpg: another file exists already"):
-        copy_ranked([result(str(tmp_path / "x.jpg"), 5)], tmp_path)
-    assert (tmp_path / "0001-x.jpg").read_text() == "mine"

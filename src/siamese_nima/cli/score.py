@@ -15,11 +15,12 @@ import typer
 
 from siamese_nima.cli import options, run
 from siamese_nima.cli.options import Scoring, scoring_command
+from siamese_nima.curation.copies import plan_copies
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.scale.cluster import ClusterOptions
 from siamese_nima.scoring.cache import ResultCache, cache_path
 from siamese_nima.scoring.model import ModelFile
-from siamese_nima.scoring.ranking import copy_ranked, describe_ranking, rank_photos, rank_places
+from siamese_nima.scoring.ranking import describe_ranking, rank_photos, rank_places
 from siamese_nima.scoring.scorer import DEFAULT_MODEL, Scorer
 from siamese_nima.scoring.tables import Columns, open_table
 
@@ -250,7 +251,8 @@ def rank(
     pair_error = scorer.card.pair_error
     shown = [result for result in ranked if result.mean is not None][:top]
     if copy_to:
-        copy_ranked(shown, copy_to)
+        plan = plan_copies(shown, copy_to, among=ranked)
+        plan.write()
     failed = [result for result in ranked if result.mean is None]
     columns = Columns(scorer.scales, ranked=True)
     with ExitStack() as stack:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import glob
-import json
 import os
 import re
 import stat
@@ -19,9 +18,6 @@ from urllib.request import url2pathname
 from siamese_nima.csv_rows import as_on_disk, read_lines
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.formats import PHOTO_EXTENSIONS
-
-# A list of the copies of photos that were put into the folder where it lies.
-COPIES_LIST = ".nima-copies.json"
 
 # Folders that systems and programs keep beside photos, with small or deleted copies of them: those
 # of Synology, QNAP, Windows, macOS and its archives, Linux, and Lightroom's previews.
@@ -57,8 +53,6 @@ class FoundPhotos:
         skipped_outside: Links in searched folders that lead out of where the search was to stay.
         skipped_system: Folders in searched ones that systems and programs keep there for
             thumbnails and deleted files; their photos are copies of photos elsewhere.
-        skipped_copies: Copies that an earlier run put into a folder in a searched one; and that
-            folder itself, where it is the one that copies go to now.
     """
 
     # Not as Path objects, which take four times the memory: there may be millions.
@@ -69,7 +63,6 @@ class FoundPhotos:
     skipped_repeats: int = 0
     skipped_outside: int = 0
     skipped_system: int = 0
-    skipped_copies: int = 0
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -98,13 +91,13 @@ def find_photos(
     - A URL that begins with `file:` is the path that it stands for.
 
     Folders that systems keep for thumbnails and deleted files are not searched unless they are
-    named, nor are copies that an earlier run of `nima rank --copy-to` left.
+    named.
 
     Args:
         patterns: Paths, globs or "-"; or one of them. A leading `~` means the home folder.
         stdin: Read for `-` instead of standard input.
         inside: A folder that links in searched folders may not lead out of.
-        without: A folder in searched ones that is not searched.
+        without: A folder that is not searched, such as one that copies of photos go to.
 
     Raises:
         PhotoError: A pattern is the empty string, which as a path would mean the current folder;
@@ -129,7 +122,6 @@ def find_photos(
         skipped_repeats=search.repeats,
         skipped_outside=search.outside,
         skipped_system=search.system,
-        skipped_copies=search.copies,
     )
 
 
@@ -155,7 +147,6 @@ class _Search:
     repeats: int = 0
     outside: int = 0
     system: int = 0
-    copies: int = 0
     within: str = ""
     without: str = ""
     _seen: set[str] = field(default_factory=set)
@@ -228,38 +219,30 @@ class _Search:
     def take_named(self, path: Path) -> None:
         """A path that was given itself: unlike a found one, it is always taken."""
         if _holds(path.is_dir):
-            self._take_folder(path, _real(path), named=True)
+            self._take_folder(path, _real(path))
         else:
             self._take_file(path, _real(path))
 
-    def _take_folder(self, folder: Path, real: str, *, named: bool = False) -> None:
+    def _take_folder(self, folder: Path, real: str) -> None:
         visited = set()
         waiting = [(folder, real)]
         while waiting:
             folder, real = waiting.pop()
-            if real == self.without and not named:
-                self.copies += 1
-            elif real not in visited:
+            if real not in visited and real != self.without:
                 visited.add(real)
-                waiting.extend(reversed(self._take_photos_in(folder, real, named=named)))
-            named = False
+                waiting.extend(reversed(self._take_photos_in(folder, real)))
 
-    def _take_photos_in(self, folder: Path, real: str, *, named: bool) -> list[tuple[Path, str]]:
+    def _take_photos_in(self, folder: Path, real: str) -> list[tuple[Path, str]]:
         """Take the photos of one folder; returns the folders in it, each with its real path."""
         folders = []
         prefix = f"{real.rstrip(os.sep)}{os.sep}"
-        entries = self._listed(folder)
-        listed = not named and any(entry.name == COPIES_LIST for entry in entries)
-        copies = {copy["name"] for copy in read_copies_list(folder)} if listed else set()
-        for entry in entries:
+        for entry in self._listed(folder):
             path = folder / entry.name
             # Resolving costs a system call per path component; only links can need it.
             linked = _is_link(entry)
             inside = _real(path) if linked else f"{prefix}{entry.name}"
             if entry.name.startswith("."):
                 self.hidden += 1
-            elif entry.name in copies:
-                self.copies += 1
             elif linked and not inside.startswith(self.within):
                 self.outside += 1
             elif _holds(entry.is_dir):
@@ -289,19 +272,6 @@ class _Search:
             name = str(path)
             self._seen.add(name if name == real else real)
             self.names.append(name)
-
-
-def read_copies_list(folder: Path) -> list[dict[str, Any]]:
-    """What the list of copies in a folder says: "name", "source" and "sha256" of each copy.
-
-    Empty where there is no list, or none that can be read: nothing is then known to be a copy.
-    """
-    try:
-        copies = json.loads((folder / COPIES_LIST).read_bytes())["copies"]
-        wanted = ("name", "source", "sha256")
-        return [copy for copy in copies if all(isinstance(copy[key], str) for key in wanted)]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
 
 
 def _is_of_the_system(parent: str, name: str) -> bool:

@@ -1,17 +1,13 @@
-"""From results to a ranking: best first, how sure the order is, and copies of the best."""
+"""From results to a ranking: best first, and how sure the order is."""
 
 from __future__ import annotations
 
-import filecmp
-import os
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from siamese_nima.errors import ConfigError, NimaError
+from siamese_nima.errors import ConfigError
 from siamese_nima.pair_error import PairError
 from siamese_nima.photos.names import printable
 from siamese_nima.scoring.results import ScoredPhoto
@@ -121,43 +117,3 @@ def describe_ranking(ranked: Sequence[ScoredPhoto], pair_error: PairError | None
     if leaders == 1:
         return f"The first is the best ({measure})."
     return f"Too close to call: any of the first {leaders} may be the best ({measure})."
-
-
-def copy_ranked(ranked: Iterable[ScoredPhoto], folder: str | os.PathLike[str]) -> list[Path]:
-    """Copy ranked photos into a folder under names that begin with the rank, "0001-beach.jpg".
-
-    Args:
-        ranked: Best first; photos without a score are left out.
-        folder: Made if missing. A copy that is there already stays, from an earlier run that was
-            cut short perhaps; another file under its name is never overwritten.
-
-    Returns:
-        The copies, best first.
-
-    Raises:
-        NimaError: Another file has the name of a copy, or the folder cannot be written.
-    """
-    target = Path(folder)
-    sources = [Path(result.path) for result in ranked if result.score is not None]
-    copies = [target / f"{rank:04d}-{path.name}" for rank, path in enumerate(sources, start=1)]
-    try:
-        missing = _missing(sources, copies)
-        target.mkdir(parents=True, exist_ok=True)
-        for source, copy in missing:
-            part = copy.with_name(f".{copy.name}.part")
-            shutil.copy2(source, part)
-            part.replace(copy)
-    except OSError as error:
-        raise NimaError(f"{target}: the copies cannot be written ({error})") from error
-    return copies
-
-
-def _missing(sources: Sequence[Path], copies: Sequence[Path]) -> list[tuple[Path, Path]]:
-    """Sources with the copies to be made; everything is checked before the first is made."""
-    missing = []
-    for source, copy in zip(sources, copies, strict=True):
-        if not os.path.lexists(copy):
-            missing.append((source, copy))
-        elif not filecmp.cmp(source, copy, shallow=False):
-            raise NimaError(f"{copy}: another file exists already; give an empty or a new folder")
-    return missing
