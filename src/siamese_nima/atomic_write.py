@@ -29,8 +29,8 @@ def check_output(
         inputs: Files that the result is made of.
 
     Raises:
-        ConfigError: The ending does not fit, it is a folder, its folder is missing, or it is one of
-            the inputs, by whatever name.
+        ConfigError: The ending does not fit, it is a folder, its folder is missing, or it is one
+            of the inputs, by whatever name.
     """
     target, fitting = Path(path), list(endings)
     if fitting and target.suffix.lower() not in fitting:
@@ -38,7 +38,9 @@ def check_output(
     if target.is_dir():
         raise ConfigError(f"{target}: a folder; wanted the name of a file")
     if not target.parent.is_dir():
-        raise ConfigError(f"{target}: there is no folder {target.parent}; make it first")
+        raise ConfigError(
+            f"{target}: cannot be written (No such file or directory: {target.parent})"
+        )
     if not target.exists():
         return
     for source in inputs:

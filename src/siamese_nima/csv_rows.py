@@ -91,13 +91,14 @@ class RowError(csv.Error):
         self.line = line
 
 
-def csv_writer(file: TextIO) -> Writer:
+def csv_writer(file: TextIO, delimiter: str = ",") -> Writer:
     """A writer as csv.writer, rows end in a newline.
 
     Args:
         file: Opened with newline="", or a StringIO.
+        delimiter: What separates values.
     """
-    return csv.writer(_EndsInNewline(file), lineterminator="\r\n")
+    return csv.writer(_EndsInNewline(file), delimiter=delimiter, lineterminator="\r\n")
 
 
 def csv_lines(text: str, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:

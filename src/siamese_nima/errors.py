@@ -17,7 +17,8 @@ Messages name the file, what was found, what was wanted and what to do next. The
 them without a traceback.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 _LISTED = 5  # names shown in a message before "and N more"
 
@@ -87,3 +88,13 @@ def name_some(items: Sequence[object]) -> str:
     shown = ", ".join(str(item) for item in items[:_LISTED])
     more = len(items) - _LISTED
     return f"{shown} and {more} more" if more > 0 else shown
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message about a name that is not known; empty if none is like it.
+
+    >>> did_you_mean("qualty", ["quality", "appeal"])
+    ", did you mean 'quality'?"
+    """
+    near = get_close_matches(name, known, n=1)
+    return f", did you mean {near[0]!r}?" if near else ""

@@ -9,7 +9,7 @@ from siamese_nima.scoring.scorer import Scorer
 from siamese_nima.scoring.tables import Columns, open_table, read_table
 
 
-@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.tsv", "t.json"])
 def test_results_come_back_without_distributions(tiny_model, photo_folder, tmp_path, name):
     (photo_folder / "photo2.png").write_bytes(b"broken")
     scorer = Scorer(tiny_model)

@@ -194,3 +194,53 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
         open_table(tmp_path / "none" / "t.csv", ONE_MODEL),
     ):
         pass
+
+
+def test_tabs_may_separate_columns(tmp_path):
+    with open_table(tmp_path / "t.tsv", ONE_MODEL) as table:
+        table.write(GOOD)
+    with (tmp_path / "t.tsv").open(newline="", encoding="utf-8") as file:
+        [row] = csv.DictReader(file, delimiter="\t")
+    assert (row["path"], row["score"], row["p2"]) == (GOOD.path, "2.25", "0.5")
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3])
+def test_json_is_one_array(tmp_path, rows):
+    with open_table(tmp_path / "t.JSON", ONE_MODEL) as table:
+        for _ in range(rows):
+            table.write(GOOD)
+    found = json.loads((tmp_path / "t.JSON").read_text())
+    assert [row["distribution"] for row in found] == [[0.125, 0.5, 0.375]] * rows
+
+
+def read(path):
+    """Names of the columns, and the first row."""
+    if path.suffix == ".parquet":
+        return list(row := pq.read_table(path).to_pylist()[0]), row
+    if path.suffix == ".csv":
+        with path.open(newline="", encoding="utf-8") as file:
+            row = next(csv.DictReader(file))
+    else:
+        row = json.loads(path.read_text().splitlines()[0])
+    return list(row), row
+
+
+def test_columns_are_those_asked_for_in_their_order(path):
+    with open_table(path, Columns({"m": THREE}, ranked=True, only=("score", "path", "rank"))) as t:
+        t.write(GOOD, PLACE)
+    names, row = read(path)
+    assert names == ["score", "path", "rank"]
+    assert (float(row["score"]), int(row["rank"])) == (2.25, 2)
+
+
+def test_probabilities_may_be_left_out(path):
+    with open_table(path, Columns(TWO_MODELS.scales, distribution=False)) as table:
+        table.write(BOTH)
+    names, _ = read(path)
+    assert names[:4] == ["path", "m_score", "m_spread", "m_percentile"]
+    assert not [name for name in names if "distribution" in name or "_p1" in name]
+
+
+def test_a_column_that_there_is_not_is_named_with_one_like_it():
+    with pytest.raises(ConfigError, match=r"no column 'scor', did you mean 'score'\?; there"):
+        Columns({"m": THREE}, only=("scor",))

@@ -7,7 +7,7 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 
-from siamese_nima.errors import WeightsError
+from siamese_nima.errors import WeightsError, did_you_mean
 
 MODELS_FOLDER_VARIABLE = "SIAMESE_NIMA_MODELS"
 
@@ -63,7 +63,8 @@ def find_model(model: str | os.PathLike[str]) -> Path:
     known = embedded_models() | installed_models()
     if path.name not in known:
         raise WeightsError(
-            f"no model named {path.name!r}; there are {', '.join(sorted(known)) or 'none'}. "
+            f"no model named {path.name!r}{did_you_mean(path.name, known)}; "
+            f"there are {', '.join(sorted(known)) or 'none'}. "
             "'nima models' lists them, 'nima models get NAME' downloads published weights."
         )
     return known[path.name]

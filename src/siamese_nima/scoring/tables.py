@@ -11,8 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TextIO
 
+from siamese_nima.atomic_write import check_output
 from siamese_nima.csv_rows import as_on_disk, csv_writer, read_text, table_lines
-from siamese_nima.errors import ConfigError, MissingExtraError, NimaError, RatingError, TableError
+from siamese_nima.errors import (
+    ConfigError,
+    MissingExtraError,
+    NimaError,
+    RatingError,
+    TableError,
+    did_you_mean,
+)
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.ranking import RankPlace
 from siamese_nima.scoring.results import ScoredPhoto, rounded
@@ -20,7 +28,8 @@ from siamese_nima.scoring.results import ScoredPhoto, rounded
 if sys.platform != "win32":
     import fcntl
 
-TABLE_FORMATS = (".csv", ".jsonl", ".parquet")
+TABLE_FORMATS = (".csv", ".jsonl", ".parquet", ".tsv", ".json")
+READABLE_FORMATS = (".csv", ".jsonl", ".tsv", ".json")
 _PARQUET_ROWS = 4096
 _PLACE = ("rank", "rank_best", "rank_worst", "over_next")
 _NUMBERS = ("score", "spread", "percentile")
@@ -37,14 +46,40 @@ class Columns:
         scales: Rating scale of every model by its name, in the order of the columns. Where there
             are several models, their columns begin with their names: "quality_score".
         ranked: Whether rows have a place in a ranking.
+        distribution: Whether rows have the rating distribution.
+        only: Just these columns, in this order; empty for all.
+
+    Raises:
+        ConfigError: `only` names a column that there is not.
     """
 
     scales: Mapping[str, RatingScale]
     ranked: bool = False
+    distribution: bool = True
+    only: tuple[str, ...] = ()
 
-    def prefixes(self) -> dict[str, str]:
-        """What the columns of each model begin with."""
-        return {name: f"{name}_" if len(self.scales) > 1 else "" for name in self.scales}
+    def __post_init__(self) -> None:
+        known = self._every()
+        for name in self.only:
+            if name not in known:
+                raise ConfigError(
+                    f"no column {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}"
+                )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns, in their order; a rating distribution is one."""
+        hidden = () if self.distribution else tuple(f"{p}distribution" for p in self.prefixes())
+        return self.only or tuple(name for name in self._every() if name not in hidden)
+
+    def _every(self) -> tuple[str, ...]:
+        of_models = [f"{prefix}{column}" for prefix in self.prefixes() for column in _OF_A_MODEL]
+        return ("path", *(_PLACE if self.ranked else ()), *of_models, "error")
+
+    def prefixes(self) -> dict[str, RatingScale]:
+        """What the columns of each model begin with, and its rating scale."""
+        several = len(self.scales) > 1
+        return {f"{name}_" if several else "": scale for name, scale in self.scales.items()}
 
     def row(self, result: ScoredPhoto, place: RankPlace | None) -> dict[str, Any]:
         """The values of one photo by column; scores have 4 decimals, probabilities 6."""
@@ -52,10 +87,11 @@ class Columns:
         if self.ranked:
             row |= _place_values(place)
         results = (result, *result.others.values())
-        for prefix, own in zip(self.prefixes().values(), results, strict=True):
+        for prefix, own in zip(self.prefixes(), results, strict=True):
             values = own.to_dict()
             row |= {f"{prefix}{column}": values[column] for column in _OF_A_MODEL}
-        return row | {"error": "; ".join(result.errors) or None}
+        row["error"] = "; ".join(result.errors) or None
+        return {name: row[name] for name in self.names}
 
 
 class ResultWriter(Protocol):
@@ -70,7 +106,7 @@ def open_table(path: str | os.PathLike[str], columns: Columns) -> Iterator[Resul
     """Open a table for results; it appears under its name only when it is complete.
 
     Args:
-        path: Ends in .csv, .jsonl or .parquet (the last needs the `parquet` extra).
+        path: Ends in .csv, .tsv, .json, .jsonl or .parquet (the last needs the `parquet` extra).
         columns: Which columns it has.
 
     Raises:
@@ -79,20 +115,23 @@ def open_table(path: str | os.PathLike[str], columns: Columns) -> Iterator[Resul
         NimaError: The file cannot be written, or another run is writing it (not seen on Windows).
     """
     target = Path(path)
-    if target.suffix not in TABLE_FORMATS:
-        raise ConfigError(f"{target}: a table ends in {', '.join(TABLE_FORMATS)}")
+    kind = target.suffix.lower()
+    check_output(target, "a table", TABLE_FORMATS)
     try:
         with _part_of(target) as part:
-            if target.suffix == ".parquet":
+            if kind == ".parquet":
                 with parquet_writer(part, columns) as parquet:
                     yield parquet
             else:
                 # Names that are not valid UTF-8 keep their bytes.
                 with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-                    if target.suffix == ".csv":
-                        yield CsvWriter(file, columns)
-                    else:
+                    if kind == ".json":
+                        with _json_array(file, columns) as array:
+                            yield array
+                    elif kind == ".jsonl":
                         yield JsonLinesWriter(file, columns)
+                    else:
+                        yield CsvWriter(file, columns, "\t" if kind == ".tsv" else ",")
                     file.flush()
                     os.fsync(file.fileno())
     except OSError as error:
@@ -135,25 +174,29 @@ def _claimed(part: Path, target: Path) -> Iterator[None]:
 class CsvWriter:
     """One row per photo; a header first; empty cells where there is no value."""
 
-    def __init__(self, file: TextIO, columns: Columns) -> None:
-        self._rows = csv_writer(file)
+    def __init__(self, file: TextIO, columns: Columns, delimiter: str = ",") -> None:
+        self._rows = csv_writer(file, delimiter)
         self._columns = columns
-        header = ["path", *(_PLACE if columns.ranked else ())]
-        for name, prefix in columns.prefixes().items():
-            grades = [f"p{grade:g}" for grade in columns.scales[name].grades]
-            header += [f"{prefix}{column}" for column in (*_NUMBERS, *grades, "scale", "model")]
-        self._rows.writerow([*header, "error"])
+        # The rating scale of each column that is written in another way than in the other formats.
+        self._distributions = {f"{p}distribution": s for p, s in columns.prefixes().items()}
+        self._scales = {f"{prefix}scale": scale for prefix, scale in columns.prefixes().items()}
+        header: list[str] = []
+        for name in columns.names:
+            if name in self._distributions:
+                prefix = name.removesuffix("distribution")
+                header += [f"{prefix}p{grade:g}" for grade in self._distributions[name].grades]
+            else:
+                header.append(name)
+        self._rows.writerow(header)
 
     def write(self, result: ScoredPhoto, place: RankPlace | None = None) -> None:
         """Append one row: probabilities in columns of their own, the scale as "1..10"."""
-        row = self._columns.row(result, place)
-        for name, prefix in self._columns.prefixes().items():
-            scale = self._columns.scales[name]
-            row[f"{prefix}distribution"] = row[f"{prefix}distribution"] or [None] * scale.size
-            row[f"{prefix}scale"] = str(scale)
         cells: list[Any] = []
-        for value in row.values():
-            cells += value if isinstance(value, list) else [value]
+        for name, value in self._columns.row(result, place).items():
+            if name in self._distributions:
+                cells += value or [None] * self._distributions[name].size
+            else:
+                cells.append(str(self._scales[name]) if name in self._scales else value)
         self._rows.writerow(cells)
 
 
@@ -169,6 +212,28 @@ class JsonLinesWriter:
         self._file.write(json.dumps(self._columns.row(result, place)) + "\n")
 
 
+class _JsonArrayWriter:
+    def __init__(self, file: TextIO, columns: Columns) -> None:
+        self._file = file
+        self._columns = columns
+        self._before = "[\n"
+
+    def write(self, result: ScoredPhoto, place: RankPlace | None = None) -> None:
+        self._file.write(self._before + json.dumps(self._columns.row(result, place)))
+        self._before = ",\n"
+
+    def end(self) -> None:
+        self._file.write("[]\n" if self._before == "[\n" else "\n]\n")
+
+
+@contextmanager
+def _json_array(file: TextIO, columns: Columns) -> Iterator[ResultWriter]:
+    """One array of objects such as `JsonLinesWriter` writes."""
+    writer = _JsonArrayWriter(file, columns)
+    yield writer
+    writer.end()
+
+
 class _ParquetWriter:
     def __init__(self, writer: Any, schema: Any, columns: Columns) -> None:
         self._writer = writer
@@ -178,7 +243,7 @@ class _ParquetWriter:
 
     def write(self, result: ScoredPhoto, place: RankPlace | None = None) -> None:
         row = self._columns.row(result, place)
-        for column in ("path", "error"):
+        for column in {"path", "error"} & {*row}:
             row[column] = row[column] and _utf8(row[column])
         self._waiting.append(row)
         if len(self._waiting) >= _PARQUET_ROWS:
@@ -203,18 +268,16 @@ def parquet_writer(where: Path | BinaryIO, columns: Columns) -> Iterator[ResultW
         import pyarrow.parquet as pq
     except ImportError as error:
         raise MissingExtraError.of("a Parquet table", "parquet") from error
-    fields = [("path", pa.string())]
-    if columns.ranked:
-        fields += [(column, pa.int64()) for column in _PLACE[:-1]]
-        fields.append((_PLACE[-1], pa.float64()))
-    for name, prefix in columns.prefixes().items():
-        fields += [(f"{prefix}{column}", pa.float64()) for column in _NUMBERS]
-        fields += [
-            (f"{prefix}distribution", pa.list_(pa.float32(), columns.scales[name].size)),
-            (f"{prefix}scale", pa.list_(pa.int32(), 2)),
-            (f"{prefix}model", pa.string()),
-        ]
-    schema = pa.schema([*fields, ("error", pa.string())])
+    kinds = {"path": pa.string(), "error": pa.string(), _PLACE[-1]: pa.float64()}
+    kinds |= dict.fromkeys(_PLACE[:-1], pa.int64())
+    for prefix, scale in columns.prefixes().items():
+        kinds |= {f"{prefix}{column}": pa.float64() for column in _NUMBERS}
+        kinds |= {
+            f"{prefix}distribution": pa.list_(pa.float32(), scale.size),
+            f"{prefix}scale": pa.list_(pa.int32(), 2),
+            f"{prefix}model": pa.string(),
+        }
+    schema = pa.schema([(name, kinds[name]) for name in columns.names])
     with pq.ParquetWriter(where, schema) as file:
         writer = _ParquetWriter(file, schema, columns)
         yield writer
@@ -227,16 +290,18 @@ def read_table(path: str | os.PathLike[str]) -> list[ScoredPhoto]:
     Paths are as they stand in the table: relative ones start from the current folder.
 
     Args:
-        path: A .csv or .jsonl file, of one model.
+        path: A .csv, .tsv, .json or .jsonl file, of one model.
 
     Raises:
         TableError: The table cannot be read, or lacks a column.
     """
     path = Path(path)
     kind = path.suffix.lower()
-    if kind not in (".csv", ".jsonl"):
-        raise TableError(f"{path}: wanted a table of nima score that ends in .csv or .jsonl")
-    rows = _csv_rows(path) if kind == ".csv" else _json_rows(path)
+    if kind not in READABLE_FORMATS:
+        raise TableError(
+            f"{path}: wanted a table of nima score that ends in {', '.join(READABLE_FORMATS)}"
+        )
+    rows = _json_rows(path, kind) if kind.startswith(".json") else _csv_rows(path)
     return list(_results(path, rows))
 
 
@@ -255,12 +320,18 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
-    for text in filter(str.strip, read_text(path).split("\n")):
+def _json_rows(path: Path, kind: str) -> Iterator[dict[str, Any]]:
+    text = read_text(path)
+    parts = [text] if kind == ".json" else filter(str.strip, text.split("\n"))
+    for part in parts:
         try:
-            yield json.loads(text)
-        except ValueError as error:
+            found = json.loads(part)
+        except (ValueError, RecursionError) as error:
             raise TableError(f"{path}: no table of nima score ({error})") from error
+        for row in found if isinstance(found, list) else [found]:
+            if not isinstance(row, dict):
+                raise TableError(f"{path}: no table of nima score; wanted an object per photo")
+            yield row
 
 
 def _results(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[ScoredPhoto]:
