@@ -125,3 +125,19 @@ def test_copies_can_be_written_and_removed_even_if_the_photos_cannot(photos, tmp
     [copy] = copy_ranked(photos[:1], tmp_path / "best")
     assert copy.stat().st_mode & 0o200
     assert copy.stat().st_mtime_ns == (tmp_path / "x.jpg").stat().st_mtime_ns
+
+
+def test_with_a_copy_go_its_raw_file_and_the_sidecars_unless_apart(tmp_path):
+    for name in ("x.jpg", "X.CR2", "x.jpg.xmp", "X.XMP", "x.CR2.pp3", "y.jpg", "xy.CR2"):
+        (tmp_path / name).write_text(name)
+    ranked = [result(str(tmp_path / "y.jpg"), 9), result(str(tmp_path / "x.jpg"), 2)]
+    copies = copy_ranked(ranked, tmp_path / "best")
+    assert sorted(copy.name for copy in copies) == [
+        *("0001-y.jpg", "0002-X.CR2", "0002-X.XMP"),
+        *("0002-x.CR2.pp3", "0002-x.jpg", "0002-x.jpg.xmp"),
+    ]
+    assert all(copy.read_text() == copy.name[5:] for copy in copies)
+    assert len(copy_ranked(ranked[:1], tmp_path / "best", among=ranked, replace=True)) == 1
+    assert names(tmp_path / "best") == ["0001-y.jpg"]
+    alone = copy_ranked(ranked, tmp_path / "alone", apart=True)
+    assert [copy.name for copy in alone] == ["0001-y.jpg", "0002-x.jpg"]

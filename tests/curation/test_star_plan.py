@@ -171,7 +171,64 @@ def test_a_raw_file_and_its_jpeg_share_the_sidecar_and_the_better_counts(folder)
     [entry] = plan_stars(results, [2, 4], naming="stem")
     assert (entry.sidecar.name, entry.stars) == ("a.xmp", 4)
     assert Packet.parse(entry.after, "").value(RATING) == "4"
-    assert len(list(plan_stars(results, [2, 4], naming="full"))) == 2
+    both = list(plan_stars(results, [2, 4], naming="full"))
+    assert [(e.sidecar.name, e.stars) for e in both] == [("a.cr2.xmp", 4), ("a.jpg.xmp", 4)]
+    own = list(plan_stars(results, [2, 4], naming="full", apart=True))
+    assert [(e.sidecar.name, e.stars) for e in own] == [("a.cr2.xmp", 2), ("a.jpg.xmp", 4)]
+
+
+def test_one_rating_reaches_all_files_of_a_shot_unless_a_person_rated_one(folder):
+    (folder / "a.cr2").write_bytes(b"raw")
+    assert summary(plan(folder / "a.jpg")) == [
+        ("create", "a.jpg.xmp", None),
+        ("create", "a.cr2.xmp", None),
+    ]
+    assert summary(plan(folder / "a.jpg", apart=True)) == [("create", "a.jpg.xmp", None)]
+    sidecar(folder / "a.cr2.xmp", 2)
+    assert {entry.action for entry in plan(folder / "a.jpg")} == {"keep"}
+    (folder / "b.heic").write_bytes(FORMATS[".heic"](block({EXIF_RATING: 3}), None))
+    assert {(entry.action, entry.was) for entry in plan(folder / "b.jpg")} == {("keep", 3)}
+
+
+@pytest.mark.parametrize(
+    ("photo", "existing"),
+    [
+        ("IMG_1.JPG", "IMG_1.jpg.xmp"),
+        ("IMG_1.JPG", "img_1.JPG.XMP"),
+        ("a.jpg", "a.jpg.Xmp"),
+        ("img_2.jpg", "IMG_2.xmp"),
+        ("caf\u00e9.jpg", "cafe\u0301.jpg.xmp"),
+        ("cafe\u0301.jpg", "caf\u00e9.xmp"),
+    ],
+)
+def test_a_sidecar_in_other_letters_is_found(tmp_path, photo, existing):
+    Image.new("RGB", (8, 8)).save(tmp_path / photo)
+    sidecar(tmp_path / existing, 2)
+    assert summary(plan(tmp_path / photo)) == [("keep", existing, 2)]
+    sidecar(tmp_path / existing, 0)
+    assert summary(plan(tmp_path / photo)) == [("change", existing, None)]
+
+
+def test_a_sidecar_is_of_the_photo_that_is_spelled_as_it_is(folder):
+    Image.new("RGB", (8, 8)).save(folder / "A.JPG")
+    sidecar(folder / "A.JPG.xmp", 2)
+    assert summary(plan(folder / "a.jpg", folder / "A.JPG")) == [
+        ("create", "a.jpg.xmp", None),
+        ("keep", "A.JPG.xmp", 2),
+    ]
+
+
+def test_two_sidecars_that_differ_in_capitals_only_are_named(folder):
+    sidecar(folder / "a.jpg.xmp", 0)
+    sidecar(folder / "a.jpg.XMP", 2)
+    [entry] = plan(folder / "a.jpg")
+    assert entry.action == "fail"
+    assert "a.jpg: has two sidecars, a.jpg.XMP and a.jpg.xmp; remove one" in entry.error
+
+
+def test_a_photo_is_found_under_a_name_in_composed_letters(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "cafe\u0301.jpg")
+    assert summary(plan(tmp_path / "caf\u00e9.jpg")) == [("create", "cafe\u0301.jpg.xmp", None)]
 
 
 def test_each_problem_is_named_and_the_others_go_on(folder, tmp_path_factory):

@@ -11,6 +11,7 @@ from siamese_nima.scoring.ranking import (
     RankPlace,
     describe_order,
     describe_ranking,
+    one_per_shot,
     rank_photos,
     rank_places,
 )
@@ -94,3 +95,10 @@ def test_a_ranking_says_how_many_may_be_the_best():
     assert "any of the first 2 may be the best" in describe_ranking(ranking(8, 7.5, 6), SURE_FROM_1)
     assert describe_ranking(ranking(8, 6, 5), SURE_FROM_1).startswith("The first is the best (a ga")
     assert describe_ranking(ranking(8, None), SURE_FROM_1) == ""
+
+
+def test_of_a_shot_the_first_file_with_a_score_counts():
+    results = [result("a.cr2", 5), result("b.jpg", 4), result("a.jpg", 6), result("b.cr2", None)]
+    assert [r.path for r in one_per_shot(results)] == ["a.jpg", "b.jpg"]
+    failed = [result("a.jpg", None), result("a.heic", 3)]
+    assert [r.path for r in one_per_shot(failed)] == ["a.heic"]

@@ -53,6 +53,7 @@ from siamese_nima.errors import ConfigError
 from siamese_nima.pair_error import PairError
 from siamese_nima.photos.names import printable
 from siamese_nima.photos.read import read_photo
+from siamese_nima.scoring.ranking import one_per_shot
 from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.scoring.scorer import DEFAULT_MODEL, ScorerOptions
 from siamese_nima.scoring.tables import read_table
@@ -80,6 +81,7 @@ def bursts(
         typer.Option("--out", "-o", help="Write a table: .csv or .jsonl.", dir_okay=False),
     ] = None,
     model: options.Model = DEFAULT_MODEL,
+    apart: options.Apart = False,
     *,
     scoring: Scoring,
 ) -> None:
@@ -92,7 +94,9 @@ def bursts(
         check_burst_table(out)
     scorer = scoring.scorer(model)
     reader = FrameReader(scorer.decode_px)
-    with FolderRun(scorer, photos, quiet=scoring.quiet, on_photo=reader.look) as folder_run:
+    with FolderRun(
+        scorer, photos, quiet=scoring.quiet, on_photo=reader.look, apart=apart
+    ) as folder_run:
         results = list(folder_run.results())
     with progress_bar("finding bursts") as progress:
         found = find_bursts(results, scorer, reader, rule=rule, report=progress)
@@ -184,6 +188,7 @@ def stars(
         Path | None, typer.Option("--undo", help="Put everything back as before the run of LOG.")
     ] = None,
     model: options.Model = DEFAULT_MODEL,
+    apart: options.Apart = False,
     *,
     scoring: Scoring,
 ) -> None:
@@ -197,14 +202,14 @@ def stars(
         _undo(undo_log, quiet=scoring.quiet)
         return
     rule = StarRule(by=cast(By, by), bounds=_bounds(bounds, by), reject_below=reject_below)
-    writing = Writing(cast(Naming, sidecars), overwrite, dry_run, log, scoring.quiet)
+    writing = Writing(cast(Naming, sidecars), overwrite, dry_run, log, scoring.quiet, apart)
     if table:
-        results = read_table(table)
+        results = read_table(table) if apart else one_per_shot(read_table(table))
         writing.rate(results, rule)
         writing.end(results)
         return
     scorer = scoring.scorer(model)
-    with FolderRun(scorer, photos or [], quiet=scoring.quiet) as folder_run:
+    with FolderRun(scorer, photos or [], quiet=scoring.quiet, apart=apart) as folder_run:
         results = list(folder_run.results())
     writing.rate(results, rule)
     folder_run.end(writing.summary())
@@ -215,8 +220,15 @@ class Writing:
     """One run's stars on their way into sidecars, as the terminal shows them."""
 
     def __init__(
-        self, naming: Naming, overwrite: bool, dry_run: bool, log: Path | None, quiet: bool
+        self,
+        naming: Naming,
+        overwrite: bool,
+        dry_run: bool,
+        log: Path | None,
+        quiet: bool,
+        apart: bool,
     ) -> None:
+        self._apart = apart
         self._naming = naming
         self._overwrite = overwrite
         self._dry_run = dry_run
@@ -227,7 +239,11 @@ class Writing:
     def rate(self, results: Sequence[ScoredPhoto], rule: StarRule) -> None:
         """Write stars, or only show them; a line per sidecar that would change."""
         plan = plan_stars(
-            results, give_stars(results, rule), naming=self._naming, overwrite=self._overwrite
+            results,
+            give_stars(results, rule),
+            naming=self._naming,
+            overwrite=self._overwrite,
+            apart=self._apart,
         )
         with UndoLog(self._log or _log_name()) as log:
             for entry in plan if self._dry_run else write_stars(plan, log):
@@ -314,6 +330,7 @@ def report(
     ],
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "Photos by score",
     model: options.Models = DEFAULT_MODEL,
+    apart: options.Apart = False,
     *,
     scoring: Scoring,
 ) -> None:
@@ -328,7 +345,7 @@ def report(
         frames.look(path, photo)
         thumbnails.look(path, photo)
 
-    with FolderRun(scorer, photos, quiet=scoring.quiet, on_photo=look) as folder_run:
+    with FolderRun(scorer, photos, quiet=scoring.quiet, on_photo=look, apart=apart) as folder_run:
         results = list(folder_run.results())
     with progress_bar("finding bursts") as progress:
         found = find_bursts(results, scorer, frames, report=progress)

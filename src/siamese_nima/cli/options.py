@@ -44,6 +44,12 @@ Out = Annotated[
     Path | None,
     typer.Option("--out", "-o", help="Write a table: .csv, .jsonl or .parquet.", dir_okay=False),
 ]
+Apart = Annotated[
+    bool,
+    typer.Option(
+        "--apart", help="Camera raw and JPEG (or HEIC) of one shot are photos of their own."
+    ),
+]
 BatchSize = Annotated[int, _of_scoring("Photos that one worker takes at a time.", min=1)]
 Host = Annotated[
     str, typer.Option(help="Address to listen at; other machines never reach 127.0.0.1.")

@@ -24,6 +24,7 @@ from rich.text import Text
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.find import FoundPhotos, find_photos
 from siamese_nima.photos.names import printable
+from siamese_nima.photos.shots import Shot, group_shots
 from siamese_nima.scoring.model import Model
 from siamese_nima.scoring.model_set import OnPhoto
 from siamese_nima.scoring.ranking import RankPlace
@@ -54,13 +55,28 @@ class FolderRun:
         *,
         quiet: bool,
         on_photo: OnPhoto | None = None,
+        apart: bool = True,
     ) -> None:
+        """Find the photos.
+
+        Args:
+            scorer: Scores them.
+            patterns: What the command line names.
+            quiet: No bar and no summary.
+            on_photo: As `Scorer.score` has it.
+            apart: Every file is a photo of its own; else a camera raw file and its JPEG are one.
+
+        Raises:
+            PhotoError: There are none.
+        """
         self._scorer = scorer
         self._on_photo = on_photo
         self._quiet = quiet
         self._found = find_photos(patterns)
         if not self._found.names:
             raise PhotoError(f"no photo found in {', '.join(patterns)}{skipped_text(self._found)}")
+        names = self._found.names
+        self._shots = [Shot(name) for name in names] if apart else group_shots(names)
         self._errors: list[str] = []
         self._done = self._failed = self._cached = 0
         self._seconds = 0.0
@@ -80,7 +96,7 @@ class FolderRun:
         self._results.close()
         self._progress.stop()
         if kind is KeyboardInterrupt:
-            total = len(self._found.names)
+            total = len(self._shots)
             typer.echo(
                 f"interrupted after {self._done} of {total} photos. {self._advice()}", err=True
             )
@@ -100,8 +116,8 @@ class FolderRun:
 
     def _scored(self) -> Generator[ScoredPhoto, None, None]:
         started = time.perf_counter()
-        task = self._progress.add_task("scoring", total=len(self._found.names))
-        with closing(self._scorer.score(self._found.names, on_photo=self._on_photo)) as results:
+        task = self._progress.add_task("scoring", total=len(self._shots))
+        with closing(self._scorer.score_shots(self._shots, on_photo=self._on_photo)) as results:
             for result in results:
                 self._done += 1
                 self._cached += all(r.cached for r in (result, *result.others.values()))
@@ -114,13 +130,15 @@ class FolderRun:
         self._seconds = time.perf_counter() - started
 
     def _summary(self) -> Iterator[str]:
-        total = len(self._found.names)
+        total = len(self._shots)
+        twins = len(self._found.names) - total
         rate = total / self._seconds if self._seconds else 0.0
         models = self._scorer.models
         yield (
             f"{total - self._failed} of {total} photos scored in {self._seconds:.1f} s "
             f"({rate:.1f} photos/s) by {', '.join(m.model_id for m in models.values())}"
             + (f"; {self._cached} from the cache" if self._cached else "")
+            + (f"; {twins} more files of the same shots (--apart counts them)" if twins else "")
             + skipped_text(self._found)
         )
         yield from population_lines(models)

@@ -238,6 +238,7 @@ def rank(
         str | None, typer.Option(help="Model that orders, of several; by default the first.")
     ] = None,
     out: options.Out = None,
+    apart: options.Apart = False,
     *,
     scoring: Scoring,
 ) -> None:
@@ -246,12 +247,12 @@ def rank(
     Example: nima rank holiday/ --top 20 --copy-to best/
     """
     scorer = scoring.scorer(*_ordering_first(options.named_models(model), by))
-    with run.FolderRun(scorer, photos, quiet=scoring.quiet) as folder_run:
+    with run.FolderRun(scorer, photos, quiet=scoring.quiet, apart=apart) as folder_run:
         ranked = rank_photos(folder_run.results())
     pair_error = scorer.card.pair_error
     shown = [result for result in ranked if result.mean is not None][:top]
     if copy_to:
-        plan = plan_copies(shown, copy_to, among=ranked)
+        plan = plan_copies(shown, copy_to, among=ranked, apart=apart)
         plan.write()
     failed = [result for result in ranked if result.mean is None]
     columns = Columns(scorer.scales, ranked=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from siamese_nima.atomic_write import replacing
 from siamese_nima.errors import NimaError
+from siamese_nima.photos.shots import FilesOfShots
 from siamese_nima.scoring.results import ScoredPhoto
 
 _LONGEST_NAME = 255  # bytes that file systems allow
@@ -66,24 +67,39 @@ def plan_copies(
     folder: str | os.PathLike[str],
     *,
     among: Iterable[ScoredPhoto] = (),
+    apart: bool = False,
 ) -> CopyPlan:
     """Decide everything before the first copy is made.
+
+    With a photo go the other files of its shot, such as its camera raw file, and the sidecars.
 
     Args:
         best: The photos to copy, best first; photos without a score are left out.
         folder: Where they are to go. A copy that is there already stays, from an earlier run that
             was cut short perhaps; another file under its name is never overwritten.
         among: All photos that were ranked, to know copies of an earlier ranking by.
+        apart: Copy the photos alone.
 
     Raises:
         NimaError: Another file has the name of a copy, or a photo or the folder cannot be read.
     """
     target = Path(folder)
-    sources = [Path(result.path) for result in best if result.score is not None]
-    copies = [target / copy_name(rank, path.name) for rank, path in enumerate(sources, start=1)]
+    belonging = FilesOfShots()
+
+    def files_of(result: ScoredPhoto) -> list[Path]:
+        photo = Path(result.path)
+        return [photo] if apart or not photo.exists() else belonging.of(photo)
+
     try:
+        shots = [files_of(result) for result in best if result.score is not None]
+        sources = [path for files in shots for path in files]
+        copies = [
+            target / copy_name(rank, path.name)
+            for rank, files in enumerate(shots, start=1)
+            for path in files
+        ]
         there = [path for path in _ranked_files(target) if path not in set(copies)]
-        photos = _by_name([*sources, *(Path(result.path) for result in among)])
+        photos = _by_name([*sources, *(path for result in among for path in files_of(result))])
         stale = [path for path in there if _is_copy(path, photos)]
         missing, displaced = [], []
         for source, copy in zip(sources, copies, strict=True):
@@ -113,6 +129,7 @@ def copy_ranked(
     *,
     among: Iterable[ScoredPhoto] = (),
     replace: bool = False,
+    apart: bool = False,
 ) -> list[Path]:
     """Copy ranked photos into a folder under names that begin with the rank, "0001-beach.jpg".
 
@@ -121,6 +138,7 @@ def copy_ranked(
         folder: Where they go.
         among: All photos that were ranked.
         replace: Remove the copies of earlier runs that are not among these.
+        apart: Copy the photos alone.
 
     Returns:
         The copies, best first.
@@ -129,7 +147,7 @@ def copy_ranked(
         NimaError: Another file has the name of a copy, there are copies of an earlier run and
             `replace` is not set, or the folder cannot be written.
     """
-    plan = plan_copies(best, folder, among=among)
+    plan = plan_copies(best, folder, among=among, apart=apart)
     if plan.stale and not replace:
         raise NimaError(
             f"{plan.folder}: has {len(plan.stale)} copies of an earlier ranking, such as "

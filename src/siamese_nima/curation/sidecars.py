@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from siamese_nima.atomic_write import unfinished, write_whole
 from siamese_nima.errors import NimaError, SidecarError
 from siamese_nima.photos.formats import PHOTO_EXTENSIONS
 from siamese_nima.photos.names import printable
+from siamese_nima.photos.shots import Listing, folded
 
 # "full": photo.jpg.xmp (darktable, digiKam). "stem": photo.xmp (Adobe), which all files of that
 # stem share, such as a raw file and its JPEG.
@@ -26,43 +27,41 @@ _SUFFIX = ".xmp"
 _LARGEST = 64 << 20  # bytes; masks drawn by hand make a sidecar some megabytes large
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
-    """The names in one folder.
+class Folder(Listing):
+    """The names in one folder, and the sidecars among them.
 
     Attributes:
-        path: The folder.
-        names: What is in it.
         naming: The convention that most of its sidecars follow; "full" where there are none.
     """
 
-    path: Path
-    names: frozenset[str]
-    naming: Naming
-
-    @classmethod
-    def read(cls, path: Path) -> Folder:
+    def __init__(self, path: Path) -> None:
         """List a folder.
 
         Raises:
             SidecarError: It cannot be listed.
         """
         try:
-            names = frozenset(os.listdir(path))  # noqa: PTH208 -- names, not paths
+            super().__init__(path)
         except OSError as error:
             raise SidecarError(f"{path}: cannot be listed ({error.strerror})") from error
-        stems = {_stem(name) for name in names if _is_photo(name)}
-        sidecars = [_stem(name) for name in names if name.lower().endswith(_SUFFIX)]
+        names = {folded(name) for name in self.names}
+        self._stems = {_stem(name) for name in self.names if _is_photo(name)}
+        stems = {folded(stem) for stem in self._stems}
+        sidecars = [folded(_stem(name)) for name in self.names if name.lower().endswith(_SUFFIX)]
         full = sum(stem in names for stem in sidecars)
         by_stem = sum(stem in stems and stem not in names for stem in sidecars)
-        return cls(path, names, "stem" if by_stem > full else "full")
+        self.naming: Naming = "stem" if by_stem > full else "full"
 
     def sidecars(self, photo: str) -> dict[Naming, Path]:
-        """The sidecars that a photo has, by convention."""
+        """The sidecars that a photo has, by convention.
+
+        Raises:
+            SidecarError: It has two that only differ in how they are spelled.
+        """
         found: dict[Naming, Path] = {}
-        if name := self._existing(photo):
+        if name := self._existing(photo, self.names):
             found["full"] = self.path / name
-        if name := self._existing(_stem(photo)):
+        if name := self._existing(_stem(photo), self._stems):
             found["stem"] = self.path / name
         return found
 
@@ -75,17 +74,29 @@ class Folder:
         existing = self.sidecars(photo)
         if naming == "auto":
             if len(existing) > 1:
-                both = " and ".join(printable(path.name) for path in existing.values())
-                raise SidecarError(
-                    f"{self.path / photo}: has two sidecars, {both}; choose one kind: full or stem"
-                )
+                advice = "; choose one kind: full or stem"
+                raise _two_sidecars(self.path / photo, existing.values(), advice)
             naming = next(iter(existing), self.naming)
         name = f"{photo if naming == 'full' else _stem(photo)}{_SUFFIX}"
         return existing.get(naming, self.path / name)
 
-    def _existing(self, base: str) -> str | None:
-        names = base + _SUFFIX, base + _SUFFIX.upper()
-        return next((name for name in names if name in self.names), None)
+    def _existing(self, base: str, others: Collection[str]) -> str | None:
+        """The sidecar of the photo or stem `base`, in whatever spelling.
+
+        Args:
+            base: As it is spelled on the disk.
+            others: All photos or stems: a sidecar is of the one that is spelled as it is.
+        """
+        found = self.alike(base + _SUFFIX)
+        own = [name for name in found if _stem(name) == base or _stem(name) not in others]
+        if len(own) > 1:
+            raise _two_sidecars(self.path / base, map(Path, own), "; remove one")
+        return own[0] if own else None
+
+
+def _two_sidecars(photo: Path, sidecars: Iterable[Path], advice: str) -> SidecarError:
+    both = " and ".join(printable(path.name) for path in sidecars)
+    return SidecarError(f"{photo}: has two sidecars, {both}{advice}")
 
 
 def _stem(name: str) -> str:

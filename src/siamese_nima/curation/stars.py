@@ -142,8 +142,12 @@ def plan_stars(
     *,
     naming: Naming = "auto",
     overwrite: bool = False,
+    apart: bool = False,
 ) -> Iterator[Entry]:
     """Decide for every photo with stars; nothing is written.
+
+    One rating reaches all files of a shot, such as a camera raw file and its JPEG, those that were
+    not given too.
 
     A rating that a person gave stays, be it in the sidecar, in one of the other convention, or in
     the photo itself. A rating of ours that nobody has changed since is brought up to date.
@@ -153,6 +157,7 @@ def plan_stars(
         stars: Parallel to `results`; None leaves a photo out.
         naming: Which sidecars; "auto" takes the one a photo has, else the folder's convention.
         overwrite: Replace ratings that people gave.
+        apart: Every file is a photo of its own.
 
     Yields:
         One entry per sidecar, in the order of the photos; photos that share a sidecar have one.
@@ -164,7 +169,7 @@ def plan_stars(
     if naming not in get_args(Naming):
         raise ConfigError(f"sidecars are {', '.join(get_args(Naming))}, not {naming!r}")
     folders: dict[Path, Folder | SidecarError] = {}
-    shared: dict[Path, list[tuple[ScoredPhoto, int]]] = {}
+    shared: dict[Path, list[_Rated]] = {}
     failed: dict[Path, Entry] = {}
     for result, given in zip(results, stars, strict=True):
         if given is None:
@@ -172,14 +177,18 @@ def plan_stars(
         photo = Path(result.path)
         try:
             folder = _folder_of(photo, folders)
-            if photo.name not in folder.names:
+            name = folder.find(photo.name)
+            if name is None:
                 raise SidecarError(f"{photo}: no such photo")
-            sidecar = folder.sidecar(photo.name, naming)
-            shared.setdefault(sidecar, []).append((result, given))
+            files = (str(folder.path / name),) if apart else folder.shot(name).files
+            rated = _Rated(result, given, folder, tuple(Path(file).name for file in files))
+            # All of them first: of a shot that cannot be rated in whole, nothing is.
+            for sidecar in [folder.sidecar(file, naming) for file in rated.files]:
+                shared.setdefault(sidecar, []).append(rated)
         except SidecarError as error:
             failed[photo] = Entry(action="fail", sidecar=photo, result=result, error=str(error))
     for sidecar, photos in shared.items():
-        yield _entry(sidecar, photos, folders, overwrite)
+        yield _entry(sidecar, photos, overwrite)
     yield from failed.values()
 
 
@@ -202,7 +211,7 @@ def write_stars(plan: Iterable[Entry], log: UndoLog) -> Iterator[Entry]:
 def _folder_of(photo: Path, folders: dict[Path, Folder | SidecarError]) -> Folder:
     if photo.parent not in folders:
         try:
-            folders[photo.parent] = Folder.read(photo.parent)
+            folders[photo.parent] = Folder(photo.parent)
         except SidecarError as error:
             folders[photo.parent] = error
     folder = folders[photo.parent]
@@ -211,19 +220,32 @@ def _folder_of(photo: Path, folders: dict[Path, Folder | SidecarError]) -> Folde
     return folder
 
 
-def _entry(
-    sidecar: Path,
-    photos: Sequence[tuple[ScoredPhoto, int]],
-    folders: dict[Path, Folder | SidecarError],
-    overwrite: bool,
-) -> Entry:
-    result, stars = max(photos, key=lambda photo: photo[0].mean or 0)
+@dataclass(frozen=True, slots=True)
+class _Rated:
+    """A shot and its stars.
+
+    Attributes:
+        result: Of one of its files.
+        stars: What all get.
+        folder: Where they are.
+        files: Their names.
+    """
+
+    result: ScoredPhoto
+    stars: int
+    folder: Folder
+    files: tuple[str, ...]
+
+
+def _entry(sidecar: Path, photos: Sequence[_Rated], overwrite: bool) -> Entry:
+    best = max(photos, key=lambda photo: photo.result.mean or 0)
+    result, stars = best.result, best.stars
     try:
         before = read_sidecar(sidecar)
         packet = Packet.parse(before, str(sidecar))
         was = packet.persons_rating
-        for photo, _ in photos:
-            was = was or _persons_rating(Path(photo.path), sidecar, folders)
+        elsewhere = (_persons_rating(p.folder, file, sidecar) for p in photos for file in p.files)
+        was = was or next((rating for rating in elsewhere if rating is not None), None)
         if was is not None and not overwrite:
             return _made("keep", sidecar, result, stars, was, before)
         after = packet.with_values(
@@ -262,16 +284,14 @@ def _made(
     )
 
 
-def _persons_rating(
-    photo: Path, sidecar: Path, folders: dict[Path, Folder | SidecarError]
-) -> float | None:
+def _persons_rating(folder: Folder, photo: str, sidecar: Path) -> float | None:
     """A rating that a person gave elsewhere: in another sidecar, or inside the photo."""
-    for other in _folder_of(photo, folders).sidecars(photo.name).values():
+    for other in folder.sidecars(photo).values():
         if other != sidecar:
             rating = Packet.parse(read_sidecar(other), str(other)).persons_rating
             if rating is not None:
                 return rating
-    return embedded_rating(photo)
+    return embedded_rating(folder.path / photo)
 
 
 def embedded_rating(photo: Path) -> float | None:

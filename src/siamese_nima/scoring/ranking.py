@@ -10,6 +10,7 @@ import numpy as np
 from siamese_nima.errors import ConfigError
 from siamese_nima.pair_error import PairError
 from siamese_nima.photos.names import printable
+from siamese_nima.photos.shots import group_shots
 from siamese_nima.scoring.results import ScoredPhoto
 
 
@@ -19,6 +20,20 @@ def rank_photos(results: Iterable[ScoredPhoto]) -> list[ScoredPhoto]:
     failed = [result for result in every if result.score is None]
     rated = [(-result.score, result.path, result) for result in every if result.score is not None]
     return [result for *_, result in sorted(rated, key=lambda row: row[:2])] + failed
+
+
+def one_per_shot(results: Sequence[ScoredPhoto]) -> list[ScoredPhoto]:
+    """One result for each shot, in order: that of the first of its files that has a score.
+
+    Args:
+        results: Of photo files, such as a camera raw file and its JPEG.
+    """
+    by_path = {result.path: result for result in results}
+    kept = []
+    for shot in group_shots(by_path):
+        own = [by_path[name] for name in shot.files]
+        kept.append(next((result for result in own if result.score is not None), own[0]))
+    return kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.ordered_pool import in_order
 from siamese_nima.photos.find import find_photos
 from siamese_nima.photos.read import MAX_PIXELS, PhotoSource
+from siamese_nima.photos.shots import Shot
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.cache import Content, ResultCache
@@ -209,6 +210,20 @@ class Scorer:
             # Closed first: no worker must find the cache closed.
             stack.callback(results.close)
             yield from results
+
+    def score_shots(
+        self, shots: Sequence[Shot], *, on_photo: OnPhoto | None = None
+    ) -> Generator[ScoredPhoto, None, None]:
+        """Score shots: of each the file that stands for it, or else the first that can be scored.
+
+        Yields:
+            One result per shot, as `score` gives it; its path is that of the file scored.
+        """
+        photos = [shot.photo for shot in shots]
+        with closing(self.score(photos, on_photo=on_photo)) as results:
+            for shot, result in zip(shots, results, strict=True):
+                twins = self.score(shot.twins, on_photo=on_photo) if result.errors else ()
+                yield next((twin for twin in twins if not twin.errors), result)
 
     def score_together(self, photos: Sequence[tuple[str, PhotoSource]]) -> list[ScoredPhoto]:
         """Score a few photos at once in this thread, without the cache.
