@@ -65,13 +65,13 @@ class TableRow:
             TableError: The cell is empty or holds something else.
         """
         found = self.text(column)
+        # Between commas, "1,234" in quotation marks could as well be a thousand.
+        sure = self.comma_is_decimal or len(found.rpartition(",")[2]) != 3
+        decimal_comma = sure and _DECIMAL_COMMA.fullmatch(found)
         try:
-            value = float(found)
+            value = float(found.replace(",", ".") if decimal_comma else found)
         except ValueError:
-            # Between commas, "1,234" in quotation marks could as well be a thousand.
-            sure = self.comma_is_decimal or len(found.rpartition(",")[2]) != 3
-            decimal = sure and _DECIMAL_COMMA.fullmatch(found)
-            value = float(found.replace(",", ".")) if decimal else math.nan
+            value = math.nan
         if not math.isfinite(value):
             raise TableError(
                 f"{self.table} line {self.line}: column {column!r} holds {found!r}, wanted a number"

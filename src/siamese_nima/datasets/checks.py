@@ -277,15 +277,16 @@ def check_set(
         report: Called with photos done and photos in all.
     """
     paths, splits = photo_set.paths, photo_set.splits
-    there = np.array([path.is_file() for path in paths], dtype=np.bool_)
-    rows = np.flatnonzero(there)
-    signatures = read_signatures([paths[row] for row in rows], threads=threads, report=report)
-    pairs = rows[near_copies(signatures)]
+    signatures = read_signatures(paths, threads=threads, report=report)
+    pairs = near_copies(signatures)
+    missing = tuple(path for path in paths if not path.is_file())
     crossing = crossing_pairs(pairs, splits)
     return SetCheck(
         photos=len(paths),
-        missing=tuple(paths[row] for row in np.flatnonzero(~there)),
-        unreadable=tuple(reason for _, reason in signatures.unreadable),
+        missing=missing,
+        unreadable=tuple(
+            reason for row, reason in signatures.unreadable if paths[row] not in set(missing)
+        ),
         pairs=len(pairs),
         crossing=tuple((splits[a], paths[a], splits[b], paths[b]) for a, b in crossing.tolist()),
         leaks=measure_leaks(pairs, splits, photo_set.subsets),

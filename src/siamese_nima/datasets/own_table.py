@@ -328,16 +328,18 @@ def _are_grades(
     rows: Sequence[TableRow], names: tuple[str, ...], scale: RatingScale | None
 ) -> bool:
     """Whether columns named as votes can only be a grade per rater."""
+    try:
+        cells = _numbers(rows, names, empty=True)
+    except TableError:
+        return False
+    if not np.all(np.isnan(cells) | (cells == np.floor(cells))):
+        return False
     if scale is not None and scale.size != len(names):
-        low, high = scale.low, scale.high
-    else:
-        # As counts every grade would have got a vote for every photo, and none more than there are
-        # grades; counts of so few votes have zeros.
-        low, high = 1, len(names) if scale is None else scale.high
-        if len(rows) < _FEW_ROWS:
-            return False
-    wanted = {str(grade) for grade in range(low, high + 1)} | {""}
-    return all(row.cells[name] in wanted for row in rows for name in names)
+        return bool(np.nanmin(cells) >= scale.low and np.nanmax(cells) <= scale.high)
+    # As counts every grade would have got a vote for every photo, and none more than there are
+    # grades; counts of so few votes have zeros.
+    top = len(names) if scale is None else scale.high
+    return len(rows) >= _FEW_ROWS and bool(np.nanmin(cells) >= 1 and np.nanmax(cells) <= top)
 
 
 def _with_votes(

@@ -1,23 +1,50 @@
 """Pixels of any Pillow mode as 8-bit sRGB on white."""
 
+import struct
 from functools import lru_cache
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageCms
+from numpy.typing import NDArray
+from PIL import Image, ImageChops, ImageCms
 
 from siamese_nima.errors import PhotoError
+
+Primaries: TypeAlias = tuple[tuple[float, float], ...]
+
+# Chromaticities of red, green, blue and white, by their number in ITU-T H.273.
+_D65 = (0.3127, 0.3290)
+_BT709 = ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060), _D65)
+_PRIMARIES = {
+    4: ((0.67, 0.33), (0.21, 0.71), (0.14, 0.08), (0.310, 0.316)),  # NTSC 1953
+    5: ((0.64, 0.33), (0.29, 0.60), (0.15, 0.06), _D65),  # PAL
+    6: ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070), _D65),  # NTSC
+    7: ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070), _D65),
+    9: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046), _D65),  # BT.2020
+    11: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), (0.314, 0.351)),  # DCI-P3
+    12: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), _D65),  # Display P3
+}
+_ADOBE_PRIMARIES = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06), _D65)
+_ADOBE_GAMMA = 2.19921875
+_GAMMA_2_2, _GAMMA_2_8, _LINEAR, _PQ, _HLG = 4, 5, 8, 16, 18
+_REFERENCE_WHITE_NITS = 203  # ITU-R BT.2408: where a photo's white stands in PQ, and 75 % in HLG
+_HLG_PEAK_NITS, _HLG_SYSTEM_GAMMA = 1000, 1.2
+_CURVE_POINTS = 4096
+_BRADFORD = np.array(
+    [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
+)
+_D50_XYZ = np.array([0.96422, 1.0, 0.82521])
 
 _SRGB = ImageCms.createProfile("sRGB")
 _TIFF_BITS_PER_SAMPLE, _TIFF_PHOTOMETRIC = 258, 262
 _WHITE_IS_ZERO = 0
 
 
-def to_srgb(image: Image.Image, label: str) -> Image.Image:
+def to_srgb(image: Image.Image, profile: bytes | None, label: str) -> Image.Image:
     """The picture in mode RGB, sRGB colours, transparency over white; itself if it is so already.
 
-    The embedded ICC profile decides what the numbers mean (relative colorimetric, with black point
+    The ICC profile decides what the numbers mean (relative colorimetric, with black point
     compensation). Without one, or with one that is damaged or belongs to another kind of pixels,
     numbers are taken as sRGB, as browsers do; CMYK then becomes RGB by the plain formula
     (1 - c)(1 - k).
@@ -25,7 +52,6 @@ def to_srgb(image: Image.Image, label: str) -> Image.Image:
     Raises:
         PhotoError: Floating-point or 32-bit integer pixels, for which no white is defined.
     """
-    profile = image.info.get("icc_profile")
     if image.mode[0] in "IF":
         image = _eight_bit(image, label)
     alpha = None
@@ -79,6 +105,8 @@ def _through_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
     if image.mode == "LAB":
         transform = _transform(None, "LAB")
     elif profile:
+        if image.mode == "RGB" and profile[16:20] == b"GRAY" and _is_grey(image):
+            image = image.getchannel("R")
         transform = _transform(profile, image.mode)
         if transform is None and image.mode == "L":
             # Some programs save grey with the RGB profile of their working space.
@@ -90,6 +118,96 @@ def _through_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
     converted = ImageCms.applyTransform(image, transform)
     assert converted is not None  # None is only for in-place use
     return converted
+
+
+def _is_grey(image: Image.Image) -> bool:
+    """Whether all channels are equal: grey that a reader unfolded to RGB."""
+    red, green, blue = image.split()
+    same = ImageChops.difference(red, green), ImageChops.difference(red, blue)
+    return all(difference.getextrema() == (0, 0) for difference in same)
+
+
+@lru_cache(maxsize=64)
+def coded_profile(primaries: int, transfer: int) -> bytes | None:
+    """An ICC profile of colours that a file names by numbers; None for those taken as sRGB.
+
+    HDR pictures (PQ and HLG) are clipped at the reference white of ITU-R BT.2408, 203 nits, so that
+    what is no brighter looks as it does in an SDR copy.
+
+    Args:
+        primaries: Colour primaries by ITU-T H.273, section 8.1.
+        transfer: Transfer characteristics by ITU-T H.273, section 8.2.
+    """
+    if primaries not in _PRIMARIES and transfer not in (
+        *(_GAMMA_2_2, _GAMMA_2_8, _LINEAR, _PQ, _HLG),
+    ):
+        return None
+    return _matrix_profile(_PRIMARIES.get(primaries, _BT709), _light(transfer))
+
+
+@lru_cache(maxsize=1)
+def adobe_rgb_profile() -> bytes:
+    """An ICC profile of Adobe RGB (1998), for cameras that only name it."""
+    signal = np.linspace(0, 1, _CURVE_POINTS)
+    return _matrix_profile(_ADOBE_PRIMARIES, signal**_ADOBE_GAMMA)
+
+
+def _light(transfer: int) -> NDArray[np.float64]:
+    """Light of the signals 0..1, shape (4096,), 1 for a photo's white."""
+    signal = np.linspace(0, 1, _CURVE_POINTS)
+    match transfer:
+        case 4:
+            return signal**2.2
+        case 5:
+            return signal**2.8
+        case 8:
+            return signal
+        case 16:  # SMPTE ST 2084
+            power = signal ** (1 / 78.84375)
+            ratio = np.maximum(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)
+            return np.minimum(10000 / _REFERENCE_WHITE_NITS * ratio ** (1 / 0.1593017578125), 1)
+        case 18:  # ITU-R BT.2100, of each channel by itself
+            a, b, c = 0.17883277, 0.28466892, 0.55991073
+            scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
+            nits = _HLG_PEAK_NITS * scene**_HLG_SYSTEM_GAMMA
+            return np.minimum(nits / _REFERENCE_WHITE_NITS, 1)
+    # Video curves are shown as sRGB is.
+    return np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)
+
+
+def _matrix_profile(primaries: Primaries, light: NDArray[np.float64]) -> bytes:
+    """A display profile of three primaries and one curve, as ICC.1:2001-04 has it."""
+    columns = np.array([(x / y, 1, (1 - x - y) / y) for x, y in primaries]).T
+    red_green_blue, white = columns[:, :3], columns[:, 3]
+    to_xyz = red_green_blue * np.linalg.solve(red_green_blue, white)
+    gains = (_BRADFORD @ _D50_XYZ) / (_BRADFORD @ white)
+    adapted = np.linalg.inv(_BRADFORD) @ np.diag(gains) @ _BRADFORD @ to_xyz
+    steps = np.round(light * 65535).astype(">u2").tobytes()
+    curve = b"curv" + bytes(4) + struct.pack(">I", len(light)) + steps
+    tags = {b"wtpt": _xyz(_D50_XYZ), b"cprt": b"text" + bytes(4) + b"none\0\0\0\0"}
+    tags[b"desc"] = b"desc" + bytes(4) + struct.pack(">I", 1) + bytes(80)
+    for letter, column in zip((b"r", b"g", b"b"), adapted.T, strict=True):
+        tags[letter + b"XYZ"] = _xyz(column)
+    shared = (b"rTRC", b"gTRC", b"bTRC")
+    start = 128 + 4 + 12 * (len(tags) + len(shared))
+    table, body = struct.pack(">I", len(tags) + len(shared)), b""
+    for name, tag in tags.items():
+        table += name + struct.pack(">II", start + len(body), len(tag))
+        body += tag + bytes(-len(tag) % 4)
+    for name in shared:
+        table += name + struct.pack(">II", start + len(body), len(curve))
+    size = struct.pack(">I", start + len(body) + len(curve))
+    head = size + bytes(4) + b"\x02\x10\0\0mntrRGB XYZ " + bytes(12) + b"acsp" + bytes(28)
+    head += b"".join(_fixed(value) for value in _D50_XYZ)
+    return head.ljust(128, b"\0") + table + body + curve
+
+
+def _xyz(values: NDArray[np.float64]) -> bytes:
+    return b"XYZ " + bytes(4) + b"".join(_fixed(value) for value in values)
+
+
+def _fixed(value: float) -> bytes:
+    return struct.pack(">i", round(value * 65536))
 
 
 @lru_cache(maxsize=64)

@@ -6,29 +6,34 @@ import threading
 import warnings
 from collections.abc import Iterator, MutableSequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from io import BytesIO
 from pathlib import PurePath
 from typing import Any, BinaryIO, cast
 
-from PIL import Image, TiffImagePlugin
+from PIL import ExifTags, Image
 
 from siamese_nima.errors import PhotoError
+from siamese_nima.photos import boxes, colour, png, psd, tiff
 from siamese_nima.photos.formats import (
     PILLOW_FORMATS,
     RAW_EXTENSIONS,
+    Container,
+    container_of,
     document_kind,
-    is_heif,
     is_raw,
 )
-from siamese_nima.photos.loading import load
-from siamese_nima.photos.raw import decode_raw
+from siamese_nima.photos.loading import Stored, check_size, load, whole_file
+from siamese_nima.photos.raw import NotCameraRawError, decode_raw
 
-_TIFF_SUBFILE_TYPE, _TIFF_PHOTOMETRIC, _TIFF_DNG_VERSION = 254, 262, 50706
-_REDUCED, _COLOUR_FILTER_ARRAY = 1, 32803
+_CFA, _LINEAR_RAW = 32803, 34892
+_SRGB_SPACE, _ADOBE_SPACE, _UNCALIBRATED = 1, 2, 65535  # values of EXIF ColorSpace
+_MAX_META_BYTES = 1 << 20
 
 
 def decode(
     stream: BinaryIO, label: str, *, min_short_side_px: int | None, max_pixels: int
-) -> Image.Image:
+) -> Stored:
     """The first picture in `stream`, decoded, in the mode and orientation in which it is stored.
 
     Args:
@@ -43,40 +48,109 @@ def decode(
             `max_pixels`, or a JPEG that is damaged inside.
         Exception: Whatever Pillow raises on a damaged file.
     """
-    image = _open(stream, label)
-    if image is None:
-        stream.seek(0)
-        return decode_raw(
-            stream.read(), label, min_short_side_px=min_short_side_px, max_pixels=max_pixels
-        )
-    return load(image, label, min_short_side_px=min_short_side_px, max_pixels=max_pixels)
-
-
-def _open(stream: BinaryIO, label: str) -> Image.Image | None:
-    """The picture, by content whatever the name says, not decoded yet; None for camera raw.
-
-    Not by `Image.open`, which warns above 89 million pixels and refuses above 179 million, by a
-    setting of the whole process that is not ours to change.
-    """
-    head = stream.read(16)
+    head = stream.read(32)
     if not head:
         raise PhotoError(f"{label}: empty (0 bytes).")
-    if is_raw(head) or _is_raw_tiff(stream, head):
-        return None
-    damage: list[str] = []
-    Image.preinit()
-    image = _open_as(PILLOW_FORMATS, head, stream, damage)
-    if image is None:
-        Image.init()
-        image = _open_as(PILLOW_FORMATS, head, stream, damage)
-    if image is None and is_heif(head):
-        _register_heif(label)
-        image = _open_as(("HEIF",), head, stream, damage)
     named_raw = PurePath(label).suffix.lower() in RAW_EXTENSIONS
-    if named_raw and (image is None or image.format == "TIFF"):
-        return None
-    if image is not None:
-        return image
+    limits: Any = {"min_short_side_px": min_short_side_px, "max_pixels": max_pixels}
+    if is_raw(head):
+        return decode_raw(whole_file(stream, label), label, **limits)
+    if tiff.is_tiff(head):
+        return _decode_tiff(stream, label, named_raw=named_raw, **limits)
+    if head.startswith(b"8BPS"):
+        stream.seek(0)
+        return load(psd.read_merged(stream, label, max_pixels), label, **limits)
+    image = _with_colours(_open(stream, head, label), stream, label)
+    return load(_as_described(image, stream, label, max_pixels), label, **limits)
+
+
+def _decode_tiff(
+    stream: BinaryIO,
+    label: str,
+    *,
+    named_raw: bool,
+    min_short_side_px: int | None,
+    max_pixels: int,
+) -> Stored:
+    """A TIFF file, or camera raw that is built like one."""
+    limits: Any = {"min_short_side_px": min_short_side_px, "max_pixels": max_pixels}
+    contents = whole_file(stream, label)
+    try:
+        pictures = tiff.directories(contents)
+    except tiff.StructureError:
+        pictures = []
+    picture = tiff.main_picture(pictures)
+    sensor = any(
+        each.number(tiff.PHOTOMETRIC) in (_CFA, _LINEAR_RAW) or tiff.DNG_VERSION in each.entries
+        for each in pictures
+    )
+    thumbnail_first = picture is not None and picture is not pictures[0]
+    raw = sensor or (named_raw and not thumbnail_first)
+    raw |= picture is not None and picture.is_reduced
+    if raw:
+        try:
+            return decode_raw(contents, label, **limits)
+        except NotCameraRawError:
+            if not sensor:
+                raise
+            return _preview(pictures, label, **limits)
+    rewritten = thumbnail_first or contents.startswith(b"MM\0+")
+    if picture is None or not (tiff.needs_own_reader(picture) or rewritten):
+        return load(_open_as("TIFF", BytesIO(contents), label), label, **limits)
+    if tiff.needs_own_reader(picture):
+        image, turned = tiff.read_picture(picture, label, max_pixels), 0
+    else:
+        image = _open_as("TIFF", BytesIO(tiff.as_first(picture)), label)
+        turned = picture.number(tiff.ORIENTATION)  # which Pillow applies as it loads
+    found = load(image, label, **limits)
+    if turned == 0:
+        turned = picture.number(tiff.ORIENTATION) or pictures[0].number(tiff.ORIENTATION)
+        found = replace(found, orientation=turned if turned in range(1, 9) else 1)
+    return found
+
+
+def _preview(pictures: list[tiff.Directory], label: str, **limits: Any) -> Stored:
+    """The largest finished picture in a camera raw file that LibRaw has no decoder for."""
+    finished = [each for each in pictures if each.size and _is_finished(each)]
+    if not finished:
+        raise PhotoError(
+            f"{label}: camera raw that LibRaw cannot read, without a preview to take instead."
+        )
+    best = max(finished, key=lambda each: each.size[0] * each.size[1])
+    if len(best.segments) == 1 and best.number(tiff.COMPRESSION) in (6, 7):
+        at, length = best.segments[0]
+        image = _open_as("JPEG", BytesIO(best.contents[at : at + length]), label)
+    else:
+        image = _open_as("TIFF", BytesIO(tiff.as_first(best)), label)
+    found = load(image, label, **limits)
+    return Stored(found.pixels, pictures[0].number(tiff.ORIENTATION, 1), found.profile)
+
+
+def _is_finished(picture: tiff.Directory) -> bool:
+    ycbcr = picture.number(tiff.PHOTOMETRIC, -1) == 6
+    return ycbcr or (tiff.is_plain(picture) and picture.number(tiff.SAMPLES, 1) >= 3)
+
+
+def _open(stream: BinaryIO, head: bytes, label: str) -> Image.Image:
+    """The picture, by content whatever the name says, not decoded yet."""
+    match container_of(head):
+        case Container.HEIF:
+            return _heif(stream, label)
+        case Container.JPEG_XL:
+            return _jpeg_xl(stream, label)
+        case Container.JPEG_XR:
+            raise PhotoError(f"{label}: JPEG XR is not supported. Save it as JPEG, PNG or TIFF.")
+        case Container.AVIF:
+            whole_file(stream, label)
+        case Container.PNG:
+            return _png(stream, label)
+    damage: list[str] = []
+    for prepare in (Image.preinit, Image.init):
+        prepare()
+        for name in PILLOW_FORMATS:
+            image = _try(name, head, stream, damage)
+            if image is not None:
+                return image
     if damage:
         raise PhotoError(f"{label}: not a readable photo ({damage[0]}).")
     if kind := document_kind(head):
@@ -86,49 +160,169 @@ def _open(stream: BinaryIO, label: str) -> Image.Image | None:
     )
 
 
-def _open_as(
-    formats: tuple[str, ...], head: bytes, stream: BinaryIO, damage: list[str]
-) -> Image.Image | None:
-    for name in formats:
-        if name not in Image.OPEN:
-            continue
-        factory, accepts = Image.OPEN[name]
-        try:
-            verdict = accepts is None or accepts(head)
-            if isinstance(verdict, str):  # a sentence about a codec that Pillow was built without
-                damage.append(verdict)
-            elif verdict:
-                stream.seek(0)
-                return factory(stream, "")
-        except (SyntaxError, IndexError, TypeError, KeyError, EOFError, struct.error) as error:
-            if accepts is not None:
-                damage.append(f"damaged {name}: {error}")
+def _try(name: str, head: bytes, stream: BinaryIO, damage: list[str]) -> Image.Image | None:
+    """The picture, if the content is of that format.
+
+    Not by `Image.open`, which warns above 89 million pixels and refuses above 179 million, by a
+    setting of the whole process that is not ours to change.
+    """
+    if name not in Image.OPEN:
+        return None
+    factory, accepts = Image.OPEN[name]
+    try:
+        verdict = accepts is None or accepts(head[:16])
+        if isinstance(verdict, str):  # a sentence about a codec that Pillow was built without
+            damage.append(verdict)
+        elif verdict:
+            stream.seek(0)
+            return factory(stream, "")
+    except (SyntaxError, IndexError, TypeError, KeyError, EOFError, struct.error) as error:
+        if accepts is not None:
+            damage.append(f"damaged {name}: {error}")
     return None
 
 
-def _is_raw_tiff(stream: BinaryIO, head: bytes) -> bool:
-    """Whether a TIFF is camera raw, whose first picture is only a thumbnail or a mosaic."""
-    if head[:4] not in (b"II*\0", b"MM\0*"):
-        return False
-    tags: Any = TiffImagePlugin.ImageFileDirectory_v2(head[:8])
-    stream.seek(tags.next)
-    with suppress(Exception):  # Damage is for the reader of the pixels to say.
-        tags.load(stream)
-        return (
-            _TIFF_DNG_VERSION in tags
-            or bool(tags.get(_TIFF_SUBFILE_TYPE, 0) & _REDUCED)
-            or tags.get(_TIFF_PHOTOMETRIC) == _COLOUR_FILTER_ARRAY
-        )
-    return False
+def _open_as(name: str, stream: BinaryIO, label: str) -> Image.Image:
+    Image.init()
+    damage: list[str] = []
+    image = _try(name, stream.read(16), stream, damage)
+    if image is None:
+        reason = damage[0] if damage else f"damaged {name}"
+        raise PhotoError(f"{label}: not a readable photo ({reason}).")
+    return image
 
 
-def _register_heif(label: str) -> None:
+def _heif(stream: BinaryIO, label: str) -> Image.Image:
     try:
-        importlib.import_module("pillow_heif").register_heif_opener()
+        plugin = importlib.import_module("pi_heif")
     except ImportError as error:
         raise PhotoError(
-            f"{label}: HEIC/HEIF needs an optional part: pip install 'siamese-nima[heif]'"
+            f"{label}: HEIC/HEIF needs an optional part: pip install pi-heif"
         ) from error
+    contents = whole_file(stream, label)
+    try:
+        image: Image.Image = plugin.HeifImageFile(BytesIO(contents))
+    except SyntaxError as error:
+        raise PhotoError(f"{label}: not a readable photo (damaged HEIF: {error}).") from error
+    return image
+
+
+def _png(stream: BinaryIO, label: str) -> Image.Image:
+    prepared = png.prepared(stream)
+    prepared.stream.seek(0)
+    image = _open_as("PNG", prepared.stream, label)
+    profile = prepared.profile
+    if prepared.coded:
+        profile = colour.coded_profile(*prepared.coded)
+    if profile:
+        image.info["icc_profile"] = profile
+    return image
+
+
+def _jpeg_xl(stream: BinaryIO, label: str) -> Image.Image:
+    try:
+        plugin = importlib.import_module("pylibjxl.pillow_plugin")
+    except ImportError as error:
+        raise PhotoError(
+            f"{label}: JPEG XL needs an optional part: pip install 'siamese-nima[jxl]'"
+        ) from error
+    image: Image.Image = plugin.JxlImageFile(BytesIO(whole_file(stream, label)))
+    return image
+
+
+def _with_colours(image: Image.Image, stream: BinaryIO, label: str) -> Image.Image:
+    """With a profile made of what the file says of its colours in words other than ICC's."""
+    if image.info.get("icc_profile"):
+        return image
+    profile = None
+    if image.format in ("HEIF", "AVIF"):
+        nclx = dict(_properties(stream)).get(b"colr", b"")
+        if nclx[:4] == b"nclx" and len(nclx) >= 8:
+            profile = colour.coded_profile(*struct.unpack_from(">HH", nclx, 4))
+    elif image.format in ("JPEG", "MPO") and _is_adobe_rgb(image, label):
+        profile = colour.adobe_rgb_profile()
+    if profile:
+        image.info["icc_profile"] = profile
+    return image
+
+
+def _properties(stream: BinaryIO) -> list[boxes.Box]:
+    stream.seek(0)
+    return boxes.primary_properties(stream.read(_MAX_META_BYTES))
+
+
+def _is_adobe_rgb(image: Image.Image, label: str) -> bool:
+    """Whether a camera says so by the rules for its file system: tag R03, or a name with "_".
+
+    Source: JEITA CP-3461B (DCF 2.0), optional colour space.
+    """
+    try:
+        exif = image.getexif()
+        space = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.ColorSpace)
+        index = exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex)
+    # A photo whose EXIF block is damaged is still a photo.
+    except Exception:
+        return False
+    if space == _SRGB_SPACE:
+        return False
+    named = PurePath(label).name.startswith("_") and index is None
+    return (
+        str(index).startswith("R03") or space == _ADOBE_SPACE or (space == _UNCALIBRATED and named)
+    )
+
+
+def _as_described(image: Image.Image, stream: BinaryIO, label: str, max_pixels: int) -> Image.Image:
+    """With the crop of AVIF and the order of channels of JPEG 2000, which Pillow leaves out."""
+    if image.format == "AVIF" and (box := _clean_aperture(image, stream)):
+        check_size(*image.size, label, max_pixels)
+        return _like(image, image.crop(box))
+    if image.format == "JPEG2000":
+        stream.seek(0)
+        order = boxes.find(stream.read(_MAX_META_BYTES), b"jp2h", b"cdef")
+        bands = _channel_order(order or b"", len(image.getbands()))
+        if bands:
+            check_size(*image.size, label, max_pixels)
+            parts = image.split()
+            return _like(image, Image.merge(image.mode, [parts[band] for band in bands]))
+    return image
+
+
+def _like(image: Image.Image, changed: Image.Image) -> Image.Image:
+    changed.info = image.info
+    return changed
+
+
+def _clean_aperture(image: Image.Image, stream: BinaryIO) -> tuple[int, int, int, int] | None:
+    """The part of an AVIF picture that is to be shown (ISO/IEC 14496-12, 12.1.4)."""
+    clap = dict(_properties(stream)).get(b"clap", b"")
+    if len(clap) != 32:
+        return None
+    unsigned, signed = struct.unpack(">8I", clap), struct.unpack(">8i", clap)
+    if 0 in (unsigned[1], unsigned[3], unsigned[5], unsigned[7]):
+        return None
+    width, height = unsigned[0] / unsigned[1], unsigned[2] / unsigned[3]
+    left = (image.width - width) / 2 + signed[4] / unsigned[5]
+    top = (image.height - height) / 2 + signed[6] / unsigned[7]
+    box = (round(left), round(top), round(left + width), round(top + height))
+    inside = box[0] >= 0 and box[1] >= 0 and box[2] <= image.width and box[3] <= image.height
+    return box if inside and box[0] < box[2] and box[1] < box[3] else None
+
+
+def _channel_order(definition: bytes, count: int) -> list[int] | None:
+    """Where red, green, blue and opacity stand in a JPEG 2000 file; None for their usual order.
+
+    Source: ISO/IEC 15444-1, annex I.5.3.6.
+    """
+    if len(definition) < 2 + 6 * count:
+        return None
+    found = {}
+    for channel, kind, colour_number in struct.iter_unpack(">HHH", definition[2 : 2 + 6 * count]):
+        if kind == 0 and 1 <= colour_number <= count:
+            found[colour_number - 1] = channel
+        elif kind in (1, 2):
+            found[count - 1] = channel
+    order = [found.get(place, -1) for place in range(count)]
+    return order if sorted(order) == list(range(count)) and order != sorted(order) else None
 
 
 _PILLOW_MODULES = r"PIL\."

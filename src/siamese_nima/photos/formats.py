@@ -1,13 +1,17 @@
 """Which files are photos: the one list that finding and reading share."""
 
+from enum import Enum
+
 PILLOW_EXTENSIONS = frozenset(
     (
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".avif", ".tif"),
         *(".tiff", ".gif", ".bmp", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k"),
-        *(".j2c", ".jpc", ".jpf", ".jpx", ".psd", ".qoi", ".tga"),
+        *(".j2c", ".jpc", ".jpf", ".jpx", ".psd", ".psb", ".qoi", ".tga", ".avifs"),
     )
 )
-HEIF_EXTENSIONS = frozenset({".heic", ".heif", ".hif"})
+HEIF_EXTENSIONS = frozenset({".heic", ".heif", ".hif", ".heics", ".heifs"})
+# JPEG XL, by an extra; JPEG XR, which is named as not supported.
+OTHER_EXTENSIONS = frozenset({".jxl", ".jxr", ".wdp", ".hdp"})
 RAW_EXTENSIONS = frozenset(
     (
         *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr"),
@@ -15,7 +19,7 @@ RAW_EXTENSIONS = frozenset(
         *(".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
     )
 )
-PHOTO_EXTENSIONS = PILLOW_EXTENSIONS | HEIF_EXTENSIONS | RAW_EXTENSIONS
+PHOTO_EXTENSIONS = PILLOW_EXTENSIONS | HEIF_EXTENSIONS | RAW_EXTENSIONS | OTHER_EXTENSIONS
 
 # Pillow can open more, but documents, drawings and scientific containers are not photos, and its
 # EPS reader starts Ghostscript on the file. TGA comes last: it has no signature to know it by.
@@ -24,19 +28,55 @@ PILLOW_FORMATS = (
     *("PSD", "QOI", "TGA"),
 )
 
-HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+
+class Container(Enum):
+    """Kinds of file that are told apart before Pillow is asked."""
+
+    HEIF = "HEIF"
+    AVIF = "AVIF"
+    PNG = "PNG"
+    JPEG_XL = "JPEG XL"
+    JPEG_XR = "JPEG XR"
 
 
-def is_heif(head: bytes) -> bool:
-    """Whether the first 12 bytes of a file announce HEIC/HEIF (AVIF has brands of its own)."""
-    return head[4:8] == b"ftyp" and head[8:12] in HEIF_BRANDS
+_HEIF_BRANDS = frozenset(
+    (
+        *(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"),
+        *(b"mif1", b"mif2", b"msf1", b"miaf"),
+    )
+)
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+_JPEG_XR = b"II\xbc"
+
+
+def container_of(head: bytes) -> Container | None:
+    """What the first 32 bytes of a file announce; None for what Pillow tells by itself.
+
+    A file of the general brands `mif1` and `msf1` is AVIF where it says that it is compatible.
+    """
+    if head.startswith(_PNG):
+        return Container.PNG
+    if head.startswith(_JPEG_XL):
+        return Container.JPEG_XL
+    if head.startswith(_JPEG_XR):
+        return Container.JPEG_XR
+    if head[4:8] != b"ftyp":
+        return None
+    end = min(int.from_bytes(head[:4]), len(head))
+    brands = {head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))}
+    coded_as_hevc = brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}
+    if brands & _AVIF_BRANDS and not coded_as_hevc:
+        return Container.AVIF
+    return Container.HEIF if brands & _HEIF_BRANDS else None
 
 
 # Camera raw that is not a variety of TIFF, known by bytes at an offset: Fujifilm, Canon CR3 and
 # CRW, Olympus, Panasonic, Minolta, Sigma.
 _RAW_SIGNATURES = (
     *((0, b"FUJIFILMCCD-RAW"), (4, b"ftypcrx "), (6, b"HEAPCCDR"), (0, b"IIRO"), (0, b"IIRS")),
-    *((0, b"MMOR"), (0, b"IIU\0"), (0, b"\0MRM"), (0, b"FOVb")),
+    *((0, b"MMOR"), (0, b"IIU\0"), (0, b"\0MRM"), (0, b"FOVb"), (0, b"DSC-Image")),
 )
 _DOCUMENTS = {b"%PDF": "a PDF document", b"%!PS": "a PostScript document"}
 

@@ -1,14 +1,34 @@
 """Decode an opened picture: limits first, and no more pixels than the views need."""
 
+from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
-from PIL import Image
+from PIL import ExifTags, Image
 
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.jpeg_scan import damage_in_scans
 
+# A file that is larger holds no photo, or one that is not meant to be scored.
+MAX_FILE_BYTES = 2 << 30
 _BAND_PIXELS = 4_000_000
+# More than the noisiest JPEG has, and room for the film or the pictures that phones append.
+_JPEG_BYTES_PER_PIXEL, _JPEG_BYTES_BESIDE = 4, 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A decoded picture as it is stored: what its numbers mean is still to be applied.
+
+    Attributes:
+        pixels: In any of Pillow's modes, as they lie in the file.
+        orientation: 1 to 8, as EXIF has it: how they are turned upright.
+        profile: ICC profile of the colours; None for sRGB.
+    """
+
+    pixels: Image.Image
+    orientation: int = 1
+    profile: bytes | None = None
 
 
 def check_size(width: int, height: int, label: str, max_pixels: int) -> None:
@@ -26,9 +46,22 @@ def check_size(width: int, height: int, label: str, max_pixels: int) -> None:
         )
 
 
+def whole_file(stream: BinaryIO, label: str) -> bytes:
+    """The contents of a file that is read as a whole, from its start.
+
+    Raises:
+        PhotoError: It has more than `MAX_FILE_BYTES`.
+    """
+    size = stream.seek(0, 2)
+    if size > MAX_FILE_BYTES:
+        raise PhotoError(f"{label}: {size} bytes, more than the limit of {MAX_FILE_BYTES}.")
+    stream.seek(0)
+    return stream.read()
+
+
 def load(
     image: Image.Image, label: str, *, min_short_side_px: int | None, max_pixels: int
-) -> Image.Image:
+) -> Stored:
     """The pixels of a picture that was opened, shrunk by a whole factor where that leaves enough.
 
     Args:
@@ -48,19 +81,42 @@ def load(
             # Both sides must reach a square's side, so a photo stored lying down needs no thought.
             image.draft(image.mode, (min_short_side_px, min_short_side_px))
         image.load()
-        return image
+        return stored(image)
     image.load()
     # Pillow's own AVIF and HEIF readers may find another size than the header said.
     check_size(*image.size, label, max_pixels)
+    # Before the picture is shrunk: what says how it lies may stand after the pixels.
+    found = stored(image)
     if min_short_side_px is None:
-        return image
-    return _shrunk(image, min(image.size) // min_short_side_px)
+        return found
+    shrunk = _shrunk(image, min(image.size) // min_short_side_px)
+    return Stored(shrunk, found.orientation, found.profile)
+
+
+def stored(image: Image.Image) -> Stored:
+    """A loaded picture with what its own metadata say of orientation and colours."""
+    return Stored(image, orientation(image), image.info.get("icc_profile"))
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation; that of XMP where EXIF has none; 1 where it is damaged or absurd."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    # A photo whose EXIF block is damaged is still a photo, and most are stored upright.
+    except Exception:
+        return 1
+    if isinstance(value, bytes):  # of type BYTE, not SHORT
+        value = int.from_bytes(value[:1])
+    if isinstance(value, tuple):
+        value = next(iter(value), 1)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def _check_scans(image: Image.Image, label: str) -> None:
     picture = cast("Any", image)
     picture.fp.seek(0)
-    contents = picture.fp.read()
+    limit = _JPEG_BYTES_PER_PIXEL * image.width * image.height + _JPEG_BYTES_BESIDE
+    contents = picture.fp.read(limit)
     damage = damage_in_scans(contents)
     if damage is not None:
         raise PhotoError(f"{label}: {damage}.")
@@ -84,7 +140,6 @@ def _shrunk(image: Image.Image, factor: int) -> Image.Image:
     shrunk = Image.new(bands[0].mode, size)
     for place, band in enumerate(bands):
         shrunk.paste(band, (0, place * rows // factor))
-    shrunk.info = {key: image.info[key] for key in ("exif", "icc_profile") if key in image.info}
     return shrunk
 
 

@@ -2,16 +2,14 @@
 
 import importlib
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
 from io import BytesIO
-from itertools import zip_longest
 from typing import Any
 
-from PIL import ExifTags, Image, JpegImagePlugin
+from PIL import Image, JpegImagePlugin
 
 from siamese_nima.errors import PhotoError
-from siamese_nima.photos.loading import check_size, load
+from siamese_nima.photos import tiff
+from siamese_nima.photos.loading import Stored, check_size, load
 
 # A preview of nearly the sensor's size is the photo in full: cameras crop a few border pixels.
 _FULL_SIZE_SHARE = 0.9
@@ -26,24 +24,24 @@ _SRGB_CURVE = (2.4, 12.92)
 
 _BOX_FILE = b"ftypcrx "
 _FUJIFILM = b"FUJIFILMCCD-RAW"
+_PANASONIC = b"IIU\0"
 # Offset and length of the preview, of the metadata and of the sensor's picture, big-endian.
 _FUJIFILM_PARTS = struct.Struct(">6I")
 _FUJIFILM_PARTS_AT = 84
+# Panasonic's own tags: size of the sensor, how its numbers are packed, where they begin.
+_PANASONIC_WIDTH, _PANASONIC_HEIGHT, _PANASONIC_PACKING, _PANASONIC_DATA = 2, 3, 0x2D, 0x118
+_PANASONIC_PIXELS_IN_16_BYTES = {4: 14, 5: 14, 6: 14, 7: 14}
+# Of a sensor whose last rows are all zero the file lacks the end: no sensor counts nothing at all.
+_EMPTY_SHARE = 1 / 64
 
-# Bytes of one value by TIFF type: BYTE, ASCII, SHORT, LONG, RATIONAL, SBYTE, UNDEFINED, ...
-_VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
-_INTEGERS = {3: "H", 4: "I", 13: "I"}
-# Offsets and byte counts of strips, and of tiles.
-_PIXELS = ((273, 279), (324, 325))
-_SUB_DIRECTORIES = 330
-# Cameras put offsets of other files, or of the memory they were made in, into their own blocks.
-_MAKERS_OWN = {37500, 50740}
-_MAX_DIRECTORIES = 32
+
+class NotCameraRawError(PhotoError):
+    """LibRaw does not know the file."""
 
 
 def decode_raw(
     contents: bytes, label: str, *, min_short_side_px: int | None, max_pixels: int
-) -> Image.Image:
+) -> Stored:
     """The photo in a camera raw file, upright or with the EXIF orientation that makes it so.
 
     The embedded preview is taken if its short side is long enough, since it is what the camera, or
@@ -75,20 +73,37 @@ def decode_raw(
                 needed = min(needed, min_short_side_px)
             preview = _preview(rawpy, raw)
             if preview is not None and min(preview.size) >= needed:
-                return load(
+                found = load(
                     preview, label, min_short_side_px=min_short_side_px, max_pixels=max_pixels
                 )
-            return Image.fromarray(
-                raw.postprocess(
-                    half_size=short_side // 2 >= needed,
-                    use_camera_wb=True,
-                    gamma=_SRGB_CURVE,
-                )
+                return Stored(found.pixels) if _turned_already(preview, raw) else found
+            if _lacks_its_end(raw):
+                raise PhotoError(f"{label}: truncated, the sensor's picture breaks off.")
+            developed = raw.postprocess(
+                half_size=short_side // 2 >= needed,
+                use_camera_wb=True,
+                gamma=_SRGB_CURVE,
             )
+            return Stored(Image.fromarray(developed))
+    except rawpy.LibRawFileUnsupportedError as error:
+        raise NotCameraRawError(_complaint(error, label)) from error
     except rawpy.LibRawError as error:
-        reason = error.args[0] if error.args else type(error).__name__
-        reason = reason.decode(errors="replace") if isinstance(reason, bytes) else reason
-        raise PhotoError(f"{label}: camera raw that LibRaw cannot read ({reason}).") from error
+        raise PhotoError(_complaint(error, label)) from error
+
+
+def _complaint(error: Exception, label: str) -> str:
+    reason = error.args[0] if error.args else type(error).__name__
+    reason = reason.decode(errors="replace") if isinstance(reason, bytes) else reason
+    return f"{label}: camera raw that LibRaw cannot read ({reason})."
+
+
+def _lacks_its_end(raw: Any) -> bool:
+    """Whether the sensor's last rows hold nothing: LibRaw fills up what it could not decode."""
+    sensor = raw.raw_image_visible
+    if sensor is None:
+        return False
+    rows = max(2, round(len(sensor) * _EMPTY_SHARE))
+    return not sensor[-rows:].any() and bool(sensor.any())
 
 
 def _rawpy(label: str) -> Any:
@@ -112,10 +127,7 @@ def _preview(rawpy: Any, raw: Any) -> Image.Image | None:
         turn = None if _turned_already(preview, raw) else _TURNS.get(flip)
         return preview if turn is None else preview.transpose(turn)
     # LibRaw gives a preview that has no EXIF block one with the orientation of the raw file.
-    preview = JpegImagePlugin.JpegImageFile(BytesIO(thumbnail.data))
-    if _turned_already(preview, raw):
-        preview.getexif().pop(ExifTags.Base.Orientation, None)
-    return preview
+    return JpegImagePlugin.JpegImageFile(BytesIO(thumbnail.data))
 
 
 def _turned_already(preview: Image.Image, raw: Any) -> bool:
@@ -133,7 +145,9 @@ def ends_early(contents: bytes) -> bool:
         return _boxes_end_early(contents)
     if contents.startswith(_FUJIFILM):
         return _fujifilm_ends_early(contents)
-    return _tiff_ends_early(contents)
+    if contents.startswith(_PANASONIC) and _panasonic_ends_early(contents):
+        return True
+    return tiff.ends_early(contents)
 
 
 def _boxes_end_early(contents: bytes) -> bool:
@@ -166,65 +180,13 @@ def _fujifilm_ends_early(contents: bytes) -> bool:
     return any(at + length > len(contents) for at, length in parts)
 
 
-def _tiff_ends_early(contents: bytes) -> bool:
-    order = {b"II": "<", b"MM": ">"}.get(contents[:2])
-    if order is None or contents[2:4] not in (b"*\0", b"\0*"):
+def _panasonic_ends_early(contents: bytes) -> bool:
+    """Whether an RW2 file, which names the place of its pixels but not their length, is cut off."""
+    first = next(iter(tiff.directories(contents)), None)
+    if first is None or first.number(_PANASONIC_DATA) == 0:
         return False
-    waiting = [_Reader(contents, order).first_directory()]
-    seen: set[int] = set()
-    while waiting and len(seen) < _MAX_DIRECTORIES:
-        start = waiting.pop()
-        if start == 0 or start in seen:
-            continue
-        seen.add(start)
-        try:
-            directory = dict(_Reader(contents, order).entries(start))
-            waiting += directory.get(_SUB_DIRECTORIES, _Values()).numbers
-            waiting += directory[0].numbers
-        except struct.error:
-            return True
-        if any(values.end > len(contents) for values in directory.values()):
-            return True
-        for offsets, counts in _PIXELS:
-            starts = directory.get(offsets, _Values()).numbers
-            lengths = directory.get(counts, _Values()).numbers
-            ends = (at + length for at, length in zip_longest(starts, lengths, fillvalue=0))
-            if any(end > len(contents) for end in ends):
-                return True
-    return False
-
-
-@dataclass(frozen=True, slots=True)
-class _Values:
-    """The values of one tag: where they end, and the integers among them."""
-
-    end: int = 0
-    numbers: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    contents: bytes
-    order: str
-
-    def first_directory(self) -> int:
-        return self._integers("I", 1, 4)[0] if len(self.contents) >= 8 else 0
-
-    def entries(self, start: int) -> Iterator[tuple[int, _Values]]:
-        """Tags of a directory; tag 0 stands for the place of the next directory."""
-        (count,) = self._integers("H", 1, start)
-        for place in range(start + 2, start + 2 + 12 * count, 12):
-            tag, kind = self._integers("H", 2, place)
-            (length,) = self._integers("I", 1, place + 4)
-            size = length * _VALUE_BYTES.get(kind, 1)
-            at = place + 8 if size <= 4 else self._integers("I", 1, place + 8)[0]
-            if tag in _MAKERS_OWN:
-                continue
-            numbers: tuple[int, ...] = ()
-            if kind in _INTEGERS and at + size <= len(self.contents):
-                numbers = self._integers(_INTEGERS[kind], length, at)
-            yield tag, _Values(at + size, numbers)
-        yield 0, _Values(0, self._integers("I", 1, start + 2 + 12 * count))
-
-    def _integers(self, code: str, count: int, at: int) -> tuple[int, ...]:
-        return struct.unpack_from(f"{self.order}{count}{code}", self.contents, at)
+    per_block = _PANASONIC_PIXELS_IN_16_BYTES.get(first.number(_PANASONIC_PACKING))
+    if per_block is None:
+        return first.number(_PANASONIC_DATA) >= len(contents)
+    pixels = first.number(_PANASONIC_WIDTH) * first.number(_PANASONIC_HEIGHT)
+    return first.number(_PANASONIC_DATA) + pixels // per_block * 16 > len(contents)

@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.photos.colour import to_srgb
 from siamese_nima.photos.decode import decode, pillow_muted
-from siamese_nima.photos.loading import check_size
+from siamese_nima.photos.loading import Stored, check_size, stored
 
 PhotoSource: TypeAlias = (
     "str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray[Any, Any]"
 )
 
 MAX_PIXELS = 300_000_000
+# Goes up when a photo is read otherwise than before, so that scores in a cache are not mixed.
+READING = 2
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -76,8 +78,9 @@ def read_photo(
     label = name or _name_of(source)
     try:
         with pillow_muted():
-            stored = _stored(source, label, min_short_side_px, max_pixels)
-            return _plain(to_srgb(_turned_upright(stored), label), source)
+            found = _stored(source, label, min_short_side_px, max_pixels)
+            srgb = to_srgb(_turned_upright(found), found.profile, label)
+            return _plain(srgb, source)
     except PhotoError:
         raise
     # Decoders answer damaged files with almost any exception; all mean that there is no photo.
@@ -94,7 +97,7 @@ def _name_of(source: PhotoSource) -> str:
 
 def _stored(
     source: PhotoSource, label: str, min_short_side_px: int | None, max_pixels: int
-) -> Image.Image:
+) -> Stored:
     """The decoded picture as it is stored: colours and orientation still to be settled."""
     if isinstance(source, (str, os.PathLike)):
         _check_file(Path(source), label)
@@ -105,7 +108,7 @@ def _stored(
     if isinstance(source, Image.Image):
         check_size(*source.size, label, max_pixels)
         source.load()
-        return source
+        return stored(source)
     contents = source if isinstance(source, bytes) else _contents(source, label)
     return decode(
         BytesIO(contents), label, min_short_side_px=min_short_side_px, max_pixels=max_pixels
@@ -145,13 +148,9 @@ def _from_array(array: "np.ndarray[Any, Any]", label: str) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def _turned_upright(image: Image.Image) -> Image.Image:
-    try:
-        turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    # A photo whose EXIF block is damaged is still a photo, and most are stored upright.
-    except Exception:
-        return image
-    return image if turn is None else image.transpose(turn)
+def _turned_upright(found: Stored) -> Image.Image:
+    turn = _UPRIGHT.get(found.orientation)
+    return found.pixels if turn is None else found.pixels.transpose(turn)
 
 
 def _plain(image: Image.Image, source: PhotoSource) -> Image.Image:

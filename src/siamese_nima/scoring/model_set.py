@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from siamese_nima.errors import ConfigError, PhotoError
-from siamese_nima.photos.read import MAX_PIXELS, PhotoSource, read_photo
+from siamese_nima.photos.read import MAX_PIXELS, READING, PhotoSource, read_photo
 from siamese_nima.photos.views import ViewPolicy, Views
 from siamese_nima.scoring.catalogue import find_model
 from siamese_nima.scoring.model import Model, ModelFile, fitting_view
@@ -32,7 +32,7 @@ OnPhoto: TypeAlias = Callable[[str, Image.Image], None]
 DECODE_MARGIN = 2
 
 # Packages that move scores where they are installed.
-_PACKAGES = ("siamese-nima", "openvino", "pillow-heif", "rawpy")
+_PACKAGES = ("siamese-nima", "openvino", "pi-heif", "pylibjxl", "rawpy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +134,7 @@ class ModelSet:
             ConfigError: A model is not from a file, so that nothing tells it from others.
         """
         programs = {"onnxruntime": onnxruntime.__version__, "pillow": PIL.__version__}
+        programs["reading"] = str(READING)
         programs |= {name: _version(name) for name in _PACKAGES}
         tail = " ".join(f"{name}={number}" for name, number in programs.items())
         texts = []

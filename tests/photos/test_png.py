@@ -1,0 +1,115 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from icc_profiles import GREY_GAMMA_1
+from siamese_nima.photos import read_photo
+
+BIG = b"x" * (2 << 20)
+
+
+def chunk(kind, body):
+    tail = zlib.crc32(kind + body).to_bytes(4, "big")
+    return len(body).to_bytes(4, "big") + kind + body + tail
+
+
+def with_chunks(contents, *chunks, before_pixels=True):
+    at = contents.index(b"IDAT") - 4 if before_pixels else contents.index(b"IEND") - 4
+    return contents[:at] + b"".join(chunks) + contents[at:]
+
+
+def raw_profile(payload):
+    """A block as ImageMagick writes it into text."""
+    digits = payload.hex()
+    lines = "\n".join(digits[at : at + 72] for at in range(0, len(digits), 72))
+    return b"Raw profile type exif\0\0" + zlib.compress(
+        f"\nexif\n{len(payload):8d}\n{lines}\n".encode()
+    )
+
+
+def exif_of(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0")
+
+
+@pytest.mark.parametrize("before_pixels", [True, False])
+@pytest.mark.parametrize(
+    "block",
+    [
+        chunk(b"zTXt", b"Comment\0\0" + zlib.compress(BIG)),
+        chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(BIG)),
+        chunk(b"tEXt", b"Comment\0" + BIG),
+        chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(100 << 20))),
+        *[chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(1 << 20))) * 80],
+    ],
+    ids=["zTXt", "iTXt", "tEXt", "bomb", "many"],
+)
+def test_long_text_is_skipped(scene, encoded, difference, block, before_pixels):
+    contents = with_chunks(encoded(scene, "PNG"), block, before_pixels=before_pixels)
+    assert difference(read_photo(contents), scene) == 0
+
+
+def test_a_long_profile_still_counts():
+    size = 2 << 20
+    profile = bytearray(GREY_GAMMA_1 + bytes(size - len(GREY_GAMMA_1)))
+    profile[:4] = struct.pack(">I", size)
+    picture = Image.new("L", (2, 2), 55)
+    contents = encoded_png(picture)
+    contents = with_chunks(contents, chunk(b"iCCP", b"grey\0\0" + zlib.compress(bytes(profile))))
+    assert read_photo(contents).getpixel((0, 0)) == (128, 128, 128)
+
+
+def encoded_png(picture):
+
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+def test_a_profile_that_would_fill_the_memory_is_skipped(scene, encoded, difference):
+    bomb = chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(200 << 20)))
+    assert difference(read_photo(with_chunks(encoded(scene, "PNG"), bomb)), scene) == 0
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("before_pixels", [True, False])
+@pytest.mark.parametrize("way", ["eXIf", "text", "XMP"])
+def test_orientation_does_not_depend_on_the_size_decoded(
+    scene, encoded, difference, orientation, before_pixels, way
+):
+    contents = encoded(scene.resize((960, 640)), "PNG")
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:Orientation>%d</tiff:Orientation>'
+    block = {
+        "eXIf": chunk(b"eXIf", exif_of(orientation)[6:]),
+        "text": chunk(b"zTXt", raw_profile(exif_of(orientation))),
+        "XMP": chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp % orientation),
+    }[way]
+    contents = with_chunks(contents, block, before_pixels=before_pixels)
+    full, reduced = read_photo(contents), read_photo(contents, min_short_side_px=80)
+    assert (full.size[0] > full.size[1]) == (orientation < 5)
+    assert reduced.size == tuple(side // 8 for side in full.size)
+    assert difference(reduced, full.resize(reduced.size, Image.Resampling.BOX)) < 1
+
+
+def test_sixteen_bit_grey_with_transparency_goes_through_its_grey_profile():
+    row = b"\0" + struct.pack(">HHHH", 55 * 257, 65535, 55 * 257, 0)
+    contents = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">II", 2, 1) + b"\x10\4\0\0\0")
+    contents += chunk(b"iCCP", b"grey\0\0" + zlib.compress(GREY_GAMMA_1))
+    contents += chunk(b"IDAT", zlib.compress(row)) + chunk(b"IEND", b"")
+    photo = read_photo(contents)
+    assert photo.getpixel((0, 0)) == (128, 128, 128)
+    assert photo.getpixel((1, 0)) == (255, 255, 255)
+
+
+def test_colours_told_by_numbers_are_converted(encoded):
+    """BT.2020 and PQ: 58 % of the signal is the white of a photo."""
+    white, over = (Image.new("RGB", (2, 2), (level,) * 3) for level in (148, 220))
+    coded = chunk(b"cICP", bytes([9, 16, 0, 1]))
+    for picture, expected in [(white, 255), (over, 255)]:
+        photo = np.asarray(read_photo(with_chunks(encoded(picture, "PNG"), coded)))
+        assert abs(int(photo.min()) - expected) <= 2

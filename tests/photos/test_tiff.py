@@ -1,0 +1,203 @@
+"""Kinds of TIFF that Pillow reads wrongly or not at all, written by tifffile."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms
+
+from siamese_nima.errors import PhotoError
+from siamese_nima.photos import read_photo, tiff
+
+LZW_HORIZONTAL = {"compression": 5, "predictor": 2}
+
+
+def written(array, **options):
+    file = io.BytesIO()
+    tifffile.imwrite(file, array, **options)
+    return file.getvalue()
+
+
+def packbits(row):
+    """Literal runs only."""
+    parts = [row[at : at + 128] for at in range(0, len(row), 128)]
+    return b"".join(bytes([len(part) - 1]) + part for part in parts)
+
+
+def samples(picture, bits):
+    """The channels of a picture with so many bits."""
+    levels = np.asarray(picture).astype(np.uint64)
+    white = 2**bits - 1
+    return (levels * white // 255).astype(f"u{max(1, bits // 8)}")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("bits", [8, 16, 32])
+@pytest.mark.parametrize("layout", [{"rowsperstrip": 7}, {"tile": (32, 48)}, {"bigtiff": True}])
+@pytest.mark.parametrize("compression", [None, 8])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "CMYK", "L", "LA"])
+def test_every_layout_of_every_kind_of_colours_is_read(
+    scene, difference, order, planar, bits, layout, compression, mode
+):
+    if planar == "separate" and mode == "L":
+        return
+    if bits == 32 and mode == "L":
+        return  # one channel of 32 bits does not say what is white
+    picture = scene.convert("LA" if mode == "LA" else mode)
+    array = samples(picture, bits)
+    photometric = {"L": "minisblack", "LA": "minisblack", "CMYK": "separated"}.get(mode, "rgb")
+    extras = {"RGBA": ["unassalpha"], "LA": ["unassalpha"]}.get(mode)
+    if planar == "separate":
+        array = np.ascontiguousarray(array.transpose(2, 0, 1))
+    contents = written(
+        array,
+        photometric=photometric,
+        planarconfig=None if mode == "L" else planar,
+        byteorder=order,
+        compression=compression,
+        predictor=bool(compression),
+        extrasamples=extras,
+        **layout,
+    )
+    photo = read_photo(contents)
+    expected = {"L": scene.convert("L"), "LA": scene.convert("L")}.get(mode, scene)
+    assert difference(photo, expected.convert("RGB")) < 2
+
+
+def test_lzw_with_differences_in_separate_planes_is_read(scene, difference):
+    """libtiff writes one plane at a time; the planes are put together here."""
+    planes = [np.asarray(band).astype(np.uint16) * 257 for band in scene.split()]
+    parts = []
+    for plane in planes:
+        file = io.BytesIO()
+        Image.fromarray(plane).save(file, "TIFF", compression="tiff_lzw", tiffinfo={317: 2})
+        (page,) = tiff.directories(file.getvalue())
+        parts.append([page.contents[at : at + length] for at, length in page.segments])
+        rows = page.number(tiff.ROWS_PER_STRIP)
+    strips = [strip for part in parts for strip in part]
+    body, offsets = b"", []
+    for strip in strips:
+        offsets.append(8 + len(body))
+        body += strip
+    tags = {256: [120], 257: [80], 258: [16] * 3, 259: [5], 262: [2], 273: offsets, 277: [3]}
+    tags |= {278: [rows], 279: [len(strip) for strip in strips], 284: [2], 317: [2]}
+    contents = b"II*\0" + struct.pack("<I", 8 + len(body)) + body
+    photo = read_photo(contents + tiff._packed(tags, 8 + len(body)))
+    assert difference(photo, scene) < 1
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("extra_count", [1, 2, 3])
+@pytest.mark.parametrize("mode", ["RGB", "CMYK", "L"])
+def test_extra_channels_that_are_no_transparency_are_left_out(
+    scene, difference, bits, extra_count, mode
+):
+    array = samples(scene.convert(mode), bits)
+    array = array[..., None] if mode == "L" else array
+    selection = np.zeros((*array.shape[:2], extra_count), array.dtype)
+    contents = written(
+        np.concatenate([array, selection], axis=-1),
+        photometric={"L": "minisblack", "CMYK": "separated"}.get(mode, "rgb"),
+        planarconfig="contig",
+        extrasamples=["unspecified"] * extra_count,
+    )
+    expected = scene.convert(mode).convert("RGB") if mode == "L" else scene
+    assert difference(read_photo(contents), expected) < 2
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("alpha", ["assocalpha", "unassalpha"])
+def test_sixteen_bit_transparency_is_laid_over_white(planar, alpha):
+    colour = (20000, 10000, 5000)
+    stored = [value // 2 for value in colour] if alpha == "assocalpha" else colour
+    array = np.full((8, 6, 4), (*stored, 32768), np.uint16)
+    if planar == "separate":
+        array = np.ascontiguousarray(array.transpose(2, 0, 1))
+    contents = written(array, photometric="rgb", planarconfig=planar, extrasamples=[alpha])
+    expected = [value / 257 / 2 + 127.5 for value in colour]
+    assert np.abs(np.asarray(read_photo(contents))[0, 0] - expected).max() <= 1.5
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("kind", [8, 9])
+def test_lab_is_read_in_both_of_its_encodings(scene, difference, order, bits, kind):
+    to_lab = ImageCms.buildTransform(
+        ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
+    )
+    lab = np.asarray(ImageCms.applyTransform(scene, to_lab)).astype(np.int32)
+    lab[..., 1:] = lab[..., 1:].astype(np.int8)
+    if bits == 16:
+        lab[..., 0] = lab[..., 0] * 65535 // 255
+        lab[..., 1:] *= 256
+    if kind == 9:
+        lab[..., 1:] += 128 if bits == 8 else 32768
+    array = lab.astype(np.uint8 if bits == 8 else np.uint16)
+    contents = written(array, photometric=kind, planarconfig="contig", byteorder=order)
+    assert difference(read_photo(contents), scene) < 2.5
+
+
+def test_floating_point_colours_of_0_to_1_are_read_and_others_refused(scene, difference):
+    light = (np.asarray(scene) / 255).astype(np.float32)
+    assert difference(read_photo(written(light, photometric="rgb")), scene) < 1
+    with pytest.raises(PhotoError, match=r"^hdr\.tif: floating-point pixels outside of 0\.\.1"):
+        read_photo(written(light * 4, photometric="rgb"), name="hdr.tif")
+
+
+def test_big_endian_big_tiff_is_read(scene, difference):
+    for mode in ("RGB", "L"):
+        array = np.asarray(scene.convert(mode))
+        contents = written(array, byteorder=">", bigtiff=True, metadata=None)
+        assert difference(read_photo(contents), scene.convert(mode).convert("RGB")) == 0
+
+
+def test_a_thumbnail_before_the_photo_is_passed_over(scene, difference):
+    small = np.asarray(scene.resize((30, 20)))
+    for array in (np.asarray(scene), samples(scene, 16)):
+        for order in "<>":
+            file = io.BytesIO()
+            with tifffile.TiffWriter(file, byteorder=order) as writer:
+                writer.write(small, subfiletype=1, photometric="rgb")
+                writer.write(array, subfiletype=0, photometric="rgb")
+            assert difference(read_photo(file.getvalue()), scene) < 1
+
+
+@pytest.mark.parametrize("name", ["scan.nef", "scan.tif"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_film_scanners_photo_in_a_sub_directory_is_read(scene, difference, name, bits):
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file, byteorder=">") as writer:
+        small = np.asarray(scene.resize((30, 20)))
+        writer.write(small, subfiletype=1, photometric="rgb", subifds=1)
+        writer.write(samples(scene, bits), subfiletype=0, photometric="rgb")
+    assert difference(read_photo(file.getvalue(), name=name), scene) < 1
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("kind", [1, 3, 4])
+def test_orientation_counts_whatever_type_its_number_has(scene, bits, kind):
+    code = {1: "B", 3: "H", 4: "I"}[kind]
+    contents = written(samples(scene, bits), photometric="rgb", extratags=[(274, kind, 1, 6, True)])
+    assert code
+    assert read_photo(contents).size == (80, 120)
+
+
+def test_a_cut_off_file_is_an_error(scene):
+    contents = written(
+        samples(scene, 16).transpose(2, 0, 1).copy(), photometric="rgb", planarconfig="separate"
+    )
+    with pytest.raises(PhotoError, match=r"^cut\.tif: truncated"):
+        read_photo(contents[:-100], name="cut.tif")
+
+
+def test_twelve_bits_of_three_channels_are_read(scene, difference):
+    wide = samples(scene, 16) >> 4
+    digits = (wide.reshape(80, -1)[..., None] >> np.arange(11, -1, -1)) & 1
+    body = np.packbits(digits.astype(np.uint8).reshape(80, -1), axis=1).tobytes()
+    tags = {256: [120], 257: [80], 258: [12] * 3, 259: [1], 262: [2], 273: [8], 277: [3]}
+    tags |= {278: [80], 279: [len(body)]}
+    contents = b"II*\0" + struct.pack("<I", 8 + len(body)) + body
+    assert difference(read_photo(contents + tiff._packed(tags, 8 + len(body))), scene) < 1
