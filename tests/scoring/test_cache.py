@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pwd
 import random
 import shutil
 import sqlite3
@@ -10,6 +11,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from PIL import Image
@@ -19,7 +21,7 @@ from siamese_nima.errors import ConfigError
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring import cache as result_cache
 from siamese_nima.scoring import model_set
-from siamese_nima.scoring.cache import ResultCache, cache_path
+from siamese_nima.scoring.cache import ResultCache, cache_path, usual_cache
 from siamese_nima.scoring.model import ModelFile
 from siamese_nima.scoring.scorer import Scorer
 from tiny_model import rate_tiny, write_model
@@ -257,6 +259,27 @@ def test_a_cache_that_cannot_be_made_says_what_to_do(tiny_model, photo_folder):
         list(Scorer(tiny_model, cache=photo_folder / "notes.txt" / "c").score(photo_folder))
     with pytest.raises(ConfigError, match="cannot be used"):
         list(Scorer(tiny_model, cache=photo_folder).score(photo_folder))
+
+
+def test_the_usual_cache_that_cannot_be_made_is_a_warning(
+    tiny_model, photo_folder, tmp_path, monkeypatch, caplog
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SIAMESE_NIMA_CACHE", str(tmp_path / "file" / "results.sqlite"))
+    scorer = Scorer(tiny_model, cache=cache_path())
+    assert list(scorer.score(photo_folder)) == list(Scorer(tiny_model).score(photo_folder))
+    assert "no results are kept" in caplog.text
+
+
+def test_a_user_without_a_home_gets_a_warning_and_no_cache(monkeypatch, caplog):
+    monkeypatch.delenv("SIAMESE_NIMA_CACHE")
+    for name in ("HOME", "XDG_CACHE_HOME", "USERPROFILE", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", Mock(side_effect=KeyError))
+    with pytest.raises(ConfigError, match="this user has no home folder"):
+        cache_path()
+    assert usual_cache() is None
+    assert "no results are kept: this user has no home folder" in caplog.text
 
 
 def test_a_cache_that_stays_locked_is_left_alone(

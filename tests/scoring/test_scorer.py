@@ -2,6 +2,9 @@
 
 import asyncio
 import io
+import os
+import pickle
+import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +16,8 @@ from PIL import Image
 
 from siamese_nima import ratings
 from siamese_nima.errors import ConfigError, PhotoError, ViewError, WeightsError
+from siamese_nima.scoring import scorer as scorer_module
+from siamese_nima.scoring.ranking import rank_photos
 from siamese_nima.scoring.scorer import Scorer
 from tiny_model import rate_tiny
 
@@ -249,5 +254,117 @@ def test_impossible_options_are_refused(tiny_model, options, error, message):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(WeightsError, match=r"no model named 'qualty'; there are .*quality"):
+    with pytest.raises(WeightsError, match=r"no model named 'qualty'.*; there are .*quality"):
         Scorer("qualty")
+
+
+def test_one_photo_is_scored_at_once_and_as_always(scorer, photo_folder):
+    path = photo_folder / "photo4.png"
+    assert scorer.score_one(path) == next(scorer.score([path]))
+    assert scorer.score_one(np.asarray(Image.open(path))).score == scorer.score_one(path).score
+    assert "a folder, not a photo" in scorer.score_one(photo_folder).error
+    assert "none.jpg: no such file" in scorer.score_one(photo_folder / "none.jpg").error
+
+
+def test_one_photo_uses_the_cache(tiny_model, photo_folder, tmp_path):
+    scorer = Scorer(tiny_model, cache=tmp_path / "c.sqlite")
+    path = photo_folder / "photo4.png"
+    os.utime(path, (1e9, 1e9))
+    assert [scorer.score_one(path).cached for _ in range(2)] == [False, True]
+
+
+def test_a_folder_in_a_list_is_searched(scorer, photo_folder, tmp_path):
+    other = tmp_path / "one.png"
+    shutil.copy(photo_folder / "photo1.png", other)
+    found = [result.path for result in scorer.score([other, photo_folder])]
+    assert found == [str(other), *(r.path for r in scorer.score(photo_folder))]
+
+
+class _Tensor:
+    """What a tensor of torch or jax shows of itself."""
+
+    def __init__(self, array):
+        self.array, self.ndim = array, array.ndim
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+    def __iter__(self):
+        return iter(self.array)
+
+
+def test_a_tensor_is_one_photo(scorer, photo_folder):
+    pixels = np.asarray(Image.open(photo_folder / "photo4.png"))
+    [expected] = scorer.score(pixels)
+    channels_first = np.moveaxis(pixels, -1, 0)
+    for given in (_Tensor(channels_first), _Tensor(pixels), [_Tensor(channels_first)]):
+        assert [r.score for r in scorer.score(given)] == [expected.score]
+    assert len(list(scorer.score(_Tensor(np.stack([channels_first] * 3))))) == 3
+    [floats] = scorer.score(_Tensor(channels_first / 255))
+    assert "an array of float64" in floats.error
+
+
+def test_a_tensor_of_torch_is_one_photo(scorer, photo_folder):
+    torch = pytest.importorskip("torch")
+    pixels = np.asarray(Image.open(photo_folder / "photo4.png"))
+    [expected], [found] = scorer.score(pixels), scorer.score(torch.tensor(pixels).permute(2, 0, 1))
+    assert found.score == expected.score
+
+
+def test_bytes_of_any_kind_and_rows_of_data_sets_are_one_photo(scorer, photo_folder):
+    path = photo_folder / "photo4.png"
+    content = path.read_bytes()
+    expected = scorer.score_one(path).score
+    row = {"bytes": content, "path": "photo4.png"}
+    for photo in (bytearray(content), memoryview(content), row, {"bytes": None, "path": str(path)}):
+        assert [result.score for result in scorer.score(photo)] == [expected]
+        assert [result.score for result in scorer.score([photo, photo])] == [expected] * 2
+    assert scorer.score_one(row).path == "photo4.png"
+    assert "<photo 1>: dict is not a photo" in scorer.score_one({"image": content}).error
+
+
+@pytest.mark.parametrize("nothing", [None, 7])
+def test_what_is_no_photo_at_all_is_one_error(scorer, nothing):
+    [result] = scorer.score(nothing)
+    assert "is not a photo; wanted a path, bytes" in result.error
+
+
+@pytest.mark.parametrize("model", [None, {"quality"}, iter(["quality"]), 7, ["quality", None]])
+def test_what_is_no_model_is_an_error_of_ours(model):
+    with pytest.raises(ConfigError, match=r"is not a model; wanted the name of a model, the path"):
+        Scorer(model)
+
+
+def test_a_scorer_travels_to_another_process(tiny_model, photo_folder):
+    scorer = Scorer(tiny_model, workers=1, view="warp:24")
+    there = pickle.loads(pickle.dumps(scorer))
+    assert (there.options, there.models.keys()) == (scorer.options, scorer.models.keys())
+    assert list(there.score(photo_folder)) == list(scorer.score(photo_folder))
+
+
+def test_a_data_frame_takes_results(scorer, photo_folder):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(scorer.score(photo_folder))
+    assert list(frame)[:4] == ["path", "score", "spread", "percentile"]
+    assert len(frame) == 11
+    assert frame.score.between(1, 10).all()
+
+
+def test_notebooks_show_a_table_with_thumbnails(scorer, photo_folder):
+    (photo_folder / "<b>.png").write_bytes(b"broken")
+    ranked = rank_photos(scorer.score(photo_folder))
+    page = ranked._repr_html_()
+    assert page.count("<tr>") == 1 + 12
+    assert page.count('<img src="data:image/jpeg;base64,') == 11
+    assert "&lt;b&gt;.png" in page
+    assert f"{ranked[0].score:.2f}" in ranked[0]._repr_html_()
+    assert f"score={ranked[0].score:.2f}, scale=1..10" in repr(ranked[0])
+    assert "<Scorer of tiny-1@" in repr(scorer)
+
+
+def test_little_memory_means_few_workers(tiny_model, monkeypatch):
+    monkeypatch.setattr(scorer_module, "usable_cores", lambda: 64)
+    for free, expected in ((None, 64), (64 << 30, 64), (1 << 30, 8), (1 << 20, 1)):
+        monkeypatch.setattr(scorer_module, "usable_memory", lambda free=free: free)
+        assert Scorer(tiny_model).workers == expected
+    assert Scorer(tiny_model, workers=3).workers == 3

@@ -14,7 +14,7 @@ import typer
 
 from siamese_nima.errors import MissingExtraError
 from siamese_nima.photos.read import MAX_PIXELS
-from siamese_nima.scoring.cache import cache_path
+from siamese_nima.scoring.cache import usual_cache
 from siamese_nima.scoring.catalogue import WEIGHT_SUFFIXES
 from siamese_nima.scoring.scorer import Scorer, ScorerOptions
 
@@ -50,7 +50,12 @@ Apart = Annotated[
         "--apart", help="Camera raw and JPEG (or HEIC) of one shot are photos of their own."
     ),
 ]
-BatchSize = Annotated[int, _of_scoring("Photos that one worker takes at a time.", min=1)]
+BatchSize = Annotated[
+    int | None,
+    _of_scoring(
+        "Photos that one worker takes at a time; by default 1, on graphics processors 4.", min=1
+    ),
+]
 Host = Annotated[
     str, typer.Option(help="Address to listen at; other machines never reach 127.0.0.1.")
 ]
@@ -80,7 +85,7 @@ _PARAMETER = "scoring"
 class Scoring:
     """How a command scores, as its options say."""
 
-    batch_size: BatchSize = 4
+    batch_size: BatchSize = None
     workers: Workers = None
     view: View = None
     device: Device = "cpu"
@@ -97,7 +102,7 @@ class Scoring:
             workers=self.workers,
             device=self.device,
             exact=self.exact,
-            cache=None if self.no_cache else self.cache or cache_path(),
+            cache=None if self.no_cache else self.cache or usual_cache(),
             max_pixels=max_pixels,
         )
 

@@ -6,7 +6,6 @@ import hashlib
 import logging
 import os
 import sqlite3
-import sys
 import threading
 import time
 import zlib
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_nima.errors import ConfigError
+from siamese_nima.user_folders import cache_folder
 
 CACHE_VARIABLE = "SIAMESE_NIMA_CACHE"
 
@@ -60,16 +60,37 @@ def cache_path() -> Path:
     """Where results are kept.
 
     The environment variable SIAMESE_NIMA_CACHE (a file), or else the platform's folder for caches.
+
+    Raises:
+        ConfigError: This user has no home folder.
     """
     if chosen := os.environ.get(CACHE_VARIABLE):
         return Path(chosen)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "siamese-nima" / "results.sqlite"
+    return cache_folder() / "results.sqlite"
+
+
+def usual_cache() -> Path | None:
+    """`cache_path()`; None, and a line in the log, for a user without a home folder."""
+    try:
+        return cache_path()
+    except ConfigError as error:
+        _log.warning("no results are kept: %s", error)
+        return None
+
+
+def open_cache(path: Path) -> ResultCache | None:
+    """The cache in that file; None, and a line in the log, if it is the usual one and unusable.
+
+    Raises:
+        ConfigError: It was named, and is no cache or cannot be made.
+    """
+    try:
+        return ResultCache(path)
+    except ConfigError as error:
+        if path != cache_path():
+            raise
+        _log.warning("no results are kept: %s", error)
+        return None
 
 
 class ResultCache:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from importlib.resources import files
 from pathlib import Path
 
-from siamese_nima.errors import WeightsError, did_you_mean
+from siamese_nima.errors import ConfigError, WeightsError, did_you_mean
+from siamese_nima.user_folders import data_folder
 
 MODELS_FOLDER_VARIABLE = "SIAMESE_NIMA_MODELS"
 
@@ -29,18 +29,16 @@ def models_folder() -> Path:
     """
     if chosen := os.environ.get(MODELS_FOLDER_VARIABLE):
         return Path(chosen)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "siamese-nima" / "models"
+    return data_folder() / "models"
 
 
 def installed_models() -> dict[str, Path]:
     """Model files in the user's models folder, by name."""
-    return {path.stem: path for path in sorted(models_folder().glob("*.onnx"))}
+    try:
+        folder = models_folder()
+    except ConfigError:  # no home folder, so nothing is in it
+        return {}
+    return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
 
 
 def find_model(model: str | os.PathLike[str]) -> Path:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -24,8 +23,21 @@ from siamese_nima.errors import (
     WeightsError,
 )
 from siamese_nima.photos.views import ViewPolicy
+from siamese_nima.scoring.onnx_file import metadata
 
-Network: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+class Network(Protocol):
+    """Views (N, V, H, W, 3) to rating distributions (N, K); for several threads at once.
+
+    It raises what the device raises; `TimeoutError` if it takes longer than `limit_s` seconds.
+    """
+
+    def __call__(
+        self, views: NDArray[np.uint8], *, limit_s: float | None = None
+    ) -> NDArray[np.float32]:
+        """Rate views."""
+        ...
+
 
 # ONNX Runtime's execution provider behind a device, and the extra that brings it.
 _PROVIDERS = {
@@ -39,6 +51,9 @@ DEVICES = ("cpu", "cuda", "openvino", "coreml")
 GOLDEN_TOLERANCE = 1e-3
 # Where a sum in float differs in its last bit, an 8-bit value may be the next one.
 INT8_GOLDEN_TOLERANCE = 2e-2
+
+# A network takes a second or less; one that never ends is to be an error.
+_SELF_TEST_S = 60.0
 
 INT8 = "int8"  # among the metrics of the cards of 8-bit models: what the 8 bits cost
 
@@ -73,6 +88,7 @@ class ModelFile:
         *,
         threads: int = 1,
         device: str = "cpu",
+        view: ViewPolicy | None = None,
     ) -> None:
         """Load, and check the self-test.
 
@@ -80,6 +96,7 @@ class ModelFile:
             path: An .onnx file written by siamese-nima.
             threads: Threads that one call of `rate` may use.
             device: One of `DEVICES`.
+            view: View policy in place of its own that views will come from.
 
         Raises:
             WeightsError: The file is missing, is no model file, or fails its self-test.
@@ -90,7 +107,10 @@ class ModelFile:
         content = _read(self.path)
         self.digest = hashlib.sha256(content).hexdigest()
         self.card = _card_of(self.path, content)
-        self._network = open_network(self.path, content, threads=threads, device=device)
+        varying = (view or self.card.view).view_size is None
+        self._network = open_network(
+            self.path, content, threads=threads, device=device, varying=varying
+        )
         self._check_golden()
 
     @property
@@ -111,8 +131,13 @@ class ModelFile:
             PhotoError: The network cannot take these views: too small for it, or too large for
                 the memory.
         """
+        return self._rate(views, None)
+
+    def _rate(self, views: NDArray[np.uint8], limit_s: float | None) -> NDArray[np.float32]:
         try:
-            return self._network(views)
+            return self._network(views, limit_s=limit_s)
+        except TimeoutError:
+            raise
         # ONNX Runtime raises bare exceptions of its own extension module.
         except Exception as error:
             height, width = views.shape[2:4]
@@ -123,7 +148,14 @@ class ModelFile:
             raise WeightsError(
                 f"{self.path}: the model file has no self-test; export it again with nima export"
             )
-        found = self.rate(self.card.view.views(golden_photo())[np.newaxis])[0]
+        views = self.card.view.views(golden_photo())[np.newaxis]
+        try:
+            found = self._rate(views, _SELF_TEST_S)[0]
+        except TimeoutError:
+            raise WeightsError(
+                f"{self.path}: the self-test did not end within {_SELF_TEST_S:g} s; "
+                "not a network that can be used here"
+            ) from None
         worst = float(np.max(np.abs(found - np.array(self.card.golden))))
         allowed = INT8_GOLDEN_TOLERANCE if INT8 in self.card.metrics else GOLDEN_TOLERANCE
         if not worst <= allowed:
@@ -146,6 +178,9 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
 
 def _read(path: Path) -> bytes:
     try:
+        # A pipe must not be opened, which would wait for a writer; nor does a device end.
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise WeightsError(f"{path}: a pipe, socket or device, not a model file")
         return path.read_bytes()
     except FileNotFoundError:
         raise WeightsError(
@@ -156,17 +191,17 @@ def _read(path: Path) -> bytes:
 
 
 def _card_of(path: Path, content: bytes) -> ModelCard:
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = start_session(path, content, options)
-    metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
-    if METADATA_KEY not in metadata:
+    try:
+        found = metadata(content)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: not a model file that can be loaded ({error})") from error
+    if METADATA_KEY not in found:
         raise WeightsError(
             f"{path}: an ONNX file without a siamese-nima model card; "
             "write model files with 'nima import' or 'nima export'"
         )
     try:
-        return ModelCard.from_json(metadata[METADATA_KEY])
+        return ModelCard.from_json(found[METADATA_KEY])
     except CardError as error:
         raise WeightsError(f"{path}: {error}") from error
 
@@ -187,7 +222,9 @@ def fitting_view(card: ModelCard, view: ViewPolicy) -> ViewPolicy:
     return view
 
 
-def open_network(path: Path, content: bytes, *, threads: int, device: str) -> Network:
+def open_network(
+    path: Path, content: bytes, *, threads: int, device: str, varying: bool = False
+) -> Network:
     """The network of a model file, ready to rate views.
 
     Args:
@@ -195,6 +232,7 @@ def open_network(path: Path, content: bytes, *, threads: int, device: str) -> Ne
         content: The file.
         threads: Threads that one call may use.
         device: One of `DEVICES`.
+        varying: Whether the size of views differs from photo to photo.
 
     Returns:
         From views (N, V, H, W, 3) to rating distributions (N, K); may be called from several
@@ -212,10 +250,24 @@ def open_network(path: Path, content: bytes, *, threads: int, device: str) -> Ne
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    # A plan of memory is kept for every size of views, which would add up.
+    options.enable_mem_pattern = not varying
     session = start_session(path, content, options, device=device)
 
-    def rate(views: NDArray[np.uint8]) -> NDArray[np.float32]:
-        result: NDArray[np.float32] = session.run(["distribution"], {"views": views})[0]
+    def rate(views: NDArray[np.uint8], *, limit_s: float | None = None) -> NDArray[np.float32]:
+        run = ort.RunOptions()
+        timer = threading.Timer(limit_s, setattr, (run, "terminate", True)) if limit_s else None
+        if timer:
+            timer.start()
+        try:
+            result: NDArray[np.float32] = session.run(["distribution"], {"views": views}, run)[0]
+        except Exception as error:
+            if run.terminate:
+                raise TimeoutError from error
+            raise
+        finally:
+            if timer:
+                timer.cancel()
         return result
 
     return rate
@@ -271,10 +323,16 @@ def _open_openvino(path: Path, content: bytes, *, threads: int) -> Network:
         raise WeightsError(f"{path}: OpenVINO cannot compute this model ({reason})") from error
     requests = threading.local()
 
-    def rate(views: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def rate(views: NDArray[np.uint8], *, limit_s: float | None = None) -> NDArray[np.float32]:
         if not hasattr(requests, "own"):
             requests.own = compiled.create_infer_request()
-        result: NDArray[np.float32] = requests.own.infer({"views": views})["distribution"]
+        requests.own.start_async({"views": views})
+        if limit_s is None:
+            requests.own.wait()
+        elif not requests.own.wait_for(round(1000 * limit_s)):
+            requests.own.cancel()
+            raise TimeoutError
+        result: NDArray[np.float32] = requests.own.get_tensor("distribution").data
         return result.copy()
 
     return rate

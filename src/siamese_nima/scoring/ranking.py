@@ -11,15 +11,16 @@ from siamese_nima.errors import ConfigError
 from siamese_nima.pair_error import PairError
 from siamese_nima.photos.names import printable
 from siamese_nima.photos.shots import group_shots
-from siamese_nima.scoring.results import ScoredPhoto
+from siamese_nima.scoring.results import Results, ScoredPhoto
 
 
-def rank_photos(results: Iterable[ScoredPhoto]) -> list[ScoredPhoto]:
+def rank_photos(results: Iterable[ScoredPhoto]) -> Results:
     """Results by score, best first; photos without a score come last, in their given order."""
     every = list(results)
     failed = [result for result in every if result.score is None]
     rated = [(-result.score, result.path, result) for result in every if result.score is not None]
-    return [result for *_, result in sorted(rated, key=lambda row: row[:2])] + failed
+    ranked = [result for *_, result in sorted(rated, key=lambda row: row[:2])]
+    return Results(ranked + failed)
 
 
 def one_per_shot(results: Sequence[ScoredPhoto]) -> list[ScoredPhoto]:

@@ -15,7 +15,7 @@ from siamese_nima.ratings import Floats, RatingScale
 _NO_OTHERS: Mapping[str, ScoredPhoto] = {}  # one for all: a ranking keeps results in memory
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ScoredPhoto:
     """What a model says of one photo.
 
@@ -37,15 +37,24 @@ class ScoredPhoto:
     """
 
     path: str
-    model: str
-    scale: RatingScale
     score: float | None = None
     spread: float | None = None
-    distribution: tuple[float, ...] | None = None
     percentile: float | None = None
+    distribution: tuple[float, ...] | None = None
+    scale: RatingScale
+    model: str
     error: str | None = None
     others: Mapping[str, ScoredPhoto] = field(default_factory=lambda: _NO_OTHERS, hash=False)
     cached: bool = field(default=False, compare=False)
+
+    def __repr__(self) -> str:
+        said = f"error={self.error!r}" if self.score is None else f"score={self.score:.2f}"
+        return f"ScoredPhoto(path={self.path!r}, {said}, scale={self.scale}, model={self.model!r})"
+
+    def _repr_html_(self) -> str:
+        from siamese_nima.scoring.notebook import html_table
+
+        return html_table([self])
 
     @property
     def mean(self) -> float | None:
@@ -73,6 +82,15 @@ class ScoredPhoto:
             "model": self.model,
             "error": self.error,
         }
+
+
+class Results(list[ScoredPhoto]):
+    """A list of results that a notebook shows as a small table with thumbnails."""
+
+    def _repr_html_(self) -> str:
+        from siamese_nima.scoring.notebook import html_table
+
+        return html_table(self)
 
 
 def rounded(value: float | None, digits: int) -> float | None:

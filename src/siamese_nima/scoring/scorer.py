@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypedDict, Unpack, cast
+from typing import Any, TypedDict, Unpack, cast
 
 import numpy as np
 from PIL import Image
 
 from siamese_nima.card import ModelCard
-from siamese_nima.cores import usable_cores
+from siamese_nima.cores import usable_cores, usable_memory
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.ordered_pool import in_order
 from siamese_nima.photos.find import find_photos
@@ -23,12 +23,17 @@ from siamese_nima.photos.read import MAX_PIXELS, PhotoSource
 from siamese_nima.photos.shots import Shot
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import RatingScale
-from siamese_nima.scoring.cache import Content, ResultCache
+from siamese_nima.scoring.cache import Content, ResultCache, open_cache
 from siamese_nima.scoring.model import Model
 from siamese_nima.scoring.model_set import ModelSet, ModelSource, OnPhoto, WorkItem, load_members
 from siamese_nima.scoring.results import ScoredPhoto
 
 DEFAULT_MODEL = "quality"
+
+# What the process and each of its workers take at most, with a photo of a phone that is decoded at
+# a reduced scale; benchmarks/speed/memory.py measures it.
+_PROCESS_BYTES = 200 << 20
+_WORKER_BYTES = 100 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +44,10 @@ class ScorerOptions:
         view: View policy in place of the models' own, as a value or as text such as
             "centre:224@256".
         batch_size: Photos that one worker takes at a time; those of equal view size go through the
-            network together.
-        workers: Threads; by default one per usable core.
+            network together. By default 1 where a processor computes, which more do not speed up
+            while each takes memory (docs/speed.md), and 4 elsewhere.
+        workers: Threads; by default one per core that this process may keep busy, fewer where
+            memory is short.
         device: "cpu", "cuda", "openvino" or "coreml".
         exact: Read photos in full. By default large ones are decoded at, or shrunk to, a reduced
             scale that is still at least twice as large as the views need, which is faster and moves
@@ -56,7 +63,7 @@ class ScorerOptions:
     """
 
     view: ViewPolicy | str | None = None
-    batch_size: int = 4
+    batch_size: int | None = None
     workers: int | None = None
     device: str = "cpu"
     exact: bool = False
@@ -64,7 +71,7 @@ class ScorerOptions:
     max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
+        if self.batch_size is not None and self.batch_size < 1:
             raise ConfigError(f"the batch size must be at least 1, got {self.batch_size}")
         if self.workers is not None and self.workers < 1:
             raise ConfigError(f"the number of workers must be at least 1, got {self.workers}")
@@ -78,7 +85,7 @@ class ScorerOptions:
 
 class _Changes(TypedDict, total=False):
     view: ViewPolicy | str | None
-    batch_size: int
+    batch_size: int | None
     workers: int | None
     device: str
     exact: bool
@@ -100,7 +107,7 @@ class Scorer:
     photo's score does not depend on its neighbours.
 
     >>> scorer = Scorer()
-    >>> [result] = scorer.score(np.zeros((300, 400, 3), np.uint8))
+    >>> result = scorer.score_one(np.zeros((300, 400, 3), np.uint8))
     >>> 1 <= result.score <= 10
     True
     """
@@ -126,17 +133,29 @@ class Scorer:
             ConfigError: An option has an impossible value.
         """
         self.options = replace(options or ScorerOptions(), **changes)
-        self.batch_size = self.options.batch_size
-        self.workers = self.options.workers or usable_cores()
-        sources = model if isinstance(model, Sequence) and not isinstance(model, str) else [model]
+        self._sources = model
+        on_processor = self.options.device in ("cpu", "openvino")
+        self.batch_size = self.options.batch_size or (1 if on_processor else 4)
+        self.workers = self.options.workers or _default_workers()
         view = cast(ViewPolicy | None, self.options.view)
         self._models = ModelSet(
-            load_members(sources, view=view, device=self.options.device),
+            load_members(_as_models(model), view=view, device=self.options.device),
             exact=self.options.exact,
             max_pixels=self.options.max_pixels,
         )
         self.cache = None if self.options.cache is None else Path(self.options.cache)
         self._settings = self.settings() if self.cache else ()
+
+    def __repr__(self) -> str:
+        models = ", ".join(model.model_id for model in self.models.values())
+        return f"<Scorer of {models}: views {self.view}, {self.workers} workers>"
+
+    def __getstate__(self) -> tuple[object, ScorerOptions]:
+        """The models' names or files, and the options: another process loads them anew."""
+        return self._sources, self.options
+
+    def __setstate__(self, state: tuple[Any, ScorerOptions]) -> None:
+        self.__init__(*state)  # type: ignore[misc]
 
     @property
     def model(self) -> Model:
@@ -191,9 +210,9 @@ class Scorer:
 
         Args:
             photos: A file, a folder (searched recursively) or a glob; bytes or a binary file of
-                one encoded picture, one PIL image, or one array as `read_photo` takes it; or an
-                iterable of photos of all these kinds, paths then taken as they are, without a
-                search.
+                one encoded picture, one PIL image, one array as `read_photo` takes it, one uint8
+                tensor of shape (C, H, W), or one picture of a Hugging Face data set ("bytes" or
+                "path"); or an iterable of photos of all these kinds, folders in it searched too.
             on_photo: Called by worker threads with the name and the upright picture of every
                 photo that is decoded, which those in the cache are not; it must not change it.
 
@@ -202,9 +221,11 @@ class Scorer:
             stops the run.
         """
         every = enumerate(_as_series(photos), start=1)
-        named = (WorkItem(_name(photo, index), photo) for index, photo in every)
+        named = (WorkItem(_name(photo, index), _as_photo(photo)) for index, photo in every)
         with ExitStack() as stack:
-            cache = stack.enter_context(ResultCache(self.cache)) if self.cache else None
+            cache = open_cache(self.cache) if self.cache else None
+            if cache is not None:
+                stack.enter_context(cache)
             work = partial(self._score_batch, cache, on_photo)
             results = in_order(work, named, batch_size=self.batch_size, workers=self.workers)
             # Closed first: no worker must find the cache closed.
@@ -224,6 +245,16 @@ class Scorer:
             for shot, result in zip(shots, results, strict=True):
                 twins = self.score(shot.twins, on_photo=on_photo) if result.errors else ()
                 yield next((twin for twin in twins if not twin.errors), result)
+
+    def score_one(self, photo: PhotoSource) -> ScoredPhoto:
+        """Score one photo, of any kind that `score` takes; a folder is none.
+
+        Returns:
+            Its result: a score, or the error that prevented it.
+        """
+        cache = open_cache(self.cache) if self.cache else None
+        with cache or nullcontext():
+            return self._score_batch(cache, None, [WorkItem(_name(photo, 1), _as_photo(photo))])[0]
 
     def score_together(self, photos: Sequence[tuple[str, PhotoSource]]) -> list[ScoredPhoto]:
         """Score a few photos at once in this thread, without the cache.
@@ -299,18 +330,67 @@ class Scorer:
         cache.keep(content, new)
 
 
-def _as_series(photos: PhotoSource | Iterable[PhotoSource]) -> Iterable[PhotoSource]:
+def _default_workers() -> int:
+    memory = usable_memory()
+    cores = usable_cores()
+    if memory is None:
+        return cores
+    return max(1, min(cores, (memory - _PROCESS_BYTES) // _WORKER_BYTES))
+
+
+def _as_series(photos: Any) -> Iterable[Any]:
     if isinstance(photos, str | os.PathLike):
-        return find_photos([os.fspath(photos)]).names
-    # An array of shape (H, W) or (H, W, C) is a picture, not a series of its lines.
-    one_array = isinstance(photos, np.ndarray) and photos.ndim < 4
-    if one_array or isinstance(photos, bytes | Image.Image) or hasattr(photos, "read"):
-        return [cast(PhotoSource, photos)]
-    return photos
+        yield from find_photos([os.fspath(photos)]).names
+    elif _is_one(photos):
+        yield photos
+    else:
+        for photo in photos:
+            if isinstance(photo, str | os.PathLike) and os.path.isdir(photo):  # noqa: PTH112
+                yield from find_photos([os.fspath(photo)]).names
+            else:
+                yield photo
 
 
-def _name(photo: PhotoSource, index: int) -> str:
+def _is_one(photos: Any) -> bool:
+    """Whether it is one photo, or nothing at all, rather than a series of photos."""
+    # An array of shape (H, W) or (H, W, C) is a picture, not a series of its lines; so is a tensor.
+    if hasattr(photos, "__array__") and hasattr(photos, "ndim"):
+        return int(photos.ndim) < 4
+    one = isinstance(photos, bytes | bytearray | memoryview | Image.Image | Mapping)
+    return one or hasattr(photos, "read") or not isinstance(photos, Iterable)
+
+
+def _as_photo(photo: Any) -> PhotoSource:
+    """As `read_photo` takes it: also tensors, and the rows of Hugging Face's image data sets."""
+    if isinstance(photo, bytearray | memoryview):
+        return bytes(photo)
+    if isinstance(photo, Mapping) and (photo.get("bytes") or photo.get("path")):
+        return cast(PhotoSource, photo.get("bytes") or photo["path"])
+    if hasattr(photo, "__array__") and not isinstance(photo, np.ndarray | Image.Image):
+        array = np.asarray(photo)
+        if array.ndim == 3 and array.shape[0] in (1, 3, 4):
+            array = np.moveaxis(array, 0, -1)
+        grey = array.ndim == 3 and array.shape[-1] == 1
+        return cast(PhotoSource, array[..., 0] if grey else array)
+    return cast(PhotoSource, photo)
+
+
+def _name(photo: Any, index: int) -> str:
     if isinstance(photo, str | os.PathLike):
         return os.fspath(photo)
+    if isinstance(photo, Mapping):
+        return str(photo.get("path") or f"<photo {index}>")
     name = getattr(photo, "filename", None) or getattr(photo, "name", None)
     return str(name) if isinstance(name, str | Path) and str(name) else f"<photo {index}>"
+
+
+def _as_models(model: Any) -> Sequence[ModelSource]:
+    """The models given; what is neither a model nor a list of them is an error of ours."""
+    sources = model if isinstance(model, list | tuple) else [model]
+    for source in sources:
+        if not (isinstance(source, str | os.PathLike) or hasattr(source, "rate")):
+            raise ConfigError(
+                f"a {type(source).__name__} is not a model; wanted the name of a model, the path "
+                "of a model file, an object that rates views, or a list of these"
+            )
+    return sources
