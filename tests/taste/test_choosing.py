@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siamese_nima.errors import ConfigError
-from siamese_nima.taste.choosing import Asked, ChoosingRule, choose_pair, guessed_wrong
+from siamese_nima.taste.choosing import Asked, ChoosingRule, choose_pair
 from siamese_nima.taste.strengths import Comparisons, estimate_strengths
 
 
@@ -174,24 +174,6 @@ def test_a_pair_of_a_burst_whose_order_is_known_is_not_asked():
     )
     assert pair is not None
     assert pair.why == "informative"
-
-
-def test_answers_make_guesses_better():
-    before = guessed_wrong(believed(SCORES))
-    chosen = session(SCORES, 120, NO_REPEATS)
-    asked = [Asked(pair.left, pair.right) for pair in chosen]
-    outcomes = [float(SCORES[pair.left] > SCORES[pair.right]) for pair in chosen]
-    assert 0 < guessed_wrong(believed(SCORES, asked, outcomes)) < before < 0.5
-
-
-def test_guesses_about_a_sample_of_pairs_are_as_good_as_about_all():
-    many = np.random.default_rng(1).normal(5.5, 1.2, 400)
-    strengths = believed(many)
-    chance = strengths.preference(*np.triu_indices(400, 1))
-    assert guessed_wrong(strengths) == pytest.approx(
-        np.mean(np.minimum(chance, 1 - chance)), abs=0.02
-    )
-    assert guessed_wrong(believed([5.0])) == 0
 
 
 @pytest.mark.parametrize(

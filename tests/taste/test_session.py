@@ -168,7 +168,7 @@ def test_two_photos_are_one_pair_and_then_the_end(store):
     session.lose("a.jpg")
     session.lose("b.jpg")
     assert session.queue == ()
-    assert session.progress().wrong_now == 0
+    assert session.progress().answers == 0
 
 
 def test_progress_counts_agreement_with_the_model_and_with_oneself(store):
@@ -187,8 +187,32 @@ def test_progress_counts_agreement_with_the_model_and_with_oneself(store):
     assert (progress.answers, progress.flags) == (5, 1)
     assert (progress.decided, progress.as_model) == (4, 3)
     assert (progress.repeated, progress.same) == (2, 1)
-    # One answer is against the model: its guesses are worth less now.
-    assert progress.wrong_now > progress.wrong_before
+    # Those were given in another session, and are not guessed after the fact.
+    assert progress.judged == 0
+
+
+def test_choices_are_guessed_before_they_are_made(store):
+    """Somebody who likes what the model does not is foreseen by their answers, not by the model."""
+    session = begun(store, rule=ChoosingRule(repeats=0))
+    while session.queue:
+        pair = session.queue[0]
+        worse = "left" if SCORES[pair.left] < SCORES[pair.right] else "right"
+        session.answer(pair.number, worse)
+    progress = session.progress()
+    assert progress.judged == 28
+    assert progress.foreseen_by_model == 0
+    assert progress.foreseen > 10
+    session.undo()
+    assert session.progress().judged == 27
+
+
+def test_ties_flags_and_repeats_are_not_guesses(store):
+    session = begun(store, {"a.jpg": 5.0, "b.jpg": 6.0}, rule=ChoosingRule(repeats=0))
+    session.answer(session.queue[0].number, "tie")
+    assert session.progress().judged == 0
+    session.undo()
+    session.answer(session.queue[0].number, "flag")
+    assert session.progress().judged == 0
 
 
 def test_bursts_are_asked_first(store):

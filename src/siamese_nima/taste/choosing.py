@@ -58,7 +58,6 @@ _PARTNERS = 96  # partners tried for each of them: 1,536 pairs in all
 _BURST_PAIRS = 4096
 _BURST_PHOTOS = 40
 _BURST_TIMES = 3  # a photo is asked this often inside its burst, at most
-_JUDGED_PAIRS = 2000
 _TRIES = 200
 _CANDIDATES = 500
 _LESS_UNCERTAIN_PAIRS = 250
@@ -195,22 +194,6 @@ def most_informative_pair(
     )
     best = np.argmax(gained)
     return int(tried[best, 0]), int(tried[best, 1])
-
-
-def guessed_wrong(belief: Strengths, *, seed: int = 0) -> float:
-    """Share of pairs for which the person's choice would be guessed wrong, 0 to .5.
-
-    It is what is believed, not measured: of a pair that is 70 to 30 the guess is wrong 3 times of
-    10. Over 2,000 random pairs where there are more; the same ones for the same seed.
-    """
-    photos = belief.values.size
-    if photos < 2:
-        return 0.0
-    if photos * (photos - 1) // 2 <= _JUDGED_PAIRS:
-        left, right = np.triu_indices(photos, 1)
-    else:
-        left, right = random_pairs(photos, _JUDGED_PAIRS, np.random.default_rng(seed)).T
-    return float(np.mean(0.5 - np.abs(belief.preference(left, right) - 0.5)))
 
 
 def _key(left: int, right: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from siamese_nima.errors import AnswerError
 from siamese_nima.taste.answers import Answer, AnswerStore, Choice, check_person, now
-from siamese_nima.taste.choosing import Asked, ChoosingRule, Why, choose_pair, guessed_wrong
+from siamese_nima.taste.choosing import Asked, ChoosingRule, Why, choose_pair
 from siamese_nima.taste.preference import PhotoFeatures, Posterior
 from siamese_nima.taste.strengths import (
     Comparisons,
@@ -29,9 +29,10 @@ class Progress:
         flags: Pairs they set aside.
         goal: Answers that are asked for, or as many pairs as there are.
         can_undo: Whether anything of this session can be taken back.
-        wrong_before: Share of pairs for which the model's scores alone would guess wrong what they
-            choose, as far as can be told; 0 to .5.
-        wrong_now: The same after the answers.
+        judged: Answers of this session that were guessed before they were given; ties, flags and
+            pairs that had been answered before are left out.
+        foreseen: How many of these were guessed right from the answers before them.
+        foreseen_by_model: How many the model's scores alone guessed right.
         repeated: Pairs that were answered a second time.
         same: How many of these got the same answer.
         decided: Answers that were no tie.
@@ -42,8 +43,9 @@ class Progress:
     flags: int
     goal: int
     can_undo: bool
-    wrong_before: float
-    wrong_now: float
+    judged: int
+    foreseen: float
+    foreseen_by_model: float
     repeated: int
     same: int
     decided: int
@@ -83,6 +85,14 @@ class Pair:
     left: str
     right: str
     why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class _Guess:
+    """1 where an answer was foreseen, 0 where not, .5 where nothing spoke for either photo."""
+
+    personal: float
+    general: float
 
 
 class PickSession:
@@ -126,14 +136,13 @@ class PickSession:
         self._goal = goal
         self._lock = threading.RLock()
         self._records = store.records([person])
-        self._given: list[tuple[Pair, Answer]] = []
+        self._given: list[tuple[Pair, Answer, _Guess | None]] = []
         self._queue: list[Pair] = []
         self._numbers = 0
         self._strengths: Strengths | None = None
         self._features: tuple[list[str], PhotoFeatures] | None = None
         self._posterior: Posterior | None = None
         self._posterior_after = 0
-        self._wrong_before = 0.0
         self._begin()
 
     @property
@@ -160,7 +169,7 @@ class PickSession:
     def given(self) -> list[Answer]:
         """Answers and flags of this session."""
         with self._lock:
-            return [answer for _, answer in self._given]
+            return [answer for _, answer, _ in self._given]
 
     def answer(self, number: int, choice: Choice, seconds: float | None = None) -> None:
         """Keep what the person says of the present pair, and go on to the next.
@@ -181,9 +190,10 @@ class PickSession:
                 at=now(),
                 seconds=seconds,
             )
+            guess = self._guess(answer)
             self._store.add(answer)
             self._records.append(answer)
-            self._given.append((pair, answer))
+            self._given.append((pair, answer, guess))
             del self._queue[0]
             self._believe()
 
@@ -197,7 +207,7 @@ class PickSession:
         with self._lock:
             if not self._given:
                 return False
-            pair, answer = self._given[-1]
+            pair, answer, _ = self._given[-1]
             self._store.take_back(answer)
             del self._given[-1]
             self._records.remove(answer)
@@ -231,19 +241,38 @@ class PickSession:
             answers = [answer for answer in here if answer.choice != "flag"]
             decided = [answer for answer in answers if answer.better]
             repeated, same = repeats(answers)
+            guesses = [guess for _, _, guess in self._given if guess]
             photos = len(self._scores)
             return Progress(
                 answers=len(answers),
                 flags=len(here) - len(answers),
                 goal=min(self._goal, photos * (photos - 1) // 2),
                 can_undo=bool(self._given),
-                wrong_before=self._wrong_before,
-                wrong_now=guessed_wrong(self._strengths) if self._strengths else 0.0,
+                judged=len(guesses),
+                foreseen=sum(guess.personal for guess in guesses),
+                foreseen_by_model=sum(guess.general for guess in guesses),
                 repeated=repeated,
                 same=same,
                 decided=len(decided),
                 as_model=sum(self._scores[a.better or ""] == max(self._both(a)) for a in decided),
             )
+
+    def _guess(self, answer: Answer) -> _Guess | None:
+        """How well an answer was foreseen by what was known before it."""
+        if not answer.better or any(known.pair == answer.pair for known in self._records):
+            return None
+        if self._strengths is None:
+            return None
+        values = self._strengths.values
+        left, right = self._number[answer.left], self._number[answer.right]
+        if self._posterior and {left, right} <= set(self._posterior.photos.tolist()):
+            values = self._posterior.values
+            left, right = self._posterior.places(np.array([left, right])).tolist()
+        side = 1 if answer.choice == "left" else -1
+        return _Guess(
+            _met(side * (values[left] - values[right])),
+            _met(side * (self._scores[answer.left] - self._scores[answer.right])),
+        )
 
     def _both(self, answer: Answer) -> tuple[float, float]:
         return self._scores[answer.left], self._scores[answer.right]
@@ -259,9 +288,6 @@ class PickSession:
         bursts = ([self._number[n] for n in burst if n in self._number] for burst in self._bursts)
         self._numbered_bursts = [burst for burst in bursts if len(burst) > 1]
         self._strengths = self._posterior = None
-        scores = list(self._scores.values())
-        unasked = estimate_strengths(scores, Comparisons.of([], [], []), prior=self._prior)
-        self._wrong_before = guessed_wrong(unasked)
         self._believe()
 
     def _believe(self) -> None:
@@ -305,3 +331,7 @@ class PickSession:
 
     def _asked(self, left: str, right: str, *, answered: bool = False) -> Asked:
         return Asked(self._number[left], self._number[right], answered)
+
+
+def _met(gap: float) -> float:
+    return 0.5 if gap == 0 else float(gap > 0)

@@ -32,6 +32,7 @@ _PARTS = {
 }
 # Stand-ins of photos are new for every start, so that what a browser keeps is never another photo.
 _PICTURE_HEADERS = {"cache-control": "private, max-age=86400, immutable"}
+_LEAST_JUDGED = 10
 _NAMED = 100  # photos that cannot be read; a folder may hold thousands
 
 
@@ -163,7 +164,7 @@ def page_state(
         "goal": progress.goal,
         "can_undo": progress.can_undo,
         "progress": progress_words(progress),
-        "doubt": doubt_words(progress),
+        "foreseen": foreseen_words(progress),
         "summary": summary(progress),
         "unreadable": [
             {"name": printable(name), "reason": printable(reason)}
@@ -184,12 +185,12 @@ def progress_words(progress: Progress) -> str:
 
     >>> nothing = {"repeated": 0, "same": 0, "decided": 0, "as_model": 0, "can_undo": False}
     >>> begun = Progress(
-    ...     answers=37, flags=1, goal=200, wrong_before=0.27, wrong_now=0.24, **nothing
+    ...     answers=37, flags=1, goal=200, judged=30, foreseen=24, foreseen_by_model=18, **nothing
     ... )
     >>> progress_words(begun)
     '37 of 200 answers, 1 pair set aside'
-    >>> doubt_words(begun)
-    'Of 1000 of your choices, about 240 would be guessed wrong (270 before your answers).'
+    >>> foreseen_words(begun)
+    'Of your last 30 choices, 24 were foreseen from the answers before them (the model alone: 18).'
     """
     words = f"{progress.answers} of {progress.goal} answers"
     if progress.answers > progress.goal:
@@ -197,12 +198,14 @@ def progress_words(progress: Progress) -> str:
     return words + (f", {_counted(progress.flags, 'pair')} set aside" if progress.flags else "")
 
 
-def doubt_words(progress: Progress) -> str:
-    """How much is still uncertain."""
-    # Of 1000: in a large folder, an answer moves less than one of 100.
-    before, still = (round(1000 * share) for share in (progress.wrong_before, progress.wrong_now))
-    since = f" ({before} before your answers)" if progress.answers else ""
-    return f"Of 1000 of your choices, about {still} would be guessed wrong{since}."
+def foreseen_words(progress: Progress) -> str:
+    """How well choices were guessed before they were made; nothing while there are few."""
+    if progress.judged < _LEAST_JUDGED:
+        return ""
+    return (
+        f"Of your last {progress.judged} choices, {progress.foreseen:.0f} were foreseen from the "
+        f"answers before them (the model alone: {progress.foreseen_by_model:.0f})."
+    )
 
 
 def summary(progress: Progress) -> list[str]:
@@ -220,8 +223,8 @@ def summary(progress: Progress) -> list[str]:
             f"You said the same again of {progress.same} of "
             f"{_counted(progress.repeated, 'pair')} shown twice."
         )
-    if progress.answers:
-        lines.append(doubt_words(progress))
+    if words := foreseen_words(progress):
+        lines.append(f"{words} Close pairs are asked more often than easy ones.")
     return lines
 
 

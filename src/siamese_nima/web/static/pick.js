@@ -6,14 +6,16 @@ import { isZoomed, leaveZoom, moveByKey, toggleZoom } from "./zoom.js";
 const byId = (id) => document.getElementById(id);
 const SIDES = ["left", "right"];
 const PICTURE_SIDES = [640, 960, 1280, 1920, 2560];
-// Nobody judges a pair in less: a key that bounces must not answer the next one.
+// Nobody presses twice in less: a key that bounces must not answer the next pair.
 const SHORTEST_MS = 150;
 
 let state = null;
 let pair = null;
 let shownAt = 0;
+let pressedAt = 0;
 let looked = true; // whether the page was in view since the pair is shown
 let busy = false;
+const waiting = []; // keys and clicks that came before they could be taken, in order
 let endless = false;
 const pictures = new Map(); // by number of the pair
 
@@ -76,6 +78,7 @@ async function show(next) {
   byId("pair").ariaBusy = "false";
   shownAt = performance.now();
   looked = document.visibilityState === "visible";
+  takeWaiting();
 }
 
 /** A pair whose photos do not load: the server drops what it cannot read, and names another one. */
@@ -98,7 +101,7 @@ function accept(answered) {
   byId("progress").max = Math.max(state.goal, state.answers, 1);
   byId("progress").value = state.answers;
   byId("progress-words").textContent = state.progress;
-  byId("doubt").textContent = state.doubt;
+  byId("foreseen").textContent = state.foreseen;
   byId("undo").disabled = !state.can_undo;
   showUnreadable();
   forgetPictures(new Set(state.queue.map((known) => known.number)));
@@ -170,6 +173,20 @@ async function exchange(path, body, said) {
   } finally {
     busy = false;
   }
+  takeWaiting();
+}
+
+/** Do the oldest press that had to wait, once the server is done and the pair stands. */
+function takeWaiting() {
+  if (waiting.length && ready()) waiting.shift()();
+}
+
+const ready = () => !busy && (!pair || byId("pair").ariaBusy !== "true");
+
+/** Do it now, or when the server has answered and the pair is on the screen. */
+function whenReady(action) {
+  if (ready() && !waiting.length) action();
+  else waiting.push(action);
 }
 
 function tell(error) {
@@ -179,6 +196,7 @@ function tell(error) {
       : "nima pick does not answer; is it still running? All earlier answers are kept. ";
   byId("problem").hidden = false;
   pair = null; // what is on the screen may not be what the server waits for
+  waiting.length = 0;
 }
 
 const reload = () => exchange("state", null, "");
@@ -186,9 +204,15 @@ const reload = () => exchange("state", null, "");
 const SAID = { left: "left is better", right: "right is better", tie: "too close", flag: "set aside" };
 
 function answer(choice) {
-  if (!pair || busy || byId("pair").ariaBusy === "true") return;
+  const now = performance.now();
+  if (now - pressedAt < SHORTEST_MS) return;
+  pressedAt = now;
+  whenReady(() => give(choice));
+}
+
+function give(choice) {
+  if (!pair) return;
   const milliseconds = performance.now() - shownAt;
-  if (milliseconds < SHORTEST_MS) return;
   const seconds = looked ? Math.round(milliseconds) / 1000 : null;
   const { number } = pair;
   const next = state.queue[1];
@@ -198,7 +222,10 @@ function answer(choice) {
 }
 
 function undo() {
-  if (state?.can_undo) exchange("undo", {}, "Taken back.");
+  whenReady(() => {
+    if (state?.can_undo) exchange("undo", {}, "Taken back.");
+    else takeWaiting();
+  });
 }
 
 function zoom() {
