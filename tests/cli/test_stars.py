@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from siamese_nima.cli import app
@@ -133,9 +134,28 @@ def test_photos_without_a_score_in_a_table_are_counted(tiny_model, photo_folder,
     assert "1 photos have no score in the table" in err
 
 
+def test_stars_for_a_program_say_how_many_of_each_and_what_it_cannot_take(tiny_model, photo_folder):
+    options = "--for", "lightroom", "--into-photos", "--labels", "5=green,-1=red"
+    with Image.open(photo_folder / "photo11.png") as photo:
+        photo.save(photo_folder / "photo12.jpg", quality=95)
+    code, _, err = nima("stars", photo_folder, "-m", tiny_model, *options)
+    assert code == 0
+    assert "stars: 2 with 5, 2 with 4, 4 with 3, 3 with 2, 1 with 1" in err
+    assert "11 photos get no stars: Lightroom Classic does not read sidecars of them" in err
+    assert "flags in its catalogue" in err
+    assert list(photo_folder.glob("*.xmp")) == []
+    before = (photo_folder / "photo12.jpg").read_bytes()
+    assert b'xmp:Rating="' in before
+    [log] = Path.cwd().glob("nima-stars-*.undo.jsonl")
+    assert nima("stars", "--undo", log)[0] == 0
+    assert b"xmp:Rating" not in (photo_folder / "photo12.jpg").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["{folder}", "--labels", "green"], "--labels green: wanted stars and colours"),
+        (["{folder}", "--labels", "5=pink"], "got 5=pink"),
         ([], "give one of: PHOTOS, --table, --undo"),
         (["{folder}", "--undo", "log"], "give one of"),
         (["{folder}", "--by", "luck"], "not by 'luck'"),
@@ -144,7 +164,7 @@ def test_photos_without_a_score_in_a_table_are_counted(tiny_model, photo_folder,
         (["{folder}", "--sidecars", "both"], "not 'both'"),
         (["--undo", "none"], "none: cannot be read"),
         (["--table", "none.csv"], "none.csv: cannot be read"),
-        (["--table", "none.parquet"], "ends in .csv or .jsonl"),
+        (["--table", "none.parquet"], "ends in .csv, .jsonl"),
         (["{folder}", "--log", "no/log"], "no/log: cannot be written"),
     ],
 )

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -38,12 +39,14 @@ from siamese_nima.curation.crops import (
     write_crop,
 )
 from siamese_nima.curation.explain import describe_explanation, draw_explanation, explain_photo
+from siamese_nima.curation.programs import REJECTED, program_named
 from siamese_nima.curation.report import ThumbnailReader, write_report
 from siamese_nima.curation.sidecars import Naming, UndoLog, undo_stars
 from siamese_nima.curation.stars import (
     PERCENTILES,
     By,
     Entry,
+    PlanOptions,
     StarRule,
     give_stars,
     plan_stars,
@@ -133,11 +136,21 @@ def _summary(results: Sequence[ScoredPhoto], bursts: Sequence[Burst]) -> str:
     return f"{text}; the best is too close to call in {close}" if close else text
 
 
+class ForProgram(StrEnum):
+    """Photo programs that stars can be written for."""
+
+    lightroom = "lightroom"
+    darktable = "darktable"
+    digikam = "digikam"
+    captureone = "captureone"
+
+
 _DONE = {
     "create": "new sidecars",
     "change": "changed",
     "same": "up to date",
     "keep": "with a person's rating kept",
+    "unread": "left out",
     "fail": "failed",
 }
 
@@ -171,6 +184,27 @@ def stars(
     sidecars: Annotated[
         str, typer.Option(help="full: a.jpg.xmp; stem: a.xmp; auto: what is there already.")
     ] = "auto",
+    program: Annotated[
+        ForProgram | None,
+        typer.Option("--for", help="Write where and how this photo program reads."),
+    ] = None,
+    into_photos: Annotated[
+        bool,
+        typer.Option(
+            "--into-photos",
+            help="Write into the XMP inside of JPEG files; the undo log gives back every byte.",
+        ),
+    ] = False,
+    pick_from: Annotated[
+        int | None,
+        typer.Option(min=1, max=5, help="Pick photos from so many stars on (digiKam)."),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Colours by stars, such as 5=green,-1=red; red, yellow, green, blue, purple."
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace ratings that a person gave.")
     ] = False,
@@ -192,7 +226,9 @@ def stars(
     *,
     scoring: Scoring,
 ) -> None:
-    """Write scores as stars into XMP sidecars; never over a person's rating, never into photos.
+    """Write scores as stars into XMP sidecars; never over a person's rating.
+
+    Photos themselves are not written to, unless --into-photos says so.
 
     Example: nima stars holiday/ --dry-run
     """
@@ -202,7 +238,16 @@ def stars(
         _undo(undo_log, quiet=scoring.quiet)
         return
     rule = StarRule(by=cast(By, by), bounds=_bounds(bounds, by), reject_below=reject_below)
-    writing = Writing(cast(Naming, sidecars), overwrite, dry_run, log, scoring.quiet, apart)
+    planned: PlanOptions = {
+        "naming": cast(Naming, sidecars),
+        "overwrite": overwrite,
+        "apart": apart,
+        "program": program and program.value,
+        "into_photos": into_photos,
+        "pick_from": pick_from,
+        "labels": _labels(labels),
+    }
+    writing = Writing(planned, dry_run, log, scoring.quiet)
     if table:
         results = read_table(table) if apart else one_per_shot(read_table(table))
         writing.rate(results, rule)
@@ -219,32 +264,19 @@ def stars(
 class Writing:
     """One run's stars on their way into sidecars, as the terminal shows them."""
 
-    def __init__(
-        self,
-        naming: Naming,
-        overwrite: bool,
-        dry_run: bool,
-        log: Path | None,
-        quiet: bool,
-        apart: bool,
-    ) -> None:
-        self._apart = apart
-        self._naming = naming
-        self._overwrite = overwrite
+    def __init__(self, planned: PlanOptions, dry_run: bool, log: Path | None, quiet: bool) -> None:
+        self._planned = planned
         self._dry_run = dry_run
         self._log = log
         self._quiet = quiet
         self._counts: Counter[str] = Counter()
+        self._stars: Counter[int] = Counter()
 
     def rate(self, results: Sequence[ScoredPhoto], rule: StarRule) -> None:
-        """Write stars, or only show them; a line per sidecar that would change."""
-        plan = plan_stars(
-            results,
-            give_stars(results, rule),
-            naming=self._naming,
-            overwrite=self._overwrite,
-            apart=self._apart,
-        )
+        """Write stars, or only show them; a line per file that would change."""
+        given = give_stars(results, rule)
+        self._stars.update(stars for stars in given if stars is not None)
+        plan = plan_stars(results, given, **self._planned)
         with UndoLog(self._log or _log_name()) as log:
             for entry in plan if self._dry_run else write_stars(plan, log):
                 self._show(entry)
@@ -256,10 +288,24 @@ class Writing:
         """How many sidecars were made, changed, ..."""
         parts = [f"{self._counts[a]} {what}" for a, what in _DONE.items() if self._counts[a]]
         text = ", ".join(parts) or "no stars given"
+        if self._stars:
+            counts = (f"{self._stars[n]} with {n}" for n in (5, 4, 3, 2, 1) if self._stars[n])
+            rejected = [f"{self._stars[REJECTED]} rejected"] if self._stars[REJECTED] else []
+            text += f"; stars: {', '.join([*counts, *rejected])}"
         return f"dry run, nothing is written: {text}" if self._dry_run else text
 
     def end(self, results: Sequence[ScoredPhoto]) -> None:
         """End the command, with code 1 if a sidecar failed or a result has no score."""
+        reader = program_named(self._planned["program"])
+        if reader is not None and not self._quiet:
+            if unread := self._counts["unread"]:
+                typer.echo(
+                    f"{unread} photos get no stars: {reader.title} does not read sidecars of them, "
+                    "it looks inside; into JPEG files --into-photos writes",
+                    err=True,
+                )
+            for limit in reader.limits:
+                typer.echo(f"note: {limit}", err=True)
         unrated = sum(result.mean is None for result in results)
         if results and not self._quiet:
             typer.echo(self.summary(), err=True)
@@ -275,7 +321,7 @@ class Writing:
         self._counts[entry.action] += 1
         if entry.error is not None:
             typer.echo(f"failed: {printable(entry.error)}", err=True)
-        elif entry.action != "same":
+        elif entry.action not in ("same", "unread"):
             now = entry.was if entry.action == "keep" else entry.stars
             name = printable(str(entry.sidecar))
             typer.echo(f"{_stars(now):8}  {_was(entry):12}  {name}")
@@ -303,6 +349,14 @@ def _bounds(text: str | None, by: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise ConfigError(f"--bounds {text}: wanted four numbers such as 10,30,70,90") from error
+
+
+def _labels(text: str | None) -> dict[int, str]:
+    try:
+        parts = [part.partition("=") for part in text.split(",")] if text else []
+        return {int(stars): colour.strip() for stars, _, colour in parts}
+    except ValueError as error:
+        raise ConfigError(f"--labels {text}: wanted stars and colours: 5=green,-1=red") from error
 
 
 def _log_name() -> Path:

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+import numpy as np
+
 from siamese_nima.atomic_write import unfinished, write_whole
 from siamese_nima.errors import NimaError, SidecarError
 from siamese_nima.photos.formats import PHOTO_EXTENSIONS
@@ -24,7 +26,7 @@ from siamese_nima.photos.shots import Listing, folded
 Naming = Literal["auto", "full", "stem"]
 
 _SUFFIX = ".xmp"
-_LARGEST = 64 << 20  # bytes; masks drawn by hand make a sidecar some megabytes large
+_LARGEST = 256 << 20  # bytes of a sidecar, or of a JPEG file that is written to
 
 
 class Folder(Listing):
@@ -109,6 +111,8 @@ def _is_photo(name: str) -> bool:
 
 _HEADER = {"what": "siamese-nima stars, undo log", "format": 1}
 _KEYS = {"sidecar", "before", "after"}
+# Of a photo only the bytes that changed are kept, and how to know the whole.
+_PHOTO_KEYS = {"photo", "at", "before", "length", "was", "after"}
 
 
 def read_sidecar(path: Path) -> bytes | None:
@@ -127,16 +131,16 @@ def read_sidecar(path: Path) -> bytes | None:
         if not path.is_file():
             raise SidecarError(f"{path}: not a regular file")
         if path.stat().st_size > _LARGEST:
-            raise SidecarError(f"{path}: more than {_LARGEST >> 20} MB; wanted a sidecar")
+            raise SidecarError(f"{path}: more than {_LARGEST >> 20} MB, too large to be rated")
         return path.read_bytes()
     except OSError as error:
         raise SidecarError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 class UndoLog:
-    """A file of JSON lines: what each sidecar was before it was written.
+    """A file of JSON lines: what each file was before it was written.
 
-    The line of a sidecar is on disk before the sidecar changes, so that even a run that is killed
+    The line of a file is on disk before the file changes, so that even a run that is killed
     can be undone. Use as a context manager; the file appears with the first change.
 
     Attributes:
@@ -162,7 +166,7 @@ class UndoLog:
             self._file.close()
 
     def write(self, sidecar: Path, before: bytes | None, after: bytes) -> None:
-        """Replace a sidecar's content, or make a new sidecar.
+        """Replace the content of a sidecar or photo, or make a new sidecar.
 
         Raises:
             SidecarError: It has changed since `before` was read, or cannot be written.
@@ -172,13 +176,16 @@ class UndoLog:
             raise SidecarError(f"{sidecar}: changed while stars were given; run again")
         if self._file is None:
             self._begin()
-        self._add(
-            {
-                "sidecar": str(sidecar.absolute()),
-                "before": None if before is None else base64.b64encode(before).decode(),
-                "after": hashlib.sha256(after).hexdigest(),
-            }
-        )
+        if before is not None and sidecar.suffix.lower() in PHOTO_EXTENSIONS:
+            self._add(_photo_line(sidecar, before, after))
+        else:
+            self._add(
+                {
+                    "sidecar": str(sidecar.absolute()),
+                    "before": None if before is None else base64.b64encode(before).decode(),
+                    "after": hashlib.sha256(after).hexdigest(),
+                }
+            )
         write_whole(sidecar, after, SidecarError)
 
     def _begin(self) -> None:
@@ -202,7 +209,7 @@ class UndoLog:
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """What undoing did to one sidecar.
+    """What undoing did to one sidecar or photo.
 
     Attributes:
         sidecar: Its path.
@@ -227,15 +234,57 @@ def undo_stars(log: Path) -> Iterator[Undone]:
     if lines:
         # Sidecars are written one by one: only the last one's writing can have been cut short.
         with suppress(OSError):
-            for part in unfinished(Path(lines[-1]["sidecar"])):
+            for part in unfinished(_path_of(lines[-1])):
                 part.unlink()
     for line in reversed(lines):
-        sidecar = Path(line["sidecar"])
+        path = _path_of(line)
         before = None if line["before"] is None else base64.b64decode(line["before"])
         try:
-            yield Undone(sidecar, _put_back(sidecar, before, line["after"]))
+            if "photo" in line:
+                yield Undone(path, _put_photo_back(path, before or b"", line))
+            else:
+                yield Undone(path, _put_back(path, before, line["after"]))
         except SidecarError as error:
-            yield Undone(sidecar, "failed", str(error))
+            yield Undone(path, "failed", str(error))
+
+
+def _path_of(line: dict[str, Any]) -> Path:
+    return Path(line["photo"] if "photo" in line else line["sidecar"])
+
+
+def _photo_line(photo: Path, before: bytes, after: bytes) -> dict[str, Any]:
+    """What changed, between what both have at the start and at the end."""
+    shorter = min(len(before), len(after))
+    old, new = (np.frombuffer(content, np.uint8) for content in (before, after))
+    differ = np.flatnonzero(old[:shorter] != new[:shorter])
+    at = int(differ[0]) if len(differ) else shorter
+    room = shorter - at
+    tails = (content[len(content) - room :][::-1] for content in (old, new))
+    differ = np.flatnonzero(np.not_equal(*tails))
+    same = int(differ[0]) if len(differ) else room
+    return {
+        "photo": str(photo.absolute()),
+        "at": at,
+        "before": base64.b64encode(before[at : len(before) - same]).decode(),
+        "length": len(after) - same - at,
+        "was": hashlib.sha256(before).hexdigest(),
+        "after": hashlib.sha256(after).hexdigest(),
+    }
+
+
+def _put_photo_back(photo: Path, part: bytes, line: dict[str, Any]) -> str:
+    now = read_sidecar(photo)
+    digest = None if now is None else hashlib.sha256(now).hexdigest()
+    if digest == line["was"]:
+        return "untouched"
+    at, end = line["at"], line["at"] + line["length"]
+    if now is None or digest != line["after"]:
+        raise SidecarError(f"{photo}: changed since it got its stars; it is left as it is")
+    before = now[:at] + part + now[end:]
+    if hashlib.sha256(before).hexdigest() != line["was"]:
+        raise SidecarError(f"{photo}: its line in the undo log is damaged; it is left as it is")
+    write_whole(photo, before, SidecarError)
+    return "restored"
 
 
 def _put_back(sidecar: Path, before: bytes | None, after: str) -> str:
@@ -264,7 +313,7 @@ def _lines(log: Path) -> list[dict[str, Any]]:
     for number, text in enumerate(lines, start=1):
         try:
             line = json.loads(text)
-            known = line == _HEADER if number == 1 else line.keys() == _KEYS
+            known = line == _HEADER if number == 1 else line.keys() in (_KEYS, _PHOTO_KEYS)
         except (ValueError, TypeError):
             # A run that was killed while it wrote a line had not changed that sidecar yet.
             known = 1 < number == len(lines)

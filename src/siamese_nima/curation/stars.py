@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypedDict, Unpack, get_args
 
+from siamese_nima.curation.jpeg_xmp import JpegXmp
+from siamese_nima.curation.programs import REJECTED, Marks, Program, program_named
 from siamese_nima.curation.sidecars import Folder, Naming, UndoLog, read_sidecar
 from siamese_nima.curation.xmp import (
     OUR_MODEL,
@@ -22,12 +24,12 @@ from siamese_nima.curation.xmp import (
 )
 from siamese_nima.errors import ConfigError, SidecarError
 from siamese_nima.photos import metadata
+from siamese_nima.photos.formats import JPEG_EXTENSIONS
 from siamese_nima.photos.metadata import read_metadata
 from siamese_nima.scoring.results import ScoredPhoto
 
 By = Literal["given", "population", "score"]
 
-REJECTED = -1
 PERCENTILES = (10.0, 30.0, 70.0, 90.0)
 
 
@@ -106,22 +108,22 @@ def _measure(result: ScoredPhoto, means: Sequence[float], by: By) -> float:
     return 100 * (below + upto) / (2 * len(means))
 
 
-Action = Literal["create", "change", "keep", "same", "fail"]
+Action = Literal["create", "change", "keep", "same", "unread", "fail"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """What happens to one sidecar.
+    """What happens to one sidecar, or to one photo where stars are written into photos.
 
     Attributes:
-        action: "create" or "change" it; "keep" a person's rating; nothing to do ("same"); or
-            "fail", nothing can be done.
-        sidecar: The sidecar; for a failure, what the error is about.
+        action: "create" or "change" it; "keep" a person's rating; nothing to do ("same"); "unread"
+            where the program would not read what can be written; or "fail", nothing can be done.
+        sidecar: The sidecar or photo; for a failure, what the error is about.
         result: The photo; of several that share the sidecar, the one with the highest score.
         stars: What it gets, -1 to 5; None for a failure.
         was: The rating there is; None where there is none, not a number where there may be one that
             cannot be read: it is kept too.
-        before: The sidecar's bytes; None where it does not exist.
+        before: The file's bytes; None where it does not exist.
         after: The bytes to write, for "create" and "change".
         error: Why it fails.
     """
@@ -136,13 +138,31 @@ class Entry:
     error: str | None = None
 
 
+class PlanOptions(TypedDict, total=False):
+    """How stars are written.
+
+    Attributes:
+        naming: Which sidecars; "auto" takes those that `program` reads, or else the one a photo
+            has, else the folder's convention.
+        overwrite: Replace ratings that people gave.
+        apart: Every file is a photo of its own.
+        program: Write where and how this one of `PROGRAMS` reads.
+        into_photos: Write into the XMP inside of JPEG files, in place of sidecars.
+        pick_from: As `Marks` has it, like `labels`.
+        labels: Colours by stars.
+    """
+
+    naming: Naming
+    overwrite: bool
+    apart: bool
+    program: str | None
+    into_photos: bool
+    pick_from: int | None
+    labels: Mapping[int, str]
+
+
 def plan_stars(
-    results: Sequence[ScoredPhoto],
-    stars: Sequence[int | None],
-    *,
-    naming: Naming = "auto",
-    overwrite: bool = False,
-    apart: bool = False,
+    results: Sequence[ScoredPhoto], stars: Sequence[int | None], **options: Unpack[PlanOptions]
 ) -> Iterator[Entry]:
     """Decide for every photo with stars; nothing is written.
 
@@ -155,20 +175,28 @@ def plan_stars(
     Args:
         results: Of photo files.
         stars: Parallel to `results`; None leaves a photo out.
-        naming: Which sidecars; "auto" takes the one a photo has, else the folder's convention.
-        overwrite: Replace ratings that people gave.
-        apart: Every file is a photo of its own.
+        options: As `PlanOptions` says; by default sidecars as they are there already, and nobody's
+            rating is replaced.
 
     Yields:
-        One entry per sidecar, in the order of the photos; photos that share a sidecar have one.
+        One entry per file, in the order of the photos; photos that share a sidecar have one.
         Sidecars are read one at a time, when their entry's turn comes.
 
     Raises:
         ConfigError: An unknown naming.
     """
+    naming = options.get("naming", "auto")
     if naming not in get_args(Naming):
         raise ConfigError(f"sidecars are {', '.join(get_args(Naming))}, not {naming!r}")
+    reader = program_named(options.get("program"))
+    if reader is not None and naming == "auto":
+        naming = reader.naming
+    pick_from = options.get("pick_from")
+    # Nobody but digiKam reads its labels; without a program in mind they do no harm.
+    digikam = pick_from is not None if reader is None else reader.digikam
+    marks = Marks(pick_from=pick_from, labels=options.get("labels"), digikam=digikam)
     folders: dict[Path, Folder | SidecarError] = {}
+    unread: list[Entry] = []
     shared: dict[Path, list[_Rated]] = {}
     failed: dict[Path, Entry] = {}
     for result, given in zip(results, stars, strict=True):
@@ -180,15 +208,20 @@ def plan_stars(
             name = folder.find(photo.name)
             if name is None:
                 raise SidecarError(f"{photo}: no such photo")
-            files = (str(folder.path / name),) if apart else folder.shot(name).files
+            files = (str(folder.path / name),) if options.get("apart") else folder.shot(name).files
             rated = _Rated(result, given, folder, tuple(Path(file).name for file in files))
             # All of them first: of a shot that cannot be rated in whole, nothing is.
-            for sidecar in [folder.sidecar(file, naming) for file in rated.files]:
-                shared.setdefault(sidecar, []).append(rated)
+            targets = [*_targets(rated, naming, reader, options.get("into_photos", False))]
+            for target in targets:
+                shared.setdefault(target, []).append(rated)
+            if not targets:
+                path = folder.path / name
+                unread.append(Entry(action="unread", sidecar=path, result=result, stars=given))
         except SidecarError as error:
             failed[photo] = Entry(action="fail", sidecar=photo, result=result, error=str(error))
     for sidecar, photos in shared.items():
-        yield _entry(sidecar, photos, overwrite)
+        yield _entry(sidecar, photos, marks, options.get("overwrite", False))
+    yield from unread
     yield from failed.values()
 
 
@@ -237,27 +270,42 @@ class _Rated:
     files: tuple[str, ...]
 
 
-def _entry(sidecar: Path, photos: Sequence[_Rated], overwrite: bool) -> Entry:
+def _targets(
+    rated: _Rated, naming: Naming, reader: Program | None, into_photos: bool
+) -> Iterator[Path]:
+    """The files to write for a shot, some of which may not exist yet."""
+    for file in rated.files:
+        inside = into_photos and Path(file).suffix.lower() in JPEG_EXTENSIONS
+        if inside:
+            yield rated.folder.path / file
+        if reader is None or reader.reads_sidecar_of(file):
+            sidecar = rated.folder.sidecar(file, naming)
+            # A program that reads both would find two ratings.
+            if not inside or sidecar.name in rated.folder.names:
+                yield sidecar
+
+
+def _entry(sidecar: Path, photos: Sequence[_Rated], marks: Marks, overwrite: bool) -> Entry:
     best = max(photos, key=lambda photo: photo.result.mean or 0)
     result, stars = best.result, best.stars
     try:
         before = read_sidecar(sidecar)
-        packet = Packet.parse(before, str(sidecar))
+        inside = None
+        if sidecar.suffix.lower() in JPEG_EXTENSIONS:
+            inside = JpegXmp.read(before or b"", str(sidecar))
+        packet = Packet.parse(inside.packet if inside else before, str(sidecar))
         was = packet.persons_rating
         elsewhere = (_persons_rating(p.folder, file, sidecar) for p in photos for file in p.files)
         was = was or next((rating for rating in elsewhere if rating is not None), None)
         if was is not None and not overwrite:
             return _made("keep", sidecar, result, stars, was, before)
-        after = packet.with_values(
-            {
-                RATING: str(stars),
-                OUR_RATING: str(stars),
-                OUR_SCORE: f"{result.mean:.4f}",
-                OUR_MODEL: result.model,
-            }
-        )
+        values = {RATING: str(stars), OUR_RATING: str(stars)}
+        values |= {OUR_SCORE: f"{result.score:.4f}", OUR_MODEL: result.model}
+        after = packet.with_values(values | marks.values(packet, stars, overwrite=overwrite))
         if Packet.parse(after, str(sidecar)).rating != (stars or None):
             raise SidecarError(f"{sidecar}: the rating cannot be written safely")
+        if inside:
+            after = inside.with_packet(after, str(sidecar))
     except SidecarError as error:
         return Entry(action="fail", sidecar=sidecar, result=result, error=str(error))
     action: Action = "create" if before is None else "same" if after == before else "change"

@@ -23,11 +23,15 @@ from siamese_nima.errors import SidecarError
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 XMP = "http://ns.adobe.com/xap/1.0/"
 NIMA = "urn:siamese-nima:xmp:1.0#"
+DIGIKAM = "http://www.digikam.org/ns/1.0/"
 
 RATING = (XMP, "Rating")
 # Written beside every rating of ours. A rating is ours as long as both say the same.
 OUR_RATING, OUR_SCORE, OUR_MODEL = (NIMA, "Rating"), (NIMA, "Score"), (NIMA, "Model")
 
+LABEL, OUR_LABEL = (XMP, "Label"), (NIMA, "Label")
+DIGIKAM_PICK, OUR_DIGIKAM_PICK = (DIGIKAM, "PickLabel"), (NIMA, "PickLabel")
+DIGIKAM_COLOUR, OUR_DIGIKAM_COLOUR = (DIGIKAM, "ColorLabel"), (NIMA, "ColorLabel")
 # Ratings of other makers, in percent and in stars.
 MICROSOFT_RATING = ("http://ns.microsoft.com/photo/1.0/", "Rating")
 ACDSEE_RATING = ("http://ns.acdsee.com/iptc/1.0/", "rating")
@@ -35,10 +39,13 @@ ACDSEE_RATING = ("http://ns.acdsee.com/iptc/1.0/", "rating")
 Name = tuple[str, str]
 
 _OF_INTEREST = frozenset(
-    (RATING, OUR_RATING, OUR_SCORE, OUR_MODEL, MICROSOFT_RATING, ACDSEE_RATING)
+    (
+        *(RATING, OUR_RATING, OUR_SCORE, OUR_MODEL, MICROSOFT_RATING, ACDSEE_RATING, LABEL),
+        *(OUR_LABEL, DIGIKAM_PICK, OUR_DIGIKAM_PICK, DIGIKAM_COLOUR, OUR_DIGIKAM_COLOUR),
+    )
 )
 
-_PREFIXES = {RDF: "rdf", XMP: "xmp", NIMA: "nima"}
+_PREFIXES = {RDF: "rdf", XMP: "xmp", NIMA: "nima", DIGIKAM: "digiKam"}
 _DEEPEST = 200  # elements inside each other; sidecars of photo programs have some 20
 _ATTRIBUTE = re.compile(rb"""([^\s=/<>"']+)\s*=\s*("[^"]*"|'[^']*')""")
 _TAG = re.compile(rb"""<[^\s/>]+(?:\s+[^\s=/<>"']+\s*=\s*(?:"[^"]*"|'[^']*'))*\s*/?>""")

@@ -9,6 +9,7 @@ PILLOW_EXTENSIONS = frozenset(
         *(".j2c", ".jpc", ".jpf", ".jpx", ".psd", ".psb", ".qoi", ".tga", ".avifs"),
     )
 )
+JPEG_EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 HEIF_EXTENSIONS = frozenset({".heic", ".heif", ".hif", ".heics", ".heifs"})
 # JPEG XL, by an extra; JPEG XR, which is named as not supported.
 OTHER_EXTENSIONS = frozenset({".jxl", ".jxr", ".wdp", ".hdp"})

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from siamese_nima.photos.capture import Capture, read_capture
-from siamese_nima.photos.formats import HEIF_EXTENSIONS, RAW_EXTENSIONS
+from siamese_nima.photos.formats import HEIF_EXTENSIONS, JPEG_EXTENSIONS, RAW_EXTENSIONS
 
 # The first of a shot's files is the one that is read: a JPEG is what the camera made of the shot,
 # and everything can read it.
-_KINDS = (frozenset({".jpg", ".jpeg", ".jpe", ".jfif"}), HEIF_EXTENSIONS, RAW_EXTENSIONS)
+_KINDS = (JPEG_EXTENSIONS, HEIF_EXTENSIONS, RAW_EXTENSIONS)
 _APART_S = 2.0  # times of one shot differ by less; some files have no fractions of a second
 # What else belongs to a shot: IMG_1.MOV of a Live Photo, edits by Apple, a thumbnail, a note; and
 # sidecars of either convention.
