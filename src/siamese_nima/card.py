@@ -19,6 +19,7 @@ from siamese_nima.ratings import AVA_SCALE, RatingScale
 METADATA_KEY = "siamese_nima.card"
 FORMAT = 1
 PAIR_ERROR = "pair_error"
+SCENE_PAIR_ERROR = "scene_pair_error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,8 @@ class ModelCard:
         view: How a photo becomes network input.
         normalisation: From pixels to network input; applied inside the model file.
         training: Data, fingerprint of the training photos, stages, recipe; free form.
-        metrics: Measured figures, each with its data set; free form but for "pair_error", see
-            `pair_error`.
+        metrics: Measured figures, each with its data set; free form but for "pair_error"
+            and "scene_pair_error", see the properties.
         population: Reference population for percentiles, or None.
         credits: Sources of weights and data.
         limits: What the model must not be trusted with.
@@ -92,7 +93,8 @@ class ModelCard:
                 f"model {self.name!r}: the golden distribution has {len(self.golden)} grades, "
                 f"its scale {self.scale} has {self.scale.size}"
             )
-        _ = self.pair_error  # a malformed one is found now, not in the middle of a run
+        # A malformed one is found now, not in the middle of a run.
+        _ = self.pair_error, self.scene_pair_error
 
     @property
     def pair_error(self) -> PairError | None:
@@ -103,6 +105,16 @@ class ModelCard:
         """
         value = self.metrics.get(PAIR_ERROR)
         return None if value is None else PairError.from_json(value)
+
+    @property
+    def scene_pair_error(self) -> PairError | None:
+        """The same for two photos of one scene, as in a burst; `pair_error` where that is unknown.
+
+        Raises:
+            CardError: What `metrics` has under "scene_pair_error" is malformed.
+        """
+        value = self.metrics.get(SCENE_PAIR_ERROR)
+        return self.pair_error if value is None else PairError.from_json(value)
 
     def with_golden(self, distribution: np.ndarray[Any, np.dtype[Any]]) -> ModelCard:
         """The same card with `distribution`, shape (K,), as its self-test."""

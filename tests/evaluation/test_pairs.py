@@ -3,16 +3,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.stats import norm
 
 from siamese_nima.errors import TableError
 from siamese_nima.evaluation.pairs import (
     accuracy_by_gap,
     measure_pair_error,
+    measure_scene_pair_error,
     pair_error_of_answers,
     right_order,
     sample_pairs,
     top_precision,
 )
+from siamese_nima.ratings import RatingScale
 
 numbers = st.lists(st.integers(0, 9), min_size=3, max_size=12)
 
@@ -186,3 +189,65 @@ def test_few_answers_have_few_gaps_and_too_few_none() -> None:
         pair_error_of_answers(gaps[:99], np.ones(99))
     with pytest.raises(TableError, match="gaps that differ, all are 1"):
         pair_error_of_answers(np.ones(120), np.ones(120))
+
+
+def scene_pairs(count=900, seed=0, noise=0.3, alike=0.3, apart=0.9, slope=1.2):
+    """Pairs of 150 scenes: gaps by the model, true preferences, label gaps with raters' noise."""
+    generator = np.random.default_rng(seed)
+    gaps = generator.exponential(0.8, count) * generator.choice([-1, 1], count)
+    sizes = np.abs(gaps)
+    spread = alike + (apart - alike) * sizes / (1 + sizes)
+    preferred = slope * gaps + spread * generator.normal(size=count)
+    labels = preferred + noise * generator.normal(size=count)
+    scenes = [f"s{n % 150}" for n in range(count)]
+    return gaps, preferred, labels, scenes
+
+
+def test_the_error_in_a_scene_is_that_of_the_model_without_the_raters_noise():
+    gaps, _, labels, scenes = scene_pairs(4000)
+    error = measure_scene_pair_error(gaps, labels, scenes, noise=0.3, repeats=20)
+    for gap in (0.1, 0.3, 0.5, 1.0, 2.0):
+        spread = 0.3 + 0.6 * gap / (1 + gap)
+        assert error.accuracy_at(gap) == pytest.approx(norm.cdf(1.2 * gap / spread), abs=0.03)
+    # With the raters' noise taken for errors of the model it would be surer of nothing.
+    taken = measure_scene_pair_error(gaps, labels, scenes, noise=0, repeats=2)
+    assert taken.accuracy_at(0.3) < error.accuracy_at(0.3) - 0.03
+
+
+def test_the_lower_bound_in_a_scene_holds_in_nearly_all_cases():
+    truth = norm.cdf(1.2 * 0.5 / (0.3 + 0.6 * 0.5 / 1.5))
+    bounds = []
+    for seed in range(12):
+        gaps, _, labels, scenes = scene_pairs(300, seed)
+        error = measure_scene_pair_error(gaps, labels, scenes, noise=0.3, repeats=40)
+        bounds.append(float(error.lower_at(0.5)))
+    assert sum(bound <= truth for bound in bounds) >= 10
+
+
+def test_the_error_in_a_scene_is_the_same_on_every_scale():
+    gaps, _, labels, scenes = scene_pairs(400)
+    ten = measure_scene_pair_error(gaps, labels, scenes, noise=0.3, repeats=5)
+    five = measure_scene_pair_error(
+        gaps * 4 / 9, labels * 4 / 9, scenes, noise=0.3 * 4 / 9, scale=RatingScale(1, 5), repeats=5
+    )
+    assert five.accuracy == pytest.approx(ten.accuracy, abs=1e-4)
+    assert five.gaps == pytest.approx(np.array(ten.gaps) * 4 / 9)
+
+
+def test_the_sign_of_a_pair_does_not_matter():
+    gaps, _, labels, scenes = scene_pairs(400)
+    turn = np.random.default_rng(5).choice([-1, 1], 400)
+    one = measure_scene_pair_error(gaps, labels, scenes, noise=0.3, repeats=5)
+    other = measure_scene_pair_error(gaps * turn, labels * turn, scenes, noise=0.3, repeats=5)
+    assert one == other
+
+
+def test_scores_that_say_nothing_are_at_no_gap_sure():
+    gaps, _, labels, scenes = scene_pairs(400)
+    labels = np.random.default_rng(9).permutation(labels)
+    error = measure_scene_pair_error(gaps, labels, scenes, noise=0.3, repeats=40)
+    assert error.too_close(0.5)
+    with pytest.raises(TableError, match="100 pairs or more, got 99"):
+        measure_scene_pair_error(gaps[:99], labels[:99], scenes[:99], noise=0.3)
+    with pytest.raises(TableError, match="gaps that differ"):
+        measure_scene_pair_error(np.zeros(400), labels, scenes, noise=0.3)

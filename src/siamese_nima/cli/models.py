@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from siamese_nima.card import PAIR_ERROR, ModelCard
+from siamese_nima.card import PAIR_ERROR, SCENE_PAIR_ERROR, ModelCard
 from siamese_nima.cli import options
 from siamese_nima.datasets.contamination import PHOTO_PRINTS
 from siamese_nima.errors import ConfigError, NimaError
@@ -119,7 +119,10 @@ def describe(card: ModelCard) -> str:
         count = len(card.population.means)
         lines.append(f"percentiles  against {card.population.name} ({count} photos)")
     lines.append(f"order        {_about_pairs(card.pair_error)}")
-    metrics = {name: value for name, value in card.metrics.items() if name != PAIR_ERROR}
+    if SCENE_PAIR_ERROR in card.metrics:
+        lines.append(f"in a scene   {_about_pairs(card.scene_pair_error)}")
+    shown = set(card.metrics) - {PAIR_ERROR, SCENE_PAIR_ERROR}
+    metrics = {name: value for name, value in card.metrics.items() if name in shown}
     for title, values in (("training", card.training), ("metrics", metrics)):
         lines += [f"{title}:", *_lines(values)]
     for title, texts in (("credits", card.credits), ("limits", card.limits)):

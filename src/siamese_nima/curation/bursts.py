@@ -199,7 +199,7 @@ def find_bursts(
     """
     paths = [result.path for result in results]
     frames = reader.frames(paths, threads=scorer.workers, report=report)
-    return group_bursts(results, frames, pair_error=scorer.card.pair_error, rule=rule)
+    return group_bursts(results, frames, pair_error=scorer.card.scene_pair_error, rule=rule)
 
 
 def group_bursts(
@@ -214,7 +214,7 @@ def group_bursts(
     Args:
         results: One per photo; paths differ. Photos without a score are in no burst.
         frames: Parallel to `results`; None for photos that cannot be read.
-        pair_error: `card.pair_error` of the model that gave the scores.
+        pair_error: `card.scene_pair_error` of the model that gave the scores.
         rule: Which photos belong together.
 
     Returns:

@@ -154,6 +154,7 @@ def make_entries(
     *,
     bursts: Sequence[Burst] = (),
     pair_error: PairError | None = None,
+    scene_pair_error: PairError | None = None,
 ) -> list[Entry]:
     """Entries of all results, best first; photos without a score last.
 
@@ -161,13 +162,14 @@ def make_entries(
         results: In the order given.
         bursts: As `group_bursts` finds them.
         pair_error: Tells which scores are too close to call; without it no entry says so.
+        scene_pair_error: The same within a burst; None for `pair_error`.
     """
     given = {id(result): place for place, result in enumerate(results)}
     by_name = sorted(results, key=lambda result: natural_key(result.path))
     names = {id(result): place for place, result in enumerate(by_name)}
     ranked = rank_photos(results)
     places = rank_places(ranked, pair_error)
-    burst_places = _burst_places(bursts, pair_error)
+    burst_places = _burst_places(bursts, scene_pair_error or pair_error)
     return [
         Entry(
             result=result,
@@ -253,7 +255,12 @@ def write_report(
         NimaError: The page cannot be written.
     """
     target = Path(path)
-    entries = make_entries(list(results), bursts=bursts, pair_error=card.pair_error)
+    entries = make_entries(
+        list(results),
+        bursts=bursts,
+        pair_error=card.pair_error,
+        scene_pair_error=card.scene_pair_error,
+    )
     shown = []
     for entry in _shown(entries, target.parent, thumbnails or ThumbnailReader()):
         shown.append(entry)

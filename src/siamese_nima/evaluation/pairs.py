@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import isotonic_regression
+from scipy.optimize import isotonic_regression, minimize
+from scipy.stats import norm
 
 from siamese_nima.errors import TableError
 from siamese_nima.evaluation.metrics import Interval
 from siamese_nima.pair_error import PairError
-from siamese_nima.ratings import Floats
+from siamese_nima.ratings import AVA_SCALE, Floats, RatingScale
 
 # Shares of the scale's range: .1, .2, .5, 1 and 2 points of the scale 1..10.
 GAP_SHARES = (0.0, 1 / 90, 2 / 90, 5 / 90, 1 / 9, 2 / 9, 1.0)
@@ -188,6 +189,8 @@ def _shares(
 LEAST_PAIRS = 100
 _KNOTS = 24
 _ANSWERS_PER_KNOT = 25
+# Where the error of pairs of one scene is noted, in points of the scale 1..10.
+_SCENE_GAPS = np.array([0, 0.05, *np.arange(0.1, 1.2, 0.1), 1.25, 1.5, 1.75, 2, 2.5, 3, 4, 5, 9.0])
 _BOUND = 0.05  # the lower bound holds with 95 %
 
 
@@ -253,6 +256,99 @@ def pair_error_of_answers(
     draws = np.random.default_rng(seed).multinomial(len(sizes), even, repeats)
     knots = min(_KNOTS, len(sizes) // _ANSWERS_PER_KNOT)
     return _pair_error(sizes, agreed, draws.astype(np.float64), knots)
+
+
+def measure_scene_pair_error(
+    gaps: ArrayLike,
+    label_gaps: ArrayLike,
+    scenes: Sequence[str],
+    *,
+    noise: ArrayLike,
+    scale: RatingScale = AVA_SCALE,
+    repeats: int = 200,
+    seed: int = 0,
+) -> PairError:
+    """The pair error of photos of one scene, the raters' own noise apart from the model's.
+
+    Labels of photos that differ little are in an order by chance, which says nothing against the
+    model; counting them as its errors would. So what people prefer is taken to be `slope` times the
+    score gap, missed by the model with a normal error whose deviation changes from one value for
+    photos that it finds alike to another for those that it finds far apart; the labels' gap adds
+    the raters' noise, which is known. The three parameters have maximum likelihood. The lower
+    bound is the 5 % quantile over drawings of scenes.
+
+    Args:
+        gaps: Shape (P,), score gaps of either sign between two photos of one scene.
+        label_gaps: Shape (P,), gaps of their mean opinion scores, on the same scale.
+        scenes: Shape (P,), the scene of each pair.
+        noise: Standard deviation of a label gap from the raters alone, one for all or shape (P,):
+            root of the sum of both squared standard errors, or what photos that are copies of each
+            other show.
+        scale: The scale of the gaps.
+        repeats: Drawings of scenes.
+        seed: Of the drawings.
+
+    Raises:
+        TableError: Fewer than 100 pairs, or all gaps are equal.
+    """
+    s, y = np.asarray(gaps, dtype=np.float64), np.asarray(label_gaps, dtype=np.float64)
+    _check_enough(len(s))
+    if np.ptp(s) == 0:
+        raise TableError(f"a pair error needs gaps that differ, all are {s[0]:g}")
+    turned = np.where(s < 0, -1.0, 1.0)
+    point = (scale.high - scale.low) / 9  # a point of the scale 1..10
+    model = _ScenePairs(
+        np.abs(s) / point,
+        y * turned / point,
+        np.broadcast_to(np.asarray(noise, dtype=np.float64) / point, s.shape) ** 2,
+    )
+    start = np.array([1.0, 0.0, 0.0])
+    best = model.fit(np.ones(len(s)), start)
+    _, codes = np.unique(np.asarray(scenes), return_inverse=True)
+    count = int(codes.max()) + 1
+    generator = np.random.default_rng(seed)
+    draws = []
+    for _ in range(repeats):
+        times = np.bincount(generator.integers(0, count, count), minlength=count)
+        draws.append(model.probability(_SCENE_GAPS, model.fit(times[codes].astype(float), best)))
+    accuracy = model.probability(_SCENE_GAPS, best)
+    lower = np.minimum(np.quantile(draws, _BOUND, axis=0), accuracy)
+    return PairError(
+        gaps=tuple((_SCENE_GAPS * point).tolist()),
+        accuracy=tuple(np.maximum.accumulate(accuracy.clip(0.5, 1)).tolist()),
+        lower=tuple(np.maximum.accumulate(lower.clip(0.5, 1)).tolist()),
+        pairs=len(s),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _ScenePairs:
+    """Pairs turned so that the score gap is 0 or more, in points of 1..10."""
+
+    gaps: Floats
+    label_gaps: Floats
+    noise: Floats  # variance
+
+    def fit(self, weights: Floats, start: Floats) -> Floats:
+        """Slope, and the logarithms of the two deviations, of maximum likelihood."""
+
+        def misfit(parameters: Floats) -> float:
+            variance = _deviation(self.gaps, parameters) ** 2 + self.noise
+            missed = self.label_gaps - parameters[0] * self.gaps
+            return float(weights @ (np.log(variance) + missed**2 / variance))
+
+        bounds = [(-3.0, 10.0), (-5.0, 3.0), (-5.0, 3.0)]
+        return np.asarray(minimize(misfit, start, method="L-BFGS-B", bounds=bounds).x)
+
+    @staticmethod
+    def probability(gaps: Floats, parameters: Floats) -> Floats:
+        """Of the right order at these gaps, without the raters' noise."""
+        return np.asarray(norm.cdf(parameters[0] * gaps / _deviation(gaps, parameters)))
+
+
+def _deviation(gaps: Floats, parameters: Floats) -> Floats:
+    alike, apart = np.exp(parameters[1]), np.exp(parameters[2])
+    return np.asarray(alike + (apart - alike) * gaps / (1 + gaps))
 
 
 def _check_enough(pairs: int) -> None:

@@ -152,7 +152,12 @@ class Gallery:
         self._decoding = asyncio.Semaphore(usable_cores())
         self._thumbnails: dict[str, bytes] = {}
         ids = {os.fspath(path): photo_id for photo_id, path in folder.photos.items()}
-        entries = make_entries(results, bursts=bursts, pair_error=card.pair_error)
+        entries = make_entries(
+            results,
+            bursts=bursts,
+            pair_error=card.pair_error,
+            scene_pair_error=card.scene_pair_error,
+        )
         shown = [self._shown(entry, ids[entry.result.path]) for entry in entries]
         self.html = report_page(title, shown, card, inline=False).encode()
 
