@@ -13,8 +13,7 @@ from siamese_nima.card import ModelCard
 from siamese_nima.networks.checkpoint import save_checkpoint
 from siamese_nima.networks.nima import build_nima
 from siamese_nima.photos.views import ViewPolicy
-from siamese_nima.training.config_file import config_from
-from siamese_nima.training.run_config import TrainConfig
+from siamese_nima.training.config import TrainConfig, config_from
 
 OPTIONS = {"width": 0.25, "bn_epsilon": 1e-3, "padding": "keras2"}
 

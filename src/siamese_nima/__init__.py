@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from siamese_nima.scoring.scorer import Scorer
     from siamese_nima.siamese import SiameseNIMA
     from siamese_nima.taste.answers import Answer, AnswerStore, answers_path
+    from siamese_nima.training.config import DataConfig, TrainConfig
     from siamese_nima.training.run import train
-    from siamese_nima.training.run_config import DataConfig, TrainConfig
 
 # ONNX Runtime reads this when it is first imported, so it stands before every import of it: its
 # Linux wheels would otherwise write a device id into the user's cache and open a connection.
@@ -143,7 +143,7 @@ _HOMES = {
     "siamese": ("SiameseNIMA",),
     "taste.answers": ("Answer", "AnswerStore", "answers_path"),
     "training.run": ("train",),
-    "training.run_config": ("DataConfig", "TrainConfig"),
+    "training.config": ("DataConfig", "TrainConfig"),
 }
 _HOME_OF = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names}
 _NEEDS_TRAIN = tuple(f"{__name__}.{part}" for part in ("evaluation", "siamese", "training"))

@@ -27,8 +27,8 @@ from siamese_nima.scoring.scorer import Scorer
 if TYPE_CHECKING:
     import pandas as pd
 
-    from siamese_nima.training.objectives import SiameseObjective
-    from siamese_nima.training.origin_checkpoints import CheckpointFormat
+    from siamese_nima.training.config import StageConfig
+    from siamese_nima.training.origin import CheckpointFormat
 
 _REFERENCE_BACKBONE = "inception_resnet_v2"
 _TRAINING_SIZE_PX = 224  # the origin's
@@ -144,7 +144,7 @@ class SiameseNIMA:
         callback: Any = None,
         augmentation_args: Mapping[str, Any] | None = None,
         *,
-        objective: str | SiameseObjective = "contrastive",
+        objective: str | StageConfig = "contrastive",
         checkpoint_format: CheckpointFormat = "safetensors",
         seed: int = 0,
         **kwargs: Any,
@@ -178,7 +178,8 @@ class SiameseNIMA:
             objective: "contrastive" is the origin's: it cannot know which photo of a pair is the
                 better one, and forgets the earth mover's distance. "preference" and "margin" learn
                 which photo is the better one, where labels have an order. Or a
-                `training.objectives.SiameseObjective`, which can keep the earth mover's distance.
+                `training.config.StageConfig` of kind "siamese", which can keep the earth mover's
+                distance.
             checkpoint_format: "safetensors" or "h5", which Keras reads.
             seed: Of random weights, pairs, order, dropout and augmentation.
             **kwargs: For Lightning's Trainer; also `verbose=0`, as Keras has it.
@@ -192,7 +193,7 @@ class SiameseNIMA:
             ConfigError: An option that is unknown or impossible, or labels that make no pairs.
         """
         # Lightning takes seconds to import, which predicting need not wait for.
-        from siamese_nima.training.origin_run import OriginRun
+        from siamese_nima.training.origin import OriginRun
 
         run = OriginRun.checked(
             epochs=epochs,
@@ -210,7 +211,7 @@ class SiameseNIMA:
         assert self._card is not None
         if nima_weight_path is not None:
             freeze(nima, layer_to_freeze)
-        trained = run.train(
+        self._card, figures = run.train(
             nima,
             self._card,
             train_raw,
@@ -220,8 +221,7 @@ class SiameseNIMA:
             weights=nima_weight_path,
             frozen=layer_to_freeze if nima_weight_path is not None else None,
         )
-        self._card = trained.card
-        return trained.epochs
+        return figures
 
     def predict(
         self,

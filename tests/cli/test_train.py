@@ -64,10 +64,10 @@ def test_options_become_a_configuration(asked):
     assert config.data.scale == RatingScale(1, 5)
     assert config.data.skip_unreadable
     assert (config.start, config.out, config.name) == ("quality", Path("runs/mine"), "mine")
-    (stage,) = config.stages
-    assert (stage.kind, stage.freeze, stage.settings.sampler) == ("siamese", "blocks.2", "scene")
-    assert (stage.learning.epochs, stage.learning.batch_size) == (3, 8)
-    assert (config.ladders.photos, config.machine.devices) == (9, 2)
+    (stage,) = config.stage
+    assert (stage.kind, stage.freeze, stage.sampler) == ("siamese", "blocks.2", "scene")
+    assert (stage.epochs, stage.batch_size) == (3, 8)
+    assert (config.ladders.photos, config.devices) == (9, 2)
     assert "on 26 val photos: SRCC 0.612, PLCC 0.600, RMSE 14.2 % of the scale" in done.output
     assert "before training:  SRCC 0.450" in done.output
     assert "use it: nima score PHOTOS --model runs/mine/model.onnx" in done.output
@@ -79,7 +79,7 @@ def test_options_go_before_the_file(asked, tmp_path):
     CliRunner().invoke(app, ["train", str(file), "--out", "b"])
     (config,) = asked
     assert (config.seed, config.out, config.data.source) == (4, Path("b"), "x.csv")
-    assert [stage.learning.epochs for stage in config.stages] == [9]
+    assert [stage.epochs for stage in config.stage] == [9]
 
 
 def test_a_mistake_is_named_before_anything_is_read(asked, tmp_path):

@@ -8,6 +8,8 @@ from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.errors import ConfigError, ViewError
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import AVA_SCALE
+from siamese_nima.training.batches import Photos
+from siamese_nima.training.config import StageConfig
 from siamese_nima.training.ladder_views import (
     RUNGS,
     JoinedInputs,
@@ -15,9 +17,7 @@ from siamese_nima.training.ladder_views import (
     with_ladders,
 )
 from siamese_nima.training.ladders import DISTORTIONS, ladder
-from siamese_nima.training.pair_samplers import SceneDraws
 from siamese_nima.training.pairs import UNKNOWN
-from siamese_nima.training.photo_loader import RatedViews
 
 POLICY = ViewPolicy.parse("warp:32")
 
@@ -29,6 +29,16 @@ def table(tmp_path):
     for path in paths:
         Image.fromarray(generator.integers(0, 255, (32, 40, 3), dtype=np.uint8)).save(path)
     return RatingTable(paths=tuple(paths), mos=np.array([3.0, 5.0, 7.0, 9.0]), scale=AVA_SCALE)
+
+
+def photos_of(table, inputs):
+    return Photos(
+        inputs=inputs,
+        distributions=table.distributions(AVA_SCALE),
+        means=table.mos,
+        scale=AVA_SCALE,
+        scenes=table.scenes,
+    )
 
 
 def test_every_rung_is_the_view_of_the_distorted_photo(table, tmp_path):
@@ -49,7 +59,7 @@ def test_a_distortion_named_twice_among_the_turns_gets_twice_as_many_ladders(tab
     assert other.views.key != built.views.key
 
 
-@pytest.mark.parametrize("turns", [(), ("jpeg", "rain")])
+@pytest.mark.parametrize("turns", [("rain",), ("jpeg", "rain")])
 def test_turns_are_distortions_that_there_are(table, tmp_path, turns):
     with pytest.raises(ConfigError, match="turns must be some of blur"):
         build_ladder_views(table, POLICY, tmp_path, turns=turns)
@@ -68,36 +78,35 @@ def test_views_are_cut_once(table, tmp_path):
 
 def test_a_first_rung_keeps_its_rating_and_the_others_have_none(table):
     inputs = np.zeros((2, 4, 1, 1, 1, 3), np.uint8)
-    rated = RatedViews(inputs, table.distributions(AVA_SCALE), table.mos)
+    rated = photos_of(table, inputs)
     rungs = np.ones((1, 2 * RUNGS, 1, 1, 1, 3), np.uint8)
-    paired = with_ladders(rated, table, rungs, np.array([3, 1]), AVA_SCALE)
+    paired = with_ladders(rated, rungs, np.array([3, 1]))
     assert len(paired) == 4 + 2 * RUNGS
-    assert paired.rated.means[[4, 10]].tolist() == [9.0, 5.0]
-    assert np.isnan(paired.rated.means[[5, 9, 11]]).all()
+    assert paired.means[[4, 10]].tolist() == [9.0, 5.0]
+    assert np.isnan(paired.means[[5, 9, 11]]).all()
     assert paired.ladders.tolist() == [UNKNOWN] * 4 + [0] * RUNGS + [1] * RUNGS
     assert paired.rungs.tolist() == [0] * 4 + 2 * list(range(RUNGS))
-    assert paired.rated.inputs[1, 4].max() == 1
+    assert paired.inputs[1, 4].max() == 1
 
 
 def test_the_scene_sampler_keeps_a_ladder_in_one_batch(table):
     inputs = np.zeros((1, 4, 1, 1, 1, 3), np.uint8)
-    rated = RatedViews(inputs, table.distributions(AVA_SCALE), table.mos)
+    rated = photos_of(table, inputs)
     rungs = np.ones((1, 3 * RUNGS, 1, 1, 1, 3), np.uint8)
-    paired = with_ladders(rated, table, rungs, np.array([0, 1, 2]), AVA_SCALE)
-    order = [row for _, row in SceneDraws(paired.groups(), 1, 12, 0)]
-    batches = [set(paired.ladders[order[start : start + 12]]) for start in (0, 12)]
-    assert not (batches[0] & batches[1]) - {UNKNOWN}
+    paired = with_ladders(rated, rungs, np.array([0, 1, 2]))
+    config = StageConfig(kind="siamese", sampler="scene", batch_size=12)
+    (batch,) = paired.draws(config, 0)
+    ladders = paired.ladders[batch.rows]
+    assert np.unique(ladders[ladders != UNKNOWN], return_counts=True)[1].tolist() == [RUNGS] * 2
 
 
 def test_ladders_that_do_not_fit_are_refused(table, tmp_path):
     first = np.zeros((2, 4, 1, 2, 2, 3), np.uint8)
     with pytest.raises(ConfigError, match=r"\(2, 6, 1, 2, 2, 3\) do not go on"):
         JoinedInputs(first, np.zeros((2, 6, 1, 2, 2, 3), np.uint8))
-    rated = RatedViews(first, table.distributions(AVA_SCALE), table.mos)
+    rated = photos_of(table, first)
     with pytest.raises(ConfigError, match="2 ladders have 12 rungs, got 6"):
-        with_ladders(
-            rated, table, np.zeros((1, 6, 1, 2, 2, 3), np.uint8), np.array([0, 1]), AVA_SCALE
-        )
+        with_ladders(rated, np.zeros((1, 6, 1, 2, 2, 3), np.uint8), np.array([0, 1]))
     with pytest.raises(ViewError, match="no fixed size"):
         build_ladder_views(table, ViewPolicy.parse("native"), tmp_path)
 

@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 
 from siamese_nima.errors import ConfigError
 from siamese_nima.ratings import AVA_SCALE
+from siamese_nima.training.config import StageConfig
 from siamese_nima.training.losses import emd
 from siamese_nima.training.objectives import (
-    SiameseObjective,
     contrastive,
     margin_ranking,
+    pair_loss,
+    pair_values,
     preference,
-    siamese_loss,
+    stage_loss,
 )
 from siamese_nima.training.pairs import (
     UNKNOWN,
@@ -29,6 +31,12 @@ from siamese_nima.training.pairs import (
 
 GRADES = torch.tensor(AVA_SCALE.grades)
 KINDS = ["contrastive", "margin", "preference"]
+
+
+def objective_of(**entries):
+    return StageConfig(**({"kind": "siamese", "doubt": 0.0} | entries))
+
+
 gap_values = st.lists(st.floats(-9, 9), min_size=1, max_size=20)
 
 
@@ -56,9 +64,9 @@ def random_pairs(count, seed=0):
 def test_swapping_first_and_second_changes_nothing(kind, values):
     pairs = random_pairs(len(values))
     gap = torch.tensor(values, dtype=torch.float64)
-    objective = SiameseObjective(kind=kind)
-    there = objective.per_pair(gap, pairs)
-    assert torch.allclose(there, objective.per_pair(-gap, pairs.swapped()), atol=1e-9)
+    objective = objective_of(objective=kind)
+    there = pair_values(objective, gap, pairs)
+    assert torch.allclose(there, pair_values(objective, -gap, pairs.swapped()), atol=1e-9)
     assert torch.all(there >= 0)
 
 
@@ -71,7 +79,7 @@ def test_contrastive_equals_the_published_formula_as_the_origin_writes_it(values
     expected = y * d**2 + (1 - y) * np.maximum(1 - d, 0) ** 2
     gap = torch.tensor(values, dtype=torch.float64)
     assert contrastive(gap, pairs).numpy() == pytest.approx(expected)
-    mean = SiameseObjective(kind="contrastive", balanced=False).over_pairs(gap, pairs)
+    mean = pair_loss(objective_of(objective="contrastive", balanced=False), gap, pairs)
     assert mean.item() == pytest.approx(expected.mean())
 
 
@@ -126,7 +134,7 @@ def test_preference_is_least_where_the_gap_is_the_labels_gap(label_gap, deviatio
 @settings(deadline=None)
 def test_the_gradient_moves_the_better_photo_up(kind, values):
     gap = torch.tensor(values, dtype=torch.float64, requires_grad=True)
-    SiameseObjective(kind=kind).per_pair(gap, pairs_of([1.0] * len(values))).sum().backward()
+    pair_values(objective_of(objective=kind), gap, pairs_of([1.0] * len(values))).sum().backward()
     assert torch.all(gap.grad <= 0)
     wrong = gap.detach() < 0
     assert torch.all(gap.grad[wrong] < 0)
@@ -136,7 +144,7 @@ def test_the_gradient_moves_the_better_photo_up(kind, values):
 def test_perfect_order_costs_nothing(kind):
     pairs = pairs_of([1.0, 0.0], same=[False, False])
     gap = torch.tensor([5.0, -5.0], dtype=torch.float64)
-    assert SiameseObjective(kind=kind).per_pair(gap, pairs).tolist() == pytest.approx(
+    assert pair_values(objective_of(objective=kind), gap, pairs).tolist() == pytest.approx(
         [0, 0], abs=1e-12
     )
 
@@ -169,7 +177,7 @@ def test_scale_of_points_does_not_matter_where_labels_scale_too(factor):
 
 
 @pytest.mark.parametrize(
-    "objective", [*(SiameseObjective(kind=kind) for kind in KINDS), SiameseObjective(labels="hard")]
+    "objective", [*(objective_of(objective=kind) for kind in KINDS), objective_of(labels="hard")]
 )
 def test_gradients_are_those_of_finite_differences(objective):
     torch.manual_seed(1)
@@ -179,7 +187,7 @@ def test_gradients_are_those_of_finite_differences(objective):
     target = torch.randn(6, 10, dtype=torch.float64).softmax(-1)
 
     def loss(logits):
-        return siamese_loss(objective, logits.softmax(-1), target, GRADES, pairs).total
+        return stage_loss(objective, logits.softmax(-1), target, GRADES, pairs).total
 
     logits = torch.randn(6, 10, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(loss, (logits,))
@@ -190,25 +198,25 @@ def test_balance_gives_either_kind_of_pair_half_the_weight():
     gap = torch.tensor([0.5, 0.0, 0.0, 2.0], dtype=torch.float64)
     values = contrastive(gap, pairs)
     expected = (values[0] + values[1:].mean()) / 2
-    assert SiameseObjective(kind="contrastive").over_pairs(gap, pairs) == expected
+    assert pair_loss(objective_of(objective="contrastive"), gap, pairs) == expected
     alone = pairs_of([0.5] * 4, same=[False] * 4)
-    mean = SiameseObjective(kind="contrastive").over_pairs(gap, alone)
+    mean = pair_loss(objective_of(objective="contrastive"), gap, alone)
     assert mean == contrastive(gap, alone).mean()
 
 
 def test_contrastive_leaves_out_pairs_without_buckets():
     pairs = pairs_of([0.5] * 2, same=[True, True], known=[True, False])
     gap = torch.tensor([0.5, 4.0], dtype=torch.float64)
-    assert SiameseObjective(kind="contrastive").over_pairs(gap, pairs) == 0.25
+    assert pair_loss(objective_of(objective="contrastive"), gap, pairs) == 0.25
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_batch_without_pairs_costs_nothing_and_still_has_a_gradient(kind):
     logits = torch.zeros(1, 10, dtype=torch.float64, requires_grad=True)
     empty = Pairs(*all_pairs(1), *torch.zeros(2, 0), *torch.zeros(2, 0, dtype=torch.bool))
-    objective = SiameseObjective(kind=kind, emd_weight=0)
+    objective = objective_of(objective=kind, emd_weight=0)
     target = torch.full((1, 10), math.nan, dtype=torch.float64)
-    loss = siamese_loss(objective, logits.softmax(-1), target, GRADES, empty)
+    loss = stage_loss(objective, logits.softmax(-1), target, GRADES, empty)
     loss.total.backward()
     assert loss.total == 0
     assert torch.all(logits.grad == 0)
@@ -222,30 +230,30 @@ def test_the_loss_is_the_weighted_sum_and_unlabelled_photos_have_no_distance():
     base = random_pairs(6)
     index = all_pairs(4)
     pairs = Pairs(*index, base.preference, base.deviation, base.same_bucket, base.has_buckets)
-    loss = siamese_loss(SiameseObjective(weight=2, emd_weight=3), predicted, target, GRADES, pairs)
+    loss = stage_loss(objective_of(weight=2, emd_weight=3), predicted, target, GRADES, pairs)
     means = predicted @ GRADES
     by_hand = preference(means[index[0]] - means[index[1]], pairs).mean()
     distance = emd(predicted[[0, 1, 3]], target[[0, 1, 3]]).mean()
-    assert loss.pairs == by_hand
-    assert loss.emd == distance
-    assert loss.total == 2 * by_hand + 3 * distance
+    assert loss.pairs.item() == pytest.approx(by_hand.item(), rel=1e-12)
+    assert loss.emd.item() == pytest.approx(distance.item(), rel=1e-12)
+    assert loss.total.item() == pytest.approx((2 * by_hand + 3 * distance).item(), rel=1e-12)
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"kind": "triplet"}, "one of contrastive, margin, preference, got 'triplet'"),
+        ({"objective": "triplet"}, "one of contrastive, margin, preference, got 'triplet'"),
         ({"distance": "cosine"}, "one of l1, l2, got 'cosine'"),
         ({"labels": "firm"}, "one of soft, hard, votes, got 'firm'"),
-        ({"weight": -1}, "must not be negative nor both 0, got -1 and 30.0"),
+        ({"weight": -1}, "must not be negative nor both 0, got -1 and 0.2"),
         ({"weight": 0, "emd_weight": 0}, "got 0 and 0"),
-        ({"kind": "margin", "margin": 0}, "above 0 rating points, got 0"),
+        ({"objective": "margin", "margin": 0}, "above 0 rating points, got 0"),
         ({"margin": 1}, "'preference' has no margin, got 1"),
     ],
 )
 def test_an_impossible_objective_is_refused(values, message):
     with pytest.raises(ConfigError, match=message):
-        SiameseObjective(**values)
+        objective_of(**values)
 
 
 def test_with_its_own_doubt_a_network_keeps_the_labels_spread():
@@ -271,7 +279,7 @@ def test_with_its_own_doubt_a_network_keeps_the_labels_spread():
 
 def test_doubt_is_for_preferences_of_rated_photos_alone():
     with pytest.raises(ConfigError, match="doubt is for 'preference'"):
-        SiameseObjective(kind="margin", doubt=1.0)
+        objective_of(objective="margin", doubt=1.0)
     labels = PhotoLabels(
         means=torch.tensor([5.0, 6.0, float("nan")]),
         standard_errors=torch.full((3,), 0.27),

@@ -44,7 +44,7 @@ def test_the_card_of_a_checkpoint_says_what_was_done(
     start, _ = load_checkpoint(weights)
     assert card.name == "tiny-siamese"
     assert card.training["photos"] == 12
-    assert card.training["objective"]["kind"] == "contrastive"
+    assert card.training["stages"][0]["objective"] == "contrastive"
     assert card.training["layer_to_freeze"] == "blocks.3"
     assert card.population is None
     assert re.fullmatch("[0-9a-f]{64}", card.parent)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from siamese_nima.errors import ConfigError
-from siamese_nima.training.objectives import SiameseObjective
+from siamese_nima.training.config import StageConfig
 
 
 def test_signed_objectives_learn_the_order_of_labels(siamese, labelled, train):
@@ -18,7 +18,7 @@ def test_signed_objectives_learn_the_order_of_labels(siamese, labelled, train):
 
 def test_the_earth_movers_distance_can_stay_beside_the_objective(siamese, labelled, weights, train):
     paths, labels = siamese.load_data(labelled, labelled / "train_data.csv")
-    objective = SiameseObjective(kind="preference", emd_weight=1.0)
+    objective = StageConfig(kind="siamese", emd_weight=1.0)
     with pytest.raises(ConfigError, match=r"run from 0 to 2; .* scale 1..10"):
         train(objective=objective)
     raw = (paths, labels * 2.5 + 1)

@@ -10,8 +10,9 @@ from torch import nn
 
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.ratings import AVA_SCALE
+from siamese_nima.training.config import StageConfig
 from siamese_nima.training.losses import emd
-from siamese_nima.training.objectives import SiameseObjective, siamese_loss
+from siamese_nima.training.objectives import pair_loss, stage_loss
 from siamese_nima.training.pairs import PhotoLabels, all_pairs, label_pairs
 
 GRADES = torch.tensor(AVA_SCALE.grades)
@@ -74,14 +75,18 @@ def gradients(loss, nima):
     return torch.autograd.grad(loss, list(nima.parameters()))
 
 
+def objective_of(**entries):
+    return StageConfig(**({"kind": "siamese", "doubt": 0.0} | entries))
+
+
 OBJECTIVES = [
-    SiameseObjective(kind=kind, labels=labels, emd_weight=0)
+    objective_of(objective=kind, labels=labels, emd_weight=0)
     for kind in ("contrastive", "margin", "preference")
     for labels in ("soft", "votes")
 ]
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: f"{o.kind}-{o.labels}")
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: f"{o.objective}-{o.labels}")
 @pytest.mark.parametrize("subset", [False, True], ids=["all pairs", "some pairs"])
 def test_loss_and_gradients_equal_those_of_the_two_input_network(scene, objective, subset):
     nima, views, target, labels = scene
@@ -90,8 +95,8 @@ def test_loss_and_gradients_equal_those_of_the_two_input_network(scene, objectiv
     pairs = label_pairs(index, labels, AVA_SCALE, kind=objective.labels, distributions=target)
 
     _, gap = TwoInputNetwork(nima)(views[pairs.first], views[pairs.second])
-    explicit = objective.over_pairs(gap, pairs)
-    once = siamese_loss(objective, nima(views), target, GRADES, pairs).total
+    explicit = pair_loss(objective, gap, pairs)
+    once = stage_loss(objective, nima(views), target, GRADES, pairs).total
 
     assert once.item() == pytest.approx(explicit.item(), abs=1e-14)
     found, expected = gradients(once, nima), gradients(explicit, nima)
@@ -103,14 +108,14 @@ def test_loss_and_gradients_equal_those_of_the_two_input_network(scene, objectiv
 @pytest.mark.parametrize("kind", ["contrastive", "margin", "preference"])
 def test_the_earth_movers_distance_beside_it_agrees_too(scene, kind):
     nima, views, target, labels = scene
-    objective = SiameseObjective(kind=kind, weight=0.7, emd_weight=1.3)
+    objective = objective_of(objective=kind, weight=0.7, emd_weight=1.3)
     pairs = label_pairs(all_pairs(PHOTOS), labels, AVA_SCALE)
 
     (first, second), gap = TwoInputNetwork(nima)(views[pairs.first], views[pairs.second])
     # Every photo is in equally many pairs, so the mean over pairs is the mean over photos.
     distance = (emd(first, target[pairs.first]) + emd(second, target[pairs.second])).mean() / 2
-    explicit = 0.7 * objective.over_pairs(gap, pairs) + 1.3 * distance
-    once = siamese_loss(objective, nima(views), target, GRADES, pairs).total
+    explicit = 0.7 * pair_loss(objective, gap, pairs) + 1.3 * distance
+    once = stage_loss(objective, nima(views), target, GRADES, pairs).total
 
     assert once.item() == pytest.approx(explicit.item(), abs=1e-14)
     for one, two in zip(gradients(once, nima), gradients(explicit, nima), strict=True):
@@ -122,6 +127,6 @@ def test_the_network_runs_once_per_photo(scene):
     seen = []
     nima.backbone.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
     pairs = label_pairs(all_pairs(PHOTOS), labels, AVA_SCALE)
-    siamese_loss(SiameseObjective(), nima(views), target, GRADES, pairs)
+    stage_loss(objective_of(), nima(views), target, GRADES, pairs)
     assert seen == [PHOTOS * 3]
     assert len(pairs) == PHOTOS * (PHOTOS - 1) // 2

@@ -18,7 +18,7 @@ from siamese_nima.cli.run import progress_bar
 from siamese_nima.training.watch import Watch
 
 if TYPE_CHECKING:
-    from siamese_nima.training.fitting import Figures
+    from siamese_nima.training.fit import Figures
     from siamese_nima.training.run import TrainedRun
 
 _RUN, _DATA, _STAGE, _MACHINE = "The run", "Photos", "Stages", "Machine"
@@ -111,7 +111,7 @@ def train(
     Example: nima train --data ratings.csv --scale 1..5 --out runs/mine
     """
     with needs_extra("train", "training"):
-        from siamese_nima.training.config_file import config_from, merged, read_config
+        from siamese_nima.training.config import config_from, merged, read_config
         from siamese_nima.training.run import train as train_run
     top: dict[str, Any] = {
         "start": start,

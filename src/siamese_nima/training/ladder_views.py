@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,11 @@ from siamese_nima.datasets.view_cache import ViewCache
 from siamese_nima.errors import ConfigError, ViewError
 from siamese_nima.photos.read import read_photo
 from siamese_nima.photos.views import ViewPolicy, Views
-from siamese_nima.ratings import RatingScale
+from siamese_nima.training.batches import Inputs, Photos
 from siamese_nima.training.ladders import DISTORTIONS, LEVELS, ladder
-from siamese_nima.training.pair_loader import PairedViews
 from siamese_nima.training.pairs import UNKNOWN
-from siamese_nima.training.photo_loader import Inputs, RatedViews
 
 RUNGS = LEVELS + 1
-_NAMES = tuple(DISTORTIONS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,8 +48,8 @@ def build_ladder_views(
     policy: ViewPolicy,
     folder: Path,
     *,
-    per_photo: int = len(_NAMES),
-    turns: Sequence[str] = _NAMES,
+    per_photo: int = 6,
+    turns: Sequence[str] = (),
 ) -> LadderViews:
     """Distort all photos of a table and cut the views of every rung, or find them in `folder`.
 
@@ -63,16 +60,17 @@ def build_ladder_views(
         folder: Where the cache lies.
         per_photo: Ladders per photo. With fewer than there are distortions, photos take turns.
         turns: Distortions in the order in which ladders take them, again and again; one that is
-            named twice gets twice as many.
+            named twice gets twice as many. None for each in turn.
 
     Raises:
-        ConfigError: No turns, or an unknown distortion among them.
+        ConfigError: An unknown distortion among the turns.
         ViewError: Views of this policy differ in size from photo to photo.
     """
     if policy.view_size is None:
         raise ViewError(f"views of {policy} have no fixed size and cannot be cached")
-    if not turns or not set(turns) <= set(_NAMES):
-        raise ConfigError(f"turns must be some of {', '.join(_NAMES)}, got {list(turns)}")
+    turns = turns or tuple(DISTORTIONS)
+    if not set(turns) <= set(DISTORTIONS):
+        raise ConfigError(f"turns must be some of {', '.join(DISTORTIONS)}, got {list(turns)}")
     photos = np.repeat(np.arange(len(table)), per_photo)
     names = tuple(turns[place % len(turns)] for place in range(len(photos)))
     described = json.dumps([photo_hashes(table), str(policy), names, "ladders 2"])
@@ -92,23 +90,15 @@ def build_ladder_views(
     return LadderViews(ViewCache(np.load(path, mmap_mode="r"), policy, key), photos, names)
 
 
-def with_ladders(
-    rated: RatedViews,
-    table: RatingTable,
-    ladder_inputs: Inputs,
-    ladder_rows: NDArray[np.intp],
-    scale: RatingScale,
-) -> PairedViews:
+def with_ladders(photos: Photos, ladder_inputs: Inputs, ladder_rows: NDArray[np.intp]) -> Photos:
     """Rated photos and ladders of some of them, as the Siamese stage takes them.
 
-    The first rung of a ladder is a rated photo and keeps its rating; the others have none.
+    The first rung of a ladder is a rated photo and keeps its labels; the others have none.
 
     Args:
-        rated: Photos of `table`, in its order.
-        table: The photos; scenes are theirs.
+        photos: Rated.
         ladder_inputs: Shape (1, 6 L, ...): views or activations of L ladders.
-        ladder_rows: Shape (L,), the row of `table` that each ladder is of.
-        scale: The rating scale.
+        ladder_rows: Shape (L,), the row of `photos` that each ladder is of.
 
     Raises:
         ConfigError: Ladders of another number or form than the photos.
@@ -121,20 +111,23 @@ def with_ladders(
     rungs = np.tile(np.arange(RUNGS), len(ladder_rows))
     rows = np.repeat(ladder_rows, RUNGS)
     clean = rungs == 0
-    joined: Any = JoinedInputs(rated.inputs, ladder_inputs)
-    none = np.full(len(table), UNKNOWN)
-    return PairedViews(
-        rated=RatedViews(
-            joined,
-            np.concatenate(
-                [rated.distributions, np.where(clean[:, None], rated.distributions[rows], np.nan)]
-            ),
-            np.concatenate([rated.means, np.where(clean, rated.means[rows], np.nan)]),
+    none = np.full(len(photos), UNKNOWN)
+    scenes = np.asarray(range(len(photos)) if photos.scenes is None else photos.scenes, dtype=str)
+    errors, buckets = photos.standard_errors, photos.buckets
+    return replace(
+        photos,
+        inputs=JoinedInputs(photos.inputs, ladder_inputs),
+        distributions=np.concatenate(
+            [photos.distributions, np.where(clean[:, None], photos.distributions[rows], np.nan)]
         ),
-        scale=scale,
-        scenes=(*table.scenes, *(table.scenes[row] for row in rows)),
+        means=np.concatenate([photos.means, np.where(clean, photos.means[rows], np.nan)]),
+        standard_errors=None if errors is None else np.concatenate([errors, errors[rows]]),
+        buckets=None
+        if buckets is None
+        else np.concatenate([buckets, np.where(clean, buckets[rows], UNKNOWN)]),
+        scenes=(*scenes.tolist(), *scenes[rows].tolist()),
         ladders=np.concatenate([none, np.repeat(np.arange(len(ladder_rows)), RUNGS)]),
-        rungs=np.concatenate([np.zeros(len(table), dtype=np.int64), rungs]),
+        rungs=np.concatenate([np.zeros(len(photos), dtype=np.int64), rungs]),
     )
 
 
@@ -152,13 +145,11 @@ class JoinedInputs:
         self.first = first
         self.second = second
         self.shape = (first.shape[0], first.shape[1] + second.shape[1], *first.shape[2:])
-        self.ndim = first.ndim
 
-    def __getitem__(self, place: tuple[int, int]) -> Inputs:
+    def __getitem__(self, place: tuple[int, int]) -> Any:
         variant, row = place
         known = self.first.shape[1]
-        found: Inputs = self.first[variant, row] if row < known else self.second[0, row - known]
-        return found
+        return self.first[variant, row] if row < known else self.second[0, row - known]
 
 
 def _cut_ladder(table: RatingTable, policy: ViewPolicy, row: int, distortion: str) -> Views:

@@ -1,8 +1,8 @@
 """Distortion ladders: ordered pairs without any label, from clean photos.
 
 A photo and its ever more distorted copies are ordered by construction: rung 0 is the photo itself,
-each further rung is worse. Distortions act on pixels as given, so bring a photo to the short side
-that the model works at before, or a blur of four pixels is none.
+each further rung is worse. Distortions act on pixels as given, so photos are brought to the short
+side that the model works at before, or a blur of four pixels is none.
 
 Reference:
     Liu, van de Weijer and Bagdanov, "RankIQA: learning from rankings for no-reference image quality

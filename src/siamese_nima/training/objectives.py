@@ -13,24 +13,21 @@ nothing of networks. `siamese_loss` puts one of them beside the earth mover's di
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from siamese_nima.errors import ConfigError
-from siamese_nima.training.losses import emd
-from siamese_nima.training.pairs import Pairs, PreferenceKind, gaps
-
-ObjectiveKind = Literal["contrastive", "margin", "preference"]
-Distance = Literal["l1", "l2"]
+from siamese_nima.training.config import StageConfig
+from siamese_nima.training.losses import emd, squared_emd
+from siamese_nima.training.pairs import Pairs
 
 _DEFAULT_MARGIN = {"contrastive": 1.0, "margin": 0.2}
 _KERAS_EPSILON = 1e-7  # keras.backend.epsilon(), under the origin's square root
 
 
 def contrastive(
-    gap: Tensor, pairs: Pairs, *, margin: float = 1.0, distance: Distance = "l2"
+    gap: Tensor, pairs: Pairs, *, margin: float = 1.0, distance: Literal["l1", "l2"] = "l2"
 ) -> Tensor:
     """Contrastive loss, the origin's: same bucket together, different buckets a margin apart.
 
@@ -90,7 +87,7 @@ def preference(gap: Tensor, pairs: Pairs) -> Tensor:
     A gap g stands for the preference Phi(g / deviation). Where the deviation is that of the labels'
     own gap, the loss of a pair is least at the labels' gap, and wrong order costs more the surer
     the labels are. Over pairs that the network cannot tell for sure the mean is least at smaller
-    gaps, those that come true as often as they say; `SiameseObjective.doubt` makes up for it.
+    gaps, those that come true as often as they say; `StageConfig.doubt` makes up for it.
 
     Inputs:
         gap: Shape (P,), mean of the first less mean of the second, in rating points.
@@ -118,87 +115,44 @@ def preference(gap: Tensor, pairs: Pairs) -> Tensor:
     return excess.clamp_min(0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SiameseObjective:
-    """Which objective, and how it stands beside the earth mover's distance.
+def pair_values(config: StageConfig, gap: Tensor, pairs: Pairs) -> Tensor:
+    """The value of the stage's objective for each pair, shape (P,)."""
+    margin = config.margin or _DEFAULT_MARGIN.get(config.objective, 0.0)
+    match config.objective:
+        case "contrastive":
+            return contrastive(gap, pairs, margin=margin, distance=config.distance)
+        case "margin":
+            return margin_ranking(gap, pairs, margin=margin)
+        case "preference":
+            return preference(gap, pairs)
 
-    Attributes:
-        kind: "preference", "margin" or "contrastive".
-        weight: Of the objective; 0 is the NIMA stage's loss.
-        emd_weight: Of the earth mover's distance, which keeps distributions calibrated; 0 is the
-            objective alone, as the origin has it. Pairs pull some ten times harder than it, so that
-            at 1 distributions drift nearly as far as without it.
-        margin: Rating points; None for 1 (contrastive) or .2 (margin). `preference` has none.
-        distance: Of "contrastive".
-        labels: How "margin" and "preference" read the labels; see `pairs.label_pairs`.
-        doubt: For "preference", the network's own error per photo in rating points, which its gaps
-            are read with beside the labels' doubt. With 0 it draws its scores together until they
-            are as sure as they are right; with about its RMSE it keeps the labels' spread.
-        balanced: For "contrastive": pairs of one bucket weigh as much in sum as the others. The
-            origin draws as many of either; among all pairs of a batch those of one bucket are few.
+
+def pair_loss(config: StageConfig, gap: Tensor, pairs: Pairs) -> Tensor:
+    """The objective of a batch: the mean over its pairs; 0 where there are none.
+
+    "contrastive" leaves out pairs without buckets; see `StageConfig.balanced`.
     """
+    values = pair_values(config, gap, pairs)
+    if config.objective != "contrastive":
+        return values.mean() if len(pairs) else gap.sum()
+    groups = [pairs.has_buckets]
+    if config.balanced:
+        groups = [pairs.has_buckets & pairs.same_bucket, pairs.has_buckets & ~pairs.same_bucket]
+    means = torch.stack([masked_mean(values, chosen) for chosen in groups])
+    return masked_mean(means, torch.stack([chosen.any() for chosen in groups]))
 
-    kind: ObjectiveKind = "preference"
-    weight: float = 1.0
-    emd_weight: float = 30.0
-    margin: float | None = None
-    distance: Distance = "l2"
-    labels: PreferenceKind = "soft"
-    doubt: float = 0.0
-    balanced: bool = True
 
-    def __post_init__(self) -> None:
-        for name, kinds in (
-            ("kind", ObjectiveKind),
-            ("distance", Distance),
-            ("labels", PreferenceKind),
-        ):
-            if getattr(self, name) not in get_args(kinds):
-                wanted = ", ".join(get_args(kinds))
-                raise ConfigError(f"{name} must be one of {wanted}, got {getattr(self, name)!r}")
-        if self.weight < 0 or self.emd_weight < 0 or self.weight + self.emd_weight == 0:
-            raise ConfigError(
-                f"weight and emd_weight must not be negative nor both 0, got {self.weight} and "
-                f"{self.emd_weight}"
-            )
-        if self.doubt < 0 or (self.doubt and self.kind != "preference"):
-            raise ConfigError(
-                f"doubt is for 'preference' and not negative, got {self.doubt} for {self.kind!r}"
-            )
-        if self.margin is not None and self.kind == "preference":
-            raise ConfigError(f"'preference' has no margin, got {self.margin}")
-        if self.margin is not None and not self.margin > 0:
-            raise ConfigError(f"margin must be above 0 rating points, got {self.margin}")
+def masked_mean(values: Tensor, chosen: Tensor) -> Tensor:
+    """Mean of the values that are chosen; 0, with a gradient of 0, where none is.
 
-    def per_pair(self, gap: Tensor, pairs: Pairs) -> Tensor:
-        """The objective's value for each pair, shape (P,)."""
-        margin = self.margin or _DEFAULT_MARGIN.get(self.kind, 0.0)
-        match self.kind:
-            case "contrastive":
-                return contrastive(gap, pairs, margin=margin, distance=self.distance)
-            case "margin":
-                return margin_ranking(gap, pairs, margin=margin)
-            case "preference":
-                return preference(gap, pairs)
-
-    def over_pairs(self, gap: Tensor, pairs: Pairs) -> Tensor:
-        """The objective of a batch: the mean over its pairs; 0 where there are none.
-
-        "contrastive" leaves out pairs without buckets.
-        """
-        values = self.per_pair(gap, pairs)
-        if self.kind != "contrastive":
-            return values.mean() if len(pairs) else gap.sum()
-        parts = [
-            values[chosen].mean()
-            for chosen in _bucket_groups(pairs, balanced=self.balanced)
-            if bool(chosen.any())
-        ]
-        return torch.stack(parts).mean() if parts else gap.sum() * 0
+    Unlike indexing it needs no look at the device's memory.
+    """
+    kept = torch.where(chosen, values, torch.zeros_like(values))
+    return kept.sum() / chosen.sum().clamp_min(1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SiameseLoss:
+class StageLoss:
     """The loss of one batch and its parts.
 
     Attributes:
@@ -214,34 +168,35 @@ class SiameseLoss:
     gap: Tensor
 
 
-def siamese_loss(
-    objective: SiameseObjective,
-    predicted: Tensor,
-    target: Tensor,
-    grades: Tensor,
-    pairs: Pairs,
-) -> SiameseLoss:
-    """The Siamese stage's loss from one forward pass per photo.
+def expectation(distributions: Tensor, grades: Tensor) -> Tensor:
+    """Mean scores (N,) of distributions (N, K).
+
+    Not a matrix product: under mixed precision that would be done in bfloat16, which tells scores
+    apart by a thirtieth of a point.
+    """
+    return (distributions * grades).sum(-1)
+
+
+def stage_loss(
+    config: StageConfig, predicted: Tensor, target: Tensor, grades: Tensor, pairs: Pairs
+) -> StageLoss:
+    """A stage's loss from one forward pass per photo.
 
     Args:
-        objective: What is asked for.
-        predicted: Shape (B, K), the network's rating distributions.
+        config: The weights, the distance of distributions, the objective.
+        predicted: Shape (B, K), the network's rating distributions, single precision or better.
         target: Shape (B, K), those of the labels; a row of NaN for a photo without one.
         grades: Shape (K,), the grades of the scale.
         pairs: Of these photos.
     """
-    gap = gaps(predicted @ grades, torch.stack([pairs.first, pairs.second]))
-    pair_loss = objective.over_pairs(gap, pairs)
+    means = expectation(predicted, grades)
+    gap = means[pairs.first] - means[pairs.second]
+    of_pairs = pair_loss(config, gap, pairs)
     labelled = target.isfinite().all(-1)
-    if bool(labelled.any()):
-        distance = emd(predicted[labelled], target[labelled]).mean()
-    else:
-        distance = predicted.sum() * 0
-    total = objective.weight * pair_loss + objective.emd_weight * distance
-    return SiameseLoss(total, pair_loss, distance, gap)
-
-
-def _bucket_groups(pairs: Pairs, *, balanced: bool) -> list[Tensor]:
-    if not balanced:
-        return [pairs.has_buckets]
-    return [pairs.has_buckets & pairs.same_bucket, pairs.has_buckets & ~pairs.same_bucket]
+    known = torch.where(labelled[:, None], target, predicted.detach())
+    distance = masked_mean(emd(predicted, known), labelled)
+    learnt = distance
+    if config.loss == "squared_emd":
+        learnt = masked_mean(squared_emd(predicted, known), labelled)
+    total = config.weight * of_pairs + config.emd_weight * learnt
+    return StageLoss(total, of_pairs, distance, gap)

@@ -8,15 +8,14 @@ the first's mean less the second's, its preference is P(the first is the better 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from siamese_nima.errors import ConfigError
 from siamese_nima.ratings import RatingScale
-
-PreferenceKind = Literal["soft", "hard", "votes"]
+from siamese_nima.training.config import PreferenceKind
 
 # Thirty votes whose spread is a sixth of the scale's width: 1 / 6 / sqrt(30).
 DEFAULT_STANDARD_ERROR_SHARE = 0.03
@@ -68,6 +67,26 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.first)
+
+    @property
+    def index(self) -> Tensor:
+        """Places of both, shape (2, P)."""
+        return torch.stack([self.first, self.second])
+
+    def to(self, device: torch.device | str) -> Pairs:
+        """The same on a device."""
+
+        def moved(column: Tensor) -> Tensor:
+            return column.to(device, non_blocking=True)
+
+        return Pairs(
+            moved(self.first),
+            moved(self.second),
+            moved(self.preference),
+            moved(self.deviation),
+            moved(self.same_bucket),
+            moved(self.has_buckets),
+        )
 
     def swapped(self) -> Pairs:
         """The same pairs with first and second exchanged."""

@@ -20,27 +20,24 @@ from siamese_nima.errors import ConfigError
 from siamese_nima.networks.checkpoint import save_checkpoint
 from siamese_nima.networks.onnx_export import export_onnx
 from siamese_nima.networks.quantised_mobilenet import reinsert_batch_norm
-from siamese_nima.training.config_file import config_from, config_text
-from siamese_nima.training.fitting import Figures, lower_is_better
-from siamese_nima.training.processes import is_first_process
-from siamese_nima.training.run_card import (
-    VAL_FIGURES,
-    agreement,
-    rate,
-    trained_card,
-    with_figures,
-)
-from siamese_nima.training.run_config import TrainConfig
-from siamese_nima.training.run_data import (
+from siamese_nima.training.card import VAL_FIGURES, agreement, rate, trained_card, with_figures
+from siamese_nima.training.config import TrainConfig, config_from
+from siamese_nima.training.data import (
     RECORD_FILE,
     SplitViews,
     cut_views,
     data_digest,
     read_tables,
 )
-from siamese_nima.training.run_log import RunLog, StageLog
+from siamese_nima.training.fit import (
+    Figures,
+    is_first_process,
+    lower_is_better,
+    machine_arguments,
+)
+from siamese_nima.training.run_log import RunLog, StageLog, loggers_of
 from siamese_nima.training.run_stage import StageRun, chosen_precision, describe_stage
-from siamese_nima.training.starts import Start, read_start
+from siamese_nima.training.start import Start, read_start
 from siamese_nima.training.watch import Watch
 
 CONFIG_FILE = "config.toml"
@@ -118,19 +115,20 @@ def _train_stages(
     config: TrainConfig, start: Start, splits: dict[str, SplitViews], cache: Path, watch: Watch
 ) -> list[Figures]:
     log = RunLog(config.out)
-    precision = chosen_precision(config.precision, config.machine)
+    machine = machine_arguments(config.device, config.devices, config.nodes)
+    machine["precision"] = chosen_precision(config.precision, config.device)
     nima = start.nima.to(memory_format=torch.channels_last)
     kept: Figures = {}  # of the best epoch so far
-    for number, plan in enumerate(config.stages, start=1):
+    for number, plan in enumerate(config.stage, start=1):
         before = copy.deepcopy(nima.state_dict())
-        planned = plan.with_learning(precision=precision)
-        stage = StageRun(number, nima, start.card, planned, splits, cache, watch)
-        watch.start_stage(describe_stage(number, plan), plan.learning.epochs, stage.steps)
+        stage = StageRun(number, nima, start.card, plan, splits, cache, watch)
+        watch.start_stage(describe_stage(number, plan), plan.epochs, stage.steps)
         epochs = stage.fit(
             config.out / f"stage{number}",
             seed=config.seed + number,
             callbacks=[StageLog(log, number, watch)],
-            machine=config.machine,
+            trainer=machine
+            | {"logger": loggers_of(config.loggers, config.out, config.name, number)},
         )
         watch.end_stage()
         if is_first_process():
@@ -165,8 +163,7 @@ def _finish(
     *,
     write: bool,
 ) -> TrainedRun:
-    stages = tomllib.loads(config_text(config))["stage"]
-    card = trained_card(start, tables["train"], config, stages)
+    card = trained_card(start, tables["train"], config)
     val = splits["val"]
     card = with_figures(card, val, rate(start.nima, card, val.views.pixels[0]), before)
     model, checkpoint = config.out / MODEL_FILE, config.out / CHECKPOINT_FILE
@@ -206,8 +203,8 @@ def _claim(config: TrainConfig) -> None:
     config.out.mkdir(parents=True, exist_ok=True)
     kept = config.out / CONFIG_FILE
     if kept.is_file():
-        found = config_text(config_from(tomllib.loads(kept.read_text(encoding="utf-8"))))
-        if changed := _changed(found, config_text(config)):
+        found = config_from(tomllib.loads(kept.read_text(encoding="utf-8")))
+        if changed := _changed(found.text(), config.text()):
             raise ConfigError(
                 f"{config.out} holds a run with other settings ({'; '.join(changed[:5])}). Give "
                 "another folder with out (--out), or delete this one."
@@ -259,4 +256,4 @@ def _record(config: TrainConfig, record: dict[str, str | None]) -> None:
         # Not before: a run that could not read its data leaves its folder to another try.
         write_whole(path, (json.dumps(record, indent=1) + "\n").encode())
     if is_first_process():
-        write_whole(config.out / CONFIG_FILE, config_text(config).encode())
+        write_whole(config.out / CONFIG_FILE, config.text().encode())

@@ -1,29 +1,38 @@
-"""The log of a run: one CSV over all stages, learning curves as a picture, TensorBoard."""
+"""The log of a run: one CSV over all stages, learning curves as a picture, Lightning's loggers."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import (
+    CSVLogger,
+    Logger,
+    MLFlowLogger,
+    TensorBoardLogger,
+    WandbLogger,
+)
 
 from siamese_nima.atomic_write import write_whole
+from siamese_nima.errors import MissingExtraError
 from siamese_nima.evaluation.plots import LOG_FILE, plot_learning_curves
-from siamese_nima.training.fitting import Figures, epochs_so_far, write_log
+from siamese_nima.training.config import LoggerKind
+from siamese_nima.training.fit import Figures, epochs_so_far, write_log
 from siamese_nima.training.watch import Watch
 
 CURVES = ("curves.svg", "curves.png")
-_TENSORBOARD = "tensorboard"
+_HEARD_STEPS = 10  # a loss is fetched from the device, which waits for it, every so many steps
 
 
 class RunLog:
     """Figures of all stages, written anew after each epoch.
 
     Args:
-        folder: Of the run: `log.csv`, `curves.svg` and `curves.png`, and below `tensorboard` what
-            TensorBoard shows.
+        folder: Of the run: `log.csv`, `curves.svg` and `curves.png`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -46,17 +55,6 @@ class RunLog:
         for name in CURVES:
             picture = plot_learning_curves(self.rows, kind=Path(name).suffix[1:])
             write_whole(self.folder / name, picture)
-
-    def to_tensorboard(self, number: int, figures: Figures) -> None:
-        """Add an epoch's figures for TensorBoard."""
-        # Takes a second to import, which only training should wait for.
-        from torch.utils.tensorboard import SummaryWriter
-
-        writer: Any = SummaryWriter(str(self.folder / _TENSORBOARD))
-        for name, value in figures.items():
-            if name != "epoch":
-                writer.add_scalar(f"stage {number}/{name}", value, int(figures["epoch"]) + 1)
-        writer.close()
 
 
 class StageLog(Callback):
@@ -83,10 +81,10 @@ class StageLog(Callback):
     ) -> None:
         """Tell the watcher of the step."""
         del pl_module, batch
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and (batch_idx % _HEARD_STEPS == 0 or trainer.is_last_batch):
             loss = outputs["loss"] if isinstance(outputs, dict) else outputs
             value = float(loss) if isinstance(loss, torch.Tensor) else float("nan")
-            self.watch.step(batch_idx + 1, value / trainer.world_size)
+            self.watch.step(batch_idx + 1, value)
 
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -96,5 +94,30 @@ class StageLog(Callback):
         if trainer.is_global_zero:
             epochs = epochs_so_far(trainer)
             self.run_log.note(self.number, epochs)
-            self.run_log.to_tensorboard(self.number, epochs[-1])
             self.watch.epoch(epochs[-1])
+
+
+def loggers_of(kinds: Sequence[LoggerKind], folder: Path, name: str, stage: int) -> list[Logger]:
+    """Lightning's loggers of a stage; what they keep on this machine lies below the run's folder.
+
+    Raises:
+        MissingExtraError: One needs a package that is not installed.
+    """
+    version = f"stage{stage}"
+
+    def made(kind: LoggerKind) -> Logger:
+        match kind:
+            case "tensorboard":
+                return TensorBoardLogger(folder, "tensorboard", version)
+            case "csv":
+                return CSVLogger(folder, "csv", version)
+            case "wandb":
+                return WandbLogger(f"{name}-{version}", folder)
+            case "mlflow":
+                tracked = folder / "mlruns"
+                return MLFlowLogger(name, version, tracking_uri=tracked.resolve().as_uri())
+
+    try:
+        return [made(kind) for kind in kinds]
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"a logger of this run is not installed: {error}") from error

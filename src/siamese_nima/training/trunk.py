@@ -21,10 +21,11 @@ from siamese_nima.card import Normalisation
 from siamese_nima.datasets.view_cache import ViewCache
 from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.networks.nima import PixelNormalisation
-from siamese_nima.training.photo_loader import Inputs
 
 ACTIVATION_CEILING = 6.0  # of ReLU6, which ends every trunk of a MobileNet v1
 _BATCH = 32
+
+Activations = NDArray[np.uint8] | NDArray[np.float16]
 
 
 class UpperLayers(nn.Module):
@@ -114,7 +115,7 @@ def build_trunk_cache(
     folder: Path,
     *,
     report: Callable[[int, int], None] | None = None,
-) -> Inputs:
+) -> Activations:
     """Run a frozen trunk over all cached views, or go on where an earlier call was stopped.
 
     Activations of 0..6, where a trunk ends in ReLU6, are stored in a byte each, which is the
@@ -152,7 +153,7 @@ def build_trunk_cache(
             note.write_text(str(rows.stop))
             if report:
                 report(rows.stop, len(flat))
-    result: Inputs = np.load(path, mmap_mode="r")
+    result: Activations = np.load(path, mmap_mode="r")
     return result
 
 
@@ -201,8 +202,8 @@ def frozen_session(network: nn.Module, size: tuple[int, ...]) -> onnxruntime.Inf
         return onnxruntime.InferenceSession(path.read_bytes())
 
 
-def _run(session: onnxruntime.InferenceSession, pixels: NDArray[np.uint8]) -> Inputs:
-    outputs: list[Inputs] = session.run(None, {session.get_inputs()[0].name: pixels})
+def _run(session: onnxruntime.InferenceSession, pixels: NDArray[np.uint8]) -> Activations:
+    outputs: list[Activations] = session.run(None, {session.get_inputs()[0].name: pixels})
     if not np.isfinite(outputs[0]).all():
         raise WeightsError(
             "an activation of the frozen layers is above 65504, the end of half precision; set "

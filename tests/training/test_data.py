@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from siamese_nima.errors import TableError
-from siamese_nima.training.run_config import LadderConfig
-from siamese_nima.training.run_data import RECORD_FILE, clean_rows, data_digest, read_tables
+from siamese_nima.training.config import LadderConfig
+from siamese_nima.training.data import RECORD_FILE, clean_rows, data_digest, read_tables
 from siamese_nima.training.watch import Watch
 from training_runs import run_config, write_photos
 
@@ -49,7 +49,7 @@ def test_photos_without_splits_are_divided_and_the_same_again(config):
         "val": 6,
         "test": 6,
     }
-    another = replace(config, seed=5)
+    another = config.changed(seed=5)
     (config.out / RECORD_FILE).write_text("{}")
     again = read_tables(another, Watch())
     assert data_digest(again) == data_digest(first), "kept in splits.csv"

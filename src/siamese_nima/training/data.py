@@ -25,9 +25,9 @@ from siamese_nima.errors import TableError
 from siamese_nima.photos.similarity import read_signatures
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import Floats
+from siamese_nima.training.config import LadderConfig, TrainConfig
+from siamese_nima.training.fit import is_first_process
 from siamese_nima.training.ladder_views import LadderViews, build_ladder_views
-from siamese_nima.training.processes import is_first_process
-from siamese_nima.training.run_config import LadderConfig, TrainConfig
 from siamese_nima.training.watch import Watch
 
 SPLITS_FILE = "splits.csv"
@@ -38,31 +38,20 @@ Built = TypeVar("Built")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ladders:
-    """Ladders of some of a split's photos.
-
-    Attributes:
-        views: The rungs, cut.
-        rows: Shape (L,), the row of the split that each ladder is of.
-    """
-
-    views: LadderViews
-    rows: NDArray[np.intp]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class SplitViews:
     """One split.
 
     Attributes:
         table: Its photos.
         views: Cut.
-        ladders: None where there are none.
+        ladders: Of some of its photos; None where there are none.
+        ladder_rows: Shape (L,), the row of `table` that each ladder is of.
     """
 
     table: RatingTable
     views: ViewCache
-    ladders: Ladders | None
+    ladders: LadderViews | None
+    ladder_rows: NDArray[np.intp]
 
 
 def read_tables(config: TrainConfig, watch: Watch) -> dict[str, RatingTable]:
@@ -141,7 +130,7 @@ def cut_views(
             )
             digest = data_digest({name: table})
             views = first_process_first(folder, f"views of {name}", digest, build)
-        splits[name] = SplitViews(table, views, _ladders(table, policy, config, name, folder))
+        splits[name] = SplitViews(table, views, *_ladders(table, policy, config, name, folder))
     return splits
 
 
@@ -154,17 +143,24 @@ def clean_rows(mos: Floats, ladders: LadderConfig, count: int, seed: int) -> NDA
 
 def _ladders(
     table: RatingTable, policy: ViewPolicy, config: TrainConfig, name: str, folder: Path
-) -> Ladders | None:
+) -> tuple[LadderViews | None, NDArray[np.intp]]:
     wanted = config.ladders
     if not wanted.photos:
-        return None
+        return None, np.empty(0, dtype=np.intp)
     # A few of val's, too: whether order is learnt shows on photos that were not trained on.
     count = wanted.photos if name == "train" else max(2, wanted.photos // 5)
     rows = clean_rows(table.mos, wanted, count, config.seed)
     clean = table.select(rows)
-    build = partial(build_ladder_views, clean, policy, folder, per_photo=wanted.per_photo)
+    build = partial(
+        build_ladder_views,
+        clean,
+        policy,
+        folder,
+        per_photo=wanted.per_photo,
+        turns=wanted.turns,
+    )
     built = first_process_first(folder, f"ladders of {name}", data_digest({name: clean}), build)
-    return Ladders(built, rows[built.photos])
+    return built, rows[built.photos]
 
 
 def _readable(table: RatingTable, watch: Watch) -> RatingTable:

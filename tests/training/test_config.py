@@ -9,16 +9,13 @@ import pytest
 from siamese_nima.errors import ConfigError
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import RatingScale
-from siamese_nima.training.config_file import (
+from siamese_nima.training.config import (
+    StageConfig,
     config_from,
-    config_text,
     merged,
     read_config,
     stage_entries,
 )
-from siamese_nima.training.fitting import Machine
-from siamese_nima.training.objectives import SiameseObjective
-from siamese_nima.training.siamese_stage import SiameseStageConfig
 
 DATA = {"source": "ratings.csv"}
 
@@ -60,31 +57,30 @@ def test_every_entry_of_a_file_arrives():
     assert config.view == ViewPolicy.parse("warp:96")
     assert config.scale == RatingScale(1, 7)
     assert config.name == '"odd" näme'
-    assert config.machine == Machine(devices=2)
+    assert config.devices == 2
     assert config.data.photos == Path("photos")
     assert config.data.scale == RatingScale(0, 100)
     assert config.data.fractions == (0.8, 0.2, 0.0)
     assert config.ladders.photos == 20
-    head, pairs = config.stages
-    assert (head.kind, head.freeze, head.learning.epochs) == ("nima", "backbone", 2)
-    assert head.learning.average_decay == 0
-    assert isinstance(pairs.settings, SiameseStageConfig)
+    head, pairs = config.stage
+    assert (head.kind, head.freeze, head.epochs) == ("nima", "backbone", 2)
+    assert head.average_decay == 0
     assert pairs.freeze == 618
-    assert pairs.settings.sampler == "scene"
-    assert (pairs.settings.objective.kind, pairs.settings.objective.margin) == ("margin", 0.5)
+    assert pairs.sampler == "scene"
+    assert (pairs.objective, pairs.margin) == ("margin", 0.5)
 
 
 def test_what_is_written_is_read_back_the_same():
     config = config_from(tomllib.loads(FILE))
-    assert config_from(tomllib.loads(config_text(config))) == config
+    assert config_from(tomllib.loads(config.text())) == config
     plain = config_from({"data": DATA})
-    assert config_from(tomllib.loads(config_text(plain))) == plain
+    assert config_from(tomllib.loads(plain.text())) == plain
 
 
 def test_a_run_has_the_head_first_and_then_the_upper_half_unless_told_otherwise():
-    stages = config_from({"data": DATA}).stages
+    stages = config_from({"data": DATA}).stage
     assert [(plan.kind, plan.freeze) for plan in stages] == [("nima", "backbone"), ("nima", "half")]
-    assert stages[0].learning.backbone_learning_rate == 0
+    assert stages[0].backbone_learning_rate == 0
 
 
 @pytest.mark.parametrize(
@@ -148,19 +144,19 @@ def test_options_go_before_the_entries_of_the_file():
     config = config_from(raw)
     assert (config.seed, config.out) == (9, Path("elsewhere"))
     assert (config.data.source, config.data.photos) == ("other.csv", Path("photos"))
-    assert [plan.learning.batch_size for plan in config.stages] == [8, 8]
-    assert [plan.learning.epochs for plan in config.stages] == [2, 7]
+    assert [plan.batch_size for plan in config.stage] == [8, 8]
+    assert [plan.epochs for plan in config.stage] == [2, 7]
 
 
 def test_kinds_of_stages_take_the_place_of_the_files():
     raw = merged(tomllib.loads(FILE), **options(kinds=["nima", "siamese"]))
-    assert [plan.kind for plan in config_from(raw).stages] == ["nima", "nima", "siamese"]
+    assert [plan.kind for plan in config_from(raw).stage] == ["nima", "nima", "siamese"]
     raw = merged({"data": DATA}, **options(last_stage={"freeze": "300"}))
-    assert config_from(raw).stages[1].freeze == 300
+    assert config_from(raw).stage[1].freeze == 300
     raw = merged({"data": DATA}, **options(kinds=["siamese"], last_stage={"objective": "margin"}))
-    assert config_from(raw).stages[0].settings.objective == SiameseObjective(kind="margin")
+    assert config_from(raw).stage[0] == StageConfig(kind="siamese", objective="margin")
     raw = merged({"data": DATA}, **options(kinds=["siamese"]))
-    assert config_from(raw).stages[0].settings.objective == SiameseObjective(doubt=1.0)
+    assert config_from(raw).stage[0] == StageConfig(kind="siamese")
     with pytest.raises(ConfigError, match="stage must be one of nima, siamese, got 'pairs'"):
         stage_entries(["pairs"])
 

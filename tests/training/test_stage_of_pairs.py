@@ -9,15 +9,9 @@ from siamese_nima.card import Normalisation
 from siamese_nima.errors import ConfigError
 from siamese_nima.networks.nima import NIMA, PixelNormalisation
 from siamese_nima.ratings import AVA_SCALE, distribution_from_mos
-from siamese_nima.training.nima_stage import NimaStageConfig
-from siamese_nima.training.objectives import SiameseObjective
-from siamese_nima.training.pair_loader import PairedViews, plain_pair_loader
-from siamese_nima.training.photo_loader import RatedViews
-from siamese_nima.training.siamese_stage import (
-    SiameseStage,
-    SiameseStageConfig,
-    train_siamese_stage,
-)
+from siamese_nima.training.batches import Photos, plain_batches
+from siamese_nima.training.config import StageConfig
+from siamese_nima.training.stage import Stage, train_stage
 
 
 class TinyBackbone(nn.Module):
@@ -44,29 +38,35 @@ def paired_views(photos=24, *, variants=2, seed=0, **known):
     means = generator.uniform(2, 9, photos)
     light = (means * 22)[:, None, None, None, None]
     noise = generator.integers(0, 20, (variants, photos, 1, 6, 6, 3))
-    rated = RatedViews((light + noise).astype(np.uint8), distribution_from_mos(means), means)
-    return PairedViews(rated=rated, scale=AVA_SCALE, **known)
+    return photos_of((light + noise).astype(np.uint8), means, **known)
 
 
-def config_of(objective=None, *, sampler="random", monitor="val_pair_accuracy", **learning):
+def photos_of(inputs, means, **known):
+    distributions = np.full((len(means), 10), np.nan)
+    rated = np.isfinite(means)
+    distributions[rated] = distribution_from_mos(means[rated])
+    return Photos(inputs=inputs, distributions=distributions, means=means, scale=AVA_SCALE, **known)
+
+
+def config_of(**entries):
     defaults = {
+        "kind": "siamese",
         "epochs": 3,
         "batch_size": 8,
         "warmup_steps": 2,
         "average_decay": 0.5,
         "head_learning_rate": 0.05,
         "backbone_learning_rate": 0.01,
+        "monitor": "val_pair_accuracy",
+        "dropout": None,
+        "patience": 0,
+        "doubt": 0.0,
     }
-    return SiameseStageConfig(
-        objective=objective or SiameseObjective(),
-        sampler=sampler,
-        learning=NimaStageConfig(**(defaults | learning)),
-        monitor=monitor,
-    )
+    return StageConfig(**(defaults | entries))
 
 
-def train(nima, folder, config, *, views=None, val=None, report=None):
-    return train_siamese_stage(
+def train(nima, folder, config, *, views=None, val=None, report=None, seed=0):
+    return train_stage(
         nima,
         PixelNormalisation(Normalisation()),
         views or paired_views(),
@@ -74,14 +74,15 @@ def train(nima, folder, config, *, views=None, val=None, report=None):
         folder,
         config=config,
         report=report,
+        seed=seed,
     )
 
 
 @pytest.mark.parametrize("emd_weight", [0.0, 1.0])
 @pytest.mark.parametrize("kind", ["preference", "margin"])
 def test_signed_objectives_learn_that_brighter_is_better(tmp_path, kind, emd_weight):
-    objective = SiameseObjective(kind=kind, emd_weight=emd_weight)
-    history = train(tiny_nima(), tmp_path, config_of(objective, epochs=8))
+    config = config_of(objective=kind, emd_weight=emd_weight, epochs=8)
+    history = train(tiny_nima(), tmp_path, config)
     assert history[-1]["train_loss"] < history[0]["train_loss"]
     assert max(figures["val_pair_accuracy"] for figures in history) > 0.9
     assert max(figures["val_srcc"] for figures in history) > 0.8
@@ -92,7 +93,7 @@ def test_contrastive_trains_with_every_sampler(tmp_path, sampler):
     buckets = np.arange(24) % 3
     views = paired_views(buckets=buckets, scenes=[f"scene {i % 5}" for i in range(24)])
     val = paired_views(seed=1, buckets=buckets)
-    config = config_of(SiameseObjective(kind="contrastive"), sampler=sampler, epochs=2)
+    config = config_of(objective="contrastive", sampler=sampler, epochs=2)
     history = train(tiny_nima(), tmp_path, config, views=views, val=val)
     assert len(history) == 2
     assert 0 <= history[0]["val_accuracy"] <= 1
@@ -121,7 +122,7 @@ def test_the_same_seed_gives_the_same_weights(tmp_path):
     one, two, other = tiny_nima(), tiny_nima(), tiny_nima()
     train(one, tmp_path / "one", config_of(epochs=1))
     train(two, tmp_path / "two", config_of(epochs=1))
-    train(other, tmp_path / "other", config_of(epochs=1, seed=1))
+    train(other, tmp_path / "other", config_of(epochs=1), seed=1)
     torch.testing.assert_close(one.state_dict(), two.state_dict())
     assert not torch.equal(one.head.weight, other.head.weight)
 
@@ -141,8 +142,9 @@ def test_ladders_teach_order_without_labels(tmp_path):
     light = (200 - 40 * rungs)[:, None, None, None, None]
     noise = generator.integers(0, 20, (1, 32, 1, 6, 6, 3))
     unrated = np.full(32, np.nan)
-    rated = RatedViews((light + noise).astype(np.uint8), np.full((32, 10), np.nan), unrated)
-    views = PairedViews(rated=rated, scale=AVA_SCALE, ladders=np.arange(32) // 4, rungs=rungs)
+    views = photos_of(
+        (light + noise).astype(np.uint8), unrated, ladders=np.arange(32) // 4, rungs=rungs
+    )
     config = config_of(sampler="scene", epochs=6)
     history = train(tiny_nima(), tmp_path, config, views=views)
     assert history[-1]["val_pair_accuracy"] > 0.9
@@ -155,22 +157,18 @@ def test_one_step_runs_the_network_once_per_photo():
     nima = tiny_nima()
     seen = []
     nima.backbone.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
-    batch = next(iter(plain_pair_loader(paired_views(), 24)))
-    stage = SiameseStage(
-        nima, PixelNormalisation(Normalisation()), AVA_SCALE, config_of(), total_steps=1
-    )
-    stage.pair_loss(batch).total.backward()
+    batch = next(iter(plain_batches(paired_views(), 24, config=config_of())))
+    stage = Stage(nima, PixelNormalisation(Normalisation()), AVA_SCALE, config_of(), total_steps=1)
+    stage.batch_loss(batch).total.backward()
     assert seen == [24]
-    assert batch.places.shape == (2, 276)
+    assert len(batch.pairs) == 276
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: config_of(sampler="easy"), "one of random, scene, hard, got 'easy'"),
+        (lambda: config_of(sampler="easy"), "one of random, scene, hard, bucket, got 'easy'"),
         (lambda: config_of(monitor="val_loss"), "one of val_srcc, .*, got 'val_loss'"),
-        (lambda: paired_views(scenes=["a"]), "24 photos have 1 scenes"),
-        (lambda: paired_views(rungs=np.zeros(24)), "give both or neither"),
     ],
 )
 def test_an_impossible_configuration_is_refused(make, message):
@@ -186,7 +184,3 @@ def test_too_few_photos_for_a_batch_are_refused(tmp_path):
 def test_a_monitor_that_cannot_be_measured_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="24 validation photos give no val_scene_accuracy"):
         train(tiny_nima(), tmp_path, config_of(monitor="val_scene_accuracy"))
-
-
-def test_the_configuration_is_plain_data():
-    assert config_of().to_dict()["objective"]["kind"] == "preference"

@@ -9,7 +9,7 @@ from siamese_nima.networks.checkpoint import load_checkpoint
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import AVA_SCALE, RatingScale
 from siamese_nima.scoring.catalogue import embedded_models
-from siamese_nima.training.starts import read_start
+from siamese_nima.training.start import read_start
 from training_runs import write_start
 
 CREATE = timm.create_model

@@ -8,10 +8,10 @@ import torch
 
 from siamese_nima.evaluation.metrics import srcc
 from siamese_nima.ratings import AVA_SCALE, distribution_from_mos
-from siamese_nima.training.bucket_pairs import draw_bucket_pairs
-from siamese_nima.training.objectives import SiameseObjective
-from siamese_nima.training.pair_figures import Validated, pair_figures
+from siamese_nima.training.config import StageConfig
+from siamese_nima.training.figures import same_bucket_accuracy, val_figures
 from siamese_nima.training.pairs import PhotoLabels
+from siamese_nima.training.samplers import draw_bucket_pairs
 
 
 def validated(scores, means, *, buckets=None, ladders=None, rungs=None, scenes=None):
@@ -19,7 +19,7 @@ def validated(scores, means, *, buckets=None, ladders=None, rungs=None, scenes=N
     target = np.full((count, 10), math.nan)
     rated = np.isfinite(means)
     target[rated] = distribution_from_mos(np.array(means)[rated])
-    return Validated(
+    return (
         torch.tensor(distribution_from_mos(scores), dtype=torch.float32),
         torch.tensor(target, dtype=torch.float32),
         PhotoLabels(
@@ -33,8 +33,12 @@ def validated(scores, means, *, buckets=None, ladders=None, rungs=None, scenes=N
     )
 
 
+def objective_of(**entries):
+    return StageConfig(**({"kind": "siamese", "doubt": 0.0} | entries))
+
+
 def figures_of(*args, objective=None, **known):
-    return pair_figures(validated(*args, **known), objective or SiameseObjective(), AVA_SCALE)
+    return val_figures(*validated(*args, **known), objective or objective_of(), AVA_SCALE)
 
 
 def test_pairs_count_whose_labels_are_a_tenth_of_the_scale_apart():
@@ -81,16 +85,14 @@ def test_labels_that_make_no_bucket_pairs_give_no_accuracy():
 
 def test_the_loss_is_that_of_the_objective_and_zero_for_the_labels_themselves():
     means = [2.0, 4.0, 6.0, 8.0]
-    figures = figures_of(means, means, objective=SiameseObjective(emd_weight=1))
+    figures = figures_of(means, means, objective=objective_of(emd_weight=1))
     assert figures["val_pairs"] == pytest.approx(0, abs=1e-5)
     assert figures["val_loss"] == pytest.approx(figures["val_emd"], abs=1e-5)
-    contrastive = SiameseObjective(kind="contrastive", emd_weight=0)
+    contrastive = objective_of(objective="contrastive", emd_weight=0)
     assert figures_of(means, means, objective=contrastive, buckets=[0, 1, 2, 3])["val_loss"] == 0
 
 
-def test_batches_are_joined_in_their_order():
-    one = validated([2.0, 4.0], [2.0, 4.0])
-    two = validated([6.0], [6.0])
-    joined = Validated.joined([one, two])
-    assert joined.labels.means.tolist() == [2.0, 4.0, 6.0]
-    assert joined.predicted.shape == (3, 10)
+def test_accuracy_is_one_minus_the_share_of_pairs_told_wrong():
+    gap = torch.tensor([0.49, -0.5])
+    assert same_bucket_accuracy(gap, torch.tensor([True, False])) == 1
+    assert same_bucket_accuracy(gap, torch.tensor([False, True])) == 0

@@ -17,9 +17,9 @@ from siamese_nima.evaluation.metrics import measure_agreement
 from siamese_nima.evaluation.pairs import measure_pair_error
 from siamese_nima.networks.nima import NIMA, PhotoNIMA
 from siamese_nima.ratings import Floats, mean
-from siamese_nima.training.run_config import TrainConfig
-from siamese_nima.training.run_data import SplitViews
-from siamese_nima.training.starts import Start
+from siamese_nima.training.config import TrainConfig
+from siamese_nima.training.data import SplitViews
+from siamese_nima.training.start import Start
 
 POPULATION_PHOTOS = 100  # below it percentiles would be of single photos
 VAL_FIGURES = "val photos"
@@ -45,9 +45,7 @@ def agreement(scores: Floats, table: RatingTable, card: ModelCard) -> dict[str, 
     return dict(found.to_json())
 
 
-def trained_card(
-    start: Start, train: RatingTable, config: TrainConfig, stages: list[dict[str, Any]]
-) -> ModelCard:
+def trained_card(start: Start, train: RatingTable, config: TrainConfig) -> ModelCard:
     """The card of the network that a run trains, as yet without figures."""
     parent = start.parent
     training: dict[str, Any] = {
@@ -55,7 +53,7 @@ def trained_card(
         "data": config.data.source,
         **training_record(train, parent),
         "start": config.start,
-        "stages": stages,
+        "stages": [stage.entries() for stage in config.stage],
         "seed": config.seed,
     }
     if parent is not None:

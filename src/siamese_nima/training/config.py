@@ -1,0 +1,578 @@
+"""What a training run is asked to do: a TOML file, each table of which is a class below.
+
+Values are checked when they are made, before any photo or weight is read. What is wrong is said by
+the name of the entry, with what was found and what is wanted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
+
+import tomli_w
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from siamese_nima.errors import ConfigError, ViewError
+from siamese_nima.photos.views import ViewPolicy
+from siamese_nima.ratings import AVA_SCALE, RatingScale
+
+Raw = Mapping[str, Any]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+StageKind = Literal["nima", "siamese"]
+ObjectiveKind = Literal["contrastive", "margin", "preference"]
+PreferenceKind = Literal["soft", "hard", "votes"]
+SamplerKind = Literal["random", "scene", "hard", "bucket"]
+LoggerKind = Literal["tensorboard", "csv", "wandb", "mlflow"]
+
+HEAD_ALONE = "backbone"
+NOTHING = "nothing"
+HALF = "half"
+_DOUBT_SHARE = 1 / 9  # of the scale's width: a point on 1..10, a network's usual error
+
+
+class _Table(BaseModel):
+    """A table of the file, with its errors as sentences."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True
+    )
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            # An entry that is misspelt is said before the one that is missing for it.
+            found = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+            raise ConfigError(_sentence(found[0], list(type(self).model_fields))) from None
+
+    def changed(self, **changes: Any) -> Self:
+        """The same with some entries changed, checked again."""
+        return type(self)(
+            **({name: getattr(self, name) for name in self.model_fields_set} | changes)
+        )
+
+    def entries(self) -> dict[str, Any]:
+        """The table as TOML holds it; what is None is left out."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+def _path(value: Any) -> Any:
+    return Path(value) if isinstance(value, str) else value
+
+
+def _scale(value: Any) -> Any:
+    return RatingScale.parse(value) if isinstance(value, str) else value
+
+
+def _view(value: Any) -> Any:
+    try:
+        return ViewPolicy.parse(value) if isinstance(value, str) else value
+    except ViewError as error:
+        raise ValueError(f"view: {error}") from None
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(f"freeze is a name or a number of layers, got {value!r}")
+    return int(value) if str(value).isdigit() else value  # an option of the command line is text
+
+
+def _sequence(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+_TomlPath = Annotated[Path, BeforeValidator(_path), PlainSerializer(str)]
+_TomlScale = Annotated[
+    RatingScale,
+    BeforeValidator(_scale),
+    PlainSerializer(lambda scale: f"{scale.low}..{scale.high}"),
+]
+_TomlView = Annotated[ViewPolicy, BeforeValidator(_view), PlainSerializer(str)]
+_Count = Annotated[int, Field(ge=1)]
+_Rate = Annotated[float, Field(ge=0)]
+
+
+Table = TypeVar("Table", bound=_Table)
+
+
+class StageConfig(_Table):
+    """One stage: its loss is emd_weight * EMD + weight * objective of pairs.
+
+    Attributes:
+        kind: "nima" learns photo by photo (weight 0), "siamese" from pairs of photos too; each has
+            defaults of its own, see `KIND_DEFAULTS`.
+        freeze: Which part of the backbone keeps its weights: "backbone" (all of it, so that the
+            head learns alone), "half" (of the weights, counted from the input), "nothing", the
+            last stage to freeze by name, or for InceptionResNetV2 a number of layers as the origin
+            counts them; see `networks.freezing.freeze`.
+        cache_trunk: Run frozen layers once and keep their results, in bytes (MobileNet v1, three
+            times as fast) or in half precision. None does so where it can be done.
+        monitor: The figure whose best epoch is kept: "val_emd" says more on a few dozen val photos,
+            where an order is mostly chance.
+        loss: "emd" is NIMA's, with the root: it hears each photo alike and settles near the middle
+            of conflicting labels. "squared_emd" gives way to the photos that are furthest off and
+            settles at their mean.
+        emd_weight: Of the earth mover's distance, which keeps distributions calibrated; 0 is the
+            objective alone, as the origin has it.
+        weight: Of the objective.
+        objective: "preference", "margin" or "contrastive"; see `objectives`.
+        margin: Rating points; None for 1 (contrastive) or .2 (margin). "preference" has none.
+        distance: Of "contrastive".
+        labels: How "margin" and "preference" read the labels; see `pairs.label_pairs`.
+        doubt: For "preference", the network's own error per photo in rating points, which its gaps
+            are read with beside the labels' doubt. With 0 it draws its scores together until they
+            are as sure as they are right; with about its RMSE it keeps the labels' spread. None for
+            a ninth of the scale's width, a point on 1..10.
+        balanced: For "contrastive": pairs of one bucket weigh as much in sum as the others. Among
+            all pairs of a batch those of one bucket are few; "bucket" draws as many of either.
+        sampler: Which photos share a batch: "random", of one "scene", "hard" (nearly equal
+            ratings), or "bucket" (the origin's pairs, batch_size of them). A distortion ladder
+            stays together in all of them.
+        epochs: Passes over the training photos.
+        batch_size: Photos per step and over all processes.
+        accumulate: Batches whose gradients make one step of the optimiser. Pairs are within a
+            batch.
+        clip: Largest norm of a step's gradient; 0 for any.
+        head_learning_rate: Peak rate of the head.
+        backbone_learning_rate: Peak rate of the unfrozen backbone layers; 0 trains the head alone.
+        layer_decay: Each layer's rate by that of the layer above it; 1 for one rate.
+        weight_decay: Decoupled decay of weights; not of biases, norms, or what timm says of the
+            network (position embeddings).
+        warmup_steps: Steps over which the rates rise from 0; None for a tenth of all steps, at most
+            100. Not for the schedule "plateau".
+        schedule: What the rates do after that: "cosine", fall as half a cosine to 0 at the last
+            epoch; "plateau", fall to .3 of themselves after two epochs without a better val EMD;
+            "constant".
+        patience: Stop after so many epochs without a better one; 0 never does.
+        average_decay: Decay of the moving average of weights that is validated and kept; 0 keeps
+            the last weights themselves. None averages over about the last tenth of all steps, at
+            most 200 (.995).
+        dropout: Share of features that the head does not see in a step; None leaves the network's
+            (NIMA's is .75).
+        update_batch_norm: Whether unfrozen batch norms go on measuring their statistics.
+        compile: Have torch compile the network; minutes at the start, less per step on GPUs.
+    """
+
+    kind: StageKind = "nima"
+    freeze: Annotated[str | int, BeforeValidator(_frozen)] = HALF
+    cache_trunk: bool | None = None
+    monitor: Literal["val_srcc", "val_emd", "val_pair_accuracy", "val_scene_accuracy"] = "val_emd"
+    loss: Literal["emd", "squared_emd"] = "emd"
+    emd_weight: float = 1.0
+    weight: float = 0.0
+    objective: ObjectiveKind = "preference"
+    margin: float | None = None
+    distance: Literal["l1", "l2"] = "l2"
+    labels: PreferenceKind = "soft"
+    doubt: float | None = None
+    balanced: bool = True
+    sampler: SamplerKind = "random"
+    epochs: _Count = 12
+    batch_size: _Count = 16
+    accumulate: _Count = 1
+    clip: _Rate = 0.0
+    head_learning_rate: _Rate = 1e-3
+    backbone_learning_rate: _Rate = 1e-4
+    layer_decay: Annotated[float, Field(gt=0)] = 1.0
+    weight_decay: _Rate = 1e-2
+    warmup_steps: Annotated[int, Field(ge=0)] | None = None
+    schedule: Literal["cosine", "plateau", "constant"] = "cosine"
+    patience: Annotated[int, Field(ge=0)] = 4
+    average_decay: float | None = None
+    dropout: float | None = 0.2
+    update_batch_norm: bool = False
+    compile: bool = False
+
+    KIND_DEFAULTS: ClassVar[Mapping[str, Raw]] = {
+        "nima": {},
+        "siamese": {
+            "weight": 1.0,
+            "emd_weight": 0.2,
+            "head_learning_rate": 3e-4,
+            "monitor": "val_srcc",
+        },
+    }
+    PAIRS: ClassVar[tuple[str, ...]] = (
+        *("emd_weight", "weight", "objective", "margin", "distance", "labels", "doubt"),
+        *("balanced", "sampler"),
+    )
+
+    def __init__(self, **values: Any) -> None:
+        kind = values.get("kind", "nima")
+        super().__init__(**(dict(self.KIND_DEFAULTS.get(str(kind), {})) | values))
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.kind == "nima":
+            for name in self.PAIRS:
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f'{name!r} is for kind = "siamese", this is a NIMA stage')
+        for name in ("dropout", "average_decay"):
+            share = getattr(self, name)
+            if share is not None and not 0 <= share < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {share}")
+        if self.weight < 0 or self.emd_weight < 0 or self.weight + self.emd_weight == 0:
+            raise ValueError(
+                f"weight and emd_weight must not be negative nor both 0, got {self.weight:g} and "
+                f"{self.emd_weight:g}"
+            )
+        if self.doubt is not None and (
+            self.doubt < 0 or (self.doubt and self.objective != "preference")
+        ):
+            raise ValueError(
+                f"doubt is for 'preference' and not negative, got {self.doubt} for "
+                f"{self.objective!r}"
+            )
+        if self.margin is not None and self.objective == "preference":
+            raise ValueError(f"'preference' has no margin, got {self.margin:g}")
+        if self.margin is not None and not self.margin > 0:
+            raise ValueError(f"margin must be above 0 rating points, got {self.margin:g}")
+        if self.sampler == "bucket" and self.objective != "contrastive":
+            raise ValueError('the sampler "bucket" is for the objective "contrastive"')
+        return self
+
+    def doubt_on(self, scale: RatingScale) -> float:
+        """The network's own error per photo that pairs are read with, in points of that scale."""
+        if self.objective != "preference":
+            return 0.0
+        return _DOUBT_SHARE * (scale.high - scale.low) if self.doubt is None else self.doubt
+
+    def fitted_to(self, steps: int) -> StageConfig:
+        """The same with numbers where `warmup_steps` or `average_decay` is None.
+
+        A moving average over 200 steps would, in a run of 60, mostly hold the weights before it.
+        """
+        warmup, decay = self.warmup_steps, self.average_decay
+        return self.changed(
+            warmup_steps=min(100, steps // 10) if warmup is None else warmup,
+            average_decay=max(0.0, min(0.995, 1 - 10 / steps)) if decay is None else decay,
+        )
+
+    def entries(self) -> dict[str, Any]:
+        """The stage as TOML holds it; a NIMA stage has no entries of pairs."""
+        dropped = self.PAIRS if self.kind == "nima" else ()
+        return {n: value for n, value in super().entries().items() if n not in dropped}
+
+
+class DataConfig(_Table):
+    """Which photos to learn from.
+
+    Attributes:
+        source: A CSV, or a published set as NAME:FOLDER; see `datasets.sources.read_source`.
+        photos: Folder that a CSV's photo names start from; None for the CSV's own.
+        scale: Lowest and highest score of a CSV with scores; votes say it themselves.
+        splits: A splits file in place of the source's own splits.
+        fractions: Shares of train, val and test where the photos are not split yet; near-copies
+            stay on one side.
+        variants: Versions of each training photo: as scored, and others augmented.
+        random_crop: Whether augmented whole views are cut at a random place from one 8/7 as large
+            (224 from 256, as in the NIMA paper). Crops are always at a random place, and both are
+            mirrored at random.
+        skip_unreadable: Leave out photos that are missing or broken, and say which; otherwise they
+            stop the run.
+    """
+
+    source: str
+    photos: _TomlPath | None = None
+    scale: _TomlScale | None = None
+    splits: _TomlPath | None = None
+    fractions: Annotated[tuple[float, ...], BeforeValidator(_sequence)] = (0.7, 0.15, 0.15)
+    variants: _Count = 4
+    random_crop: bool = True
+    skip_unreadable: bool = False
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        shares = self.fractions
+        if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+            raise ValueError(f"fractions are three shares that sum to 1, got {list(shares)}")
+        if shares[0] == 0 or shares[1] == 0:
+            raise ValueError(f"fractions: train and val need photos, got {list(shares)}")
+        return self
+
+
+class LadderConfig(_Table):
+    """Distortion ladders beside the rated photos of a Siamese stage; see `ladders`.
+
+    Attributes:
+        photos: How many training photos to make ladders of; 0 for none.
+        per_photo: Ladders of each, of different distortions.
+        best: They are drawn from this share of the photos, those with the best ratings: a
+            distortion of a photo that is blurred anyway need not make it worse.
+        turns: Distortions in the order in which ladders take them, again and again; one that is
+            named twice gets twice as many. () for each in turn.
+    """
+
+    photos: int = 0
+    per_photo: int = 1
+    best: float = 0.25
+    turns: Annotated[tuple[str, ...], BeforeValidator(_sequence)] = ()
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.photos < 0 or not 1 <= self.per_photo <= 6 or not 0 < self.best <= 1:
+            raise ValueError(
+                "ladders: photos from 0 on, per_photo 1 to 6 and best above 0 to 1, got "
+                f"{self.photos}, {self.per_photo} and {self.best}"
+            )
+        return self
+
+
+def _default_stages(kind: str = "nima") -> tuple[StageConfig, ...]:
+    """Of a run that names a kind alone; rates and epochs that did well on a few hundred photos.
+
+    "nima": the head alone, then the upper half of the backbone too. "siamese": one stage.
+    """
+    if kind == "siamese":
+        return (StageConfig(kind="siamese"),)
+    head = StageConfig(freeze=HEAD_ALONE, epochs=4, backbone_learning_rate=0.0, patience=0)
+    return head, StageConfig()
+
+
+class TrainConfig(_Table):
+    """A whole run.
+
+    Attributes:
+        data: The photos.
+        start: What to go on from: the name or file of a model, a checkpoint (.safetensors), Keras
+            weights (.h5), an 8-bit ImageNet MobileNet (.tflite), "imagenet:BACKBONE" for timm's
+            pretrained weights, which are downloaded, or "random:BACKBONE".
+        out: Folder of the results; the same run started again there goes on.
+        name: Of the model; "" for the name of `out`.
+        view: How photos are shown; None as `start` has it, "warp:224" where that has no fixed size.
+        scale: The rating scale of the model; None as `start` has it, else 1..10. Ratings are
+            brought to it.
+        seed: Of splits, crops, order, dropout and new heads.
+        precision: "auto" is "bf16-mixed" on a CUDA device and "32-true" elsewhere.
+        device: "cpu", "cuda", "mps" (Apple), or "auto" for the best there is.
+        devices: Processes per node; on a GPU machine one per GPU.
+        nodes: Machines.
+        cache: Folder for the cut views; None for one below `out`, emptied at the end.
+        loggers: Where figures go beside `log.csv`: Lightning's loggers.
+        ladders: Distortion ladders for Siamese stages.
+        stage: One after the other.
+    """
+
+    data: DataConfig
+    start: str = "quality"
+    out: _TomlPath = Path("runs/train")
+    name: str = ""
+    view: _TomlView | None = None
+    scale: _TomlScale | None = None
+    seed: int = 0
+    precision: Precision = "auto"
+    device: Device = "auto"
+    devices: _Count = 1
+    nodes: _Count = 1
+    cache: _TomlPath | None = None
+    loggers: Annotated[tuple[LoggerKind, ...], BeforeValidator(_sequence)] = ("tensorboard",)
+    ladders: LadderConfig = LadderConfig()
+    stage: tuple[StageConfig, ...] = Field(default_factory=_default_stages)
+
+    def __init__(self, **values: Any) -> None:
+        known = dict(values)
+        for name, table in (("data", DataConfig), ("ladders", LadderConfig)):
+            if isinstance(given := known.get(name), Mapping):
+                known[name] = _made(table, given, f"[{name}]")
+            elif given is not None and not isinstance(given, table):
+                raise ConfigError(f"{name} is a table, written as [{name}], got {given!r}")
+        if "stage" in known:
+            given = known["stage"]
+            if not isinstance(given, list | tuple) or not all(
+                isinstance(entry, Mapping | StageConfig) for entry in given
+            ):
+                raise ConfigError("stages are written as [[stage]], each with its own entries")
+            known["stage"] = tuple(
+                _made(StageConfig, entry, f"[[stage]] {number}")
+                for number, entry in enumerate(given, start=1)
+            )
+        if "data" not in known and set(known) <= set(type(self).model_fields):
+            raise ConfigError("no photos named: give [data] source, or --data on the command line")
+        super().__init__(**known)
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if not self.stage:
+            raise ValueError("a run needs at least one stage")
+        if self.view is not None and self.view.view_size is None:
+            raise ValueError(f"view {self.view}: training needs views of one size, as warp:224")
+        if self.ladders.photos and not any(stage.kind == "siamese" for stage in self.stage):
+            raise ValueError("ladders are for Siamese stages, and there is none")
+        for stage in self.stage:
+            if stage.batch_size % self.processes:
+                raise ValueError(
+                    f"batches of {stage.batch_size} photos per step cannot be shared by "
+                    f"{self.processes} processes; take a multiple"
+                )
+            if stage.update_batch_norm and self.processes > 1:
+                raise ValueError("update_batch_norm works in one process alone")
+        if not self.name:
+            object.__setattr__(self, "name", self.out.name)
+        return self
+
+    @property
+    def processes(self) -> int:
+        """How many processes train together."""
+        return self.devices * self.nodes
+
+    @property
+    def default_scale(self) -> RatingScale:
+        """The scale of a network that `start` does not give one."""
+        return self.scale or AVA_SCALE
+
+    def text(self) -> str:
+        """The configuration as TOML that `config_from` reads back."""
+        plain = self.entries() | {"stage": [stage.entries() for stage in self.stage]}
+        return tomli_w.dumps(plain)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The entries of a TOML file, unchecked; `config_from` checks them.
+
+    Raises:
+        ConfigError: No such file, or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: not a readable TOML file ({error})") from error
+
+
+def config_from(raw: Raw) -> TrainConfig:
+    """The configuration that entries as in a TOML file mean.
+
+    Raises:
+        ConfigError: An entry is unknown (names the nearest), of the wrong type or impossible.
+    """
+    return _made(TrainConfig, raw, "the configuration")
+
+
+def merged(
+    raw: Raw,
+    *,
+    top: Raw,
+    data: Raw,
+    ladders: Raw,
+    kinds: Iterable[str] | None,
+    every_stage: Raw,
+    last_stage: Raw,
+) -> dict[str, Any]:
+    """Entries of a file with options of the command line in front; an option of None says nothing.
+
+    Args:
+        raw: The file's entries.
+        top: Options of the whole run.
+        data: Of its photos.
+        ladders: Of its ladders.
+        kinds: Kinds of stages, whose defaults replace the file's stages.
+        every_stage: Options for every stage.
+        last_stage: Options for the last stage alone: those before it are its preparation.
+    """
+    result = dict(raw) | _given(top)
+    for name, options in (("data", data), ("ladders", ladders)):
+        table = raw.get(name, {})
+        if (given := _given(options)) and isinstance(table, Mapping):
+            result[name] = dict(table) | given
+    if kinds:
+        result["stage"] = stage_entries(kinds)
+    if _given(every_stage) or _given(last_stage):
+        stages = result.get("stage") or stage_entries(["nima"])
+        if not isinstance(stages, list):
+            return result  # refused by `config_from`, which says why
+        stages = [dict(entry) | _given(every_stage) for entry in stages]
+        last = _given(last_stage)
+        if "objective" in last:  # what the one before it had may not suit it
+            stages[-1] = {n: v for n, v in stages[-1].items() if n not in ("doubt", "margin")}
+        stages[-1] |= last
+        result["stage"] = stages
+    return result
+
+
+def stage_entries(kinds: Iterable[str]) -> list[dict[str, Any]]:
+    """The default stages of some kinds, one after the other, as entries of a TOML file.
+
+    Raises:
+        ConfigError: Another kind.
+    """
+    entries = []
+    for kind in kinds:
+        if kind not in get_args(StageKind):
+            wanted = ", ".join(get_args(StageKind))
+            raise ConfigError(f"stage must be one of {wanted}, got {kind!r}")
+        entries += [stage.entries() for stage in _default_stages(kind)]
+    return entries
+
+
+def _given(options: Raw) -> dict[str, Any]:
+    return {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in options.items()
+        if value is not None
+    }
+
+
+def _made(table: type[Table], raw: Table | Raw, where: str) -> Table:
+    if isinstance(raw, table):
+        return raw
+    try:
+        return table(**raw)  # type: ignore[arg-type]
+    except ConfigError as error:
+        said = str(error)
+        if said.startswith("has an unknown entry"):
+            raise ConfigError(f"{where} {said}") from None
+        known = where == "the configuration" or where in said
+        raise ConfigError(said if known else f"{where}: {said}") from None
+
+
+_WANTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "is_instance_of": "text",
+    "path_type": "text",
+    "tuple_type": "a list",
+}
+
+
+def _sentence(error: ErrorDetails, names: list[str]) -> str:
+    """What pydantic found, in the words of the file."""
+    name, got = str(error["loc"][0] if error["loc"] else ""), error["input"]
+    limits = error.get("ctx", {})
+    match error["type"]:
+        case "extra_forbidden":
+            close = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+            hint = f"; did you mean {close[0]!r}?" if close else "."
+            return f"has an unknown entry {name!r}{hint} Possible are {', '.join(names)}"
+        case "literal_error":
+            wanted = ", ".join(re.findall("'([^']*)'", str(limits["expected"])))
+            return f"{name} must be one of {wanted}, got {got!r}"
+        case "greater_than_equal" if limits["ge"] == 0:
+            return f"{name} must not be negative, got {got}"
+        case "greater_than_equal":
+            return f"{name} must be at least {limits['ge']}, got {got}"
+        case "greater_than":
+            return f"{name} must be above {limits['gt']:g}, got {got}"
+        case "value_error":
+            said = str(limits["error"])
+            return said if not name or said.startswith(name) else f"{name}: {said}"
+        case "missing":
+            return f"{name} is missing"
+        case kind if kind in _WANTED:
+            return f"{name} is {_WANTED[kind]}, got {got!r}"
+    return f"{name}: {error['msg']}, got {got!r}"

@@ -1,0 +1,286 @@
+"""A stage of training as Lightning runs it: distributions, and where asked pairs, of rated photos.
+
+Every stage is this one. The NIMA stage has the weight 0 for pairs; the Siamese stage learns from
+pairs of the photos of a batch, each of which goes through the network once; the origin's draws its
+pairs by bucket and has no earth mover's distance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+from timm.optim._optim_factory import create_optimizer_v2
+from timm.optim._param_groups import param_groups_layer_decay, param_groups_weight_decay
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim import Optimizer
+
+from siamese_nima.errors import ConfigError
+from siamese_nima.networks.nima import NIMA
+from siamese_nima.ratings import RatingScale
+from siamese_nima.training.batches import (
+    Batch,
+    Photos,
+    plain_batches,
+    this_process,
+    train_batches,
+)
+from siamese_nima.training.config import StageConfig
+from siamese_nima.training.figures import same_bucket_accuracy, val_figures
+from siamese_nima.training.fit import Figures, fit
+from siamese_nima.training.objectives import StageLoss, stage_loss
+from siamese_nima.training.samplers import Draws
+
+_PLATEAU_FACTOR, _PLATEAU_EPOCHS = 0.3, 2
+
+
+class Stage(lightning.LightningModule):
+    """One stage.
+
+    Args:
+        nima: Trained in place. Its backbone may be the upper part of one (see `trunk`).
+        prepare: From batches of inputs (N, V, H, W, C) to what `nima` takes.
+        scale: The rating scale.
+        config: How it learns.
+        total_steps: Steps of the optimiser in all, for the schedule.
+        seed: Of dropout.
+        draws: Told each epoch's number; None where nothing is drawn.
+        val: The validation photos; None for none.
+        make_optimizer: From the parameters that are not frozen; None for AdamW with a rate for the
+            head and one for the backbone, as `config` says.
+    """
+
+    grades: Tensor
+
+    def __init__(
+        self,
+        nima: NIMA,
+        prepare: nn.Module,
+        scale: RatingScale,
+        config: StageConfig,
+        total_steps: int,
+        *,
+        seed: int = 0,
+        draws: Draws | None = None,
+        val: Photos | None = None,
+        make_optimizer: Callable[[list[nn.Parameter]], Optimizer] | None = None,
+    ) -> None:
+        super().__init__()
+        self.nima = nima
+        self.prepare = prepare
+        self.scale = scale
+        self.config = config.fitted_to(total_steps)
+        self.total_steps = total_steps
+        self.seed = seed
+        self.draws = draws
+        self.val = val
+        self.make_optimizer = make_optimizer
+        self.register_buffer(
+            "grades", torch.tensor(scale.grades, dtype=torch.float32), persistent=False
+        )
+        self.validated: list[Tensor] = []
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Rating distributions (N, K), single precision, of cached inputs (N, V, H, W, C)."""
+        distributions: Tensor = self.nima(self.prepare(inputs))
+        return distributions
+
+    def on_fit_start(self) -> None:
+        """Switch to training mode, which Lightning leaves as it is."""
+        if self.config.dropout is not None:
+            self.nima.dropout.p = self.config.dropout
+        self.nima.train()
+
+    def on_train_epoch_start(self) -> None:
+        """Fix the draws of this epoch, so that resuming repeats them; still the norms."""
+        if self.draws is not None:
+            self.draws.start_epoch(self.current_epoch)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Fix the dropout of this batch, so that a resumed run repeats it; still the norms."""
+        del batch
+        rank, processes = this_process()
+        step = (self.current_epoch * 1_000_003 + batch_idx) * processes + rank
+        torch.manual_seed(self.seed * 1_000_000_007 + step)
+        if batch_idx == 0 or self.trainer.fit_loop.restarted_mid_epoch:
+            self._still_norms()
+
+    def _still_norms(self) -> None:
+        for module in self.nima.modules():
+            if isinstance(module, _BatchNorm):
+                trains = any(parameter.requires_grad for parameter in module.parameters())
+                module.train(trains and self.config.update_batch_norm)
+
+    def batch_loss(self, batch: Batch) -> StageLoss:
+        """The loss of a whole batch from one forward pass per photo.
+
+        Several processes gather what each says of its share, and form all pairs together. The
+        gradient of the gathered is that of the whole batch in every process, times their number,
+        which Lightning's mean over processes takes off again.
+        """
+        predicted = self(batch.inputs)
+        if this_process()[1] > 1:
+            gathered = cast(Tensor, self.all_gather(predicted, sync_grads=True))
+            predicted = gathered.flatten(0, 1)
+        return stage_loss(self.config, predicted, batch.distributions, self.grades, batch.pairs)
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """The weighted loss of a batch."""
+        loss = self.batch_loss(batch)
+        figures = {"train_loss": loss.total, "train_emd": loss.emd}
+        if self.config.weight:
+            figures["train_pairs"] = loss.pairs
+        if self.config.sampler == "bucket":
+            figures["train_accuracy"] = same_bucket_accuracy(
+                loss.gap.detach(), batch.pairs.same_bucket
+            )
+        self.log_dict(figures, on_step=False, on_epoch=True, batch_size=len(batch.distributions))
+        return loss.total
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Keep what the network says until the epoch ends."""
+        self.validated.append(self(batch.inputs))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the figures over all validation photos."""
+        assert self.val is not None
+        predicted = torch.cat(self.validated)
+        self.validated.clear()
+        if this_process()[1] > 1:
+            predicted = cast(Tensor, self.all_gather(predicted)).flatten(0, 1)
+        target = torch.tensor(self.val.distributions, dtype=torch.float32)
+        figures = val_figures(
+            predicted[: len(self.val)].float().cpu(),
+            target,
+            self.val.labels(),
+            self.config,
+            self.scale,
+        )
+        self.log_dict(figures)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a rate for the head and one for the backbone; warm-up, then half a cosine."""
+        if self.make_optimizer is not None:
+            return self.make_optimizer([p for p in self.nima.parameters() if p.requires_grad])
+        optimizer = create_optimizer_v2(self._parameter_groups(), opt="adamw")
+        if self.config.schedule == "plateau":
+            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+                optimizer, factor=_PLATEAU_FACTOR, patience=_PLATEAU_EPOCHS - 1
+            )
+            chosen = {"scheduler": plateau, "interval": "epoch", "monitor": "val_emd"}
+            return {"optimizer": optimizer, "lr_scheduler": chosen}
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.rate_factor)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """Timm's groups, whose lists know what of a network must not decay."""
+        config, backbone = self.config, self.nima.backbone
+        kept: set[str] = set(getattr(backbone, "no_weight_decay", set)())
+        if config.layer_decay < 1:
+            groups = param_groups_layer_decay(
+                backbone,
+                weight_decay=config.weight_decay,
+                no_weight_decay_list=kept,
+                layer_decay=config.layer_decay,
+            )
+        else:
+            groups = param_groups_weight_decay(
+                backbone, weight_decay=config.weight_decay, no_weight_decay_list=kept
+            )
+        of_backbone = [
+            group | {"lr": config.backbone_learning_rate * group.get("lr_scale", 1.0)}
+            for group in groups
+        ]
+        of_head = [
+            group | {"lr": config.head_learning_rate}
+            for group in param_groups_weight_decay(self.nima.head, config.weight_decay)
+        ]
+        return [group for group in (*of_head, *of_backbone) if group["params"]]
+
+    def rate_factor(self, step: int) -> float:
+        """The learning rates' share of their peak at a step, 0 to 1."""
+        warmup = min(1.0, (step + 1) / ((self.config.warmup_steps or 0) + 1))
+        if self.config.schedule == "constant":
+            return warmup
+        return warmup * 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.total_steps)))
+
+
+def train_stage(
+    nima: NIMA,
+    prepare: nn.Module,
+    train: Photos,
+    val: Photos,
+    folder: Path,
+    *,
+    config: StageConfig,
+    seed: int = 0,
+    workers: int = 0,
+    report: Callable[[Figures], None] | None = None,
+    callbacks: Sequence[Callback] = (),
+    trainer: Mapping[str, Any] | None = None,
+) -> list[Figures]:
+    """Train in place, or go on where an earlier call was stopped.
+
+    Parameters with `requires_grad` False stay as they are (see `networks.freezing`), and so do
+    their batch norms' statistics.
+
+    Args:
+        nima: Ends with the weights of the epoch that was best by `config.monitor`.
+        prepare: From inputs (N, V, H, W, C) to what `nima` takes.
+        train: Training photos.
+        val: Validation photos; variant 0 of each is used.
+        folder: Holds the checkpoints, the log and nothing else; a finished stage found there is
+            loaded, not trained again.
+        config: How to train.
+        seed: Of order, variants and dropout.
+        workers: Processes that make batches.
+        report: Called after each epoch with its figures.
+        callbacks: As `fit.fit` takes them.
+        trainer: Arguments of Lightning's Trainer: devices, precision, loggers.
+
+    Returns:
+        The figures of each epoch: epoch, train_loss, train_emd, train_pairs, and those of
+        `figures.val_figures`.
+
+    Raises:
+        ConfigError: Fewer training photos than a batch holds, or `val` lacks what
+            `config.monitor` needs.
+    """
+    draws = train.draws(config, seed)
+    _require_monitor(config, val)
+    loader = train_batches(train, config, draws, workers=workers)
+    steps = config.epochs * -(-len(draws) // config.accumulate)
+    stage = Stage(nima, prepare, train.scale, config, steps, seed=seed, draws=draws, val=val)
+    epochs = fit(
+        stage,
+        loader,
+        plain_batches(val, config.batch_size, workers=workers),
+        folder,
+        config=stage.config,
+        draws=draws,
+        report=report,
+        callbacks=callbacks,
+        trainer=trainer or {},
+    )
+    nima.eval()
+    return epochs
+
+
+def _require_monitor(config: StageConfig, val: Photos) -> None:
+    target = torch.tensor(val.distributions, dtype=torch.float32)
+    perfect = target.nan_to_num(1 / target.shape[1])
+    possible = val_figures(perfect, target, val.labels(), config, val.scale)
+    if config.monitor not in possible:
+        raise ConfigError(
+            f"the {len(val)} validation photos give no {config.monitor} to choose the best epoch "
+            f"by; they give {', '.join(possible)}"
+        )

@@ -1,0 +1,170 @@
+"""Batches for the Siamese stage: each photo once, labels and pairs in step with the photos."""
+
+import numpy as np
+import pytest
+import torch
+
+from siamese_nima.errors import ConfigError
+from siamese_nima.ratings import AVA_SCALE, distribution_from_mos
+from siamese_nima.training import batches
+from siamese_nima.training.augmentation import Augmentation
+from siamese_nima.training.batches import Photos, plain_batches, this_process, train_batches
+from siamese_nima.training.config import StageConfig
+from siamese_nima.training.pairs import all_pairs
+
+PHOTOS = 12
+BUCKETS = np.arange(PHOTOS) % 3
+
+
+@pytest.fixture
+def paired():
+    """Photo i has the pixels i and 100 + i in every variant, and the mean 1 + i / 2."""
+    means = 1 + np.arange(PHOTOS) / 2
+    pixels = np.zeros((2, PHOTOS, 1, 1, 2, 3), np.uint8)
+    pixels[..., 0, :] = np.arange(PHOTOS)[:, None, None, None]
+    pixels[..., 1, :] = 100 + np.arange(PHOTOS)[:, None, None, None]
+    return Photos(
+        inputs=pixels,
+        distributions=distribution_from_mos(means),
+        means=means,
+        scale=AVA_SCALE,
+        buckets=BUCKETS,
+    )
+
+
+def config_of(**entries):
+    return StageConfig(**({"kind": "siamese", "batch_size": 5} | entries))
+
+
+BY_BUCKET = config_of(objective="contrastive", sampler="bucket", batch_size=7)
+
+
+def batches_of(photos, config, *, seed=0, **options):
+    return list(train_batches(photos, config, photos.draws(config, seed), **options))
+
+
+def photos_of(batch):
+    """The photo that each row shows, mirrored or not."""
+    return batch.inputs[:, 0, 0, :, 0].min(-1).values
+
+
+def check(batch, paired):
+    photos = photos_of(batch)
+    expected = paired.distributions[photos]
+    assert batch.distributions.numpy() == pytest.approx(expected, abs=1e-6)
+    first, second = photos[batch.pairs.first], photos[batch.pairs.second]
+    assert torch.equal(batch.pairs.preference > 0.5, first > second)
+    same = torch.tensor(BUCKETS[first] == BUCKETS[second])
+    assert torch.equal(batch.pairs.same_bucket, same)
+
+
+def test_a_batch_has_distinct_photos_with_their_labels_and_all_their_pairs(paired):
+    found = batches_of(paired, config_of())
+    assert [len(batch.inputs) for batch in found] == [5, 5]
+    for batch in found:
+        check(batch, paired)
+        assert batch.pairs.index.tolist() == all_pairs(5).tolist()
+    assert len(torch.cat([photos_of(batch) for batch in found]).unique()) == 10
+
+
+def test_a_stage_without_pairs_has_none(paired):
+    for batch in batches_of(paired, StageConfig(batch_size=5)):
+        assert len(batch.pairs) == 0
+        assert len(batch.distributions) == 5
+
+
+def test_pairs_by_bucket_hold_each_photo_once_and_join_the_right_ones(paired):
+    draws = paired.draws(BY_BUCKET, 0)
+    for batch, drawn in zip(train_batches(paired, BY_BUCKET, draws), draws, strict=True):
+        check(batch, paired)
+        photos = photos_of(batch)
+        assert len(photos.unique()) == len(photos)
+        assert photos[batch.pairs.index].T.tolist() == drawn.rows[drawn.places].tolist()
+
+
+def test_augmentation_changes_photos_and_never_their_labels(paired):
+    config = config_of(batch_size=PHOTOS)
+    draws = paired.draws(config, 0)
+    loader = train_batches(paired, config, draws, augmentation=Augmentation(horizontal_flip=True))
+    mirrored = []
+    for epoch in (0, 1, 0):
+        draws.start_epoch(epoch)
+        (batch,) = loader
+        check(batch, paired)
+        order = photos_of(batch).argsort()
+        mirrored.append((batch.inputs[order, 0, 0, 0, 0] >= 100).tolist())
+    assert mirrored[0] == mirrored[2] != mirrored[1]
+    assert 0 < sum(mirrored[0]) < PHOTOS
+
+
+def test_worker_processes_make_the_same_batches(paired):
+    config = config_of()
+    alone = batches_of(paired, config)
+    helped = batches_of(paired, config, workers=1)
+    for one, two in zip(alone, helped, strict=True):
+        assert torch.equal(one.inputs, two.inputs)
+        assert torch.equal(one.pairs.preference, two.pairs.preference)
+
+
+def test_validation_sees_all_photos_in_order_and_variant_0(paired):
+    found = list(plain_batches(paired, 5))
+    assert torch.cat([photos_of(batch) for batch in found]).tolist() == list(range(PHOTOS))
+
+
+@pytest.fixture
+def as_process(monkeypatch):
+    def become(rank, count):
+        monkeypatch.setattr(batches, "this_process", lambda: (rank, count))
+
+    return become
+
+
+def test_without_a_process_group_there_is_one():
+    assert this_process() == (0, 1)
+
+
+@pytest.mark.parametrize("config", [config_of(batch_size=6), BY_BUCKET])
+def test_the_shares_of_all_processes_are_the_batches_of_one(paired, as_process, config):
+    whole = batches_of(paired, config)
+    shares = []
+    for rank in range(3):
+        as_process(rank, 3)
+        shares.append(batches_of(paired, config))
+    for one, *parts in zip(whole, *shares, strict=True):
+        photos = len(one.inputs)
+        assert torch.equal(torch.cat([part.inputs for part in parts])[:photos], one.inputs)
+        for part in parts:
+            assert len(part.inputs) == -(-photos // 3)
+            assert torch.equal(part.pairs.index, one.pairs.index), "those drawn, no others"
+            assert torch.equal(part.distributions[:photos], one.distributions)
+            assert part.distributions[photos:].isnan().all(), "what fills up has no label"
+
+
+def test_the_runs_of_all_processes_are_the_validation_photos_in_order(paired, as_process):
+    rows = []
+    for rank in range(5):
+        as_process(rank, 5)
+        rows += torch.cat([photos_of(batch) for batch in plain_batches(paired, 2)]).tolist()
+    assert rows[:PHOTOS] == list(range(PHOTOS))
+
+
+def test_photos_and_labels_that_do_not_fit_are_refused(paired):
+    def changed(**values):
+        known = {name: getattr(paired, name) for name in paired.__slots__}
+        return Photos(**(known | values))
+
+    with pytest.raises(ConfigError, match="do not fit 3 distributions and 12 means"):
+        changed(distributions=paired.distributions[:3])
+    with pytest.raises(ConfigError, match="12 photos have 1 scenes"):
+        changed(scenes=["a"])
+    with pytest.raises(ConfigError, match="give both or neither"):
+        changed(rungs=np.zeros(PHOTOS))
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "message"),
+    [(13, "12 training photos do not fill one batch of 13"), (1, "12 photos in batches of 1")],
+)
+def test_batches_that_cannot_be_made_are_refused(paired, batch_size, message):
+    with pytest.raises(ConfigError, match=message):
+        paired.draws(config_of(batch_size=batch_size), 0)
