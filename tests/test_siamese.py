@@ -36,6 +36,46 @@ def test_a_table_of_two_columns_gives_paths_and_labels(pictures, separator):
     assert labels.dtype == np.int64
 
 
+@pytest.mark.parametrize(
+    ("between", "sep"), [("  ", r"\s+"), ("\t ", r"\s+"), ("||", "||"), (" ; ", r"\s*;\s*")]
+)
+def test_a_separator_is_several_characters_or_a_regular_expression(pictures, between, sep):
+    table = pictures / "names.csv"
+    table.write_text(table.read_text().replace(" ", between))
+    paths, labels = SiameseNIMA().load_data(pictures, table, sep)
+    assert [path.rpartition("/")[2] for path in paths] == ["b.png", "a.png", "c.png"]
+    assert labels.tolist() == [3, 0, 7]
+
+
+@pytest.mark.parametrize(("sep", "message"), [("((", "no regular"), ("x*", "matches nothing")])
+def test_a_separator_that_parts_nothing_is_refused(pictures, sep, message):
+    with pytest.raises(TableError, match=message):
+        SiameseNIMA().load_data(pictures, pictures / "names.csv", sep)
+
+
+def test_the_order_of_arguments_is_the_origins(pictures):
+    table = pictures / "names.csv"
+    table.write_text(table.read_text().replace(" ", ","))
+    (paths,) = SiameseNIMA().load_data(pictures, table, ",", ["file_name"])
+    assert len(paths) == 3
+    with pytest.raises(TableError, match="in this order"):
+        SiameseNIMA().load_data(pictures, table, ["file_name"], ",")
+
+
+def test_arguments_of_keras_that_steer_predicting_are_ignored_and_named(built, pictures):
+    paths, _ = built.load_data(pictures, pictures / "names.csv")
+    expected = built.predict(paths, target_size=(80, 80), to_df=False)
+    with pytest.warns(UserWarning, match="verbose, workers, steps: ignored"):
+        found = built.predict(
+            paths, target_size=(80, 80), to_df=False, verbose=0, workers=4, steps=3
+        )
+    assert np.array_equal(found, expected)
+    with pytest.raises(ConfigError, match=r"steps=1 would leave photos out: these are 3 batches"):
+        built.predict(paths, steps=1)
+    with pytest.raises(ConfigError, match="no argument verbos"):
+        built.predict(paths, verbos=0)
+
+
 def test_one_column_is_enough_to_predict(pictures):
     (paths,) = SiameseNIMA().load_data(pictures, pictures / "names.csv", columns=["file_name"])
     assert len(paths) == 3
@@ -59,7 +99,7 @@ def test_a_malformed_table_says_where(pictures, content, columns, message):
 def test_a_missing_folder_or_table_is_named(pictures):
     with pytest.raises(TableError, match="nowhere: no such folder"):
         SiameseNIMA().load_data("nowhere", pictures / "names.csv")
-    with pytest.raises(TableError, match=r"none.csv: not a readable table \(No such file"):
+    with pytest.raises(TableError, match=r"none.csv: cannot be read \(No such file"):
         SiameseNIMA().load_data(pictures, pictures / "none.csv")
 
 

@@ -12,17 +12,22 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from averaged_networks import SPLITS, figures_of
 from numpy.typing import NDArray
 
 from siamese_nima import Scorer
 from siamese_nima.datasets.published import read_biq2021
 from siamese_nima.datasets.rating_table import RatingTable
+from siamese_nima.evaluation.metrics import measure_by_subset
+from siamese_nima.ratings import RatingScale
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import provenance, report
+
+SPLITS = Path(__file__).parents[2] / "recipes" / "quality" / "splits.csv"
+SCALE = RatingScale(1, 10)
 
 
 def main() -> None:
@@ -49,6 +54,17 @@ def main() -> None:
         | {split: figures_of(np.mean(found[split], axis=0), part) for split, part in parts.items()}
     )
     report(provenance() | {"rows": rows}, options.out)
+
+
+def figures_of(scores: NDArray[np.float64], table: RatingTable) -> dict[str, dict[str, Any]]:
+    """SRCC and share of same-scene pairs in order, over all photos and in each subset."""
+    placed = (scores - SCALE.low) / (SCALE.high - SCALE.low)
+    agreement = measure_by_subset(placed, table.mos, table.scenes, table.subsets)
+    figures = {name: part.to_json() for name, part in agreement.items()}
+    return {
+        name: {key: part[key] for key in ("srcc", "pair_accuracy")}
+        for name, part in figures.items()
+    }
 
 
 def _scores(scorer: Scorer, table: RatingTable) -> NDArray[np.float64]:

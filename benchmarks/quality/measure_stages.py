@@ -13,7 +13,6 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from siamese_stage import NIMA_STAGE, SECOND_STAGE
+from siamese_stage import CONTROL, NIMA_STAGE
 
 from machine import provenance
 from siamese_nima.datasets.published import read_biq2021
@@ -177,8 +176,8 @@ def main() -> None:
         }
     result = provenance() | {
         "settings": {
-            "nima": asdict(NIMA_STAGE),
-            "second": asdict(SECOND_STAGE),
+            "nima": NIMA_STAGE.entries(),
+            "second": CONTROL.entries(),
             "dropout": DROPOUT,
             "clean_photos": {
                 name: plan.photos

@@ -10,51 +10,59 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from siamese_nima.training.nima_stage import NimaStageConfig
-from siamese_nima.training.objectives import SiameseObjective
-from siamese_nima.training.siamese_stage import SiameseStageConfig
+from siamese_nima.training.config import StageConfig
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "recipes" / "quality"))
 from inputs import DROPOUT, TrainingInputs
-from stages import load_stage, nima_stage, siamese_stage
+from stages import load_stage, train_one
 
-NIMA_STAGE = NimaStageConfig(
-    epochs=5, head_learning_rate=1e-3, backbone_learning_rate=3e-4, precision="bf16-mixed"
+NIMA_STAGE = StageConfig(
+    epochs=5,
+    batch_size=32,
+    head_learning_rate=1e-3,
+    backbone_learning_rate=3e-4,
+    warmup_steps=100,
+    average_decay=0.995,
+    patience=0,
+    monitor="val_srcc",
 )
-# Of every second stage, the control too. An epoch with ladders has 1.4 times as many steps.
-SECOND_STAGE = NimaStageConfig(
-    epochs=2, head_learning_rate=3e-4, backbone_learning_rate=1e-4, precision="bf16-mixed"
-)
-CONTROL = SiameseObjective(weight=0, emd_weight=1)  # more of the NIMA stage
 DOUBT = 1.0  # rating points, about the network's RMSE on val
+EMD_WEIGHT = 30.0  # where none is named: the pairs' gradient is then a tenth of the EMD's
 
 
-def _arm(objective: SiameseObjective, sampler: str = "random") -> SiameseStageConfig:
-    return SiameseStageConfig(
-        objective=objective,
-        sampler=sampler,  # type: ignore[arg-type]
-        learning=SECOND_STAGE,
-        monitor="val_srcc",
-    )
+def _arm(**entries: Any) -> StageConfig:
+    """A second stage, the control too. An epoch with ladders has 1.4 times as many steps."""
+    common = {
+        "epochs": 2,
+        "batch_size": 32,
+        "head_learning_rate": 3e-4,
+        "backbone_learning_rate": 1e-4,
+        "warmup_steps": 100,
+        "average_decay": 0.995,
+        "patience": 0,
+        "emd_weight": EMD_WEIGHT,
+    }
+    return StageConfig(**({"kind": "siamese"} | common | entries))
 
 
+CONTROL = _arm(weight=0.0, emd_weight=1.0)  # more of the NIMA stage
 ARMS = {
-    "control": _arm(CONTROL),
-    "preference+emd": _arm(SiameseObjective()),
-    "preference": _arm(SiameseObjective(emd_weight=0)),
-    "contrastive": _arm(SiameseObjective(kind="contrastive", emd_weight=0)),
-    "contrastive+emd": _arm(SiameseObjective(kind="contrastive")),
-    "margin": _arm(SiameseObjective(kind="margin", emd_weight=0)),
-    "margin+emd": _arm(SiameseObjective(kind="margin")),
-    "preference+emd, ladders": _arm(SiameseObjective(), "scene"),
-    "preference, doubt": _arm(SiameseObjective(emd_weight=0, doubt=DOUBT)),
-    "preference+emd, doubt": _arm(SiameseObjective(emd_weight=0.2, doubt=DOUBT)),
-    "preference+emd, doubt, ladders": _arm(SiameseObjective(emd_weight=0.2, doubt=DOUBT), "scene"),
-    "preference+emd, scene": _arm(SiameseObjective(), "scene"),
-    "preference+emd, hard": _arm(SiameseObjective(), "hard"),
+    "control": CONTROL,
+    "preference+emd": _arm(doubt=0.0),
+    "preference": _arm(doubt=0.0, emd_weight=0.0),
+    "contrastive": _arm(objective="contrastive", emd_weight=0.0),
+    "contrastive+emd": _arm(objective="contrastive"),
+    "margin": _arm(objective="margin", emd_weight=0.0),
+    "margin+emd": _arm(objective="margin"),
+    "preference+emd, ladders": _arm(doubt=0.0, sampler="scene"),
+    "preference, doubt": _arm(emd_weight=0.0, doubt=DOUBT),
+    "preference+emd, doubt": _arm(emd_weight=0.2, doubt=DOUBT),
+    "preference+emd, doubt, ladders": _arm(emd_weight=0.2, doubt=DOUBT, sampler="scene"),
+    "preference+emd, scene": _arm(doubt=0.0, sampler="scene"),
+    "preference+emd, hard": _arm(doubt=0.0, sampler="hard"),
 }
 
 
@@ -64,22 +72,27 @@ def main() -> None:
     inputs = TrainingInputs(
         options.data, options.imagenet, options.work, options.depth, dropout=options.dropout
     )
-    place, nima = options.depth, NIMA_STAGE
+    place, nima = options.depth, NIMA_STAGE.changed(dropout=options.dropout)
     if options.share < 1:
         place += f"@{options.share:g}"
         inputs.keep_share(options.share)
-        nima = replace(nima, epochs=round(nima.epochs / options.share))  # as many steps
+        nima = nima.changed(epochs=round(nima.epochs / options.share))  # as many steps
     if options.dropout != DROPOUT:
         place += f"@dropout {options.dropout:g}"
     for seed in options.seeds:
         folder = options.runs / place / f"seed{seed}"
         free = inputs.free_layers(inputs.whole_network(), seed)
-        nima_stage(inputs, free, folder / "nima", replace(nima, seed=seed))
+        train_one(inputs, free, folder / "nima", nima, seed=seed)
         for name in options.arms:
             load_stage(free, folder / "nima")
-            learning = replace(SECOND_STAGE, seed=1000 + seed)
-            config = replace(ARMS[name], learning=learning)
-            siamese_stage(inputs, free, folder / name, config, ladders=name.endswith("ladders"))
+            train_one(
+                inputs,
+                free,
+                folder / name,
+                ARMS[name].changed(dropout=options.dropout),
+                seed=1000 + seed,
+                ladders=name.endswith("ladders"),
+            )
 
 
 def _options() -> argparse.Namespace:

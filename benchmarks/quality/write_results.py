@@ -61,8 +61,6 @@ STAGES = {
 }
 MODELS = {
     "mobilenet.json": ("version 2: MobileNet v1", "warp:224+centre:224@512"),
-    "last_stage.json": ("the same and a last stage", "warp:256+centre:256@512"),
-    "lite0.json": ("EfficientNet-Lite0", "warp:224+centre:224@512"),
     "result.json": ("**version 3**: EfficientNet-Lite0", "warp:288+centre:288@512"),
 }
 DISTORTIONS = ("blur", "noise", "jpeg", "downscale", "underexposure", "overexposure")
@@ -83,19 +81,11 @@ def tables(root: Path = ROOT) -> dict[str, str]:
         "bars": lambda: _bars(model),
         "models": lambda: _models(root / "recipes" / "quality"),
         "model_stages": lambda: _model_stages(model),
-        "other_views": lambda: _other_views(json.loads((quality / "other_views.json").read_text())),
         "ss02": lambda: _ss02(json.loads((quality / "ss02_signal.json").read_text())),
         "views": lambda: _views(json.loads((root / "recipes/quality/views.json").read_text())),
-        "trained_backbones": lambda: _trained_backbones(
-            depths[LAST_BLOCK]["nima"], json.loads((quality / "other_backbone.json").read_text())
-        ),
         "averaged_models": lambda: _averaged(
             json.loads((quality / "averaged_models.json").read_text())
         ),
-        "averaged_stages": lambda: _averaged_stages(
-            json.loads((quality / "averaged_stages.json").read_text())
-        ),
-        "averaged": lambda: _averaged(json.loads((quality / "averaged_networks.json").read_text())),
     }
     for name, depth in (("head", HEAD), ("block", LAST_BLOCK)):
         arms = depths[depth]
@@ -335,21 +325,6 @@ def _views(found: Mapping[str, Any]) -> Table:
     return rows
 
 
-def _trained_backbones(mobilenet: Mapping[str, Any], other: Mapping[str, Any]) -> Table:
-    test = mobilenet["test"]
-    keys = ("srcc_ss01", "srcc_ss02", "srcc_ss03")
-    seeds = str(len(mobilenet["seeds"]))
-    figures = [_interval(test["srcc"]), *(_short(test[key]) for key in keys)]
-    rows = [
-        ["backbone", "seeds", "SRCC", "ss01", "ss02", "ss03"],
-        [BACKBONES["mobilenetv1_100"], seeds, *figures],
-    ]
-    found = other["test"]
-    figures = [_interval(found["all"]), *(_short(found[name]) for name in ("ss01", "ss02", "ss03"))]
-    rows.append([BACKBONES[other["backbone"]], "1", *figures])
-    return rows
-
-
 def _averaged(found: Mapping[str, Any]) -> Table:
     rows = [["networks", "val", "test", "ss01", "ss02", "ss03", "same-scene pairs"]]
     for row in found["rows"]:
@@ -357,26 +332,6 @@ def _averaged(found: Mapping[str, Any]) -> Table:
         cells = [_short(test[name]["srcc"]) for name in ("ss01", "ss02", "ss03")]
         whole = _short(row["val"]["all"]["srcc"]), _interval(test["all"]["srcc"])
         rows.append([row["name"], *whole, *cells, _short(test["all"]["pair_accuracy"])])
-    return rows
-
-
-def _averaged_stages(found: Mapping[str, Any]) -> Table:
-    rows = [["weights", "val", "ss01", "ss02", "ss03", "same-scene pairs", "ladder steps"]]
-    for row in found["rows"]:
-        val = row["val"]
-        cells = [_short(val[name]["srcc"]) for name in ("all", "ss01", "ss02", "ss03")]
-        cells.append(_short(val["all"]["pair_accuracy"]))
-        rows.append([row["name"], *cells, _percent(row["ladder_steps"])])
-    return rows
-
-
-def _other_views(found: Mapping[str, Any]) -> Table:
-    rows = [["views", "pixels", "all", "ss01", "ss02", "ss03", "same-scene pairs"]]
-    for row in found["rows"]:
-        keys = ("srcc", "ss01", "ss02", "ss03", "pair_accuracy")
-        mirrored = ", and mirrored" if row.get("mirrored") else ""
-        name = f"`{row['whole']}+{row['crop']}`{mirrored}"
-        rows.append([name, f"{row['cost']:.2f}", *(f"{row[key]:.3f}" for key in keys)])
     return rows
 
 

@@ -23,44 +23,45 @@ from machine import provenance, report
 from siamese_nima.card import Normalisation
 from siamese_nima.networks.nima import PixelNormalisation, build_nima
 from siamese_nima.ratings import AVA_SCALE, distribution_from_mos
+from siamese_nima.training.batches import Batch, Photos, plain_batches
+from siamese_nima.training.config import StageConfig
 from siamese_nima.training.losses import emd
-from siamese_nima.training.nima_stage import NimaStageConfig
-from siamese_nima.training.objectives import SiameseObjective
-from siamese_nima.training.pair_loader import PairBatch, PairedViews, plain_pair_loader
-from siamese_nima.training.photo_loader import RatedViews
-from siamese_nima.training.siamese_stage import SiameseStage, SiameseStageConfig
+from siamese_nima.training.stage import Stage
 
 ORIGIN_PAIRS = 64
 
 
-def make_batch(photos: int, size_px: int) -> PairBatch:
+def make_batch(photos: int, size_px: int) -> Batch:
     """Noise with mean opinion scores."""
     generator = np.random.default_rng(0)
     means = generator.uniform(2, 9, photos)
     pixels = generator.integers(0, 255, (1, photos, 1, size_px, size_px, 3), dtype=np.uint8)
-    rated = RatedViews(pixels, distribution_from_mos(means), means)
-    paired = PairedViews(rated=rated, scale=AVA_SCALE, buckets=means.astype(np.int64))
-    return next(iter(plain_pair_loader(paired, photos)))
+    rated = Photos(
+        inputs=pixels,
+        distributions=distribution_from_mos(means),
+        means=means,
+        scale=AVA_SCALE,
+        buckets=means.astype(np.int64),
+    )
+    return next(iter(plain_batches(rated, photos, config=StageConfig(kind="siamese"))))
 
 
-def make_steps(batch: PairBatch, backbone: str) -> dict:
+def make_steps(batch: Batch, backbone: str) -> dict:
     """Functions that run one step each."""
     nima = build_nima(backbone).train()
 
-    def stage(kind: str) -> SiameseStage:
-        config = SiameseStageConfig(
-            objective=SiameseObjective(kind=kind), learning=NimaStageConfig()
-        )
+    def stage(kind: str) -> Stage:
+        config = StageConfig(kind="siamese", objective=kind)
         prepare = PixelNormalisation(Normalisation())
-        return SiameseStage(nima, prepare, AVA_SCALE, config, total_steps=1)
+        return Stage(nima, prepare, AVA_SCALE, config, total_steps=1)
 
     def nima_step() -> None:
         nima.zero_grad()
         emd(base(batch.inputs), batch.distributions).mean().backward()
 
-    def siamese_step(chosen: SiameseStage) -> None:
+    def siamese_step(chosen: Stage) -> None:
         nima.zero_grad()
-        chosen.pair_loss(batch).total.backward()
+        chosen.batch_loss(batch).total.backward()
 
     def two_input_step() -> None:
         nima.zero_grad()
@@ -105,7 +106,7 @@ def main() -> None:
         "backbone": options.backbone,
         "batch_size": options.batch_size,
         "size_px": options.size_px,
-        "pairs": batch.places.shape[1],
+        "pairs": len(batch.pairs),
         "threads": torch.get_num_threads(),
         "rounds": options.rounds,
         "processor_seconds": {name: round(value, 4) for name, value in median.items()},

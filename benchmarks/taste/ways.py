@@ -45,7 +45,8 @@ from siamese_nima.scoring.catalogue import find_model
 from siamese_nima.taste.features import FeatureExtractor
 from siamese_nima.taste.preference import PhotoFeatures, learn_preference
 from siamese_nima.taste.strengths import Comparisons, TastePrior, estimate_strengths
-from siamese_nima.training.objectives import SiameseObjective, siamese_loss
+from siamese_nima.training.config import StageConfig
+from siamese_nima.training.objectives import stage_loss
 from siamese_nima.training.pairs import Pairs
 from siamese_nima.training.trunk import ActivationScaling, build_trunk_cache, split_backbone
 
@@ -220,9 +221,9 @@ def step(
     preference = torch.tensor(comparisons.outcome, dtype=torch.float32)
     pairs = Pairs(first, second, preference, torch.ones(len(comparisons)), known, known)
     grades = torch.tensor(rated.scale.grades, dtype=torch.float32)
-    objective = SiameseObjective(kind="preference", emd_weight=weight)
+    objective = StageConfig(kind="siamese", emd_weight=weight)
     optimiser.zero_grad()
-    siamese_loss(objective, predicted, before, grades, pairs).total.backward()
+    stage_loss(objective, predicted, before, grades, pairs).total.backward()
     optimiser.step()
 
 

@@ -14,8 +14,9 @@ from features import SCALE, Floats, Rated, in_order
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from siamese_nima.training.config import StageConfig
 from siamese_nima.training.losses import emd
-from siamese_nima.training.objectives import SiameseObjective, siamese_loss
+from siamese_nima.training.objectives import stage_loss
 from siamese_nima.training.pairs import UNKNOWN, PhotoLabels, all_pairs, label_pairs
 
 GRADES = torch.tensor(SCALE.grades)
@@ -222,7 +223,7 @@ def go_on_with_pairs(
     head: Head,
     coordinates: Floats,
     labels: Labels,
-    objective: SiameseObjective,
+    objective: StageConfig,
     penalty: float,
     seed: int,
     how: PairTraining,
@@ -245,10 +246,10 @@ def go_on_with_pairs(
                 SCALE,
                 kind=objective.labels,
                 distributions=target,
-                doubt=objective.doubt,
+                doubt=objective.doubt_on(SCALE),
             )
             predicted = head(inputs[batch], labels.sources[batch])
-            loss = siamese_loss(objective, predicted, target, GRADES, pairs).total
+            loss = stage_loss(objective, predicted, target, GRADES, pairs).total
             total = objective.weight + objective.emd_weight
             loss = loss / total + penalty * head.weight.square().sum() / len(inputs)
             optimizer.zero_grad()

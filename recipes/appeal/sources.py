@@ -36,7 +36,7 @@ from heads import (
 )
 
 from siamese_nima.evaluation.metrics import bootstrap_by_scene, srcc
-from siamese_nima.training.objectives import SiameseObjective
+from siamese_nima.training.config import StageConfig
 
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / "benchmarks" / "quality" / "appeal_sources.json"
@@ -56,15 +56,22 @@ SEEDS = (0, 1, 2)
 IDEALO = {"500px": 0.575, "aadb": 0.563, "koniq10k": 0.437, "own": 0.480, "pixabay": 0.450}
 NAMES = {"500px_cc0": "500px", "pixabay_first50k": "pixabay"}
 
+EMD_WEIGHT = 30.0
+
+
+def _arm(**entries: Any) -> StageConfig:
+    return StageConfig(kind="siamese", **entries)
+
+
 ARMS = {
-    "EMD continued (control)": SiameseObjective(weight=0.0, emd_weight=1.0),
-    "contrastive": SiameseObjective(kind="contrastive", emd_weight=0.0),
-    "contrastive + EMD": SiameseObjective(kind="contrastive"),
-    "margin": SiameseObjective(kind="margin", emd_weight=0.0),
-    "margin + EMD": SiameseObjective(kind="margin"),
-    "preference": SiameseObjective(emd_weight=0.0),
-    "preference + EMD": SiameseObjective(),
-    "preference with doubt + EMD": SiameseObjective(doubt=DOUBT),
+    "EMD continued (control)": _arm(weight=0.0, emd_weight=1.0),
+    "contrastive": _arm(objective="contrastive", emd_weight=0.0),
+    "contrastive + EMD": _arm(objective="contrastive", emd_weight=EMD_WEIGHT),
+    "margin": _arm(objective="margin", emd_weight=0.0),
+    "margin + EMD": _arm(objective="margin", emd_weight=EMD_WEIGHT),
+    "preference": _arm(emd_weight=0.0, doubt=0.0),
+    "preference + EMD": _arm(emd_weight=EMD_WEIGHT, doubt=0.0),
+    "preference with doubt + EMD": _arm(emd_weight=EMD_WEIGHT, doubt=DOUBT),
 }
 
 

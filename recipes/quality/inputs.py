@@ -23,7 +23,6 @@ from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import RatingScale
 from siamese_nima.training.ladder_views import LadderViews, build_ladder_views
 from siamese_nima.training.ladders import DISTORTIONS
-from siamese_nima.training.photo_loader import RatedViews
 from siamese_nima.training.trunk import ActivationScaling, build_trunk_cache, split_backbone
 
 SPLITS = Path(__file__).parent / "splits.csv"
@@ -61,14 +60,14 @@ class SplitInputs:
 
     Attributes:
         table: The photos.
-        rated: Activations after the frozen layers (views where none is), with labels.
+        inputs: Activations after the frozen layers (views where none is).
         ladders: Of the photos that people rated best.
         ladder_rows: Shape (L,), the row of `table` that each ladder is of.
         ladder_inputs: Shape (1, 6 L, ...), activations (views) of the ladders.
     """
 
     table: RatingTable
-    rated: RatedViews
+    inputs: NDArray[np.uint8]
     ladders: LadderViews
     ladder_rows: NDArray[np.intp]
     ladder_inputs: NDArray[np.uint8]
@@ -136,8 +135,7 @@ class TrainingInputs:
         table, ladders = self.table.split(name), self.ladders(name)
         rows = self._clean(name)[ladders.photos]
         inputs, ladder_inputs = (self._fed(cache) for cache in (self.views(name), ladders.views))
-        rated = RatedViews(inputs, table.distributions(SCALE), table.means(SCALE))
-        return SplitInputs(table, rated, ladders, rows, ladder_inputs)
+        return SplitInputs(table, inputs, ladders, rows, ladder_inputs)
 
     def views(self, name: str) -> ViewCache:
         """The views of a split, in training with variants."""
@@ -167,10 +165,9 @@ class TrainingInputs:
         part = self.splits["train"]
         count = round(share * len(part.table))
         rows = np.sort(np.random.default_rng(0).permutation(len(part.table))[:count])
-        rated = part.rated
         self.splits["train"] = SplitInputs(
             part.table.select(rows),
-            RatedViews(rated.inputs[:, rows], rated.distributions[rows], rated.means[rows]),
+            part.inputs[:, rows],
             part.ladders,
             part.ladder_rows[:0],
             part.ladder_inputs[:, :0],

@@ -1,4 +1,4 @@
-"""The two stages of training on cached activations; a finished stage is read, not trained again."""
+"""The stages of training on cached activations; a finished stage is read, not trained again."""
 
 from __future__ import annotations
 
@@ -16,60 +16,49 @@ from torch import nn
 
 from siamese_nima.datasets.origin import bucketize
 from siamese_nima.networks.nima import NIMA
+from siamese_nima.training.batches import Photos
+from siamese_nima.training.config import StageConfig
 from siamese_nima.training.ladder_views import with_ladders
-from siamese_nima.training.nima_stage import NimaStageConfig, train_nima_stage
-from siamese_nima.training.pair_loader import PairedViews
-from siamese_nima.training.siamese_stage import SiameseStageConfig, train_siamese_stage
+from siamese_nima.training.stage import train_stage
 
 _WEIGHTS = "weights.safetensors"
 _SCORE_BATCH = 32
 
 
-def nima_stage(inputs: TrainingInputs, free: NIMA, folder: Path, config: NimaStageConfig) -> None:
-    """Leave `free` with the weights of the NIMA stage."""
-    if not finished(folder):
-        log(folder)
-        train_nima_stage(
-            free,
-            inputs.prepare,
-            inputs.splits["train"].rated,
-            inputs.splits["val"].rated,
-            folder / "log",
-            scale=SCALE,
-            config=config,
-            report=log_figures,
-        )
-        _keep(inputs, free, folder)
-    load_stage(free, folder)
-
-
-def siamese_stage(
+def train_one(
     inputs: TrainingInputs,
     free: NIMA,
     folder: Path,
-    config: SiameseStageConfig,
+    config: StageConfig,
     *,
+    seed: int,
     ladders: bool = False,
 ) -> None:
-    """Leave `free` with the weights of the Siamese stage that begins with those it has.
+    """Leave `free` with the weights of a stage that begins with those it has.
 
     Args:
         inputs: The photos.
-        free: After the NIMA stage.
+        free: The layers that learn.
         folder: Of this stage.
         config: How to train.
+        seed: Of order, variants and dropout.
         ladders: Whether distortion ladders are trained on beside the rated photos.
     """
     if not finished(folder):
         log(folder)
-        train_siamese_stage(
+        part = inputs.splits["train"]
+        train_stage(
             free,
             inputs.prepare,
-            _with_ladders(inputs.splits["train"]) if ladders else paired(inputs.splits["train"]),
-            paired(inputs.splits["val"]),
+            with_ladders(photos(part), part.ladder_inputs, part.ladder_rows)
+            if ladders
+            else photos(part),
+            photos(inputs.splits["val"]),
             folder / "log",
             config=config,
+            seed=seed,
             report=log_figures,
+            trainer={"precision": "bf16-mixed"},
         )
         _keep(inputs, free, folder)
     load_stage(free, folder)
@@ -115,15 +104,18 @@ def log(what: object) -> None:
     print(datetime.now().strftime("%H:%M:%S"), what, file=sys.stderr, flush=True)
 
 
-def paired(part: SplitInputs) -> PairedViews:
-    """The rated photos of a split as the Siamese stage takes them."""
-    # Buckets one rating point wide: the origin asks for one point between them.
-    buckets = bucketize(part.rated.means, np.arange(SCALE.low + 1, SCALE.high).tolist())
-    return PairedViews(rated=part.rated, scale=SCALE, buckets=buckets, scenes=part.table.scenes)
-
-
-def _with_ladders(part: SplitInputs) -> PairedViews:
-    return with_ladders(part.rated, part.table, part.ladder_inputs, part.ladder_rows, SCALE)
+def photos(part: SplitInputs) -> Photos:
+    """The rated photos of a split as a stage takes them."""
+    means = part.table.means(SCALE)
+    return Photos(
+        inputs=part.inputs,
+        distributions=part.table.distributions(SCALE),
+        means=means,
+        scale=SCALE,
+        # Buckets one rating point wide: the origin asks for one point between them.
+        buckets=bucketize(means, np.arange(SCALE.low + 1, SCALE.high).tolist()),
+        scenes=part.table.scenes,
+    )
 
 
 def _keep(inputs: TrainingInputs, free: NIMA, folder: Path) -> None:
@@ -131,7 +123,7 @@ def _keep(inputs: TrainingInputs, free: NIMA, folder: Path) -> None:
     rated = {}
     for name in ("val", "test"):
         part = inputs.splits[name]
-        rated[name] = distributions(free, inputs.prepare, part.rated.inputs[0])
+        rated[name] = distributions(free, inputs.prepare, part.inputs[0])
         rated[f"{name}_ladders"] = distributions(free, inputs.prepare, part.ladder_inputs[0])
     weights = {name: tensor.contiguous() for name, tensor in free.state_dict().items()}
     save_file(weights, folder / _WEIGHTS)

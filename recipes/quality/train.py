@@ -20,7 +20,7 @@ import numpy as np
 from calibration import calibrate
 from inputs import SCALE, LadderPlan, TrainingInputs
 from numpy.typing import NDArray
-from stages import distributions, history, log, nima_stage, siamese_stage
+from stages import distributions, history, log, train_one
 
 from siamese_nima.card import ModelCard, Population
 from siamese_nima.cores import usable_cores
@@ -33,11 +33,9 @@ from siamese_nima.networks.onnx_export import export_onnx
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import mean
 from siamese_nima.scoring.model import ModelFile
+from siamese_nima.training.config import StageConfig
 from siamese_nima.training.ladder_views import LadderViews
 from siamese_nima.training.ladders import DISTORTIONS, LEVELS
-from siamese_nima.training.nima_stage import NimaStageConfig
-from siamese_nima.training.objectives import SiameseObjective
-from siamese_nima.training.siamese_stage import SiameseStageConfig
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from machine import provenance
@@ -96,16 +94,20 @@ def train(
     """
     whole = upper.whole_network()
     free = upper.free_layers(whole, config["nima"]["seed"])
-    nima_stage(upper, free, work / "nima", NimaStageConfig(**config["nima"]))
-    siamese_stage(upper, free, work / "siamese", _siamese(config["siamese"]), ladders=True)
-    if "last" in config:
-        free = inputs.view_of(whole)
-        siamese_stage(inputs, free, work / "last", _siamese(config["last"]), ladders=True)
-    val = inputs.splits["val"].rated
+    for name in STAGES:
+        if name not in config:
+            continue
+        if name == "last":
+            upper, free = inputs, inputs.view_of(whole)
+        entries = dict(config[name])
+        seed = entries.pop("seed")
+        ladders = entries.get("kind") == "siamese"
+        train_one(upper, free, work / name, StageConfig(**entries), seed=seed, ladders=ladders)
+    val = inputs.splits["val"]
     calibration = calibrate(
         free.head,
         distributions(free, inputs.prepare, val.inputs[0]),
-        val.means,
+        val.table.means(SCALE),
         SCALE,
         spread_ratio=config["calibration"]["spread_ratio"],
     )
@@ -120,17 +122,6 @@ def shown(settings: dict[str, Any]) -> dict[str, Any]:
     if "ladders" in shown:
         shown["ladders"] = LadderPlan(**shown["ladders"])
     return shown
-
-
-def _siamese(settings: dict[str, Any]) -> SiameseStageConfig:
-    learning = dict(settings)
-    objective = SiameseObjective(**learning.pop("objective"))
-    return SiameseStageConfig(
-        objective=objective,
-        sampler="scene",
-        learning=NimaStageConfig(**learning),
-        monitor="val_srcc",
-    )
 
 
 def describe(
@@ -190,7 +181,7 @@ def with_val_figures(nima: NIMA, card: ModelCard, inputs: TrainingInputs, work: 
     part = inputs.splits["val"]
     scores = score(nima, card, inputs.views("val").pixels[0], work)
     error = measure_pair_error(
-        scores, part.rated.means, part.table.scenes, groups=part.table.subsets
+        scores, part.table.means(SCALE), part.table.scenes, groups=part.table.subsets
     )
     return dataclasses.replace(
         card,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from siamese_nima.training.config import StageConfig
     from siamese_nima.training.origin import CheckpointFormat
+
+_log = logging.getLogger("siamese_nima")
 
 _REFERENCE_BACKBONE = "inception_resnet_v2"
 _TRAINING_SIZE_PX = 224  # the origin's
@@ -75,16 +78,17 @@ class SiameseNIMA:
         self,
         image_dir: str | os.PathLike[str],
         data_path: str | os.PathLike[str],
-        columns: Sequence[str] = ("file_name", "label"),
         sep: str = " ",
+        columns: Sequence[str] = ("file_name", "label"),
     ) -> tuple[NDArray[Any], ...]:
         """Read a table of file names, and labels where there are two columns.
 
         Args:
             image_dir: Folder that the file names are relative to.
             data_path: A table with a header line.
+            sep: Separator, or a regular expression of several characters, as pandas reads them; a
+                table with commas, tabs or semicolons is recognised too.
             columns: One column (file names, to predict) or two (file names and labels, to train).
-            sep: Separator; a table with commas, tabs or semicolons is recognised too.
 
         Returns:
             (paths,) or (paths, labels); labels are integers where they all are, else floats.
@@ -92,6 +96,11 @@ class SiameseNIMA:
         Raises:
             TableError: The folder or the table is missing, or a column or a value is.
         """
+        if not isinstance(sep, str) or isinstance(columns, str):
+            raise TableError(
+                f"sep is a text and columns a list of names, in this order; got {sep!r} and "
+                f"{columns!r}"
+            )
         if not 1 <= len(columns) <= 2:
             raise TableError(
                 f"columns are one (file names) or two (file names, labels), got {list(columns)}"
@@ -127,6 +136,7 @@ class SiameseNIMA:
                 normalisation=backbone_normalisation(self._nima.backbone),
             )
         else:
+            _log.info("Loading nima weight: %s", nima_weight_path)
             self._nima, self._card = read_weights(nima_weight_path)
         self._nima.eval()
         return self._nima
@@ -136,7 +146,7 @@ class SiameseNIMA:
         train_raw: tuple[Sequence[Any] | NDArray[Any], ...],
         val_raw: tuple[Sequence[Any] | NDArray[Any], ...] | None = None,
         nima_weight_path: str | os.PathLike[str] | None = None,
-        layer_to_freeze: str | int | None = 618,
+        layer_to_freeze: str | SupportsIndex | None = 618,
         epochs: int = 20,
         batch_size: int = 64,
         optimizer: Any = None,
@@ -182,7 +192,10 @@ class SiameseNIMA:
                 distance.
             checkpoint_format: "safetensors" or "h5", which Keras reads.
             seed: Of random weights, pairs, order, dropout and augmentation.
-            **kwargs: For Lightning's Trainer; also `verbose=0`, as Keras has it.
+            **kwargs: For Lightning's Trainer, or of Keras' `fit_generator`: `verbose=0`,
+                `steps_per_epoch`, `validation_steps`, `validation_freq` and `initial_epoch` are
+                honoured; `workers`, `use_multiprocessing`, `max_queue_size` and `shuffle=True`,
+                which the result does not depend on, are ignored with a warning.
 
         Returns:
             The figures of each epoch: loss, accuracy, val_loss, val_accuracy and others.
@@ -209,8 +222,11 @@ class SiameseNIMA:
         with run.seeded():
             nima = self.build(nima_weight_path)
         assert self._card is not None
-        if nima_weight_path is not None:
-            freeze(nima, layer_to_freeze)
+        frozen = None
+        if nima_weight_path is not None and layer_to_freeze is not None:
+            frozen = layer_to_freeze if isinstance(layer_to_freeze, str) else int(layer_to_freeze)
+            _log.info("Freezing layers: up to %s", frozen)
+            freeze(nima, frozen)
         self._card, figures = run.train(
             nima,
             self._card,
@@ -219,7 +235,7 @@ class SiameseNIMA:
             view=self._training_view(self._card),
             checkpoints=self.output_dir / "checkpoints" if is_callback_checkpoint else None,
             weights=nima_weight_path,
-            frozen=layer_to_freeze if nima_weight_path is not None else None,
+            frozen=frozen,
         )
         return figures
 
@@ -230,6 +246,7 @@ class SiameseNIMA:
         target_size: tuple[int, int] | None = None,
         nima_weight_path: str | os.PathLike[str] | None = None,
         to_df: bool = True,
+        **kwargs: Any,
     ) -> pd.DataFrame | NDArray[np.float32]:
         """Rate photos.
 
@@ -242,6 +259,9 @@ class SiameseNIMA:
             nima_weight_path: Keras .h5, a .safetensors checkpoint, a model file, or the name of an
                 embedded model. None uses the network built or trained before.
             to_df: Return a DataFrame (needs the `pandas` extra); else the distributions alone.
+            **kwargs: Of Keras' `predict_generator`: `verbose`, `workers`, `use_multiprocessing`,
+                `max_queue_size` and `steps`, where they cover all photos, are ignored with a
+                warning.
 
         Returns:
             DataFrame with the columns source, mean, std, scores, in input order; or distributions
@@ -249,11 +269,13 @@ class SiameseNIMA:
 
         Raises:
             WeightsError: The weights are missing or do not fit, or none were given or built.
+            ConfigError: An argument of Keras that would leave photos out, or an unknown one.
             MissingExtraError: `to_df` without pandas.
         """
         if to_df:
             pandas = _pandas()
         paths = _paths(predict_raw)
+        _ignore_steering(kwargs, batches=-(-len(paths) // batch_size))
         view = self._view(target_size)
         model = self._model(nima_weight_path)
         scorer = Scorer(model, view=view, batch_size=batch_size, exact=True)
@@ -313,6 +335,23 @@ class SiameseNIMA:
 def _paths(predict_raw: Sequence[Any] | NDArray[Any]) -> list[str]:
     given: Iterable[Any] = predict_raw[0] if isinstance(predict_raw, tuple) else predict_raw
     return [os.fspath(path) for path in given]
+
+
+def _ignore_steering(arguments: Mapping[str, Any], *, batches: int) -> None:
+    """Pass over what only steers how Keras predicts, with one warning."""
+    known = ("verbose", "workers", "use_multiprocessing", "max_queue_size", "steps")
+    for name, value in arguments.items():
+        if name not in known:
+            raise ConfigError(f"predict has no argument {name}; of Keras', {', '.join(known)}")
+        if name == "steps" and value is not None and value < batches:
+            raise ConfigError(
+                f"steps={value} would leave photos out: these are {batches} batches; give fewer "
+                "photos instead"
+            )
+    if arguments:
+        warnings.warn(
+            f"{', '.join(arguments)}: ignored, the result does not depend on it", stacklevel=3
+        )
 
 
 def _pandas() -> Any:

@@ -20,7 +20,9 @@ def test_none_is_the_origins_adam():
     assert optimizer.defaults["eps"] == 1e-7
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "name", [*OPTIMIZERS, "adadelta", "adagrad", "radam", "asgd", "rprop", "adafactor"]
+)
 def test_every_name_makes_an_optimiser_that_steps(name):
     given = parameters()
     optimizer = optimizer_maker(name.upper())(given)
@@ -49,7 +51,7 @@ def test_of_an_optimiser_class_and_settings_are_taken_for_new_parameters():
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ("adagrad", "one of adam, adamw, .*, got 'adagrad'"),
+        ("adagrade", "one of adadelta, adafactor, .*, got 'adagrade'"),
         (0.001, "function from parameters to one; got float"),
         (
             torch.optim.SGD([{"params": parameters()}, {"params": parameters()}], lr=1),

@@ -88,12 +88,14 @@ def test_weights_that_are_missing_are_an_error_never_random(train):
     ("options", "message"),
     [
         ({"objective": "triplet"}, "one of contrastive, margin, preference, got 'triplet'"),
-        ({"optimizer": "adagrad"}, "one of adam, adamw"),
+        ({"optimizer": "adagrade"}, "one of adadelta, adafactor, .*, got 'adagrade'"),
         ({"augmentation_args": {"rotation_range": 9}}, "rotation_range=9 is refused"),
         ({"callback": 3}, "function of epoch and figures, or a list of them; got int"),
         ({"checkpoint_format": "pt"}, "one of safetensors, h5, got 'pt'"),
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
-        ({"steps_per_epoch": 3}, "train has no steps_per_epoch: give limit_train_batches"),
+        ({"class_weight": {0: 2}}, "train has no class_weight: pairs of one and of two buckets"),
+        ({"shuffle": False}, "train has no shuffle: pairs are drawn anew"),
+        ({"validation_data": ([], [])}, "train has no validation_data: give val_raw"),
         ({"precission": "16-mixed"}, "no.* argument precission; did you mean precision"),
         ({"layer_to_freeze": 618}, "needs the backbone inception_resnet_v2"),
         ({"layer_to_freeze": "blocks.9"}, "no stage 'blocks.9'"),
@@ -117,3 +119,56 @@ def test_an_unknown_or_impossible_option_is_refused(options, message, train):
 def test_data_of_another_form_are_refused(siamese, weights, raw, error, message):
     with pytest.raises(error, match=message):
         siamese.train(raw, None, weights, None)
+
+
+def test_what_only_steers_kerass_execution_is_ignored_with_one_warning(train):
+    expected = train(seed=3)
+    named = "workers, max_queue_size, shuffle, use_multiprocessing: ignored"
+    with pytest.warns(UserWarning, match=named) as said:
+        found = train(seed=3, workers=4, max_queue_size=20, shuffle=True, use_multiprocessing=False)
+    assert len(said) == 1
+    assert found == expected
+
+
+def test_kerass_counts_of_steps_and_epochs_are_honoured(siamese, labelled, train):
+    raw = siamese.load_data(labelled, labelled / "train_data.csv")
+    steps = []
+
+    class Counter(lightning.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            steps.append(trainer.current_epoch)
+
+    history = train(
+        epochs=5,
+        initial_epoch=2,
+        steps_per_epoch=2,
+        validation_freq=2,
+        val_raw=raw,
+        callback=Counter(),
+        is_callback_checkpoint=False,
+    )
+    assert steps == [2, 2, 3, 3, 4, 4]
+    assert [figures["epoch"] for figures in history] == [2, 3, 4]
+    assert "val_loss" not in history[0]
+    assert "val_loss" in history[1]
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32])
+def test_numbers_of_numpy_count_layers(train, kind):
+    with pytest.raises(ConfigError, match="needs the backbone inception_resnet_v2"):
+        train(layer_to_freeze=kind(618))
+
+
+def test_floats_are_classes_too(siamese, labelled, weights):
+    paths, labels = siamese.load_data(labelled, labelled / "train_data.csv")
+    raw, floats = (paths, labels), (paths, labels + 0.0)
+    options = {"epochs": 1, "batch_size": 8, "verbose": 0, "is_callback_checkpoint": False}
+    found = [siamese.train(given, None, weights, None, **options) for given in (raw, floats)]
+    assert found[0] == found[1]
+
+
+def test_what_the_origin_prints_is_logged(train, weights, caplog):
+    with caplog.at_level("INFO", logger="siamese_nima"):
+        train(layer_to_freeze="blocks.3", max_steps=1)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [f"Loading nima weight: {weights}", "Freezing layers: up to blocks.3"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -23,13 +24,18 @@ def read_origin_table(path: Path, columns: Sequence[str], sep: str) -> list[tupl
     Args:
         path: A text file with a header.
         columns: Names in the header.
-        sep: Separator to try first; blanks, commas, tabs and semicolons are recognised too.
+        sep: Separator to try first; several characters are themselves where the header has them,
+            else a regular expression, as pandas reads them. Blanks, commas, tabs and semicolons are
+            recognised too.
 
     Raises:
         TableError: The file is missing, lacks a column, or a row has too few or too many cells.
     """
     text = read_text(path)
     header, *_ = text.splitlines() or [""]
+    if len(sep) > 1:
+        text, sep = _one_separator(text, sep, path), "\t"
+        header, *_ = text.splitlines() or [""]
     for separator in dict.fromkeys((sep, *_SEPARATORS)):
         names = next(csv.reader([header], delimiter=separator), [])
         if set(columns) <= set(names):
@@ -50,6 +56,20 @@ def read_origin_table(path: Path, columns: Sequence[str], sep: str) -> list[tupl
             )
         rows.append(tuple(row[position] for position in positions))
     return rows
+
+
+def _one_separator(text: str, sep: str, path: Path) -> str:
+    """The table with tabs where `sep` is, of several characters or a regular expression."""
+    pattern = re.escape(sep) if sep in text.partition("\n")[0] else sep
+    try:
+        parted = re.compile(pattern)
+    except re.error as error:
+        raise TableError(
+            f"{path}: the separator {sep!r} is no regular expression ({error})"
+        ) from None
+    if parted.match(""):
+        raise TableError(f"{path}: the separator {sep!r} is not in the header, and matches nothing")
+    return "\n".join(parted.sub("\t", line.strip()) for line in text.splitlines())
 
 
 def origin_labels(texts: Sequence[str], path: Path) -> NDArray[Any]:

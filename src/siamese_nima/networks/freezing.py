@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from itertools import accumulate
+from typing import SupportsIndex
 
 from torch import nn
 
@@ -15,7 +16,7 @@ from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.side_by_side import SideBySide
 
 
-def freeze(nima: NIMA, until: str | int | None) -> None:
+def freeze(nima: NIMA, until: str | SupportsIndex | None) -> None:
     """Freeze the first layers of `nima` and set all others free.
 
     Frozen layers keep their weights, and stay in inference mode even after `nima.train()`: their
@@ -37,10 +38,10 @@ def freeze(nima: NIMA, until: str | int | None) -> None:
     match until:
         case None:
             frozen: list[nn.Module] = []
-        case int():
-            frozen = _first_keras_layers(nima, until)
         case str():
             frozen = _up_to_stage(nima, until)
+        case SupportsIndex():  # numpy's whole numbers, too
+            frozen = _first_keras_layers(nima, until.__index__())
     kept = {id(parameter) for module in frozen for parameter in module.parameters(recurse=False)}
     for parameter in nima.parameters():
         parameter.requires_grad_(id(parameter) not in kept)

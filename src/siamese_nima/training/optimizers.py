@@ -15,9 +15,12 @@ from siamese_nima.errors import ConfigError
 
 MakeOptimizer = Callable[[list[nn.Parameter]], Optimizer]
 
-# Learning rates and epsilon are Keras' defaults, which the origin trains with.
+# Learning rates and epsilon are Keras' defaults, which the origin trains with. All others of torch
+# have torch's.
 OPTIMIZERS: Mapping[str, MakeOptimizer] = MappingProxyType(
     {
+        "adadelta": partial(torch.optim.Adadelta, lr=1.0, rho=0.95, eps=1e-7),
+        "adagrad": partial(torch.optim.Adagrad, lr=1e-2, eps=1e-7),
         "adam": partial(torch.optim.Adam, lr=1e-3, eps=1e-7),
         "adamw": partial(torch.optim.AdamW, lr=1e-3, eps=1e-7),
         "adamax": partial(torch.optim.Adamax, lr=2e-3, eps=1e-7),
@@ -28,14 +31,26 @@ OPTIMIZERS: Mapping[str, MakeOptimizer] = MappingProxyType(
 )
 
 
+def _named() -> dict[str, MakeOptimizer]:
+    """Of every optimiser that torch has, but for those that need gradients of another kind."""
+    classes = {
+        name.lower(): made
+        for name, made in vars(torch.optim).items()
+        if isinstance(made, type)
+        and issubclass(made, Optimizer)
+        and name not in ("Optimizer", "SparseAdam", "Muon", "LBFGS")
+    }
+    return dict(sorted((classes | dict(OPTIMIZERS)).items()))
+
+
 def optimizer_maker(wanted: Any) -> MakeOptimizer:
     """What makes an optimiser once the parameters to train are known.
 
     Args:
-        wanted: None for Adam with a rate of 1e-3, the origin's. Or a name of `OPTIMIZERS`. Or a
-            function from a list of parameters to an optimiser, such as `functools.partial(
-            torch.optim.SGD, lr=.01)`. Or an optimiser: one of its class with its settings is made,
-            as its own parameters are those of another network.
+        wanted: None for Adam with a rate of 1e-3, the origin's. Or the name of any optimiser of
+            torch, in any case. Or a function from a list of parameters to an optimiser, such as
+            `functools.partial(torch.optim.SGD, lr=.01)`. Or an optimiser: one of its class with its
+            settings is made, as its own parameters are those of another network.
 
     Raises:
         ConfigError: Anything else, or an optimiser with several groups of parameters.
@@ -43,9 +58,10 @@ def optimizer_maker(wanted: Any) -> MakeOptimizer:
     if wanted is None:
         return OPTIMIZERS["adam"]
     if isinstance(wanted, str):
-        if wanted.lower() not in OPTIMIZERS:
-            raise ConfigError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {wanted!r}")
-        return OPTIMIZERS[wanted.lower()]
+        known = _named()
+        if wanted.lower() not in known:
+            raise ConfigError(f"optimizer must be one of {', '.join(known)}, got {wanted!r}")
+        return known[wanted.lower()]
     if isinstance(wanted, Optimizer):
         return _alike(wanted)
     if callable(wanted):
