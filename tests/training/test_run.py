@@ -186,7 +186,8 @@ def test_a_killed_run_goes_on_to_the_result_of_an_uninterrupted_one(table, start
     assert process.wait(60) == -signal.SIGKILL, (tmp_path / "errors.txt").read_text()
     heard = Heard()
     resumed = train(config, heard)
-    assert 1 <= sum(isinstance(line, list) for line in heard.lines) <= 4, "not from the start"
+    # The log of an epoch is written before its checkpoint, and the kill may come between.
+    assert 1 <= sum(isinstance(line, list) for line in heard.lines) <= 5, "not from the start"
     assert resumed.epochs == whole.epochs
     expected = load_file(whole.checkpoint)
     for name, tensor in load_file(resumed.checkpoint).items():
@@ -194,7 +195,7 @@ def test_a_killed_run_goes_on_to_the_result_of_an_uninterrupted_one(table, start
 
 
 def test_two_processes_learn_what_one_does_with_the_same_batch(table, start, tmp_path):
-    stages = [{**stage, "dropout": 0.5, "average_decay": 0.5} for stage in (STAGE, SIAMESE)]
+    stages = [{**stage, "dropout": 0.0, "average_decay": 0.5} for stage in (STAGE, SIAMESE)]
     one = train(run_config(table, start, tmp_path / "one" / "mine", stage=stages))
     config = run_config(table, start, tmp_path / "two" / "mine", stage=stages, devices=2)
     (tmp_path / "run.toml").write_text(config.text())
@@ -217,8 +218,9 @@ def test_two_processes_learn_what_one_does_with_the_same_batch(table, start, tmp
 
 @pytest.mark.slow
 def test_two_machines_that_torchrun_starts_learn_what_one_does(table, start, tmp_path):
-    one = train(run_config(table, start, tmp_path / "one" / "mine"))
-    config = run_config(table, start, tmp_path / "two" / "mine", nodes=2)
+    stages = [{**STAGE, "dropout": 0.0}]  # of which each process draws its own
+    one = train(run_config(table, start, tmp_path / "one" / "mine", stage=stages))
+    config = run_config(table, start, tmp_path / "two" / "mine", nodes=2, stage=stages)
     (tmp_path / "run.toml").write_text(config.text())
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
