@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from calibration import calibrate
 from inputs import SCALE, LadderPlan, TrainingInputs
 from numpy.typing import NDArray
 from stages import distributions, history, log, train_one
@@ -33,6 +32,7 @@ from siamese_nima.networks.onnx_export import export_onnx
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import mean
 from siamese_nima.scoring.model import ModelFile
+from siamese_nima.training.calibration import calibrate
 from siamese_nima.training.config import StageConfig
 from siamese_nima.training.ladder_views import LadderViews
 from siamese_nima.training.ladders import DISTORTIONS, LEVELS

@@ -56,9 +56,9 @@ def calibrate(
     identity = np.array([1.0, 0.0])
     numbers = fsolve(misses, identity)
     with torch.no_grad():
-        head.weight *= numbers[0]
-        head.bias *= numbers[0]
-        head.bias += torch.as_tensor(numbers[1] * scale.grades, dtype=head.bias.dtype)
+        head.weight.mul_(numbers[0])
+        head.bias.mul_(numbers[0])
+        head.bias.add_(torch.as_tensor(numbers[1] * scale.grades, dtype=head.bias.dtype))
     before, after = scores(identity), scores(numbers)
     figures = {"widen": numbers[0], "shift": numbers[1]}
     for name, found in (("before", before), ("after", after)):
