@@ -30,8 +30,8 @@ NAME = "s3://bucket-of-photos/2026/11/23/camera-7/photo-{:09d}.jpg"
 DRIVER = """
 import resource, sys
 from siamese_nima.scale.plan import open_plan
-from siamese_nima.scale.sources import find_sources
-from siamese_nima.scale.stores import Folder
+from siamese_nima.photos.sources import find_sources
+from siamese_nima.scale.plan import Folder
 sources = find_sources([sys.argv[1]])
 slices = open_plan(Folder(sys.argv[2]), sources, ("none",), None)
 print(sources.photos, len(slices), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

@@ -2,6 +2,7 @@
 
     NimaError
     ├── PhotoError           one photo cannot be found, read or scored
+    │   └── FetchError       a photo's URL is not fetched, or could not be
     ├── ViewError            a view policy is malformed or does not fit the model
     ├── RatingError          votes, a mean or a distribution break the rating scale
     ├── SidecarError         one XMP sidecar cannot be read or written
@@ -29,6 +30,18 @@ class NimaError(Exception):
 
 class PhotoError(NimaError):
     """One photo cannot be found, read or scored; other photos are not concerned."""
+
+
+class FetchError(PhotoError):
+    """A photo's URL is not fetched, or could not be.
+
+    Attributes:
+        kind: "url-refused", "url-failed" or "too-large".
+    """
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 class ViewError(NimaError, ValueError):

@@ -7,9 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from siamese_nima.errors import ConfigError
-from siamese_nima.scale.plan import NOTES, Slice, open_plan
-from siamese_nima.scale.sources import Sources, find_sources
-from siamese_nima.scale.stores import Folder
+from siamese_nima.photos.sources import Sources, find_sources
+from siamese_nima.scale.plan import NOTES, Folder, Slice, open_plan
 
 SETTINGS = ("model=1",)
 

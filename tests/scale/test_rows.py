@@ -10,9 +10,14 @@ from hypothesis import strategies as st
 
 from siamese_nima.errors import PhotoError, TableError
 from siamese_nima.photos import read_photo
+from siamese_nima.photos.stores import StoredPhoto
+from siamese_nima.photos.tables import EmbeddedPhoto
 from siamese_nima.scale.plan import Slice
-from siamese_nima.scale.stores import StoredPhoto
 from siamese_nima.scale.worker import photos_of
+
+
+def listed(rows, folder):
+    return [(one.name, one.photo) for one in photos_of(rows, folder, {})]
 
 
 @given(rows=st.integers(1, 300), group=st.integers(1, 120), size=st.integers(1, 150))
@@ -23,7 +28,7 @@ def test_slices_of_any_size_give_every_row_once_in_order(tmp_path_factory, rows,
     found = [
         name
         for index, first in enumerate(range(0, rows, size))
-        for name, _ in photos_of(Slice(index, str(file), first, min(size, rows - first)), "/")
+        for name, _ in listed(Slice(index, str(file), first, min(size, rows - first)), "/")
     ]
     assert found == names
 
@@ -31,13 +36,16 @@ def test_slices_of_any_size_give_every_row_once_in_order(tmp_path_factory, rows,
 def test_rows_are_paths_urls_or_photos(tmp_path):
     file = str(tmp_path / "t.parquet")
     pq.write_table(pa.table({"path": ["a.jpg", "/b.jpg", "s3://c/d.jpg"], "more": [1, 2, 3]}), file)
-    assert list(photos_of(Slice(0, file, 0, 3), "/start")) == [
+    assert list(listed(Slice(0, file, 0, 3), "/start")) == [
         ("a.jpg", Path("/start/a.jpg")),
         ("/b.jpg", Path("/b.jpg")),
         ("s3://c/d.jpg", StoredPhoto("s3://c/d.jpg")),
     ]
     pq.write_table(pa.table({"bytes": [b"1", b""], "path": ["a.jpg", "s3://b/c.jpg"]}), file)
-    assert list(photos_of(Slice(0, file, 0, 2), "/")) == [("a.jpg", b"1"), ("s3://b/c.jpg", b"")]
+    assert list(listed(Slice(0, file, 0, 2), "/")) == [
+        (name, EmbeddedPhoto(name, content))
+        for name, content in (("a.jpg", b"1"), ("s3://b/c.jpg", b""))
+    ]
 
 
 def test_a_null_is_a_photo_with_an_error(tmp_path):
@@ -45,7 +53,7 @@ def test_a_null_is_a_photo_with_an_error(tmp_path):
     columns = {"path": ["a.jpg", None], "bytes": pa.array([None, b"1"], pa.binary())}
     pq.write_table(pa.table(columns), file)
     for (name, photo), reason in zip(
-        photos_of(Slice(0, file, 0, 2), "/"),
+        listed(Slice(0, file, 0, 2), "/"),
         ["a.jpg: no photo, its 'bytes' is null.", "<row 2>: no name, its 'path' is null."],
         strict=True,
     ):
@@ -58,7 +66,7 @@ def test_a_table_that_lost_rows_or_is_gone_is_named(tmp_path):
     file = str(tmp_path / "t.parquet")
     pq.write_table(pa.table({"path": ["a.jpg"] * 4}), file)
     with pytest.raises(TableError, match="rows 2 to 7 were wanted, 2 found"):
-        list(photos_of(Slice(0, file, 2, 5), "/"))
+        list(listed(Slice(0, file, 2, 5), "/"))
     Path(file).unlink()
     with pytest.raises(TableError, match="cannot be read any more"):
-        list(photos_of(Slice(0, file, 2, 2), "/"))
+        list(listed(Slice(0, file, 2, 2), "/"))

@@ -12,9 +12,9 @@ import pytest
 from hostile_corpus import write_corpus
 from siamese_nima.errors import ConfigError
 from siamese_nima.photos import find_photos
-from siamese_nima.scale.plan import NOTES, Slice, open_plan
-from siamese_nima.scale.sources import find_sources
-from siamese_nima.scale.stores import Folder
+from siamese_nima.photos.sources import find_sources
+from siamese_nima.photos.tables import ListedPhoto
+from siamese_nima.scale.plan import NOTES, Folder, Slice, open_plan
 from siamese_nima.scale.worker import Done, Job, Worker, scored_isolated
 from siamese_nima.scoring.scorer import Scorer
 from siamese_nima.scoring.tables import Columns, open_table
@@ -111,7 +111,7 @@ class Killer:
 @pytest.mark.slow
 def test_a_photo_that_ends_its_process_is_a_row_with_an_error(job, photo_folder):
     name = str(photo_folder / "photo2.png")
-    photos = [("killer.jpg", Killer()), (name, name)]
+    photos = [ListedPhoto("killer.jpg", Killer()), ListedPhoto(name, name)]
     killed, scored = scored_isolated(job.scorer, job.scorer(), iter(photos))
     assert killed.error.startswith("killer.jpg: ended the process that read it")
     assert scored == next(Scorer.score(job.scorer(), [name]))

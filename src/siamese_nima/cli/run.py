@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from typing import Self
+from dataclasses import replace
+from typing import Any, Self
 
 import typer
 from rich.console import Console
@@ -24,7 +26,9 @@ from rich.text import Text
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.find import FoundPhotos, find_photos
 from siamese_nima.photos.names import printable
+from siamese_nima.photos.read import PhotoSource
 from siamese_nima.photos.shots import Shot, group_shots
+from siamese_nima.photos.sources import Sources, listed_photos
 from siamese_nima.scoring.model import Model
 from siamese_nima.scoring.model_set import OnPhoto
 from siamese_nima.scoring.ranking import RankPlace
@@ -56,6 +60,7 @@ class FolderRun:
         quiet: bool,
         on_photo: OnPhoto | None = None,
         apart: bool = True,
+        found: Sources | None = None,
     ) -> None:
         """Find the photos.
 
@@ -65,6 +70,7 @@ class FolderRun:
             quiet: No bar and no summary.
             on_photo: As `Scorer.score` has it.
             apart: Every file is a photo of its own; else a camera raw file and its JPEG are one.
+            found: What the patterns mean, where that is known already.
 
         Raises:
             PhotoError: There are none.
@@ -72,11 +78,13 @@ class FolderRun:
         self._scorer = scorer
         self._on_photo = on_photo
         self._quiet = quiet
-        self._found = find_photos(patterns)
-        if not self._found.names:
-            raise PhotoError(f"no photo found in {', '.join(patterns)}{skipped_text(self._found)}")
+        self._found = found or _local(find_photos(patterns))
+        self._skipped = skipped_text(self._found.skipped)
+        if not self._found.photos:
+            raise PhotoError(f"no photo found in {', '.join(patterns)}{self._skipped}")
         names = self._found.names
         self._shots = [Shot(name) for name in names] if apart else group_shots(names)
+        self._total = len(self._shots) if self._found.plain else self._found.photos
         self._errors: list[str] = []
         self._done = self._failed = self._cached = 0
         self._seconds = 0.0
@@ -96,7 +104,7 @@ class FolderRun:
         self._results.close()
         self._progress.stop()
         if kind is KeyboardInterrupt:
-            total = len(self._shots)
+            total = self._total
             typer.echo(
                 f"interrupted after {self._done} of {total} photos. {self._advice()}", err=True
             )
@@ -116,8 +124,8 @@ class FolderRun:
 
     def _scored(self) -> Generator[ScoredPhoto, None, None]:
         started = time.perf_counter()
-        task = self._progress.add_task("scoring", total=len(self._shots))
-        with closing(self._scorer.score_shots(self._shots, on_photo=self._on_photo)) as results:
+        task = self._progress.add_task("scoring", total=self._total)
+        with closing(self._of_shots() if self._found.plain else self._of_sources()) as results:
             for result in results:
                 self._done += 1
                 self._cached += all(r.cached for r in (result, *result.others.values()))
@@ -129,9 +137,26 @@ class FolderRun:
                 self._progress.advance(task)
         self._seconds = time.perf_counter() - started
 
+    def _of_shots(self) -> Generator[ScoredPhoto, None, None]:
+        return self._scorer.score_shots(self._shots, on_photo=self._on_photo)
+
+    def _of_sources(self) -> Generator[ScoredPhoto, None, None]:
+        """Photos in archives, tables and stores, each with what its source says of it."""
+        begun: deque[Mapping[str, Any]] = deque()  # results come in the order of the photos
+
+        def photos() -> Iterator[PhotoSource]:
+            for listed in listed_photos(self._found):
+                begun.append(listed.about)
+                yield listed.photo
+
+        with closing(self._scorer.score(photos(), on_photo=self._on_photo)) as results:
+            for result in results:
+                about = begun.popleft()
+                yield replace(result, about=about) if about else result
+
     def _summary(self) -> Iterator[str]:
-        total = len(self._shots)
-        twins = len(self._found.names) - total
+        total = self._total
+        twins = self._found.photos - total
         rate = total / self._seconds if self._seconds else 0.0
         models = self._scorer.models
         yield (
@@ -139,7 +164,7 @@ class FolderRun:
             f"({rate:.1f} photos/s) by {', '.join(m.model_id for m in models.values())}"
             + (f"; {self._cached} from the cache" if self._cached else "")
             + (f"; {twins} more files of the same shots (--apart counts them)" if twins else "")
-            + skipped_text(self._found)
+            + self._skipped
         )
         yield from population_lines(models)
 
@@ -147,6 +172,10 @@ class FolderRun:
         if self._scorer.cache is None:
             return "Nothing is kept without a cache: the same command begins anew."
         return f"The same command goes on from there: results are kept in {self._scorer.cache}"
+
+
+def _local(found: FoundPhotos) -> Sources:
+    return Sources(parts=[list(found.names)] if found.names else [], skipped=found)
 
 
 def photo_progress(*, quiet: bool) -> Progress:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from enum import StrEnum
@@ -17,6 +17,8 @@ from siamese_nima.cli import options, run
 from siamese_nima.cli.options import Scoring, scoring_command
 from siamese_nima.curation.copies import plan_copies
 from siamese_nima.errors import ConfigError, PhotoError
+from siamese_nima.photos.remote import UrlRules
+from siamese_nima.photos.sources import Sources, find_sources
 from siamese_nima.scale.cluster import ClusterOptions
 from siamese_nima.scoring.cache import ResultCache, cache_path
 from siamese_nima.scoring.model import ModelFile
@@ -26,7 +28,6 @@ from siamese_nima.scoring.tables import Columns, open_table
 
 if TYPE_CHECKING:
     from siamese_nima.scale.plan import Slice
-    from siamese_nima.scale.sources import Sources
     from siamese_nima.scale.worker import Job
 
 
@@ -67,6 +68,19 @@ ThreadsPerWorker = Annotated[
 GpusPerWorker = Annotated[
     float | None, _of_ray("GPUs for each worker of Ray, such as 0.25.", min=0)
 ]
+ImageColumn = Annotated[
+    str | None,
+    typer.Option(
+        help="Column with the photos, of .parquet tables; by default image, or else path."
+    ),
+]
+UrlHost = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Fetch photos by URL from this host; .example.org means all names below it; may be "
+        "repeated. By default no URL is fetched."
+    ),
+]
 PhotosPerFile = Annotated[int | None, _of_ray("Photos per Parquet file that Ray writes.", min=1)]
 
 
@@ -92,6 +106,7 @@ def score_on_ray(
     out: str | None,
     cluster: ClusterOptions,
     scoring: Scoring,
+    image_column: str | None,
 ) -> None:
     """Score photos on a Ray cluster, show how far it is, and end as the local run does."""
     if out is None or Path(out).suffix in (".csv", ".jsonl", ".parquet"):
@@ -106,22 +121,22 @@ def score_on_ray(
         import pyarrow  # noqa: F401
         import ray  # noqa: F401
 
-        from siamese_nima.scale import plan, sources, stores
+        from siamese_nima.scale import plan
     cluster = replace(cluster, workers=scoring.workers)
     cluster.gpus_on(scoring.device)
     # The device of this machine; the workers' may be another.
     here = replace(scoring.options(), workers=1, device="cpu", cache=None)
     scorer = options.open_scorer(*models, options=here)
-    folder = stores.Folder(out)
-    found = sources.find_sources(photos)
+    folder = plan.Folder(out)
+    found = find_sources(photos, image_column=image_column)
     if not found.photos:
         raise PhotoError(f"no photo found in {', '.join(photos)}{run.skipped_text(found.skipped)}")
-    job = _job(scorer, folder.url, scoring)
+    job = _job(scorer, folder.url, scoring, found.kept())
     slices = plan.open_plan(folder, found, job.settings, cluster.photos_per_file)
     _show(scorer, found, slices, job, cluster, quiet=scoring.quiet)
 
 
-def _job(scorer: Scorer, results: str, scoring: Scoring) -> Job:
+def _job(scorer: Scorer, results: str, scoring: Scoring, kept: Mapping[str, Any]) -> Job:
     from siamese_nima.scale.worker import Job
 
     return Job(
@@ -134,6 +149,7 @@ def _job(scorer: Scorer, results: str, scoring: Scoring) -> Job:
         },
         settings=scorer.settings(scoring.device),
         options=replace(scoring.options(), cache=None),
+        kept=kept,
     )
 
 
@@ -184,6 +200,12 @@ def _show(
     run.end_with_failures(errors, failed)
 
 
+def _found(photos: Sequence[str], image_column: str | None, hosts: list[str] | None) -> Sources:
+    """The photos of a run on this machine."""
+    urls = UrlRules(hosts=tuple(hosts)) if hosts else None
+    return find_sources(photos, image_column=image_column, guarded=True, urls=urls)
+
+
 @scoring_command
 def score(
     photos: options.Photos,
@@ -194,6 +216,8 @@ def score(
     threads_per_worker: ThreadsPerWorker = None,
     gpus_per_worker: GpusPerWorker = None,
     photos_per_file: PhotosPerFile = None,
+    image_column: ImageColumn = None,
+    url_host: UrlHost = None,
     *,
     scoring: Scoring,
 ) -> None:
@@ -208,12 +232,16 @@ def score(
         photos_per_file=photos_per_file,
     )
     if engine is Engine.ray:
-        score_on_ray(photos, options.named_models(model), out, cluster, scoring)
+        score_on_ray(photos, options.named_models(model), out, cluster, scoring, image_column)
         return
     _check_none_given(cluster)
     scorer = scoring.scorer(*options.named_models(model))
-    columns = Columns(scorer.scales)
-    with run.FolderRun(scorer, photos, quiet=scoring.quiet) as folder_run, ExitStack() as stack:
+    found = _found(photos, image_column, url_host)
+    columns = Columns(scorer.scales, kept=found.kept())
+    with (
+        run.FolderRun(scorer, photos, quiet=scoring.quiet, found=found) as folder_run,
+        ExitStack() as stack,
+    ):
         if out:
             table = stack.enter_context(open_table(out, columns))
         else:
@@ -239,6 +267,8 @@ def rank(
     ] = None,
     out: options.Out = None,
     apart: options.Apart = False,
+    image_column: ImageColumn = None,
+    url_host: UrlHost = None,
     *,
     scoring: Scoring,
 ) -> None:
@@ -247,7 +277,13 @@ def rank(
     Example: nima rank holiday/ --top 20 --copy-to best/
     """
     scorer = scoring.scorer(*_ordering_first(options.named_models(model), by))
-    with run.FolderRun(scorer, photos, quiet=scoring.quiet, apart=apart) as folder_run:
+    found = _found(photos, image_column, url_host)
+    kept = found.kept()
+    if copy_to and not found.plain:
+        raise ConfigError(
+            "--copy-to copies files; photos in archives, tables and stores have none: use --out"
+        )
+    with run.FolderRun(scorer, photos, quiet=scoring.quiet, apart=apart, found=found) as folder_run:
         ranked = rank_photos(folder_run.results())
     pair_error = scorer.card.pair_error
     shown = [result for result in ranked if result.mean is not None][:top]
@@ -255,7 +291,7 @@ def rank(
         plan = plan_copies(shown, copy_to, among=ranked, apart=apart)
         plan.write()
     failed = [result for result in ranked if result.mean is None]
-    columns = Columns(scorer.scales, ranked=True)
+    columns = Columns(scorer.scales, ranked=True, kept=kept)
     with ExitStack() as stack:
         if out:
             table = stack.enter_context(open_table(out, columns))

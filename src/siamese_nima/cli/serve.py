@@ -22,8 +22,8 @@ from siamese_nima.photos.find import find_photos
 from siamese_nima.scoring.scorer import DEFAULT_MODEL, Scorer
 
 if TYPE_CHECKING:
+    from siamese_nima.photos.remote import UrlRules
     from siamese_nima.web.gallery import Gallery
-    from siamese_nima.web.service.remote import UrlRules
     from siamese_nima.web.service.uploads import Limits
 
 _log = logging.getLogger(__name__)
@@ -163,7 +163,7 @@ def _limits(
 
 
 def _url_rules(hosts: Sequence[str], limits: Limits, *, private: bool) -> UrlRules | None:
-    from siamese_nima.web.service.remote import UrlRules
+    from siamese_nima.photos.remote import UrlRules
 
     if not hosts:
         return None

@@ -7,18 +7,101 @@ import io
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
-from siamese_nima.errors import ConfigError
-from siamese_nima.scale.sources import PhotoTable, Sources
-from siamese_nima.scale.stores import Folder
+from siamese_nima.atomic_write import write_whole
+from siamese_nima.errors import ConfigError, NimaError
+from siamese_nima.photos.archives import ArchivedPhoto
+from siamese_nima.photos.sources import Archive, Sources, photos_in
+from siamese_nima.photos.stores import is_url, open_store, reason_of, retried, without_file_scheme
+from siamese_nima.photos.tables import PhotoTable
 
 # Readers of Parquet folders pass over names that begin with an underscore.
 NOTES = "_nima"
 _PLAN = f"{NOTES}/plan.json"
+_PLACES = fields(ArchivedPhoto)
 _FEW, _MANY = 50, 5000  # photos per file, unless asked for
 _FILES = 64  # enough for a dozen of workers to end at about the same time
+
+
+class Folder:
+    """A folder of results, on a disk or in a store.
+
+    Attributes:
+        url: Its URL, or an absolute local path.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Nothing is made or read yet; raises what `open_store` does."""
+        plain = without_file_scheme(url)
+        self._system, self._root = open_store(plain)
+        self.url = plain.rstrip("/") if is_url(plain) else self._root
+        self._local = not is_url(plain)
+
+    def file(self, name: str) -> str:
+        """URL or local path of a file in it."""
+        return f"{self.url}/{name}"
+
+    def names(self) -> set[str]:
+        """What is in it: files, and folders that have files.
+
+        Raises:
+            NimaError: It cannot be listed.
+        """
+        self._system.invalidate_cache()
+        try:
+            entries = retried(lambda: self._system.ls(self._root, detail=False))
+        except FileNotFoundError:
+            return set()
+        except Exception as error:
+            raise NimaError(f"{self.url}: cannot be listed ({reason_of(error)})") from error
+        return {entry.rstrip("/").rpartition("/")[2] for entry in entries}
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a file; None if there is none.
+
+        Raises:
+            NimaError: There may be one, but it cannot be read.
+        """
+        path = f"{self._root}/{name}"
+        try:
+            content: bytes = retried(lambda: self._system.cat_file(path))
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            raise NimaError(f"{self.file(name)}: cannot be read ({reason_of(error)})") from error
+        return content
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file, or replace it: at any moment it is whole, the old one, or absent.
+
+        Several may write the same file at the same time.
+
+        Raises:
+            NimaError: It cannot be written.
+        """
+        path = f"{self._root}/{name}"
+        try:
+            if self._local:
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                write_whole(path, content)
+            else:
+                # An object appears when its upload is complete.
+                retried(lambda: self._system.pipe_file(path, content))
+        except NimaError:
+            raise
+        except Exception as error:
+            raise NimaError(f"{self.file(name)}: cannot be written ({reason_of(error)})") from error
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        path = f"{self._root}/{name}"
+        try:
+            retried(lambda: self._system.rm_file(path))
+        except FileNotFoundError:
+            return
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +113,16 @@ class Slice:
         table: URL or absolute path of the Parquet file that lists them.
         first: The first row.
         count: How many rows.
+        image: The column with the photos, in tables that have one.
+        label: What names of photos in such a table begin with.
     """
 
     index: int
     table: str
     first: int
     count: int
+    image: str = ""
+    label: str = ""
 
     @property
     def results(self) -> str:
@@ -78,17 +165,25 @@ def open_plan(
     slices: list[Slice] = []
     listed: list[dict[str, Any]] = []
     for number, part in enumerate(sources.parts):
-        if isinstance(part, PhotoTable):
-            table, rows = part.file, part.rows
-            listed.append({"table": table, "rows": rows, "state": part.state})
-        else:
-            name = f"{NOTES}/photos-{number}.parquet"
-            table, rows = folder.file(name), len(part)
-            listed.append({"names": rows, "sha256": _digest(part)})
-            if begun is None:
-                folder.write(name, _names_table(part, per_file))
+        name = f"{NOTES}/photos-{number}.parquet"
+        table, rows, image, label = folder.file(name), photos_in(part), "", ""
+        match part:
+            case PhotoTable():
+                table, image = part.file, part.image or ""
+                label = part.label if image else ""
+                about = {"table": table, "rows": rows, "state": part.state}
+                if image:
+                    about["image_column"] = image
+            case Archive():
+                about = {"archive": part.file, "photos": rows, "state": part.state}
+            case _:
+                about = {"names": rows, "sha256": _digest(part)}
+        listed.append(about)
+        if begun is None and not isinstance(part, PhotoTable):
+            folder.write(name, _written_down(part, per_file))
         for first in range(0, rows, per_file):
-            slices.append(Slice(len(slices), table, first, min(per_file, rows - first)))
+            count = min(per_file, rows - first)
+            slices.append(Slice(len(slices), table, first, count, image, label))
     wanted = {
         "photos": sources.photos,
         "photos_per_file": per_file,
@@ -119,14 +214,25 @@ def _check_same(folder: Folder, begun: dict[str, Any], wanted: dict[str, Any]) -
     )
 
 
-def _names_table(names: Sequence[str], photos_per_file: int) -> bytes:
+def _written_down(part: list[str] | Archive, photos_per_file: int) -> bytes:
+    """A table of names, or of where the photos of an archive are."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    # Bytes, since names of files need not be Unicode; a row group is what one slice reads.
-    paths = pa.array([os.fsencode(name) for name in names], pa.large_binary())
+    # Bytes, since names of files need not be Unicode.
+    if isinstance(part, Archive):
+        columns = {f.name: [getattr(photo, f.name) for photo in part.photos] for f in _PLACES}
+        arrays = {
+            f.name: pa.array([os.fsencode(value) for value in columns[f.name]], pa.large_binary())
+            if f.type in ("str", str)
+            else pa.array(columns[f.name], pa.int64())
+            for f in _PLACES
+        }
+    else:
+        arrays = {"path": pa.array([os.fsencode(name) for name in part], pa.large_binary())}
     content = io.BytesIO()
-    pq.write_table(pa.table({"path": paths}), content, row_group_size=photos_per_file)
+    # A row group is what one slice reads.
+    pq.write_table(pa.table(arrays), content, row_group_size=photos_per_file)
     return content.getvalue()
 
 

@@ -5,23 +5,22 @@ from __future__ import annotations
 import io
 import json
 import multiprocessing
-import os
 import platform
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
-from siamese_nima.errors import ConfigError, PhotoError, TableError
+from siamese_nima.errors import ConfigError
 from siamese_nima.ordered_pool import in_order
 from siamese_nima.photos.read import PhotoSource
-from siamese_nima.scale.plan import NOTES, Slice
-from siamese_nima.scale.stores import Folder, StoredPhoto, is_url, open_store, retried
+from siamese_nima.photos.tables import EmbeddedPhoto, ListedPhoto, PhotoTable, table_photos
+from siamese_nima.scale.plan import NOTES, Folder, Slice
 from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer, ScorerOptions
 from siamese_nima.scoring.tables import Columns, parquet_writer
@@ -31,10 +30,6 @@ _ERRORS_TOLD = 20
 _TRUSTED = 2
 # A thread that waits for a store leaves its core to others.
 _THREADS_PER_CORE_FROM_STORES = 3
-# What results call a photo, and the photo.
-NamedPhoto: TypeAlias = tuple[str, PhotoSource]
-
-_ROWS = 64  # rows read at a time: a table may hold whole photos
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +42,7 @@ class Job:
         models: Content of each model file by the model's name.
         settings: What scores depend on besides the photos; a worker that differs is refused.
         options: How photos are scored; the cache is of no use on other machines.
+        kept: Columns that results keep of their sources, as `Sources.kept` says.
         threads: Cores that a worker keeps busy.
     """
 
@@ -55,6 +51,7 @@ class Job:
     models: Mapping[str, bytes]
     settings: tuple[str, ...]
     options: ScorerOptions = field(default_factory=ScorerOptions)
+    kept: Mapping[str, Any] = field(default_factory=dict)
     threads: int = 1
 
     def scorer(self) -> Scorer:
@@ -117,7 +114,7 @@ class Worker:
         self._job = job
         self._results = Folder(job.results)
         self._scorer = job.scorer()
-        self._columns = Columns(self._scorer.scales)
+        self._columns = Columns(self._scorer.scales, kept=job.kept)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """One slice: its file of results is written, unless it is there and whole."""
@@ -154,21 +151,27 @@ class Worker:
         return Done(rows.count, failed, tuple(errors[:_ERRORS_TOLD]))
 
     def _scored(self, rows: Slice) -> Generator[ScoredPhoto, None, None]:
-        photos = photos_of(rows, self._job.start)
+        photos = photos_of(rows, self._job.start, self._job.kept)
         note = _begun(rows)
         begun = int(self._results.read(note) or 0)
         self._results.write(note, str(begun + 1).encode())
         if begun < _TRUSTED:
             first = next(photos)
-            stored = isinstance(first[1], StoredPhoto)
             yield from in_order(
-                self._scorer.score_together,
+                self._score_together,
                 chain([first], photos),
                 batch_size=self._scorer.batch_size,
-                workers=self._job.threads * (_THREADS_PER_CORE_FROM_STORES if stored else 1),
+                workers=self._job.threads * (_THREADS_PER_CORE_FROM_STORES if first.remote else 1),
             )
         else:
             yield from scored_isolated(self._job.scorer, self._scorer, photos)
+
+    def _score_together(self, photos: Sequence[ListedPhoto]) -> list[ScoredPhoto]:
+        results = self._scorer.score_together([(one.name, one.photo) for one in photos])
+        return [
+            replace(result, about=photo.about)
+            for result, photo in zip(results, photos, strict=True)
+        ]
 
 
 def _begun(rows: Slice) -> str:
@@ -176,86 +179,27 @@ def _begun(rows: Slice) -> str:
     return f"{NOTES}/begun/{rows.index:07d}"
 
 
-def photos_of(rows: Slice, folder: str) -> Iterator[NamedPhoto]:
+def photos_of(rows: Slice, folder: str, kept: Mapping[str, Any]) -> Iterator[ListedPhoto]:
     """The photos of a slice, in order.
 
     Args:
         rows: Which rows of which table.
         folder: Where relative paths start from.
+        kept: Columns that are kept of tables with photos in them.
 
     Raises:
         TableError: The table has fewer rows, or cannot be read any more.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    system, path = open_store(rows.table)
-    found = 0
-    try:
-        with retried(lambda: system.open(path, "rb")) as opened:
-            table = pq.ParquetFile(opened)
-            with_bytes = "bytes" in table.schema_arrow.names
-            for row in _rows(table, rows, ["path", "bytes"] if with_bytes else ["path"]):
-                yield _photo(row, rows.first + found, folder, with_bytes=with_bytes)
-                found += 1
-    except (OSError, pa.ArrowException) as error:
-        raise TableError(f"{rows.table}: cannot be read any more ({error})") from error
-    if found < rows.count:
-        raise TableError(
-            f"{rows.table}: rows {rows.first} to {rows.first + rows.count} were wanted, {found} "
-            "found; the table has changed since the run began"
-        )
-
-
-def _rows(table: Any, rows: Slice, columns: list[str]) -> Iterator[tuple[Any, ...]]:
-    """Values of the columns of each row; row groups without any of the rows are not read."""
-    groups: list[int] = []
-    start = group_first = 0
-    for group in range(table.num_row_groups):
-        end = start + table.metadata.row_group(group).num_rows
-        if start < rows.first + rows.count and end > rows.first:
-            group_first = group_first if groups else start
-            groups.append(group)
-        start = end
-    passed, left = rows.first - group_first, rows.count
-    for batch in table.iter_batches(_ROWS, row_groups=groups, columns=columns):
-        wanted = batch.slice(passed, left) if passed < batch.num_rows else batch.slice(0, 0)
-        passed = max(0, passed - batch.num_rows)
-        left -= wanted.num_rows
-        yield from zip(*(wanted.column(name).to_pylist() for name in columns), strict=True)
-        if not left:
-            return
-
-
-def _photo(row: tuple[Any, ...], place: int, folder: str, *, with_bytes: bool) -> NamedPhoto:
-    if row[0] is None:
-        name = f"<row {place + 1}>"
-        return name, _no_photo(f"{name}: no name, its 'path' is null.")
-    name = os.fsdecode(row[0])
-    if with_bytes:
-        missing = row[1] is None
-        return name, _no_photo(f"{name}: no photo, its 'bytes' is null.") if missing else row[1]
-    return name, cast(PhotoSource, StoredPhoto(name)) if is_url(name) else Path(folder, name)
-
-
-def _no_photo(reason: str) -> PhotoSource:
-    """What stands for a photo that is not there: reading it raises `PhotoError` with the reason."""
-    return cast(PhotoSource, _NoPhoto(reason))
-
-
-@dataclass(frozen=True, slots=True)
-class _NoPhoto:
-    reason: str
-
-    def read(self) -> bytes:
-        raise PhotoError(self.reason)
+    columns = {name: kind for name, kind in kept.items() if name not in ("key", "row")}
+    table = PhotoTable(rows.table, rows.count, "", rows.label, rows.image or None, columns)
+    return table_photos(table, rows.first, rows.count, folder)
 
 
 _scorer: Scorer
 
 
 def scored_isolated(
-    make_scorer: Callable[[], Scorer], here: Scorer, photos: Iterator[NamedPhoto]
+    make_scorer: Callable[[], Scorer], here: Scorer, photos: Iterator[ListedPhoto]
 ) -> Generator[ScoredPhoto, None, None]:
     """Results of photos, one after the other, from a process that may end at any of them.
 
@@ -269,15 +213,17 @@ def scored_isolated(
     """
     pool: ProcessPoolExecutor | None = None
     try:
-        for name, photo in photos:
+        for listed in photos:
             pool = pool or _process(make_scorer)
             try:
-                yield pool.submit(_score, name, photo).result()
+                result = pool.submit(_score, listed.name, listed.photo).result()
             except BrokenProcessPool:
                 pool.shutdown()
                 pool = None
-                reason = f"{name}: ended the process that read it; damaged, or too large to decode."
-                yield here.score_together([(name, _no_photo(reason))])[0]
+                flaw = "ended the process that read it; damaged, or too large to decode"
+                nothing = cast(PhotoSource, EmbeddedPhoto(listed.name, flaw=flaw))
+                result = here.score_together([(listed.name, nothing)])[0]
+            yield replace(result, about=listed.about)
     finally:
         if pool:
             pool.shutdown()

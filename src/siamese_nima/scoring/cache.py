@@ -147,6 +147,11 @@ class ResultCache:
         except (OSError, ValueError):
             return None
 
+    def content_of(self, contents: bytes) -> Content:
+        """The content of a photo that was read from somewhere else than a file of its own."""
+        digest = hashlib.blake2b(contents, digest_size=20).digest()
+        return Content("", FileState(len(contents), 0, 0, 0), digest, known=True, settled=False)
+
     def find(self, content: Content, settings: Sequence[str]) -> dict[str, _Distribution]:
         """The distributions that are known of this content, by settings."""
         rows = self._ask(
@@ -347,7 +352,9 @@ class Content:
     settled: bool
 
     def still_there(self) -> bool:
-        """Whether the file has this content now."""
+        """Whether the file has this content now; what is no file of its own cannot change."""
+        if not self.path:
+            return True
         same = FileState.of(self.path) == self.state
         return same and (self.settled or _digest_of(self.path) == self.digest)
 

@@ -12,7 +12,9 @@ from siamese_nima import ratings
 from siamese_nima.card import ModelCard
 from siamese_nima.ratings import Floats, RatingScale
 
-_NO_OTHERS: Mapping[str, ScoredPhoto] = {}  # one for all: a ranking keeps results in memory
+# One for all: a ranking keeps results in memory.
+_NO_OTHERS: Mapping[str, ScoredPhoto] = {}
+_NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -33,6 +35,7 @@ class ScoredPhoto:
         scale: The rating scale of `score`.
         error: Why there is no score.
         others: What the scorer's further models say of the same photo, by model name.
+        about: What its source said of it beside the photo, for tables that keep that.
         cached: Whether the distribution comes from the result cache; equal photos may differ here.
     """
 
@@ -45,6 +48,7 @@ class ScoredPhoto:
     model: str
     error: str | None = None
     others: Mapping[str, ScoredPhoto] = field(default_factory=lambda: _NO_OTHERS, hash=False)
+    about: Mapping[str, Any] = field(default_factory=lambda: _NOTHING, compare=False)
     cached: bool = field(default=False, compare=False)
 
     def __repr__(self) -> str:

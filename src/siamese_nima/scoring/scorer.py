@@ -18,9 +18,13 @@ from siamese_nima.card import ModelCard
 from siamese_nima.cores import usable_cores, usable_memory
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.ordered_pool import in_order
+from siamese_nima.photos.archives import ArchivedPhoto
 from siamese_nima.photos.find import find_photos
 from siamese_nima.photos.read import MAX_PIXELS, PhotoSource
+from siamese_nima.photos.remote import RemotePhoto
 from siamese_nima.photos.shots import Shot
+from siamese_nima.photos.stores import StoredPhoto
+from siamese_nima.photos.tables import EmbeddedPhoto
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.cache import Content, ResultCache, open_cache
@@ -310,10 +314,19 @@ class Scorer:
         return [self._models.result(photo) for photo in photos]
 
     def _recall(self, cache: ResultCache, photo: WorkItem) -> Content | None:
-        """Take what the cache knows of a photo; None for photos that are not files."""
-        if not isinstance(photo.source, str | os.PathLike):
+        """Take what the cache knows of a photo; None for those that have no name to be known by."""
+        source: object = photo.source
+        if isinstance(source, ArchivedPhoto | StoredPhoto | EmbeddedPhoto | RemotePhoto):
+            try:
+                contents = source.read()
+            except (PhotoError, OSError):
+                return None  # reading it again says why
+            photo.source = contents
+            content: Content | None = cache.content_of(contents)
+        elif isinstance(source, str | os.PathLike):
+            content = cache.content(source)
+        else:
             return None
-        content = cache.content(photo.source)
         if content is not None:
             found = cache.find(content, self._settings)
             known = {i: found[text] for i, text in enumerate(self._settings) if text in found}

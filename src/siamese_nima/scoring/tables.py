@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TextIO
 
@@ -48,6 +48,9 @@ class Columns:
         ranked: Whether rows have a place in a ranking.
         distribution: Whether rows have the rating distribution.
         only: Just these columns, in this order; empty for all.
+        kept: What is kept of the photos' sources, with their Arrow types, or aliases
+            of these. A name
+            that a column of ours has too gets "data_" before it.
 
     Raises:
         ConfigError: `only` names a column that there is not.
@@ -57,6 +60,7 @@ class Columns:
     ranked: bool = False
     distribution: bool = True
     only: tuple[str, ...] = ()
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         known = self._every()
@@ -73,8 +77,16 @@ class Columns:
         return self.only or tuple(name for name in self._every() if name not in hidden)
 
     def _every(self) -> tuple[str, ...]:
+        return (*self._own(), *self.kept_names().values())
+
+    def _own(self) -> tuple[str, ...]:
         of_models = [f"{prefix}{column}" for prefix in self.prefixes() for column in _OF_A_MODEL]
         return ("path", *(_PLACE if self.ranked else ()), *of_models, "error")
+
+    def kept_names(self) -> dict[str, str]:
+        """The columns of what is kept, by its name at the source."""
+        own = {*self._own()}
+        return {name: f"data_{name}" if name in own else name for name in self.kept}
 
     def prefixes(self) -> dict[str, RatingScale]:
         """What the columns of each model begin with, and its rating scale."""
@@ -91,6 +103,8 @@ class Columns:
             values = own.to_dict()
             row |= {f"{prefix}{column}": values[column] for column in _OF_A_MODEL}
         row["error"] = "; ".join(result.errors) or None
+        for name, column in self.kept_names().items():
+            row[column] = result.about.get(name)
         return {name: row[name] for name in self.names}
 
 
@@ -195,8 +209,10 @@ class CsvWriter:
         for name, value in self._columns.row(result, place).items():
             if name in self._distributions:
                 cells += value or [None] * self._distributions[name].size
+            elif name in self._scales:
+                cells.append(str(self._scales[name]))
             else:
-                cells.append(str(self._scales[name]) if name in self._scales else value)
+                cells.append(_json(value) if isinstance(value, list | dict) else value)
         self._rows.writerow(cells)
 
 
@@ -209,7 +225,7 @@ class JsonLinesWriter:
 
     def write(self, result: ScoredPhoto, place: RankPlace | None = None) -> None:
         """Append one line."""
-        self._file.write(json.dumps(self._columns.row(result, place)) + "\n")
+        self._file.write(_json(self._columns.row(result, place)) + "\n")
 
 
 class _JsonArrayWriter:
@@ -219,7 +235,7 @@ class _JsonArrayWriter:
         self._before = "[\n"
 
     def write(self, result: ScoredPhoto, place: RankPlace | None = None) -> None:
-        self._file.write(self._before + json.dumps(self._columns.row(result, place)))
+        self._file.write(self._before + _json(self._columns.row(result, place)))
         self._before = ",\n"
 
     def end(self) -> None:
@@ -243,8 +259,9 @@ class _ParquetWriter:
 
     def write(self, result: ScoredPhoto, place: RankPlace | None = None) -> None:
         row = self._columns.row(result, place)
-        for column in {"path", "error"} & {*row}:
-            row[column] = row[column] and _utf8(row[column])
+        for column, value in row.items():
+            if isinstance(value, str):
+                row[column] = _utf8(value)
         self._waiting.append(row)
         if len(self._waiting) >= _PARQUET_ROWS:
             self.flush()
@@ -277,6 +294,9 @@ def parquet_writer(where: Path | BinaryIO, columns: Columns) -> Iterator[ResultW
             f"{prefix}scale": pa.list_(pa.int32(), 2),
             f"{prefix}model": pa.string(),
         }
+    for name, kind in columns.kept.items():
+        known = pa.type_for_alias(kind) if isinstance(kind, str) else kind
+        kinds[columns.kept_names()[name]] = known
     schema = pa.schema([(name, kinds[name]) for name in columns.names])
     with pq.ParquetWriter(where, schema) as file:
         writer = _ParquetWriter(file, schema, columns)
@@ -378,6 +398,11 @@ def _place_values(place: RankPlace | None) -> dict[str, Any]:
         return dict.fromkeys(_PLACE)
     values = (place.rank, place.best, place.worst, rounded(place.over_next, 4))
     return dict(zip(_PLACE, values, strict=True))
+
+
+def _json(value: Any) -> str:
+    """As JSON; times and the like, which data sets may have, as text."""
+    return json.dumps(value, default=str)
 
 
 def _utf8(text: str) -> str:

@@ -32,6 +32,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from siamese_nima.errors import (
     AnswerError,
     ConfigError,
+    FetchError,
     MissingExtraError,
     NimaError,
     PhotoError,
@@ -152,6 +153,8 @@ def problem_of(error: NimaError) -> Problem:
     """The problem that an error of this package is to a client."""
     if isinstance(error, RequestError):
         return error.problem
+    if isinstance(error, FetchError):
+        return Problem(kind=error.kind, detail=str(error))
     for kind_of_error, kind in _LIBRARY_ERRORS:
         if isinstance(error, kind_of_error):
             return Problem(kind=kind, detail=str(error))

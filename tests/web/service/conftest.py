@@ -9,11 +9,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from photo_seeds import encoded, scene
+from siamese_nima.photos.remote import UrlRules
 from siamese_nima.scoring.scorer import Scorer
 from siamese_nima.web.safety import HostRules
 from siamese_nima.web.service.app import api, guarded
 from siamese_nima.web.service.queue import Service
-from siamese_nima.web.service.remote import UrlRules
 from siamese_nima.web.service.uploads import Limits
 
 Client = Callable[..., TestClient]

@@ -16,14 +16,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from starlette.requests import ClientDisconnect, Request
 
+from siamese_nima.photos.remote import UrlRules, fetch_photo
 from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer
 from siamese_nima.web.http import RequestError
 from siamese_nima.web.service.observability import Metrics
-from siamese_nima.web.service.remote import UrlRules, fetch_photo
 from siamese_nima.web.service.uploads import (
     Budget,
     Held,
@@ -32,6 +33,7 @@ from siamese_nima.web.service.uploads import (
     media_type,
     read_json,
     read_uploads,
+    shown_name,
 )
 
 _log = logging.getLogger(__name__)
@@ -288,7 +290,8 @@ class Service:
 
     async def _fetched(self, url: str, rules: UrlRules, held: Held) -> Upload:
         async with self._fetching:
-            upload = await asyncio.to_thread(fetch_photo, url, rules)
+            content = await asyncio.to_thread(fetch_photo, url, rules)
+        upload = Upload(shown_name(urlsplit(url).path), content)
         received = held.bytes + len(upload.content)
         if received > self.limits.request_bytes:
             raise RequestError(

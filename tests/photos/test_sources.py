@@ -9,10 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from siamese_nima.errors import NimaError, TableError
-from siamese_nima.photos import find_photos
-from siamese_nima.scale import stores
-from siamese_nima.scale.sources import PhotoTable, find_sources
-from siamese_nima.scale.stores import open_store
+from siamese_nima.photos import find_photos, stores
+from siamese_nima.photos.sources import PhotoTable, find_sources
+from siamese_nima.photos.stores import open_store
 
 NAMES = [
     "photo2.jpg",

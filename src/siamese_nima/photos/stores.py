@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
-from siamese_nima.atomic_write import write_whole
-from siamese_nima.errors import ConfigError, MissingExtraError, NimaError, PhotoError
+from siamese_nima.errors import ConfigError, MissingExtraError, PhotoError
 
 Answer = TypeVar("Answer")
 
@@ -87,6 +86,11 @@ class StoredPhoto:
 
     url: str
 
+    @property
+    def name(self) -> str:
+        """What results call it."""
+        return self.url
+
     def read(self) -> bytes:
         """The whole file.
 
@@ -107,79 +111,46 @@ class StoredPhoto:
         return contents
 
 
-class Folder:
-    """A folder of results, on a disk or in a store.
+def open_file(name: str) -> BinaryIO:
+    """A file that can seek, local or in a store.
 
-    Attributes:
-        url: Its URL, or an absolute local path.
+    Raises:
+        OSError: There is no such file, or no permission.
+        Exception: Of the store, when it failed several times.
     """
+    if not is_url(name):
+        return Path(name).open("rb")
+    system, path = open_store(name)
+    return cast(BinaryIO, retried(lambda: system.open(path, "rb")))
 
-    def __init__(self, url: str) -> None:
-        """Nothing is made or read yet; raises what `open_store` does."""
-        plain = without_file_scheme(url)
-        self._system, self._root = open_store(plain)
-        self.url = plain.rstrip("/") if is_url(plain) else self._root
-        self._local = not is_url(plain)
 
-    def file(self, name: str) -> str:
-        """URL or local path of a file in it."""
-        return f"{self.url}/{name}"
+def state_of(name: str) -> str:
+    """Tells whether a file has changed: its size and, where the store knows, its time."""
+    if not is_url(name):
+        found = Path(name).stat()
+        return f"{found.st_size} {found.st_mtime}"
+    system, path = open_store(name)
+    details = system.info(path)
+    time = next((details[key] for key in ("ETag", "mtime", "updated") if key in details), "")
+    return f"{details.get('size')} {time}".strip()
 
-    def names(self) -> set[str]:
-        """What is in it: files, and folders that have files.
 
-        Raises:
-            NimaError: It cannot be listed.
-        """
-        self._system.invalidate_cache()
-        try:
-            entries = retried(lambda: self._system.ls(self._root, detail=False))
-        except FileNotFoundError:
-            return set()
-        except Exception as error:
-            raise NimaError(f"{self.url}: cannot be listed ({reason_of(error)})") from error
-        return {entry.rstrip("/").rpartition("/")[2] for entry in entries}
+def read_range(file: str, start: int, end: int) -> bytes:
+    """Bytes of a file, fewer where it ends before.
 
-    def read(self, name: str) -> bytes | None:
-        """The content of a file; None if there is none.
+    Args:
+        file: A local path, or a URL of a store.
+        start: Place of the first byte.
+        end: Place behind the last one.
 
-        Raises:
-            NimaError: There may be one, but it cannot be read.
-        """
-        path = f"{self._root}/{name}"
-        try:
-            content: bytes = retried(lambda: self._system.cat_file(path))
-        except FileNotFoundError:
-            return None
-        except Exception as error:
-            raise NimaError(f"{self.file(name)}: cannot be read ({reason_of(error)})") from error
-        return content
-
-    def write(self, name: str, content: bytes) -> None:
-        """Write a file, or replace it: at any moment it is whole, the old one, or absent.
-
-        Several may write the same file at the same time.
-
-        Raises:
-            NimaError: It cannot be written.
-        """
-        path = f"{self._root}/{name}"
-        try:
-            if self._local:
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
-                write_whole(path, content)
-            else:
-                # An object appears when its upload is complete.
-                retried(lambda: self._system.pipe_file(path, content))
-        except NimaError:
-            raise
-        except Exception as error:
-            raise NimaError(f"{self.file(name)}: cannot be written ({reason_of(error)})") from error
-
-    def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
-        path = f"{self._root}/{name}"
-        try:
-            retried(lambda: self._system.rm_file(path))
-        except FileNotFoundError:
-            return
+    Raises:
+        OSError: There is no such file, or no permission.
+        Exception: Of the store, when it failed several times.
+    """
+    if not is_url(file):
+        with Path(file).open("rb") as opened:
+            opened.seek(start)
+            return opened.read(end - start)
+    system, path = open_store(file)
+    content: bytes = retried(lambda: system.cat_file(path, start=start, end=end))
+    return content

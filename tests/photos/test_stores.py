@@ -7,9 +7,9 @@ import stat
 import pytest
 
 from siamese_nima.errors import ConfigError, NimaError, PhotoError
-from siamese_nima.photos import read_photo
-from siamese_nima.scale import stores
-from siamese_nima.scale.stores import Folder, StoredPhoto, is_url, open_store, retried
+from siamese_nima.photos import read_photo, stores
+from siamese_nima.photos.stores import StoredPhoto, is_url, open_store, retried
+from siamese_nima.scale.plan import Folder
 
 pytest.importorskip("fsspec")
 

@@ -1,8 +1,9 @@
 """Photos by URL, from hosts that were allowed and from nowhere else.
 
-A server that fetches what strangers name can be made to look into networks that only it can reach
-(server-side request forgery). So the host must be on a list, every address that its name has must
-be public, the connection goes to an address that was checked, and redirects are checked the same.
+A program that fetches what strangers name, in a request or in a list, can be made to look into
+networks that only it can reach (server-side request forgery). So the host must be on a list, every
+address that its name has must be public, the connection goes to an address that was checked, and
+redirects are checked the same.
 """
 
 from __future__ import annotations
@@ -19,9 +20,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from siamese_nima.errors import ConfigError
-from siamese_nima.web.http import RequestError
-from siamese_nima.web.service.uploads import Upload, shown_name
+from siamese_nima.errors import ConfigError, FetchError
 
 Resolve: TypeAlias = Callable[[str, int], Sequence[str]]
 
@@ -75,11 +74,11 @@ class UrlRules:
         )
 
 
-def fetch_photo(url: str, rules: UrlRules, *, resolve: Resolve = addresses_of) -> Upload:
-    """Fetch one photo.
+def fetch_photo(url: str, rules: UrlRules, *, resolve: Resolve = addresses_of) -> bytes:
+    """The bytes of one photo.
 
     Raises:
-        RequestError: The URL is not allowed ("url-refused"), or fetching failed ("url-failed").
+        FetchError: The URL is not allowed ("url-refused"), or fetching failed ("url-failed").
     """
     deadline = time.monotonic() + rules.timeout_s
     for _ in range(rules.max_redirects + 1):
@@ -95,14 +94,14 @@ def fetch_photo(url: str, rules: UrlRules, *, resolve: Resolve = addresses_of) -
         except (OSError, http.client.HTTPException) as error:
             late = time.monotonic() >= deadline
             reason = f"not done in {rules.timeout_s:g} s" if late else _reason(error)
-            raise RequestError("url-failed", f"{_shown(parts)}: {reason}") from error
+            raise FetchError("url-failed", f"{_shown(parts)}: {reason}") from error
         finally:
             guard.cancel()
             connection.close()
         if isinstance(found, bytes):
-            return Upload(shown_name(parts.path), found)
+            return found
         url = urljoin(url, found)
-    raise RequestError("url-failed", f"more than {rules.max_redirects} redirects")
+    raise FetchError("url-failed", f"more than {rules.max_redirects} redirects")
 
 
 def _checked(url: str, rules: UrlRules) -> tuple[SplitResult, int]:
@@ -110,15 +109,15 @@ def _checked(url: str, rules: UrlRules) -> tuple[SplitResult, int]:
         parts = urlsplit(url)
         port = parts.port or _PORTS.get(parts.scheme, 0)
     except ValueError as error:
-        raise RequestError("url-refused", f"{url[:200]!r} is no URL ({error})") from error
+        raise FetchError("url-refused", f"{url[:200]!r} is no URL ({error})") from error
     if parts.scheme not in _PORTS or not parts.hostname or parts.username is not None:
-        raise RequestError(
+        raise FetchError(
             "url-refused", f"{url[:200]!r}: wanted http:// or https:// and a host, no user name"
         )
     if any(ord(character) <= 32 or ord(character) > 126 for character in url):
-        raise RequestError("url-refused", f"{url[:200]!r}: characters that a URL must escape")
+        raise FetchError("url-refused", f"{url[:200]!r}: characters that a URL must escape")
     if not rules.allows(parts, port):
-        raise RequestError("url-refused", f"{_shown(parts)}: this host is not on the list")
+        raise FetchError("url-refused", f"{_shown(parts)}: this host is not on the list")
     return parts, port
 
 
@@ -127,11 +126,11 @@ def _public_address(parts: SplitResult, port: int, rules: UrlRules, resolve: Res
     try:
         addresses = resolve(parts.hostname or "", port)
     except (OSError, UnicodeError) as error:
-        raise RequestError("url-failed", f"{_shown(parts)}: the name is unknown") from error
+        raise FetchError("url-failed", f"{_shown(parts)}: the name is unknown") from error
     if not addresses:
-        raise RequestError("url-failed", f"{_shown(parts)}: the name has no address")
+        raise FetchError("url-failed", f"{_shown(parts)}: the name has no address")
     if not rules.private_addresses and not all(map(_is_public, addresses)):
-        raise RequestError("url-refused", f"{_shown(parts)}: its address is not public")
+        raise FetchError("url-refused", f"{_shown(parts)}: its address is not public")
     return addresses[0]
 
 
@@ -208,9 +207,9 @@ def _answer(response: http.client.HTTPResponse, parts: SplitResult, rules: UrlRu
     if response.status in _REDIRECTS:
         return response.headers.get("Location", "")
     if response.status != 200:
-        raise RequestError("url-failed", f"{_shown(parts)}: answers {response.status}")
+        raise FetchError("url-failed", f"{_shown(parts)}: answers {response.status}")
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise RequestError("url-failed", f"{_shown(parts)}: sends the photo compressed")
+        raise FetchError("url-failed", f"{_shown(parts)}: sends the photo compressed")
     if (response.length or 0) > rules.max_bytes:
         raise _too_large(parts, rules)
     chunks, size = [], 0
@@ -224,8 +223,8 @@ def _answer(response: http.client.HTTPResponse, parts: SplitResult, rules: UrlRu
     return b"".join(chunks)
 
 
-def _too_large(parts: SplitResult, rules: UrlRules) -> RequestError:
-    return RequestError("too-large", f"{_shown(parts)}: more than {rules.max_bytes} bytes")
+def _too_large(parts: SplitResult, rules: UrlRules) -> FetchError:
+    return FetchError("too-large", f"{_shown(parts)}: more than {rules.max_bytes} bytes")
 
 
 def _shown(parts: SplitResult) -> str:
@@ -235,3 +234,15 @@ def _shown(parts: SplitResult) -> str:
 
 def _reason(error: Exception) -> str:
     return f"cannot be fetched ({error or type(error).__name__})"
+
+
+@dataclass(frozen=True, slots=True)
+class RemotePhoto:
+    """A photo by URL, fetched when it is read."""
+
+    name: str
+    rules: UrlRules
+
+    def read(self) -> bytes:
+        """The photo's bytes; raises what `fetch_photo` does."""
+        return fetch_photo(self.name, self.rules)
