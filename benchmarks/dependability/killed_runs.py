@@ -29,7 +29,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import provenance, report
 from siamese_nima.cli import app
-from siamese_nima.scoring import result_cache
+from siamese_nima.scoring import cache as result_cache
 
 OLD = b"the table of an earlier run\n"
 ATTEMPTS = 10
