@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 
 from siamese_nima.atomic_write import unfinished, write_whole
-from siamese_nima.errors import NimaError, SidecarError
+from siamese_nima.curation.journal import Journal, read_journal
+from siamese_nima.errors import SidecarError
 from siamese_nima.photos.formats import PHOTO_EXTENSIONS
 from siamese_nima.photos.names import printable
 from siamese_nima.photos.shots import Listing, folded
@@ -137,33 +136,11 @@ def read_sidecar(path: Path) -> bytes | None:
         raise SidecarError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-class UndoLog:
-    """A file of JSON lines: what each file was before it was written.
-
-    The line of a file is on disk before the file changes, so that even a run that is killed
-    can be undone. Use as a context manager; the file appears with the first change.
-
-    Attributes:
-        path: The file.
-        begun: Whether there is anything to undo.
-    """
+class UndoLog(Journal):
+    """What each sidecar or photo was before stars were written; `undo_stars` puts it back."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.begun = False
-        self._file: Any = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._file is not None:
-            self._file.close()
+        super().__init__(path, _HEADER)
 
     def write(self, sidecar: Path, before: bytes | None, after: bytes) -> None:
         """Replace the content of a sidecar or photo, or make a new sidecar.
@@ -174,12 +151,10 @@ class UndoLog:
         """
         if read_sidecar(sidecar) != before:
             raise SidecarError(f"{sidecar}: changed while stars were given; run again")
-        if self._file is None:
-            self._begin()
         if before is not None and sidecar.suffix.lower() in PHOTO_EXTENSIONS:
-            self._add(_photo_line(sidecar, before, after))
+            self.add(_photo_line(sidecar, before, after))
         else:
-            self._add(
+            self.add(
                 {
                     "sidecar": str(sidecar.absolute()),
                     "before": None if before is None else base64.b64encode(before).decode(),
@@ -187,24 +162,6 @@ class UndoLog:
                 }
             )
         write_whole(sidecar, after, SidecarError)
-
-    def _begin(self) -> None:
-        try:
-            self._file = self.path.open("x", encoding="ascii")
-        except FileExistsError as error:
-            raise NimaError(f"{self.path}: exists already; give the undo log a new name") from error
-        except OSError as error:
-            raise NimaError(f"{self.path}: cannot be written ({error.strerror})") from error
-        self._add(_HEADER)
-        self.begun = True
-
-    def _add(self, line: dict[str, Any]) -> None:
-        try:
-            self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise NimaError(f"{self.path}: cannot be written ({error.strerror})") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +187,7 @@ def undo_stars(log: Path) -> Iterator[Undone]:
     Raises:
         NimaError: The log cannot be read or is none.
     """
-    lines = _lines(log)
+    lines = read_journal(log, _HEADER, (_KEYS, _PHOTO_KEYS), "nima stars")
     if lines:
         # Sidecars are written one by one: only the last one's writing can have been cut short.
         with suppress(OSError):
@@ -301,27 +258,3 @@ def _put_back(sidecar: Path, before: bytes | None, after: str) -> str:
     except OSError as error:
         raise SidecarError(f"{sidecar}: cannot be removed ({error.strerror})") from error
     return "removed"
-
-
-def _lines(log: Path) -> list[dict[str, Any]]:
-    try:
-        lines = log.read_text(encoding="ascii").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise NimaError(f"{log}: cannot be read ({reason})") from error
-    found = []
-    for number, text in enumerate(lines, start=1):
-        try:
-            line = json.loads(text)
-            known = line == _HEADER if number == 1 else line.keys() in (_KEYS, _PHOTO_KEYS)
-        except (ValueError, TypeError):
-            # A run that was killed while it wrote a line had not changed that sidecar yet.
-            known = 1 < number == len(lines)
-            line = None
-        if not known:
-            raise NimaError(f"{log}: line {number} is none of an undo log of nima stars")
-        if line is not None and number > 1:
-            found.append(line)
-    if not lines:
-        raise NimaError(f"{log}: empty; wanted an undo log of nima stars")
-    return found
