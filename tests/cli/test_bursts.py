@@ -116,3 +116,36 @@ def test_on_a_terminal_bursts_are_blocks_of_lines(tiny_model, shoot):
     assert lines[1].lstrip().startswith("1 ")
     assert lines[1].endswith("a3.jpg   best; how sure is unknown")
     assert lines[2].endswith("a2.jpg")
+
+
+def files(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_best_are_copied_and_the_rest_moved_and_all_is_undone(tiny_model, shoot, tmp_path):
+    (shoot / "a1.dng").write_bytes((shoot / "a1.jpg").read_bytes())
+    (shoot / "a3.jpg.xmp").write_text("<a/>")
+    before = files(shoot)
+    best, rest, log = (tmp_path / name for name in ("best", "rest", "log"))
+    folders = "--copy-best-to", best, "--move-rest-to", rest, "--log", log
+    code, _, err = nima(shoot, "-m", tiny_model, *folders)
+    assert code == 0
+    assert "files: 4 copied, 3 moved" in err
+    assert f"undo with: nima bursts --undo {log}" in err
+    assert sorted(files(best)) == ["a3.jpg", "a3.jpg.xmp", "a4.jpg", "b.jpg"]
+    assert sorted(files(rest)) == ["a1.dng", "a1.jpg", "a2.jpg"]
+    code, _, err = nima("--undo", log)
+    assert (code, err) == (0, "files: 3 put back, 4 removed\n")
+    assert files(shoot) == before
+    assert not best.exists()
+
+
+def test_undo_takes_no_photos(tiny_model, shoot, tmp_path):
+    done = CliRunner().invoke(app, ["bursts", str(shoot), "--undo", str(tmp_path / "log")])
+    assert "give one of: PHOTOS, --undo" in str(done.exception)
+    done = CliRunner().invoke(app, ["bursts", "-m", str(tiny_model)])
+    assert "give one of: PHOTOS, --undo" in str(done.exception)

@@ -39,6 +39,13 @@ from siamese_nima.curation.crops import (
     write_crop,
 )
 from siamese_nima.curation.explain import describe_explanation, draw_explanation, explain_photo
+from siamese_nima.curation.filing import (
+    Filed,
+    FilingLog,
+    file_photos,
+    plan_filing,
+    undo_filing,
+)
 from siamese_nima.curation.programs import REJECTED, program_named
 from siamese_nima.curation.report import ThumbnailReader, write_report
 from siamese_nima.curation.sidecars import Naming, UndoLog, undo_stars
@@ -62,11 +69,19 @@ from siamese_nima.scoring.scorer import DEFAULT_MODEL, ScorerOptions
 from siamese_nima.scoring.tables import read_table
 
 _RULE = BurstRule()
+# Where --undo needs none.
+MaybePhotos = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Files, folders (searched recursively), globs, or - for a list on standard input.",
+        metavar="PHOTOS",
+    ),
+]
 
 
 @scoring_command
 def bursts(
-    photos: options.Photos,
+    photos: MaybePhotos = None,
     window: Annotated[
         float, typer.Option(min=0, help="Longest pause between photos of one burst, in seconds.")
     ] = _RULE.window_s,
@@ -83,6 +98,22 @@ def bursts(
         Path | None,
         typer.Option("--out", "-o", help="Write a table: .csv or .jsonl.", dir_okay=False),
     ] = None,
+    copy_best_to: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False, help="Copy the best of each burst, and single photos, there."
+        ),
+    ] = None,
+    move_rest_to: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, help="Move the others of each burst there."),
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option(help="Undo log to write; by default named by date and time.")
+    ] = None,
+    undo_log: Annotated[
+        Path | None, typer.Option("--undo", help="Put all files back as before the run of LOG.")
+    ] = None,
     model: options.Model = DEFAULT_MODEL,
     apart: options.Apart = False,
     *,
@@ -92,13 +123,19 @@ def bursts(
 
     Example: nima bursts holiday/ --best-only > keep.txt
     """
+    if bool(photos) == (undo_log is not None):
+        raise ConfigError("give one of: PHOTOS, --undo")
+    if undo_log:
+        if _count_filed(undo_filing(undo_log), quiet=scoring.quiet):
+            raise typer.Exit(1)
+        return
     rule = BurstRule(window_s=window, similarity=similarity)
     if out:
         check_burst_table(out)
     scorer = scoring.scorer(model)
     reader = FrameReader(scorer.decode_px)
     with FolderRun(
-        scorer, photos, quiet=scoring.quiet, on_photo=reader.look, apart=apart
+        scorer, photos or [], quiet=scoring.quiet, on_photo=reader.look, apart=apart
     ) as folder_run:
         results = list(folder_run.results())
     with progress_bar("finding bursts") as progress:
@@ -111,7 +148,36 @@ def bursts(
         _print(_lines(found))
     else:
         typer.echo(burst_csv(burst_rows(results, found)), nl=False)
+    failed = 0
+    if copy_best_to or move_rest_to:
+        plan = plan_filing(results, found, best_to=copy_best_to, rest_to=move_rest_to, apart=apart)
+        with FilingLog(log or _log_name("bursts")) as filing:
+            failed = _count_filed(file_photos(plan, filing), quiet=scoring.quiet)
+        if filing.begun and not scoring.quiet:
+            path = printable(shlex.quote(str(filing.path)))
+            typer.echo(f"undo with: nima bursts --undo {path}", err=True)
     folder_run.end(_summary(results, found))
+    if failed:
+        raise typer.Exit(1)
+
+
+_FILED = {"copy": "copied", "move": "moved"}
+
+
+def _count_filed(done: Iterable[Filed], *, quiet: bool) -> int:
+    """Say how many files were copied, moved or put back; gives how many could not be."""
+    counts: Counter[str] = Counter()
+    failed = 0
+    for filed in done:
+        if filed.error is None:
+            counts[filed.how] += 1
+        else:
+            failed += 1
+            typer.echo(f"failed: {printable(filed.error)}", err=True)
+    if not quiet:
+        parts = [f"{count} {_FILED.get(how, how)}" for how, count in counts.items()]
+        typer.echo(f"files: {', '.join(parts) or 'nothing to do'}", err=True)
+    return failed
 
 
 def _print(lines: Iterable[str]) -> None:
@@ -157,13 +223,7 @@ _DONE = {
 
 @scoring_command
 def stars(
-    photos: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Files, folders (searched recursively), globs, or - for a list on standard input.",
-            metavar="PHOTOS",
-        ),
-    ] = None,
+    photos: MaybePhotos = None,
     by: Annotated[
         str,
         typer.Option(
@@ -277,7 +337,7 @@ class Writing:
         given = give_stars(results, rule)
         self._stars.update(stars for stars in given if stars is not None)
         plan = plan_stars(results, given, **self._planned)
-        with UndoLog(self._log or _log_name()) as log:
+        with UndoLog(self._log or _log_name("stars")) as log:
             for entry in plan if self._dry_run else write_stars(plan, log):
                 self._show(entry)
         if log.begun and not self._quiet:
@@ -359,8 +419,8 @@ def _labels(text: str | None) -> dict[int, str]:
         raise ConfigError(f"--labels {text}: wanted stars and colours: 5=green,-1=red") from error
 
 
-def _log_name() -> Path:
-    return Path(f"nima-stars-{datetime.now():%Y%m%d-%H%M%S}.undo.jsonl")
+def _log_name(command: str) -> Path:
+    return Path(f"nima-{command}-{datetime.now():%Y%m%d-%H%M%S}.undo.jsonl")
 
 
 def _was(entry: Entry) -> str:
