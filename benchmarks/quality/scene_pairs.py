@@ -230,6 +230,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--write", action="store_true", help="update the card of the model file")
     options = parser.parse_args()
+    about = provenance()  # before files are written
     path = find_model(options.model)
     scorer = Scorer(path)
     scale = scorer.card.scale
@@ -282,7 +283,7 @@ def main() -> None:
         write_card(path, general, scene)
     report(
         {
-            "provenance": provenance(),
+            "provenance": about,
             "model": f"{scorer.card.name}-{scorer.card.version}",
             "same_frame_encoded_anew": copies,
             "scene": {

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from siamese_nima import Scorer, compare, evaluate
 from siamese_nima.cli import app
 from siamese_nima.datasets.contamination import training_record
 from siamese_nima.datasets.sources import read_source
@@ -85,3 +86,24 @@ def test_compare_says_which_model_is_better(tiny_model, tiny_card, ratings, tmp_
     assert [model["model"][:4] for model in values["models"]] == ["tiny", "five"]
     assert "neither is better" in done.output
     assert "no clear difference" in (out / "report.md").read_text()
+
+
+def test_a_threshold_is_given_on_the_ratings_own_scale(tiny_model, ratings, tmp_path):
+    options = "--split", "all", "--threshold", 3, "--precision", 0.7, "--repeats", 20
+    out = tmp_path / "o"
+    done = nima("evaluate", tiny_model, "--data", ratings, "--out", out, *options)
+    assert done.exit_code == 0, done.output
+    assert "Cut at a score of " in done.output
+    found = json.loads((out / "figures.json").read_text())["threshold"]
+    assert found["good"] == 5.5
+    assert found["lower"] >= 0.7
+    assert "Cut at a score of" in (out / "report.md").read_text()
+
+
+def test_evaluate_and_compare_are_functions_of_the_library(tiny_model, ratings):
+    scorer = Scorer(tiny_model)
+    result = evaluate(scorer, ratings, repeats=20)
+    assert result.figures["all"].agreement.photos == 20
+    assert result.figures["all"].verdict is None
+    both = compare(scorer, scorer, ratings, repeats=20)
+    assert {found.winner for found in both.differences["all"].values()} == {"neither"}

@@ -50,3 +50,17 @@ def test_other_photos_or_scales_are_refused():
         compare_models(rated(), rated().select(np.arange(199)))
     with pytest.raises(TableError, match=r"200 on 1\.\.5"):
         compare_models(rated(), replace(rated(), scale=RatingScale(1, 5)))
+
+
+def test_a_model_that_ranks_beats_one_that_gives_every_photo_the_same():
+    collapsed = replace(rated(), scores=np.full(200, 10.0))
+    found = compare_models(collapsed, with_noise(0.5, 1), repeats=200)
+    assert {difference.winner for difference in found.values()} == {"second"}
+    assert found["srcc"].first == 0
+
+
+def test_a_model_worse_than_chance_loses_against_a_collapsed_one():
+    collapsed = replace(rated(), scores=np.full(200, 5.5))
+    turned = replace(rated(), scores=11 - rated().scores)
+    found = compare_models(turned, collapsed, repeats=200)
+    assert found["srcc"].winner == "second"

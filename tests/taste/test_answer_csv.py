@@ -1,4 +1,5 @@
 import os
+import unicodedata
 from contextlib import suppress
 
 import pytest
@@ -75,7 +76,7 @@ def test_answers_can_be_given_another_name(table):
     ("text", "message"),
     [
         ("", "line 1: no column 'left', found nothing; wanted left, right, choice, person"),
-        ("left,right,choice\n", "line 1: no column 'at', found left, right, choice"),
+        ("left,right\n", "line 1: no column 'choice', found left, right"),
         ("left,right,choice,at,stars\n", "line 1: a column 'stars' too many"),
         ("left,left,right,choice,at\n", "line 1: a column 'left' too many"),
         (f"left,right,choice,at\na,b,left,{AT}\na,b,maybe,{AT}\n", "line 3: .* 'maybe', wanted"),
@@ -106,3 +107,26 @@ def test_any_bytes_are_answers_or_a_named_error(tmp_path_factory, content):
     path.write_bytes(b"left,right,choice,at\n" + content)
     with suppress(AnswerError):
         assert all(answer.person == "me" for answer in read_answers(path))
+
+
+def test_a_list_of_winners_and_losers_is_enough_and_repeats_count(tmp_path):
+    rows = ["winner,loser", "a.jpg,b.jpg", "b.jpg,a.jpg", "a.jpg,b.jpg", "day1\\c.jpg,a.jpg"]
+    (tmp_path / "pairs.csv").write_text("\n".join(rows))
+    answers = read_answers(tmp_path / "pairs.csv", person="Ana")
+    assert [answer.better for answer in answers] == ["a.jpg", "b.jpg", "a.jpg", "day1/c.jpg"]
+    assert {answer.person for answer in answers} == {"Ana"}
+    assert len({answer.at for answer in answers}) == 4
+    # The same list is not taken twice.
+    assert read_answers(tmp_path / "pairs.csv", person="Ana") == answers
+
+
+def test_answers_need_no_time(tmp_path):
+    (tmp_path / "a.csv").write_text("left,right,choice\na.jpg,b.jpg,tie\na.jpg,b.jpg,right\n")
+    assert [answer.choice for answer in read_answers(tmp_path / "a.csv")] == ["tie", "right"]
+
+
+def test_names_find_photos_that_another_system_spelled_otherwise(tmp_path):
+    (tmp_path / unicodedata.normalize("NFD", "caf\u00e9.jpg")).touch()
+    (tmp_path / "a.csv").write_text("winner,loser\ncaf\u00e9.jpg,b.jpg\n", encoding="utf-16")
+    [answer] = read_answers(tmp_path / "a.csv", folder=tmp_path)
+    assert answer.left == unicodedata.normalize("NFD", "caf\u00e9.jpg")

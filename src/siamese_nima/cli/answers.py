@@ -72,7 +72,7 @@ def import_(
 
     Example: nima answers import holiday/ answers.csv
     """
-    records = read_answers(table, person=person)
+    records = read_answers(table, person=person, folder=folder)
     with AnswerStore(answers or answers_path(folder)) as store:
         added = store.merge(records)
     typer.echo(f"{_counted(added, 'answer')} taken over, {len(records) - added} there already")

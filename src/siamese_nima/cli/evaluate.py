@@ -44,6 +44,16 @@ def evaluate(
     raters: Raters = None,
     split: Split = None,
     out: OutFolder = Path("evaluation"),
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="Rating from which on a photo is good, on the ratings' scale: gives the score to "
+            "cut at.",
+        ),
+    ] = None,
+    precision: Annotated[
+        float, typer.Option(help="Share of good photos wanted above the cut.")
+    ] = 0.9,
     force: Force = False,
     repeats: Repeats = 1000,
     log: Annotated[
@@ -81,6 +91,8 @@ def evaluate(
             columns=parse_columns(columns or ()),
             raters=raters,
             split=split,
+            good=threshold,
+            precision=precision,
             force=force,
             repeats=repeats,
             report=report,

@@ -86,7 +86,12 @@ def compare_models(
     pairs = same_scene_pairs(labels, first.scenes, gap=PAIR_GAP * first.range)
 
     def figure(measure: Callable[[Floats, Floats], float]) -> Callable[[Floats, Index], float]:
-        return lambda scores, index: measure(scores[index], labels[index])
+        def measured(scores: Floats, index: Index) -> float:
+            found = measure(scores[index], labels[index])
+            # Scores that are all equal have no correlation; they know as little as chance does.
+            return 0.0 if found != found else found
+
+        return measured
 
     # Exchanged scores must be exchangeable, so those of each model are brought to one form.
     ranks = [rankdata(rated.scores) for rated in (first, second)]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 
 from siamese_nima.errors import TableError
 from siamese_nima.evaluation.metrics import (
@@ -110,6 +111,7 @@ class RatedPhotos:
 
 
 TOP_SHARE = 0.1
+_COLLAPSED = 0.01  # spread of the scores by that of the labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +155,106 @@ class Figures:
         """The figures in values that JSON has, rounded to five decimals; nan as None."""
         plain: dict[str, Any] = plain_figures(asdict(self))
         return plain
+
+    @property
+    def verdict(self) -> str | None:
+        """Why the model is not to be used for such photos, in a sentence; None where it may be."""
+        found = self.agreement.srcc
+        if self.spread_ratio != self.spread_ratio:
+            return "All photos have the same rating, so nothing can be judged by them."
+        if self.spread_ratio < _COLLAPSED:
+            return "All photos get the same score: the model tells none apart. Do not use it."
+        if found.high < 0:
+            return (
+                f"Worse than chance: the model ranks these photos against people (SRCC {found}). "
+                "Do not use it."
+            )
+        if not found.low > 0:
+            return (
+                f"No better than chance on these photos (SRCC {found}): nothing shows that the "
+                "model knows what people like in them."
+            )
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A score to cut at so that enough of the photos above it are good.
+
+    Attributes:
+        good: Label from which on a photo is good, on the model's scale.
+        wanted: The precision asked for, 0 to 1.
+        score: Photos from this score on are kept; None where no cut is sure to have the precision.
+        kept: How many photos that keeps, of all.
+        precision: Share of them that are good; its lower bound, which holds with 95 %.
+        recall: Share of the good photos that are kept.
+    """
+
+    good: float
+    wanted: float
+    score: float | None
+    kept: int
+    photos: int
+    precision: float
+    lower: float
+    recall: float
+
+    def __str__(self) -> str:
+        if self.score is None:
+            return (
+                f"No cut-off is sure to leave {self.wanted:.0%} good photos: the best, the highest "
+                f"{self.kept} of {self.photos}, has {self.precision:.0%} (at least "
+                f"{self.lower:.0%}). Rate more photos, or ask for less."
+            )
+        return (
+            f"Cut at a score of {self.score:.2f}: it keeps {self.kept} of {self.photos} photos, "
+            f"{self.precision:.0%} of them good (at least {self.lower:.0%}), and {self.recall:.0%} "
+            "of the good ones."
+        )
+
+
+def find_threshold(scores: ArrayLike, labels: ArrayLike, good: float, wanted: float) -> Threshold:
+    """The lowest score to cut at that is sure to leave a share of good photos.
+
+    Sure means the lower bound of Clopper and Pearson at 95 %; it counts photos as independent, and
+    is of this cut alone. Photos of equal score are kept or left together.
+
+    Args:
+        scores: Shape (N,), higher is better.
+        labels: Shape (N,), what people said of the photos.
+        good: Label from which on a photo is good.
+        wanted: Share of good photos above the cut, above 0 and below 1.
+
+    Raises:
+        TableError: No photo is good, all are, or `wanted` is no share.
+
+    Reference:
+        Clopper and Pearson, "The use of confidence or fiducial limits illustrated in the case of
+        the binomial", Biometrika 26, 1934.
+    """
+    s, y = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+    if not 0 < wanted < 1:
+        raise TableError(f"a precision is above 0 and below 1, got {wanted:g}")
+    order = np.argsort(-s, kind="stable")
+    right = (y >= good)[order]
+    if right.all() or not right.any():
+        which = "all" if right.all() else "none"
+        raise TableError(f"{which} of the {len(s)} photos are good, so there is nothing to cut")
+    kept, hits = np.arange(1, len(s) + 1), np.cumsum(right)
+    lower = np.where(hits > 0, stats.beta.ppf(0.05, np.maximum(hits, 1), kept - hits + 1), 0.0)
+    ends = np.append(np.diff(s[order]) != 0, True)
+    sure = np.flatnonzero(ends & (lower >= wanted))
+    place = int(sure[-1]) if sure.size else int(np.argmax(np.where(ends, lower, -1)))
+    return Threshold(
+        good=good,
+        wanted=wanted,
+        score=float(s[order][place]) if sure.size else None,
+        kept=int(kept[place]),
+        photos=len(s),
+        precision=float(hits[place] / kept[place]),
+        lower=float(lower[place]),
+        recall=float(hits[place] / right.sum()),
+    )
 
 
 def measure_figures(rated: RatedPhotos, *, repeats: int = 1000, seed: int = 0) -> Figures:

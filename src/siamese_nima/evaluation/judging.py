@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,14 @@ from siamese_nima.datasets.sources import read_source
 from siamese_nima.errors import TableError, name_some
 from siamese_nima.evaluation.comparison import Difference, compare_models
 from siamese_nima.evaluation.document import write_report
-from siamese_nima.evaluation.figures import Figures, RatedPhotos, measure_by_subset
+from siamese_nima.evaluation.figures import (
+    Figures,
+    RatedPhotos,
+    Threshold,
+    find_threshold,
+    measure_by_subset,
+    plain_figures,
+)
 from siamese_nima.evaluation.pairs import measure_pair_error
 from siamese_nima.evaluation.plots import learning_section
 from siamese_nima.evaluation.report import comparison_sections, model_sections, number, percent
@@ -101,11 +108,13 @@ class Evaluation:
         figures: How well they agree with people; "all" photos, and each subset where there are
             several.
         pair_error: How sure the order of two photos is; None where there are too few pairs.
+        threshold: A score to cut at, where one was asked for.
     """
 
     model: JudgedModel
     figures: Mapping[str, Figures]
     pair_error: PairError | None
+    threshold: Threshold | None = None
 
     def lines(self) -> list[str]:
         """Warnings and the main figures, for a terminal."""
@@ -114,13 +123,17 @@ class Evaluation:
             f"pairs {percent(part.pairs.total)}"
             for name, part in self.figures.items()
         ]
-        return [*self.model.warnings, *rows]
+        verdict = self.figures["all"].verdict
+        ends = [str(self.threshold)] if self.threshold else []
+        return [*self.model.warnings, *rows, *([verdict] if verdict else []), *ends]
 
     def to_json(self) -> dict[str, Any]:
         """All figures in values that JSON has."""
         return self.model.to_json() | {
             "figures": {name: part.to_json() for name, part in self.figures.items()},
             "pair_error": None if self.pair_error is None else self.pair_error.to_json(),
+            "verdict": self.figures["all"].verdict,
+            "threshold": None if self.threshold is None else plain_figures(asdict(self.threshold)),
         }
 
     def write(self, folder: Path, *, log: Path | None = None) -> Path:
@@ -132,8 +145,15 @@ class Evaluation:
         """
         model = self.model
         about = [model.about, model.about_photos(model.rated)]
+        verdict = self.figures["all"].verdict
+        if self.threshold:
+            about.append(str(self.threshold))
         sections = model_sections(
-            model.rated, self.figures, self.pair_error, about=about, warnings=model.warnings
+            model.rated,
+            self.figures,
+            self.pair_error,
+            about=about,
+            warnings=[*model.warnings, *([verdict] if verdict else [])],
         )
         if log is not None:
             sections.append(learning_section(log))
@@ -170,7 +190,12 @@ class Comparison:
     @property
     def warnings(self) -> list[str]:
         """What a reader must know before believing a figure."""
-        return [line for model in self.models for line in model.warnings]
+        verdicts = [
+            f"{name}: {own['all'].verdict}"
+            for name, own in zip(self.names, self.figures, strict=True)
+            if own["all"].verdict
+        ]
+        return [*(line for model in self.models for line in model.warnings), *verdicts]
 
     def lines(self) -> list[str]:
         """Warnings, and which model is better by which figure, for a terminal."""
@@ -223,6 +248,8 @@ def evaluate(
     columns: Mapping[str, str] | None = None,
     raters: int | None = None,
     split: str | None = None,
+    good: float | None = None,
+    precision: float = 0.9,
     force: bool = False,
     repeats: int = 1000,
     report: Report | None = None,
@@ -238,6 +265,8 @@ def evaluate(
         columns: Which columns of a CSV hold what; see `datasets.own_table.read_own_table`.
         raters: How many people rated each photo of a CSV.
         split: Split to judge by; None for "test" where there is one, else all photos.
+        good: Rating from which on a photo is good, on the ratings' scale; gives a score to cut at.
+        precision: Share of good photos that is wanted above the cut; see `find_threshold`.
         force: Judge by photos that the model was trained on.
         repeats: Resamples behind the 95 % intervals.
         report: Called with photos done and photos in all.
@@ -251,7 +280,11 @@ def evaluate(
     )
     model = _judge(scorer, str(data), source, split, force=force, report=report)
     figures = measure_by_subset(model.rated, repeats=repeats)
-    return Evaluation(model, figures, _pair_error(model.rated))
+    threshold = None
+    if good is not None:
+        placed = float(map_mean(good, source.scale, scorer.card.scale))
+        threshold = find_threshold(model.rated.scores, model.rated.labels, placed, precision)
+    return Evaluation(model, figures, _pair_error(model.rated), threshold)
 
 
 def compare(
@@ -358,7 +391,7 @@ def _on_same_photos(judged: tuple[JudgedModel, JudgedModel]) -> tuple[RatedPhoto
 
 def _pair_error(rated: RatedPhotos) -> PairError | None:
     try:
-        return measure_pair_error(rated.scores, rated.labels, rated.scenes)
+        return measure_pair_error(rated.scores, rated.labels, rated.scenes, groups=rated.subsets)
     except TableError:
         return None  # too few pairs for it; the report then has no such plot
 

@@ -9,13 +9,13 @@ import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self, get_args
 
 from siamese_nima.atomic_write import write_whole
-from siamese_nima.csv_rows import csv_writer, table_lines
+from siamese_nima.csv_rows import as_on_disk, csv_writer, table_lines
 from siamese_nima.errors import AnswerError
 from siamese_nima.photos.names import printable
 
@@ -352,7 +352,9 @@ def _name(value: str | bytes) -> str:
 
 
 COLUMNS = ("left", "right", "choice", "person", "at", "seconds")
-_NEEDED = ("left", "right", "choice", "at")
+_NEEDED = ("left", "right", "choice")
+_PREFERRED = ("winner", "loser")  # a list of pairs, the better photo first
+_NO_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # a list without times counts a second per line
 
 
 def write_answers(path: Path, answers: Iterable[Answer]) -> None:
@@ -373,37 +375,52 @@ def write_answers(path: Path, answers: Iterable[Answer]) -> None:
     write_whole(path, text.getvalue().encode(errors="surrogateescape"), AnswerError)
 
 
-def read_answers(path: Path, *, person: str | None = None) -> list[Answer]:
+def read_answers(
+    path: Path, *, person: str | None = None, folder: Path | None = None
+) -> list[Answer]:
     """Answers and flags of a CSV file with a header; commas, semicolons or tabs separate its cells.
 
-    Columns are `left`, `right`, `choice` (left, right, tie or flag), `at`, and where they are known
-    `person` and `seconds`. Other columns are an error.
+    Columns are `left`, `right` and `choice` (left, right, tie or flag), or `winner` and `loser`;
+    and where they are known `at`, `person` and `seconds`. Other columns are an error. Without `at`
+    every line is an answer of its own: a pair that is there twice counts twice, and the same list
+    is not taken twice.
 
     Args:
         path: The file.
         person: Who gave the answers, whatever the file says.
+        folder: The photos; names that another system spelled otherwise then find their files.
 
     Raises:
         AnswerError: The file cannot be read, or a line is none of an answer; the message names it.
     """
     _, rows = table_lines(path, AnswerError)
     _, cells = next(rows, (1, []))
-    return list(_answers_of(path, rows, _checked_header(path, cells), person))
+    answers = list(_answers_of(path, rows, _checked_header(path, cells), person))
+    if folder is None:
+        return answers
+    return [
+        replace(answer, left=_spelled(answer.left, folder), right=_spelled(answer.right, folder))
+        for answer in answers
+    ]
+
+
+def _spelled(name: str, folder: Path) -> str:
+    return as_on_disk(name, folder).relative_to(folder).as_posix()
 
 
 def _checked_header(path: Path, cells: Sequence[str]) -> list[str]:
     header = [cell.strip().lower() for cell in cells]
-    wrong = [name for name in _NEEDED if name not in header]
+    listed = set(_PREFERRED) <= set(header)
+    wrong = [] if listed else [name for name in _NEEDED if name not in header]
     if wrong:
         raise AnswerError(
             f"{path} line 1: no column {wrong[0]!r}, found {', '.join(header) or 'nothing'}; "
-            f"wanted {', '.join(COLUMNS)}"
+            f"wanted {', '.join(COLUMNS)}, or winner and loser"
         )
-    odd = [name for name in header if name not in COLUMNS or header.count(name) > 1]
+    known = (*_PREFERRED, *COLUMNS[3:]) if listed else COLUMNS
+    odd = [name for name in header if name not in known or header.count(name) > 1]
     if odd:
-        raise AnswerError(
-            f"{path} line 1: a column {odd[0]!r} too many; wanted {', '.join(COLUMNS)}"
-        )
+        raise AnswerError(f"{path} line 1: a column {odd[0]!r} too many; wanted {', '.join(known)}")
     return header
 
 
@@ -412,21 +429,26 @@ def _answers_of(
 ) -> Iterator[Answer]:
     for line, cells in rows:
         try:
-            yield _answer_of(header, cells, person)
+            yield _answer_of(header, cells, person, line)
         except AnswerError as error:
             raise AnswerError(f"{path} line {line}: {error}") from error
 
 
-def _answer_of(header: list[str], cells: list[str], person: str | None) -> Answer:
+def _answer_of(header: list[str], cells: list[str], person: str | None, line: int) -> Answer:
     if len(cells) != len(header):
         raise AnswerError(f"{len(cells)} cells, wanted {len(header)}")
     row = dict(zip(header, cells, strict=True))
     more = {"person": name} if (name := person or row.get("person")) else {}
+    if "winner" in row:
+        # Lists are written by hand and elsewhere, where paths may have backslashes.
+        names = [row[name].strip().replace("\\", "/") for name in _PREFERRED]
+        row |= {"left": names[0], "right": names[1], "choice": "left"}
+    at = row.get("at", "").strip() or (_NO_TIME + timedelta(seconds=line)).isoformat()
     return Answer(
         left=row["left"],
         right=row["right"],
         choice=row["choice"].strip().lower(),  # type: ignore[arg-type]
-        at=row["at"].strip(),
+        at=at,
         seconds=_seconds(row.get("seconds", "")),
         **more,
     )

@@ -91,7 +91,9 @@ def with_figures(card: ModelCard, val: SplitViews, scores: Floats, before: Any) 
     if before is not None:
         metrics["the same before training"] = before
     try:
-        error = measure_pair_error(scores, table.means(card.scale), table.scenes)
+        error = measure_pair_error(
+            scores, table.means(card.scale), table.scenes, groups=table.subsets
+        )
         metrics["pair_error"] = error.to_json()
     except TableError:
         pass  # too few pairs to measure it on
