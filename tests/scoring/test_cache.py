@@ -42,17 +42,17 @@ def settled(monkeypatch):
 def work(monkeypatch):
     """What was decoded and what was hashed, by name."""
     done = {"decoded": [], "hashed": []}
-    read_photo, digest = model_set.read_photo, result_cache._digest_of
+    open_photo, digest = model_set.open_photo, result_cache._digest_of
 
     def read(source, **options):
         done["decoded"].append(Path(source).name)
-        return read_photo(source, **options)
+        return open_photo(source, **options)
 
     def hash_(path):
         done["hashed"].append(Path(path).name)
         return digest(path)
 
-    monkeypatch.setattr(model_set, "read_photo", read)
+    monkeypatch.setattr(model_set, "open_photo", read)
     monkeypatch.setattr(result_cache, "_digest_of", hash_)
     return done
 
@@ -122,13 +122,13 @@ def test_moved_and_copied_photos_are_recognised(tiny_model, tmp_path, cache, wor
 def test_what_changes_while_it_is_scored_is_not_kept(tiny_model, tmp_path, cache, monkeypatch):
     photo = grey(tmp_path / "a.bmp", 60)
     other = grey(tmp_path / "other.bmp", 200).read_bytes()
-    read_photo = model_set.read_photo
+    open_photo = model_set.open_photo
 
     def swapped_under_us(source, **options):
         photo.write_bytes(other)
-        return read_photo(source, **options)
+        return open_photo(source, **options)
 
-    monkeypatch.setattr(model_set, "read_photo", swapped_under_us)
+    monkeypatch.setattr(model_set, "open_photo", swapped_under_us)
     [result] = Scorer(tiny_model, cache=cache).score([photo])
     monkeypatch.undo()
     grey(photo, 60)

@@ -34,11 +34,11 @@ def test_both_models_give_what_each_gives_alone_on_one_decoding(
     tiny_model, looks, photo_folder, monkeypatch
 ):
     decoded = []
-    read_photo = model_set.read_photo
+    open_photo = model_set.open_photo
     monkeypatch.setattr(
         model_set,
-        "read_photo",
-        lambda source, **o: decoded.append(source) or read_photo(source, **o),
+        "open_photo",
+        lambda source, **o: decoded.append(source) or open_photo(source, **o),
     )
     scorer = Scorer([tiny_model, looks])
     results = list(scorer.score(photo_folder))

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Annotated, cast
 
 import typer
-from PIL import Image
 
 from siamese_nima.cli import options
 from siamese_nima.cli.options import Scoring, scoring_command
@@ -62,6 +61,7 @@ from siamese_nima.curation.stars import (
 from siamese_nima.errors import ConfigError
 from siamese_nima.pair_error import PairError
 from siamese_nima.photos.names import printable
+from siamese_nima.photos.read import Photo as DecodedPhoto
 from siamese_nima.photos.read import read_photo
 from siamese_nima.scoring.ranking import one_per_shot
 from siamese_nima.scoring.results import ScoredPhoto
@@ -455,7 +455,7 @@ def report(
     scorer = scoring.scorer(*options.named_models(model))
     frames, thumbnails = FrameReader(scorer.decode_px), ThumbnailReader()
 
-    def look(path: str, photo: Image.Image) -> None:
+    def look(path: str, photo: DecodedPhoto) -> None:
         frames.look(path, photo)
         thumbnails.look(path, photo)
 

@@ -26,7 +26,7 @@ from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.pair_error import PairError
 from siamese_nima.photos.capture import Capture, read_capture
 from siamese_nima.photos.find import natural_key
-from siamese_nima.photos.read import read_photo
+from siamese_nima.photos.read import Photo, open_photo
 from siamese_nima.photos.similarity import (
     LIKE_CORRELATION,
     Pairs,
@@ -75,7 +75,7 @@ class FrameReader:
         self.decode_px = decode_px
         self._seen: dict[str, Frame] = {}
 
-    def look(self, path: str, photo: Image.Image) -> None:
+    def look(self, path: str, photo: Image.Image | Photo) -> None:
         """Take the frame of a photo that is decoded and upright; may be called by many threads."""
         self._seen[path] = Frame(
             path, difference_hash(photo), unit_thumbnail(photo), read_capture(path)
@@ -109,7 +109,7 @@ class FrameReader:
     def _frame(self, path: str) -> Frame | None:
         if path not in self._seen:
             try:
-                self.look(path, read_photo(path, min_short_side_px=self.decode_px))
+                self.look(path, open_photo(path, min_short_side_px=self.decode_px))
             except PhotoError:
                 return None
         return self._seen[path]

@@ -27,6 +27,7 @@ from siamese_nima.errors import PhotoError
 from siamese_nima.pair_error import PairError, describe_closest_call
 from siamese_nima.photos.find import natural_key
 from siamese_nima.photos.names import printable
+from siamese_nima.photos.read import Photo
 from siamese_nima.photos.thumbnails import shrunk, thumbnail
 from siamese_nima.scoring.ranking import RankPlace, rank_photos, rank_places
 from siamese_nima.scoring.results import ScoredPhoto
@@ -210,7 +211,7 @@ class ThumbnailReader:
     def __init__(self) -> None:
         self._seen: dict[str, bytes] = {}
 
-    def look(self, path: str, photo: Image.Image) -> None:
+    def look(self, path: str, photo: Image.Image | Photo) -> None:
         """Take the thumbnail of a photo that is decoded; may be called by many threads."""
         self._seen[path] = shrunk(photo)
 

@@ -5,7 +5,7 @@ views from those.
 """
 
 from siamese_nima.photos.find import FoundPhotos, find_photos
-from siamese_nima.photos.read import PhotoSource, read_photo
+from siamese_nima.photos.read import Photo, PhotoSource, open_photo, read_photo
 from siamese_nima.photos.views import Crops, Native, Pad, ViewGroup, ViewPolicy, Warp
 
 __all__ = [
@@ -13,10 +13,12 @@ __all__ = [
     "FoundPhotos",
     "Native",
     "Pad",
+    "Photo",
     "PhotoSource",
     "ViewGroup",
     "ViewPolicy",
     "Warp",
     "find_photos",
+    "open_photo",
     "read_photo",
 ]

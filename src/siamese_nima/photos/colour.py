@@ -31,6 +31,7 @@ _GAMMA_2_2, _GAMMA_2_8, _LINEAR, _PQ, _HLG = 4, 5, 8, 16, 18
 _REFERENCE_WHITE_NITS = 203  # ITU-R BT.2408: where a photo's white stands in PQ, and 75 % in HLG
 _HLG_PEAK_NITS, _HLG_SYSTEM_GAMMA = 1000, 1.2
 _CURVE_POINTS = 4096
+_NEARLY = 25
 _BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
@@ -66,6 +67,23 @@ def to_srgb(image: Image.Image, profile: bytes | None, label: str) -> Image.Imag
     if alpha is not None and alpha.getextrema() != (255, 255):
         srgb = Image.composite(srgb, Image.new("RGB", srgb.size, "white"), alpha)
     return srgb
+
+
+@lru_cache(maxsize=64)
+def averages_like_srgb(profile: bytes | None, mode: str) -> bool:
+    """Whether the mean of some pixels is the same colour before and after conversion to sRGB.
+
+    So it is, nearly, where a middle grey has nearly the number that it has in sRGB: in the working
+    spaces of cameras and programs, not in linear light or HDR.
+
+    Args:
+        profile: ICC profile; None for sRGB.
+        mode: "L" or "RGB".
+    """
+    if profile is None:
+        return True
+    grey = to_srgb(Image.new(mode, (1, 1), (128,) * len(mode)), profile, "")
+    return int(np.abs(np.asarray(grey, dtype=np.int16) - 128).max()) <= _NEARLY
 
 
 def _eight_bit(image: Image.Image, label: str) -> Image.Image:

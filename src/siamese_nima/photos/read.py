@@ -1,7 +1,10 @@
 """One photo as a person sees it: upright, in sRGB, on white."""
 
+import math
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
@@ -10,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from siamese_nima.errors import ConfigError, PhotoError
-from siamese_nima.photos.colour import to_srgb
+from siamese_nima.photos.colour import averages_like_srgb, to_srgb
 from siamese_nima.photos.decode import decode, pillow_muted
 from siamese_nima.photos.loading import Stored, check_size, stored
 
@@ -21,6 +24,7 @@ PhotoSource: TypeAlias = (
 MAX_PIXELS = 300_000_000
 # Goes up when a photo is read otherwise than before, so that scores in a cache are not mixed.
 READING = 2
+_MOST_SUPPORT = 3  # pixels to either side that a resize filter looks at, of Lanczos
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -30,6 +34,20 @@ _UPRIGHT = {
     6: Image.Transpose.ROTATE_270,
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
+}
+
+
+# How the stored pixels of each orientation lie to the upright photo: whether axes are swapped, and
+# whether the stored columns and rows run against it.
+_LIES = {
+    1: (False, False, False),
+    2: (False, True, False),
+    3: (False, True, True),
+    4: (False, False, True),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
 }
 
 
@@ -73,14 +91,150 @@ def read_photo(
             large, truncated or otherwise damaged. The message starts with its name.
         ConfigError: `min_short_side_px` is below 1.
     """
+    photo = open_photo(
+        source, min_short_side_px=min_short_side_px, max_pixels=max_pixels, name=name
+    )
+    return photo.whole()
+
+
+class Photo:
+    """A decoded photo as a person sees it, whose colours and orientation are applied when needed.
+
+    Whoever wants only small views of it pays for those alone: `resize` shrinks the pixels as they
+    are stored, and then turns and converts the few that are left. It may be shared by threads.
+
+    Attributes:
+        size: Width and height, upright.
+        name: What error messages call it.
+    """
+
+    def __init__(self, found: Stored, name: str, *, borrowed: bool = False) -> None:
+        self._stored = found
+        self._borrowed = borrowed
+        self._whole: Image.Image | None = None
+        self.name = name
+        width, height = found.pixels.size
+        self.size = (height, width) if found.orientation >= 5 else (width, height)
+
+    @property
+    def width(self) -> int:
+        """Pixels from left to right."""
+        return self.size[0]
+
+    @property
+    def height(self) -> int:
+        """Pixels from top to bottom."""
+        return self.size[1]
+
+    def whole(self) -> Image.Image:
+        """All pixels, mode RGB, in sRGB on white.
+
+        Raises:
+            PhotoError: Its pixels do not say what is white.
+        """
+        if self._whole is None:
+            with _errors_named(self.name):
+                srgb = to_srgb(_turned(self._stored), self._stored.profile, self.name)
+                self._whole = _plain(srgb, self._stored.pixels if self._borrowed else None)
+        return self._whole
+
+    def resize(
+        self,
+        size: tuple[int, int],
+        resample: Image.Resampling = Image.Resampling.BICUBIC,
+        box: tuple[float, float, float, float] | None = None,
+        reducing_gap: float | None = None,
+    ) -> Image.Image:
+        """The photo, or a part of it, at another size, mode RGB, in sRGB on white.
+
+        Takes what `PIL.Image.Image.resize` takes. Colours whose numbers are nearly those of sRGB,
+        as in every camera's working space, are averaged as they are stored; all others are
+        converted first.
+
+        Raises:
+            PhotoError: Its pixels do not say what is white.
+        """
+        stored_first = self._stored.pixels.mode in ("RGB", "L")
+        stored_first &= not self._stored.pixels.has_transparency_data
+        if not stored_first or not averages_like_srgb(
+            self._stored.profile, self._stored.pixels.mode
+        ):
+            return self.whole().resize(size, resample, box, reducing_gap)
+        quarter_turned = self._stored.orientation >= 5
+        stored_size = (size[1], size[0]) if quarter_turned else size
+        stored_box = None if box is None else self._stored_box(box)
+        with _errors_named(self.name):
+            pixels = self._stored.pixels
+            if quarter_turned and reducing_gap is None:
+                pixels = _resized_columns_first(pixels, stored_size, resample, stored_box)
+            else:
+                pixels = pixels.resize(stored_size, resample, stored_box, reducing_gap)
+            small = Stored(pixels, self._stored.orientation)
+            return _plain(to_srgb(_turned(small), self._stored.profile, self.name), None)
+
+    def _stored_box(
+        self, box: tuple[float, float, float, float]
+    ) -> tuple[float, float, float, float]:
+        """Where a part of the upright photo lies among the stored pixels."""
+        width, height = self._stored.pixels.size
+        swapped, columns_back, rows_back = _LIES[self._stored.orientation]
+        left, top, right, bottom = box
+        if swapped:
+            left, top, right, bottom = top, left, bottom, right
+        if columns_back:
+            left, right = width - right, width - left
+        if rows_back:
+            top, bottom = height - bottom, height - top
+        return max(0, left), max(0, top), min(right, width), min(bottom, height)
+
+
+def _resized_columns_first(
+    image: Image.Image,
+    size: tuple[int, int],
+    resample: Image.Resampling,
+    box: tuple[float, float, float, float] | None,
+) -> Image.Image:
+    """As `Image.resize` does it, columns before rows.
+
+    Pillow resizes rows first and rounds between the two. Of a photo that lies on its side these are
+    the columns; in the other order the last digit of some pixels differs, and networks that judge
+    noise see it.
+    """
+    left, top, right, bottom = box or (0, 0, *image.size)
+    margin = _MOST_SUPPORT * max(1.0, (right - left) / size[0]) + 1
+    first, last = max(0, math.floor(left - margin)), min(image.width, math.ceil(right + margin))
+    strip = (
+        image if (first, last) == (0, image.width) else image.crop((first, 0, last, image.height))
+    )
+    narrow = strip.resize((strip.width, size[1]), resample, (0, top, strip.width, bottom))
+    return narrow.resize(size, resample, (left - first, 0, right - first, size[1]))
+
+
+def open_photo(
+    source: PhotoSource,
+    *,
+    min_short_side_px: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    name: str | None = None,
+) -> Photo:
+    """Decode one photo as `read_photo` does, and leave colours and orientation for when they count.
+
+    Args and errors are those of `read_photo`.
+    """
     if min_short_side_px is not None and min_short_side_px < 1:
         raise ConfigError(f"min_short_side_px must be 1 or more, or None; got {min_short_side_px}")
     label = name or _name_of(source)
+    with _errors_named(label):
+        found = _stored(source, label, min_short_side_px, max_pixels)
+    return Photo(found, label, borrowed=isinstance(source, Image.Image))
+
+
+@contextmanager
+def _errors_named(label: str) -> Iterator[None]:
+    """Every error as a PhotoError that begins with the photo's name."""
     try:
         with pillow_muted():
-            found = _stored(source, label, min_short_side_px, max_pixels)
-            srgb = to_srgb(_turned_upright(found), found.profile, label)
-            return _plain(srgb, source)
+            yield
     except PhotoError:
         raise
     # Decoders answer damaged files with almost any exception; all mean that there is no photo.
@@ -148,16 +302,16 @@ def _from_array(array: "np.ndarray[Any, Any]", label: str) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def _turned_upright(found: Stored) -> Image.Image:
+def _turned(found: Stored) -> Image.Image:
     turn = _UPRIGHT.get(found.orientation)
     return found.pixels if turn is None else found.pixels.transpose(turn)
 
 
-def _plain(image: Image.Image, source: PhotoSource) -> Image.Image:
-    """Without metadata, and sharing no pixels with the caller's picture."""
+def _plain(image: Image.Image, borrowed: Image.Image | None) -> Image.Image:
+    """Without metadata, and sharing no pixels with a picture of the caller's."""
     # Of what was decoded here the pixels are handed on: a copy of a large photo is hundreds of
     # megabytes.
-    plain = image.copy() if image is source else image._new(image.im)
+    plain = image.copy() if image is borrowed else image._new(image.im)
     plain.info = {}
     return plain
 

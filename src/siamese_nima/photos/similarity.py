@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from siamese_nima.errors import PhotoError
-from siamese_nima.photos.read import read_photo
+from siamese_nima.photos.read import Photo, open_photo
 
 Pairs = NDArray[np.intp]
 
@@ -75,17 +75,17 @@ def read_signatures(
     return Signatures(hashes, thumbnails, tuple(unreadable))
 
 
-def difference_hash(photo: Image.Image) -> np.uint64:
+def difference_hash(photo: Image.Image | Photo) -> np.uint64:
     """The 64-bit difference hash of a photo; see `Signatures`."""
-    grey = np.asarray(photo.convert("L").resize((9, 8), Image.Resampling.BICUBIC), dtype=np.int16)
+    grey = np.asarray(_small_grey(photo, (9, 8)), dtype=np.int16)
     packed = np.packbits(grey[:, 1:] > grey[:, :-1])
     return np.uint64(int.from_bytes(packed.tobytes(), "big"))
 
 
-def unit_thumbnail(photo: Image.Image) -> NDArray[np.float32]:
+def unit_thumbnail(photo: Image.Image | Photo) -> NDArray[np.float32]:
     """The grey thumbnail of a photo with mean 0 and length 1, shape (256,); zero where flat."""
     size = (THUMBNAIL_PX, THUMBNAIL_PX)
-    grey = np.asarray(photo.convert("L").resize(size, Image.Resampling.BICUBIC), dtype=np.float64)
+    grey = np.asarray(_small_grey(photo, size), dtype=np.float64)
     centred = grey.ravel() - grey.mean()
     if centred.std() < _FLAT:
         return np.zeros(centred.size, dtype=np.float32)
@@ -93,9 +93,15 @@ def unit_thumbnail(photo: Image.Image) -> NDArray[np.float32]:
     return unit
 
 
+def _small_grey(photo: Image.Image | Photo, size: tuple[int, int]) -> Image.Image:
+    if isinstance(photo, Image.Image):
+        return photo.convert("L").resize(size, Image.Resampling.BICUBIC)
+    return photo.resize(size).convert("L")
+
+
 def _read_signature(path: Path) -> tuple[np.uint64, NDArray[np.float32]] | PhotoError:
     try:
-        photo = read_photo(path, min_short_side_px=_DECODED_PX)
+        photo = open_photo(path, min_short_side_px=_DECODED_PX)
     except PhotoError as error:
         return error
     return difference_hash(photo), unit_thumbnail(photo)

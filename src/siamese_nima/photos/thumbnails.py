@@ -3,9 +3,9 @@
 import io
 import os
 
-from PIL import Image, ImageOps
+from PIL import Image
 
-from siamese_nima.photos.read import read_photo
+from siamese_nima.photos.read import Photo, open_photo
 
 SIDE_PX = 240
 # 240 px at this quality are about 6 kB, two thirds of what JPEG needs to look the same.
@@ -18,12 +18,14 @@ def thumbnail(path: str | os.PathLike[str], *, side_px: int = SIDE_PX) -> bytes:
     Raises:
         PhotoError: The photo cannot be read.
     """
-    return shrunk(read_photo(path, min_short_side_px=side_px), side_px=side_px)
+    return shrunk(open_photo(path, min_short_side_px=side_px), side_px=side_px)
 
 
-def shrunk(photo: Image.Image, *, side_px: int = SIDE_PX) -> bytes:
+def shrunk(photo: Image.Image | Photo, *, side_px: int = SIDE_PX) -> bytes:
     """`thumbnail` of a photo that is read already; `photo` stays as it is."""
-    small = ImageOps.contain(photo, (side_px, side_px)) if max(photo.size) > side_px else photo
+    scale = min(1, side_px / max(photo.size))
+    width, height = (max(1, round(side * scale)) for side in photo.size)
+    small = photo.resize((width, height))
     file = io.BytesIO()
     small.save(file, format="WEBP", quality=_QUALITY)
     return file.getvalue()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from siamese_nima.errors import ViewError
+from siamese_nima.photos.read import Photo
 
 Views: TypeAlias = NDArray[np.uint8]
 
@@ -59,7 +60,7 @@ class Warp:
         """The short side that a photo needs for these views to be sharp."""
         return max(self.view_size)
 
-    def cut(self, photo: Image.Image, resample: Resample) -> list[Image.Image]:
+    def cut(self, photo: Image.Image | Photo, resample: Resample) -> list[Image.Image]:
         """The views of an RGB photo."""
         height, width = self.view_size
         return [photo.resize((width, height), _FILTERS[resample])]
@@ -105,7 +106,7 @@ class Crops:
         """Height and width of its views."""
         return self.size_px, self.size_px
 
-    def cut(self, photo: Image.Image, resample: Resample) -> list[Image.Image]:
+    def cut(self, photo: Image.Image | Photo, resample: Resample) -> list[Image.Image]:
         """The views of an RGB photo.
 
         Only the pixels under a crop are resampled, so a strip of 1 x 5000 pixels, enlarged to its
@@ -166,7 +167,7 @@ class Pad:
         """The short side that a photo needs for these views to be sharp."""
         return self.size_px
 
-    def cut(self, photo: Image.Image, resample: Resample) -> list[Image.Image]:
+    def cut(self, photo: Image.Image | Photo, resample: Resample) -> list[Image.Image]:
         """The views of an RGB photo."""
         scale = self.size_px / max(photo.size)
         width, height = (max(1, round(side * scale)) for side in photo.size)
@@ -201,9 +202,9 @@ class Native:
         """All pixels are needed."""
         return
 
-    def cut(self, photo: Image.Image, resample: Resample) -> list[Image.Image]:  # noqa: ARG002
+    def cut(self, photo: Image.Image | Photo, resample: Resample) -> list[Image.Image]:  # noqa: ARG002
         """The photo itself."""
-        return [photo]
+        return [photo if isinstance(photo, Image.Image) else photo.whole()]
 
     def __str__(self) -> str:
         return "native"
@@ -275,11 +276,12 @@ class ViewPolicy:
         """Height and width of every view; None for native."""
         return self.groups[0].view_size
 
-    def views(self, photo: Image.Image) -> Views:
+    def views(self, photo: Image.Image | Photo) -> Views:
         """Cut the views of one photo.
 
         Args:
-            photo: Mode RGB, as `read_photo` returns it, of any size.
+            photo: Of any size; a picture of mode RGB as `read_photo` returns it, or what
+                `open_photo` returns, of which only the views are converted and turned.
 
         Returns:
             uint8 of shape (V, H, W, 3), C-contiguous and writable; groups in their order.
@@ -287,7 +289,7 @@ class ViewPolicy:
         Raises:
             ViewError: The photo is in another mode.
         """
-        if photo.mode != "RGB":
+        if isinstance(photo, Image.Image) and photo.mode != "RGB":
             raise ViewError(
                 f"views are cut from RGB photos (see read_photo), got mode {photo.mode}"
             )

@@ -14,10 +14,9 @@ import numpy as np
 import onnxruntime
 import PIL
 from numpy.typing import NDArray
-from PIL import Image
 
 from siamese_nima.errors import ConfigError, PhotoError
-from siamese_nima.photos.read import MAX_PIXELS, READING, PhotoSource, read_photo
+from siamese_nima.photos.read import MAX_PIXELS, READING, Photo, PhotoSource, open_photo
 from siamese_nima.photos.views import ViewPolicy, Views
 from siamese_nima.scoring.catalogue import find_model
 from siamese_nima.scoring.model import Model, ModelFile, fitting_view
@@ -25,7 +24,7 @@ from siamese_nima.scoring.results import ScoredPhoto, scored
 
 ModelSource: TypeAlias = "str | os.PathLike[str] | Model"
 Distribution: TypeAlias = NDArray[np.float32]
-OnPhoto: TypeAlias = Callable[[str, Image.Image], None]
+OnPhoto: TypeAlias = Callable[[str, Photo], None]
 
 # Large JPEG files are decoded at a reduced scale with at least this many times the pixels per side
 # that the views need. benchmarks/quality/reduced_decode.py measures what 1 and 2 do to scores.
@@ -155,7 +154,7 @@ class ModelSet:
         if not wanted:
             return {}
         try:
-            picture = read_photo(
+            picture = open_photo(
                 photo.source,
                 min_short_side_px=self.decode_px,
                 max_pixels=self.max_pixels,
