@@ -1,7 +1,9 @@
 """The front door: what is public, and what it must not drag in."""
 
+import inspect
 import subprocess
 import sys
+import typing
 
 import pytest
 
@@ -24,6 +26,34 @@ def test_all_is_sorted_and_importable():
     assert list(siamese_nima.__all__) == sorted(siamese_nima.__all__)
     for name in siamese_nima.__all__:
         assert getattr(siamese_nima, name) is not None
+
+
+def _classes(annotation):
+    """The classes of this package that an annotation names."""
+    parts = typing.get_args(annotation)
+    if parts:
+        return {found for part in parts for found in _classes(part)}
+    ours = getattr(annotation, "__module__", "").startswith("siamese_nima")
+    return {annotation} if ours and isinstance(annotation, type) else set()
+
+
+def test_what_a_public_function_returns_is_public():
+    public = {getattr(siamese_nima, name) for name in siamese_nima.__all__}
+    missing = {}
+    for function in filter(inspect.isfunction, public):
+        returned = typing.get_type_hints(function).get("return")
+        missing |= {found: function for found in _classes(returned) if found not in public}
+    assert missing == {}
+
+
+def test_the_package_itself_loads_nothing_heavy():
+    program = (
+        "import sys, time; start = time.process_time(); import siamese_nima\n"
+        "heavy = {'numpy', 'PIL', 'onnxruntime', 'typer', 'rich'} & set(sys.modules)\n"
+        "print(sorted(heavy), time.process_time() - start < 0.1)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "[] True\n"
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -14,12 +14,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from siamese_nima.card import ModelCard
-    from siamese_nima.curation.bursts import Burst, BurstRule, FrameReader, group_bursts, keepers
-    from siamese_nima.curation.crops import CropRule, suggest_crops, write_crop
-    from siamese_nima.curation.explain import explain_photo
+    from siamese_nima.curation.bursts import (
+        Burst,
+        BurstRule,
+        Frame,
+        FrameReader,
+        find_bursts,
+        group_bursts,
+        keepers,
+    )
+    from siamese_nima.curation.copies import copy_ranked
+    from siamese_nima.curation.crops import (
+        Crop,
+        CropRule,
+        CropSuggestion,
+        suggest_crops,
+        write_crop,
+    )
+    from siamese_nima.curation.explain import Explanation, explain_photo
     from siamese_nima.curation.report import ThumbnailReader, write_report
-    from siamese_nima.curation.sidecars import UndoLog, undo_stars
-    from siamese_nima.curation.stars import StarRule, give_stars, plan_stars
+    from siamese_nima.curation.sidecars import UndoLog, Undone, undo_stars
+    from siamese_nima.curation.stars import (
+        SidecarChange,
+        StarRule,
+        give_stars,
+        plan_stars,
+        write_stars,
+    )
     from siamese_nima.errors import (
         AnswerError,
         CardError,
@@ -36,16 +57,20 @@ if TYPE_CHECKING:
     )
     from siamese_nima.evaluation.judging import Comparison, Evaluation, compare, evaluate
     from siamese_nima.pair_error import PairError
-    from siamese_nima.photos import ViewPolicy, find_photos, read_photo
+    from siamese_nima.photos import ViewPolicy, read_photo
+    from siamese_nima.photos.find import FoundPhotos, find_photos
     from siamese_nima.ratings import RatingScale
     from siamese_nima.scoring.cache import cache_path
+    from siamese_nima.scoring.features import PhotoVector
     from siamese_nima.scoring.ranking import RankPlace, describe_ranking, rank_photos, rank_places
-    from siamese_nima.scoring.results import ScoredPhoto
-    from siamese_nima.scoring.scorer import Scorer
+    from siamese_nima.scoring.results import Results, ScoredPhoto
+    from siamese_nima.scoring.scorer import Scorer, ScorerOptions
+    from siamese_nima.scoring.tables import read_table, write_table
     from siamese_nima.siamese import SiameseNIMA
     from siamese_nima.taste.answers import Answer, AnswerStore, answers_path
+    from siamese_nima.taste.learn import LearnConfig, Learnt, learn
     from siamese_nima.training.config import DataConfig, TrainConfig
-    from siamese_nima.training.run import train
+    from siamese_nima.training.run import TrainedRun, train
 
 # ONNX Runtime reads this when it is first imported, so it stands before every import of it: its
 # Linux wheels would otherwise write a device id into the user's cache and open a connection.
@@ -63,89 +88,105 @@ __all__ = [
     "Comparison",
     "ConfigError",
     "ContaminationError",
+    "Crop",
     "CropRule",
+    "CropSuggestion",
     "DataConfig",
     "Evaluation",
+    "Explanation",
+    "FoundPhotos",
+    "Frame",
     "FrameReader",
+    "LearnConfig",
+    "Learnt",
     "MissingExtraError",
     "ModelCard",
     "NimaError",
     "PairError",
     "PhotoError",
+    "PhotoVector",
     "RankPlace",
     "RatingError",
     "RatingScale",
+    "Results",
     "ScoredPhoto",
     "Scorer",
+    "ScorerOptions",
     "SiameseNIMA",
+    "SidecarChange",
     "SidecarError",
     "StarRule",
     "TableError",
     "ThumbnailReader",
     "TrainConfig",
+    "TrainedRun",
     "UndoLog",
+    "Undone",
     "ViewError",
     "ViewPolicy",
     "WeightsError",
     "answers_path",
     "cache_path",
     "compare",
+    "copy_ranked",
     "describe_ranking",
     "evaluate",
     "explain_photo",
+    "find_bursts",
     "find_photos",
     "give_stars",
     "group_bursts",
     "keepers",
+    "learn",
     "plan_stars",
     "rank_photos",
     "rank_places",
     "read_photo",
+    "read_table",
     "suggest_crops",
     "train",
     "undo_stars",
     "write_crop",
     "write_report",
+    "write_stars",
+    "write_table",
 ]
 
 # Where each name is. It is imported when it is first asked for: the package itself then loads in
 # milliseconds, and nobody who scores waits for torch.
 _HOMES = {
-    "card": ("ModelCard",),
-    "curation.bursts": ("Burst", "BurstRule", "FrameReader", "group_bursts", "keepers"),
-    "curation.crops": ("CropRule", "suggest_crops", "write_crop"),
-    "curation.explain": ("explain_photo",),
-    "curation.report": ("ThumbnailReader", "write_report"),
-    "curation.sidecars": ("UndoLog", "undo_stars"),
-    "curation.stars": ("StarRule", "give_stars", "plan_stars"),
-    "evaluation.judging": ("Comparison", "Evaluation", "compare", "evaluate"),
+    "card": "ModelCard",
+    "curation.bursts": "Burst BurstRule Frame FrameReader find_bursts group_bursts keepers",
+    "curation.copies": "copy_ranked",
+    "curation.crops": "Crop CropRule CropSuggestion suggest_crops write_crop",
+    "curation.explain": "Explanation explain_photo",
+    "curation.report": "ThumbnailReader write_report",
+    "curation.sidecars": "UndoLog Undone undo_stars",
+    "curation.stars": "SidecarChange StarRule give_stars plan_stars write_stars",
     "errors": (
-        "AnswerError",
-        "CardError",
-        "ConfigError",
-        "ContaminationError",
-        "MissingExtraError",
-        "NimaError",
-        "PhotoError",
-        "RatingError",
-        "SidecarError",
-        "TableError",
-        "ViewError",
-        "WeightsError",
+        "AnswerError CardError ConfigError ContaminationError MissingExtraError "
+        "NimaError PhotoError RatingError SidecarError TableError ViewError WeightsError"
     ),
-    "pair_error": ("PairError",),
-    "photos": ("ViewPolicy", "find_photos", "read_photo"),
-    "ratings": ("RatingScale",),
-    "scoring.ranking": ("RankPlace", "describe_ranking", "rank_photos", "rank_places"),
-    "scoring.cache": ("cache_path",),
-    "scoring.results": ("ScoredPhoto",),
-    "scoring.scorer": ("Scorer",),
-    "siamese": ("SiameseNIMA",),
-    "taste.answers": ("Answer", "AnswerStore", "answers_path"),
-    "training.run": ("train",),
-    "training.config": ("DataConfig", "TrainConfig"),
+    "evaluation.judging": "Comparison Evaluation compare evaluate",
+    "pair_error": "PairError",
+    "photos": "ViewPolicy read_photo",
+    "photos.find": "FoundPhotos find_photos",
+    "ratings": "RatingScale",
+    "scoring.cache": "cache_path",
+    "scoring.features": "PhotoVector",
+    "scoring.ranking": "RankPlace describe_ranking rank_photos rank_places",
+    "scoring.results": "Results ScoredPhoto",
+    "scoring.scorer": "Scorer ScorerOptions",
+    "scoring.tables": "read_table write_table",
+    "siamese": "SiameseNIMA",
+    "taste.answers": "Answer AnswerStore answers_path",
+    "taste.learn": "LearnConfig Learnt learn",
+    "training.run": "TrainedRun train",
+    "training.config": "DataConfig TrainConfig",
 }
-_HOME_OF = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names}
+_HOME_OF = {
+    name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names.split()
+}
 _NEEDS_TRAIN = tuple(f"{__name__}.{part}" for part in ("evaluation", "siamese", "training"))
 
 

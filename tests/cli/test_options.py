@@ -16,7 +16,7 @@ def test_a_command_gets_its_own_parameters_and_the_shared_options():
     parameters = inspect.signature(show).parameters
     assert list(parameters)[:2] == ["photos", "top"]
     assert "scoring" not in parameters
-    assert parameters["batch_size"].default == 4
+    assert parameters["exact"].default is False
     defaults = {name: p.default for name, p in list(parameters.items())[2:]}
     show(photos=["a"], top=1, **defaults | {"device": "openvino"})
     assert seen == [(["a"], 1, Scoring(device="openvino"))]

@@ -1,12 +1,13 @@
 """Tables of earlier runs are read back."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
 
 from siamese_nima.errors import TableError
 from siamese_nima.scoring.scorer import Scorer
-from siamese_nima.scoring.tables import Columns, open_table, read_table
+from siamese_nima.scoring.tables import Columns, open_table, read_table, write_table
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.tsv", "t.json"])
@@ -47,3 +48,21 @@ def test_a_table_that_calls_the_score_mean_is_still_read(tmp_path):
     (tmp_path / "t.csv").write_text(f"path,mean,scale,model\n{tmp_path}/a.jpg,3,1..5,m\n")
     (tmp_path / "a.jpg").touch()
     assert [photo.score for photo in read_table(tmp_path / "t.csv")] == [3.0]
+
+
+@pytest.mark.parametrize("models", [1, 2])
+def test_results_are_written_at_once(tiny_model, photo_folder, tmp_path, models):
+    other = tmp_path / "other.onnx"
+    shutil.copy(tiny_model, other)
+    scorer = Scorer([tiny_model, other][:models])
+    results = list(scorer.score(photo_folder))
+    write_table(iter(results), tmp_path / "a.csv")
+    with open_table(tmp_path / "b.csv", Columns(scorer.scales)) as table:
+        for result in results:
+            table.write(result)
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+def test_no_results_are_a_table_without_rows(tmp_path):
+    write_table([], tmp_path / "a.csv")
+    assert read_table(tmp_path / "a.csv") == []

@@ -15,6 +15,7 @@ from siamese_nima.cli import (
     curate,
     data,
     evaluate,
+    features,
     learn,
     models,
     pick,
@@ -40,6 +41,7 @@ _TRAINING, _MODELS = "Training and judging models", "Model files"
 
 app.command("score", rich_help_panel=_PHOTOS)(score.score)
 app.command("rank", rich_help_panel=_PHOTOS)(score.rank)
+app.command("features", rich_help_panel=_PHOTOS)(features.features)
 app.command("bursts", rich_help_panel=_PHOTOS)(curate.bursts)
 app.command("stars", rich_help_panel=_PHOTOS)(curate.stars)
 app.command("report", rich_help_panel=_PHOTOS)(curate.report)

@@ -51,8 +51,8 @@ from siamese_nima.curation.sidecars import Naming, UndoLog, undo_stars
 from siamese_nima.curation.stars import (
     PERCENTILES,
     By,
-    Entry,
     PlanOptions,
+    SidecarChange,
     StarRule,
     give_stars,
     plan_stars,
@@ -377,7 +377,7 @@ class Writing:
         if unrated or self._counts["fail"]:
             raise typer.Exit(1)
 
-    def _show(self, entry: Entry) -> None:
+    def _show(self, entry: SidecarChange) -> None:
         self._counts[entry.action] += 1
         if entry.error is not None:
             typer.echo(f"failed: {printable(entry.error)}", err=True)
@@ -423,7 +423,7 @@ def _log_name(command: str) -> Path:
     return Path(f"nima-{command}-{datetime.now():%Y%m%d-%H%M%S}.undo.jsonl")
 
 
-def _was(entry: Entry) -> str:
+def _was(entry: SidecarChange) -> str:
     if entry.action == "keep":
         unknown = entry.was is not None and math.isnan(entry.was)
         return "rating unknown, left alone" if unknown else "yours, kept"

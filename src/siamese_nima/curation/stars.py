@@ -112,7 +112,7 @@ Action = Literal["create", "change", "keep", "same", "unread", "fail"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class SidecarChange:
     """What happens to one sidecar, or to one photo where stars are written into photos.
 
     Attributes:
@@ -163,7 +163,7 @@ class PlanOptions(TypedDict, total=False):
 
 def plan_stars(
     results: Sequence[ScoredPhoto], stars: Sequence[int | None], **options: Unpack[PlanOptions]
-) -> Iterator[Entry]:
+) -> Iterator[SidecarChange]:
     """Decide for every photo with stars; nothing is written.
 
     One rating reaches all files of a shot, such as a camera raw file and its JPEG, those that were
@@ -196,9 +196,9 @@ def plan_stars(
     digikam = pick_from is not None if reader is None else reader.digikam
     marks = Marks(pick_from=pick_from, labels=options.get("labels"), digikam=digikam)
     folders: dict[Path, Folder | SidecarError] = {}
-    unread: list[Entry] = []
+    unread: list[SidecarChange] = []
     shared: dict[Path, list[_Rated]] = {}
-    failed: dict[Path, Entry] = {}
+    failed: dict[Path, SidecarChange] = {}
     for result, given in zip(results, stars, strict=True):
         if given is None:
             continue
@@ -216,16 +216,20 @@ def plan_stars(
                 shared.setdefault(target, []).append(rated)
             if not targets:
                 path = folder.path / name
-                unread.append(Entry(action="unread", sidecar=path, result=result, stars=given))
+                unread.append(
+                    SidecarChange(action="unread", sidecar=path, result=result, stars=given)
+                )
         except SidecarError as error:
-            failed[photo] = Entry(action="fail", sidecar=photo, result=result, error=str(error))
+            failed[photo] = SidecarChange(
+                action="fail", sidecar=photo, result=result, error=str(error)
+            )
     for sidecar, photos in shared.items():
         yield _entry(sidecar, photos, marks, options.get("overwrite", False))
     yield from unread
     yield from failed.values()
 
 
-def write_stars(plan: Iterable[Entry], log: UndoLog) -> Iterator[Entry]:
+def write_stars(plan: Iterable[SidecarChange], log: UndoLog) -> Iterator[SidecarChange]:
     """Write what `plan_stars` plans, one sidecar at a time.
 
     Yields:
@@ -285,7 +289,7 @@ def _targets(
                 yield sidecar
 
 
-def _entry(sidecar: Path, photos: Sequence[_Rated], marks: Marks, overwrite: bool) -> Entry:
+def _entry(sidecar: Path, photos: Sequence[_Rated], marks: Marks, overwrite: bool) -> SidecarChange:
     best = max(photos, key=lambda photo: photo.result.mean or 0)
     result, stars = best.result, best.stars
     try:
@@ -307,7 +311,7 @@ def _entry(sidecar: Path, photos: Sequence[_Rated], marks: Marks, overwrite: boo
         if inside:
             after = inside.with_packet(after, str(sidecar))
     except SidecarError as error:
-        return Entry(action="fail", sidecar=sidecar, result=result, error=str(error))
+        return SidecarChange(action="fail", sidecar=sidecar, result=result, error=str(error))
     action: Action = "create" if before is None else "same" if after == before else "change"
     return _made(action, sidecar, result, stars, was or packet.rating, before, after)
 
@@ -320,8 +324,8 @@ def _made(
     was: float | None,
     before: bytes | None,
     after: bytes | None = None,
-) -> Entry:
-    return Entry(
+) -> SidecarChange:
+    return SidecarChange(
         action=action,
         sidecar=sidecar,
         result=result,

@@ -118,6 +118,17 @@ class ModelFile:
         """Name, version and the first 12 digits of the file's SHA-256."""
         return f"{self.card.name}-{self.card.version}@{self.digest[:12]}"
 
+    def content(self) -> bytes:
+        """The file, read again.
+
+        Raises:
+            WeightsError: It is missing, or has changed since.
+        """
+        content = _read(self.path)
+        if hashlib.sha256(content).hexdigest() != self.digest:
+            raise WeightsError(f"{self.path}: the model file has changed since it was loaded")
+        return content
+
     def rate(self, views: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Rating distributions of photos; may be called from several threads at once.
 
@@ -223,7 +234,13 @@ def fitting_view(card: ModelCard, view: ViewPolicy) -> ViewPolicy:
 
 
 def open_network(
-    path: Path, content: bytes, *, threads: int, device: str, varying: bool = False
+    path: Path,
+    content: bytes,
+    *,
+    threads: int,
+    device: str,
+    varying: bool = False,
+    output: str = "distribution",
 ) -> Network:
     """The network of a model file, ready to rate views.
 
@@ -233,6 +250,7 @@ def open_network(
         threads: Threads that one call may use.
         device: One of `DEVICES`.
         varying: Whether the size of views differs from photo to photo.
+        output: The tensor that is wanted.
 
     Returns:
         From views (N, V, H, W, 3) to rating distributions (N, K); may be called from several
@@ -246,7 +264,7 @@ def open_network(
     if device not in DEVICES:
         raise ConfigError(f"device {device!r} is unknown; possible are {', '.join(DEVICES)}")
     if device == "openvino":
-        return _open_openvino(path, content, threads=threads)
+        return _open_openvino(path, content, threads=threads, output=output)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -260,7 +278,7 @@ def open_network(
         if timer:
             timer.start()
         try:
-            result: NDArray[np.float32] = session.run(["distribution"], {"views": views}, run)[0]
+            result: NDArray[np.float32] = session.run([output], {"views": views}, run)[0]
         except Exception as error:
             if run.terminate:
                 raise TimeoutError from error
@@ -302,7 +320,7 @@ def start_session(
     return session
 
 
-def _open_openvino(path: Path, content: bytes, *, threads: int) -> Network:
+def _open_openvino(path: Path, content: bytes, *, threads: int, output: str) -> Network:
     try:
         import openvino
     except ImportError as error:
@@ -332,7 +350,7 @@ def _open_openvino(path: Path, content: bytes, *, threads: int) -> Network:
         elif not requests.own.wait_for(round(1000 * limit_s)):
             requests.own.cancel()
             raise TimeoutError
-        result: NDArray[np.float32] = requests.own.get_tensor("distribution").data
+        result: NDArray[np.float32] = requests.own.get_tensor(output).data
         return result.copy()
 
     return rate

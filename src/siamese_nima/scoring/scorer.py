@@ -16,7 +16,7 @@ from PIL import Image
 
 from siamese_nima.card import ModelCard
 from siamese_nima.cores import usable_cores, usable_memory
-from siamese_nima.errors import ConfigError, PhotoError
+from siamese_nima.errors import ConfigError, PhotoError, WeightsError
 from siamese_nima.ordered_pool import in_order
 from siamese_nima.photos.archives import ArchivedPhoto
 from siamese_nima.photos.find import find_photos
@@ -28,8 +28,16 @@ from siamese_nima.photos.tables import EmbeddedPhoto
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.cache import Content, ResultCache, open_cache
-from siamese_nima.scoring.model import Model
-from siamese_nima.scoring.model_set import ModelSet, ModelSource, OnPhoto, WorkItem, load_members
+from siamese_nima.scoring.features import FeatureModel, PhotoVector
+from siamese_nima.scoring.model import Model, ModelFile
+from siamese_nima.scoring.model_set import (
+    Member,
+    ModelSet,
+    ModelSource,
+    OnPhoto,
+    WorkItem,
+    load_members,
+)
 from siamese_nima.scoring.results import ScoredPhoto
 
 DEFAULT_MODEL = "quality"
@@ -273,6 +281,45 @@ class Scorer:
         """
         named = [WorkItem(name, photo) for name, photo in photos]
         return self._score_batch(None, None, named)
+
+    def features(
+        self, photos: PhotoSource | Iterable[PhotoSource]
+    ) -> Generator[PhotoVector, None, None]:
+        """What the first model's network sees in photos, in input order, without the cache.
+
+        Args:
+            photos: As `score` takes them.
+
+        Yields:
+            One vector per photo, or the error that prevented it.
+
+        Raises:
+            WeightsError: The model is not from a file, or has no features.
+        """
+        member = self._models.members[0]
+        if not isinstance(member.model, ModelFile):
+            raise WeightsError(f"model {member.name!r} is not from a file, so it has no features")
+        model = FeatureModel(member.model, member.view, device=self.options.device)
+        models = ModelSet(
+            [Member(member.name, model, member.view)],
+            exact=self.options.exact,
+            max_pixels=self.options.max_pixels,
+        )
+
+        def work(items: Sequence[WorkItem]) -> Sequence[WorkItem]:
+            models.rate(items)
+            return items
+
+        every = enumerate(_as_series(photos), start=1)
+        named = (WorkItem(_name(photo, index), _as_photo(photo)) for index, photo in every)
+        done = in_order(work, named, batch_size=self.batch_size, workers=self.workers)
+        with closing(done):
+            for item in done:
+                found = item.outcomes[0]
+                if isinstance(found, PhotoError):
+                    yield PhotoVector(item.name, None, model.model_id, str(found))
+                else:
+                    yield PhotoVector(item.name, found.astype(np.float16), model.model_id)
 
     async def score_async(
         self, photos: PhotoSource | Iterable[PhotoSource]

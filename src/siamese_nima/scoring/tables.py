@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TextIO
 
@@ -21,7 +22,7 @@ from siamese_nima.errors import (
     TableError,
     did_you_mean,
 )
-from siamese_nima.ratings import RatingScale
+from siamese_nima.ratings import AVA_SCALE, RatingScale
 from siamese_nima.scoring.ranking import RankPlace
 from siamese_nima.scoring.results import ScoredPhoto, rounded
 
@@ -113,6 +114,29 @@ class ResultWriter(Protocol):
 
     def write(self, result: ScoredPhoto, place: RankPlace | None = None) -> None:
         """Append one result, with its place where the table is of a ranking."""
+
+
+def write_table(results: Iterable[ScoredPhoto], path: str | os.PathLike[str]) -> None:
+    """Write results as a table, one row per photo in their order.
+
+    Args:
+        results: Of one scorer; of none there is a header for the scale 1..10.
+        path: Ends in one of `TABLE_FORMATS`; it appears under its name only when it is complete.
+
+    Raises:
+        ConfigError, MissingExtraError, NimaError: As `open_table`.
+    """
+    rows = iter(results)
+    first = next(rows, None)
+    scales = {"model": AVA_SCALE} if first is None else _scales(first)
+    with open_table(path, Columns(scales)) as table:
+        for result in () if first is None else chain([first], rows):
+            table.write(result)
+
+
+def _scales(result: ScoredPhoto) -> dict[str, RatingScale]:
+    others = {name: other.scale for name, other in result.others.items()}
+    return {result.model.rpartition("-")[0]: result.scale} | others
 
 
 @contextmanager
