@@ -3,7 +3,7 @@
     python benchmarks/quality/fine_tune.py biq2021 BIQ2021 --out ss02
     python benchmarks/quality/fine_tune.py appeal sophoappeal/votes.csv --out appeal
     cd ss02 && nima train --data ratings.csv --photos photos --scale 1..5 --out runs/mine
-    nima compare quality runs/mine/model.onnx ... --out runs/mine/compared   # as on the page
+    nima evaluate quality runs/mine/model.onnx ... --out runs/mine/compared   # as on the page
     python benchmarks/quality/fine_tune.py record ss02 appeal --out fine_tune.json
 
 The first two lay out photos and ratings as somebody has them who follows the page: photos of

@@ -26,8 +26,8 @@ PEERS = """\
 
 Networks have equal random weights in all contenders, each is loaded and warm before it is timed,
 and they take turns on the same photos. Ours are `Scorer` with its defaults; `int8` is a model made
-by `nima quantise`, `--exact` decodes in full. The origin is ryanfwy/image-quality by its own code,
-one photo at a time; "idealo's way" is full decoding, `load_img` to 224 x 224 and batches of 64;
+by `nima models quantise`, `--exact` decodes in full. The origin is ryanfwy/image-quality by its own
+code, one photo at a time; "idealo's way" is full decoding, `load_img` to 224 x 224, batches of 64;
 pyiqa's `nima` is shown the centre 299 x 299, and so are ours beside it. The last column says how
 many rating points the score of a photo is from ours in fp32 under the contender's own view: they
 compute the same (decoders of other versions differ a little). Random weights exaggerate what 8 bits
@@ -225,9 +225,9 @@ def _int8(int8: dict[str, Any]) -> str:
     ]
     moved = int8["difference"]
     return (
-        f"`{int8['model']}` and what `nima quantise` makes of it with {int8['quantised_with']} "
-        f"photos of the train split of BIQ2021; SRCC with people on {int8['photos']:,} photos of "
-        "its test split:\n\n"
+        f"`{int8['model']}` and what `nima models quantise` makes of it with "
+        f"{int8['quantised_with']} photos of the train split of BIQ2021; SRCC with people on "
+        f"{int8['photos']:,} photos of its test split:\n\n"
         + _table(["", "file", *names], rows)
         + f"\n\nScores move by {moved['mean_absolute']:.3f} rating points on average, 99 of 100 by "
         f"less than {moved['99 of 100 below']:.2f}, none by more than {moved['largest']:.2f}; the "

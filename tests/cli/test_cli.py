@@ -36,7 +36,8 @@ def nima(*arguments: object, **options: object) -> subprocess.CompletedProcess[s
 def commands() -> dict[str, typer.core.TyperCommand]:
     group = typer.main.get_command(app)
     found = {}
-    for name, command in group.commands.items():
+    shown = {name: command for name, command in group.commands.items() if not command.hidden}
+    for name, command in (shown | {"pick answers": group.commands["answers"]}).items():
         found[name] = command
         for sub, subcommand in getattr(command, "commands", {}).items():
             found[f"{name} {sub}"] = subcommand
@@ -155,12 +156,12 @@ def test_several_models_and_the_one_that_orders(tiny_model, sure_model, photo_fo
     assert scored.returncode == 0, scored.stderr
     assert list(rows[0])[:2] == ["path", "tiny_score"]
     assert all(row["tiny_score"] == row["sure_score"] for row in rows)
-    ranked = nima("rank", photo_folder, "--model", both, "--by", "sure", "--no-cache")
+    ranked = nima("rank", photo_folder, "--model", both, "--order-by", "sure", "--no-cache")
     header = next(csv.reader(io.StringIO(ranked.stdout)))
     assert header[5] == "sure_score"
     assert "makes an order sure" in ranked.stderr
-    wrong = nima("rank", photo_folder, "--model", both, "--by", "none")
-    assert (wrong.returncode, "--by none: none of the models" in wrong.stderr) == (2, True)
+    wrong = nima("rank", photo_folder, "--model", both, "--order-by", "none")
+    assert (wrong.returncode, "--order-by none: none of the models" in wrong.stderr) == (2, True)
 
 
 def test_a_second_run_takes_its_results_from_the_cache(tiny_model, photo_folder, tmp_path):
@@ -233,8 +234,8 @@ def test_a_name_that_is_not_unicode_leaves_as_its_bytes(tiny_model, photo_folder
         (["score", "{folder}", "--model", "nothing"], 1, "no model named 'nothing'"),
         (["score", "{folder}", "--model", "no.h5"], 1, "no.h5: no such weight file"),
         (["score", "{folder}/notes.txt/none*"], 1, "none*"),
-        (["import", "no.h5"], 1, "no.h5: no such weight file"),
-        (["export", "no.safetensors"], 1, "no.safetensors: no such weight file"),
+        (["models", "import", "no.h5"], 1, "no.h5: no such weight file"),
+        (["models", "export", "no.safetensors"], 1, "no.safetensors: no such weight file"),
         (["models", "get", "nothing"], 2, "no published weights named 'nothing'"),
         (["models", "show", "nothing"], 1, "no model named 'nothing'"),
     ],

@@ -1,4 +1,4 @@
-"""`nima pick` and `nima answers`, as a user types them."""
+"""`nima pick` and `nima pick answers`, as a user types them."""
 
 import json
 import os

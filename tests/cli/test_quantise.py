@@ -1,4 +1,4 @@
-"""`nima quantise`, as a user types it."""
+"""`nima models quantise`, as a user types it."""
 
 import os
 from pathlib import Path

@@ -29,5 +29,5 @@ def test_a_path_is_taken_as_it_is():
 
 @pytest.mark.parametrize("name", ["nima.h5", "a/nima.hdf5", "nima.safetensors"])
 def test_weight_files_must_be_imported_first(name):
-    with pytest.raises(WeightsError, match=f"{name}: a weight file.*'nima import {name}'"):
+    with pytest.raises(WeightsError, match=f"{name}: a weight file.*'nima models import {name}'"):
         find_model(name)

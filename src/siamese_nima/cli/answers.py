@@ -1,4 +1,4 @@
-"""`nima answers`: what people said of a folder's photos, in and out."""
+"""`nima pick answers`: what people said of a folder's photos, in and out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Table = Annotated[
 def answers() -> None:
     """Count the answers that 'nima pick' gathered, write them to a CSV file, or read one.
 
-    Example: nima answers show holiday/
+    Example: nima pick answers show holiday/
     """
 
 
@@ -30,7 +30,7 @@ def answers() -> None:
 def show(folder: Folder, answers: AnswersFile = None) -> None:
     """Show how many answers each person gave.
 
-    Example: nima answers show holiday/
+    Example: nima pick answers show holiday/
     """
     with AnswerStore(answers or answers_path(folder), read_only=True) as store:
         for person, count in store.people().items():
@@ -51,7 +51,7 @@ def export(
 ) -> None:
     """Write answers to a CSV file.
 
-    Example: nima answers export holiday/ answers.csv
+    Example: nima pick answers export holiday/ answers.csv
     """
     with AnswerStore(answers or answers_path(folder), read_only=True) as store:
         records = store.records(person or None)
@@ -70,7 +70,7 @@ def import_(
 ) -> None:
     """Take over answers of a CSV file; those that are there already are not taken twice.
 
-    Example: nima answers import holiday/ answers.csv
+    Example: nima pick answers import holiday/ answers.csv
     """
     records = read_answers(table, person=person, folder=folder)
     with AnswerStore(answers or answers_path(folder)) as store:

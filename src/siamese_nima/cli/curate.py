@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,9 +14,11 @@ from typing import Annotated, cast
 
 import typer
 
+from siamese_nima.atomic_write import check_output
 from siamese_nima.cli import options
 from siamese_nima.cli.options import Scoring, scoring_command
 from siamese_nima.cli.run import ERRORS_SHOWN, FolderRun, progress_bar
+from siamese_nima.cli.streams import shell_quoted
 from siamese_nima.curation.bursts import (
     Burst,
     BurstRule,
@@ -96,7 +97,12 @@ def bursts(
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Write a table: .csv or .jsonl.", dir_okay=False),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Write a table: .csv or .jsonl; - is standard output, as CSV.",
+        ),
     ] = None,
     copy_best_to: Annotated[
         Path | None,
@@ -130,32 +136,35 @@ def bursts(
             raise typer.Exit(1)
         return
     rule = BurstRule(window_s=window, similarity=similarity)
-    if out:
+    to_file = out is not None and str(out) != "-"
+    if out and to_file:
         check_burst_table(out)
     scorer = scoring.scorer(model)
     reader = FrameReader(scorer.decode_px)
     with FolderRun(
         scorer, photos or [], quiet=scoring.quiet, on_photo=reader.look, apart=apart
     ) as folder_run:
+        if out and to_file:
+            check_output(out, "a table of bursts", (), folder_run.names)
         results = list(folder_run.results())
     with progress_bar("finding bursts") as progress:
         found = find_bursts(results, scorer, reader, rule=rule, report=progress)
-    if out:
+    if out and to_file:
         write_burst_table(out, burst_rows(results, found, best_only=best_only))
-    elif best_only:
+    elif best_only and not out:
         _print(photo.path for photo in keepers(results, found))
-    elif sys.stdout.isatty():
+    elif sys.stdout.isatty() and not out:
         _print(_lines(found))
     else:
-        typer.echo(burst_csv(burst_rows(results, found)), nl=False)
+        typer.echo(burst_csv(burst_rows(results, found, best_only=best_only)), nl=False)
     failed = 0
     if copy_best_to or move_rest_to:
         plan = plan_filing(results, found, best_to=copy_best_to, rest_to=move_rest_to, apart=apart)
         with FilingLog(log or _log_name("bursts")) as filing:
             failed = _count_filed(file_photos(plan, filing), quiet=scoring.quiet)
         if filing.begun and not scoring.quiet:
-            path = printable(shlex.quote(str(filing.path)))
-            typer.echo(f"undo with: nima bursts --undo {path}", err=True)
+            undo = f"nima bursts --undo {shell_quoted(str(filing.path))}"
+            typer.echo(f"undo with: {undo}", err=True)
     folder_run.end(_summary(results, found))
     if failed:
         raise typer.Exit(1)
@@ -269,7 +278,7 @@ def stars(
         bool, typer.Option("--overwrite", help="Replace ratings that a person gave.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", "-n", help="Show what would change, and write nothing.")
+        bool, typer.Option("--dry-run", help="Show what would change, and write nothing.")
     ] = False,
     table: Annotated[
         Path | None,
@@ -341,8 +350,7 @@ class Writing:
             for entry in plan if self._dry_run else write_stars(plan, log):
                 self._show(entry)
         if log.begun and not self._quiet:
-            path = printable(shlex.quote(str(log.path)))
-            typer.echo(f"undo with: nima stars --undo {path}", err=True)
+            typer.echo(f"undo with: nima stars --undo {shell_quoted(str(log.path))}", err=True)
 
     def summary(self) -> str:
         """How many sidecars were made, changed, ..."""
@@ -452,6 +460,7 @@ def report(
 
     Example: nima report holiday/ --out holiday.html
     """
+    check_output(out, "a page", [".html", ".htm"])
     scorer = scoring.scorer(*options.named_models(model))
     frames, thumbnails = FrameReader(scorer.decode_px), ThumbnailReader()
 
@@ -460,6 +469,7 @@ def report(
         thumbnails.look(path, photo)
 
     with FolderRun(scorer, photos, quiet=scoring.quiet, on_photo=look, apart=apart) as folder_run:
+        check_output(out, "a page", (), folder_run.names)
         results = list(folder_run.results())
     with progress_bar("finding bursts") as progress:
         found = find_bursts(results, scorer, frames, report=progress)

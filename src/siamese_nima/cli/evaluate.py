@@ -1,9 +1,9 @@
-"""`nima evaluate` and `nima compare`: models judged by photos that people rated."""
+"""`nima evaluate`: a model, or two, judged by photos that people rated."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from siamese_nima.cli import options
 from siamese_nima.cli.data import Columns, Photos, Raters, Scale, Splits, parse_scale
 from siamese_nima.cli.options import needs_extra, open_scorer
 from siamese_nima.cli.run import progress_bar
+from siamese_nima.errors import ConfigError
 from siamese_nima.scoring.scorer import ScorerOptions
 
 Data = Annotated[
@@ -26,7 +27,14 @@ Split = Annotated[
     typer.Option(help="Split to judge by; default: test where there is one, else all photos."),
 ]
 OutFolder = Annotated[
-    Path, typer.Option("--out", "-o", help="Folder of the report.", file_okay=False)
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FOLDER",
+        file_okay=False,
+        help="Folder of the report; by default evaluation, or comparison.",
+    ),
 ]
 Force = Annotated[
     bool, typer.Option("--force", help="Judge by photos the model was trained on; marked so.")
@@ -37,13 +45,17 @@ Repeats = Annotated[int, typer.Option(min=10, help="Resamples behind the 95 % in
 def evaluate(
     model: Annotated[str, typer.Argument(help="Name or file of the model.", metavar="MODEL")],
     data: Data,
+    other: Annotated[
+        str | None,
+        typer.Argument(help="Another, to compare with on the same photos.", metavar="OTHER"),
+    ] = None,
     photos: Photos = None,
     scale: Scale = None,
     splits: Splits = None,
     columns: Columns = None,
     raters: Raters = None,
     split: Split = None,
-    out: OutFolder = Path("evaluation"),
+    out: OutFolder = None,
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -56,17 +68,21 @@ def evaluate(
     ] = 0.9,
     force: Force = False,
     repeats: Repeats = 1000,
-    log: Annotated[
+    run: Annotated[
         Path | None,
-        typer.Option(help="Folder of the training run, for its curves; found beside the model."),
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder of the training run, for its curves; found beside the model.",
+        ),
     ] = None,
+    log: Annotated[Path | None, typer.Option(hidden=True)] = None,
     batch_size: options.BatchSize = None,
     workers: options.Workers = None,
     view: options.View = None,
     device: options.Device = "cpu",
     exact: options.Exact = False,
 ) -> None:
-    """Judge a model by photos that people rated: a report in Markdown and HTML, figures in JSON.
+    """Judge a model by photos that people rated, or compare two: a report, and figures in JSON.
 
     Example: nima evaluate quality --data biq2021:data/BIQ2021 --splits splits.csv
     """
@@ -74,80 +90,35 @@ def evaluate(
         from siamese_nima.datasets.sources import parse_columns
         from siamese_nima.evaluation import judging
         from siamese_nima.evaluation.plots import log_of
-    training_log = log_of(model, log)
-    scorer = open_scorer(
-        model,
-        options=ScorerOptions(
-            view=view, batch_size=batch_size, workers=workers, device=device, exact=exact
-        ),
+    if other is not None and (view or run or log):
+        raise ConfigError("--view and --run are for one model; two are compared as they are")
+    training_log = None if other else log_of(model, run or log)
+    wanted = ScorerOptions(
+        view=view, batch_size=batch_size, workers=workers, device=device, exact=exact
     )
-    with progress_bar(f"scoring by {scorer.card.name}") as report:
-        result = judging.evaluate(
-            scorer,
-            data,
-            photos=photos,
-            scale=parse_scale(scale),
-            splits=splits,
-            columns=parse_columns(columns or ()),
-            raters=raters,
-            split=split,
-            good=threshold,
-            precision=precision,
-            force=force,
-            repeats=repeats,
-            report=report,
-        )
-    page = result.write(out, log=training_log)
-    for line in [*result.lines(), f"wrote {page}, report.md, figures.json, scores.csv"]:
-        typer.echo(line)
-    if result.model.failed:
-        raise typer.Exit(1)
-
-
-def compare(
-    first: Annotated[str, typer.Argument(help="Name or file of a model.", metavar="FIRST")],
-    second: Annotated[str, typer.Argument(help="Another.", metavar="SECOND")],
-    data: Data,
-    photos: Photos = None,
-    scale: Scale = None,
-    splits: Splits = None,
-    columns: Columns = None,
-    raters: Raters = None,
-    split: Split = None,
-    out: OutFolder = Path("comparison"),
-    force: Force = False,
-    repeats: Repeats = 1000,
-    batch_size: options.BatchSize = None,
-    workers: options.Workers = None,
-    device: options.Device = "cpu",
-    exact: options.Exact = False,
-) -> None:
-    """Compare two models on the same rated photos, with a paired test.
-
-    Example: nima compare quality mine.onnx --data ratings.csv --scale 1..5
-    """
-    with needs_extra("train", "comparing models"):
-        from siamese_nima.datasets.sources import parse_columns
-        from siamese_nima.evaluation import judging
-    wanted = ScorerOptions(batch_size=batch_size, workers=workers, device=device, exact=exact)
-    scorers = [open_scorer(model, options=wanted) for model in (first, second)]
+    scorers = [open_scorer(name, options=wanted) for name in (model, other) if name is not None]
+    judged: dict[str, Any] = {
+        "photos": photos,
+        "scale": parse_scale(scale),
+        "splits": splits,
+        "columns": parse_columns(columns or ()),
+        "raters": raters,
+        "split": split,
+        "force": force,
+        "repeats": repeats,
+    }
     with progress_bar("scoring") as report:
-        result = judging.compare(
-            scorers[0],
-            scorers[1],
-            data,
-            photos=photos,
-            scale=parse_scale(scale),
-            splits=splits,
-            columns=parse_columns(columns or ()),
-            raters=raters,
-            split=split,
-            force=force,
-            repeats=repeats,
-            report=report,
-        )
-    page = result.write(out)
-    for line in [*result.lines(), f"wrote {page}, report.md, figures.json"]:
+        if other is None:
+            result = judging.evaluate(
+                scorers[0], data, **judged, good=threshold, precision=precision, report=report
+            )
+            page, lines = result.write(out or Path("evaluation"), log=training_log), result.lines()
+            written, failed = "figures.json, scores.csv", bool(result.model.failed)
+        else:
+            comparison = judging.compare(scorers[0], scorers[1], data, **judged, report=report)
+            page, lines = comparison.write(out or Path("comparison")), comparison.lines()
+            written, failed = "figures.json", any(each.failed for each in comparison.models)
+    for line in [*lines, f"wrote {page}, report.md, {written}"]:
         typer.echo(line)
-    if any(model.failed for model in result.models):
+    if failed:
         raise typer.Exit(1)

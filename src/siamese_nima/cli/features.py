@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from siamese_nima.atomic_write import check_output
 from siamese_nima.cli import options, run
 from siamese_nima.cli.options import Scoring, scoring_command
 from siamese_nima.errors import ConfigError, PhotoError
@@ -36,12 +37,13 @@ def features(
     found = find_photos(photos)
     if not found.names:
         raise PhotoError(f"no photo found in {', '.join(photos)}{run.skipped_text(found)}")
-    errors: list[str] = []
+    check_output(out, "a table of features", [".parquet"], found.names)
+    failures = run.Failures()
     vectors = scorer.features(found.names)
     with open_feature_table(out) as table, closing(vectors), run.progress_bar("reading") as report:
         for done, vector in enumerate(vectors, start=1):
             table.write(vector)
             if vector.error:
-                errors.append(vector.error)
+                failures.add(vector.error, vector.path)
             report(done, len(found.names))
-    run.end_with_failures(errors[: run.ERRORS_SHOWN], len(errors))
+    failures.end()

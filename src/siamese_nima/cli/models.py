@@ -1,8 +1,7 @@
-"""`nima models`, `import`, `export` and `quantise`: the model files there are, and new ones."""
+"""`nima models`: the model files there are, and new ones."""
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,10 +11,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from siamese_nima.atomic_write import check_output
 from siamese_nima.card import PAIR_ERROR, SCENE_PAIR_ERROR, ModelCard
 from siamese_nima.cli import options
+from siamese_nima.cli.options import Command, Group
+from siamese_nima.cli.streams import shell_quoted
 from siamese_nima.datasets.contamination import PHOTO_PRINTS
-from siamese_nima.errors import ConfigError, NimaError
+from siamese_nima.errors import ConfigError, NimaError, WeightsError, did_you_mean
 from siamese_nima.pair_error import PairError
 from siamese_nima.photos.find import find_photos
 from siamese_nima.photos.views import ViewPolicy
@@ -28,14 +30,14 @@ from siamese_nima.scoring.catalogue import (
 from siamese_nima.scoring.model import ModelFile, read_card
 from siamese_nima.scoring.published import PUBLISHED, download
 
-app = typer.Typer()
+app = typer.Typer(cls=Group)
 
 _INTERVAL = {"value", "low", "high"}
 
 
 @app.callback(invoke_without_command=True)
 def list_models(context: typer.Context) -> None:
-    """List models; show a model's card; download published weights.
+    """List models, show their cards, import, export, quantise, download and remove them.
 
     Example: nima models
     """
@@ -55,7 +57,7 @@ def list_models(context: typer.Context) -> None:
         typer.echo(f"  {entry.name:30} {entry.licence}; {entry.description}")
 
 
-@app.command("show")
+@app.command("show", cls=Command)
 def show(
     model: Annotated[str, typer.Argument(help="Name or file of a model.", metavar="MODEL")],
 ) -> None:
@@ -68,7 +70,7 @@ def show(
     typer.echo(f"file         {model_file.path}\nsha256       {model_file.digest}")
 
 
-@app.command("get")
+@app.command("get", cls=Command)
 def get(
     name: Annotated[str, typer.Argument(help="Name from 'nima models'.", metavar="NAME")],
     folder: Annotated[
@@ -80,7 +82,10 @@ def get(
     Example: nima models get idealo-aesthetic
     """
     if name not in PUBLISHED:
-        raise ConfigError(f"no published weights named {name!r}; there are {', '.join(PUBLISHED)}")
+        raise ConfigError(
+            f"no published weights named {name!r}{did_you_mean(name, PUBLISHED)}; there are "
+            f"{', '.join(PUBLISHED)}"
+        )
     target = folder or models_folder()
     progress = Progress(
         TextColumn(name),
@@ -101,6 +106,33 @@ def get(
     if PUBLISHED[name].git_blob is None:
         typer.echo("its publisher states no hash, so only its structure is checked")
     import_weights(weights, target / f"{name}.onnx", name=name)
+
+
+@app.command("remove", cls=Command)
+def remove(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a model in your models folder.",
+            metavar="NAME",
+            autocompletion=lambda incomplete: options.beginning(incomplete, installed_models()),
+        ),
+    ],
+) -> None:
+    """Remove a model from your models folder.
+
+    Example: nima models remove my-taste
+    """
+    installed = installed_models()
+    if name not in installed:
+        if name in embedded_models():
+            raise ConfigError(f"{name} is embedded in the package and cannot be removed")
+        raise WeightsError(
+            f"no model named {name!r} in {models_folder()}{did_you_mean(name, installed)}; there "
+            f"are {', '.join(installed) or 'none'}"
+        )
+    installed[name].unlink()
+    typer.echo(f"removed {installed[name]}")
 
 
 def describe(card: ModelCard) -> str:
@@ -172,6 +204,7 @@ def _summary(path: Path) -> str:
     return f"{card.licence.split(',')[0]}; {card.description}"
 
 
+@app.command("import", cls=Command)
 def import_(
     weights: Annotated[
         Path,
@@ -194,8 +227,10 @@ def import_(
 ) -> None:
     """Make a model file of weights, Keras weights without Keras included.
 
-    Example: nima import nima_weights_pre_trained.h5 --name origin
+    Example: nima models import nima_weights_pre_trained.h5 --name origin
     """
+    if out:
+        check_output(out, "a model file", [".onnx"], [weights])
     target = out or models_folder() / f"{name or weights.stem}.onnx"
     import_weights(weights, target, name=name, view=view, keras_version=keras_version)
 
@@ -219,9 +254,10 @@ def import_weights(
     conversion.export_weights(nima, card, target, "onnx")
     usable = target.stem if target.parent == models_folder() else target
     typer.echo(f"wrote {target} ({card.backbone}, view {card.view})")
-    typer.echo(f"use it: nima score PHOTOS --model {shlex.quote(str(usable))}")
+    typer.echo(f"use it: nima score PHOTOS --model {shell_quoted(str(usable))}")
 
 
+@app.command("export", cls=Command)
 def export(
     weights: Annotated[
         Path,
@@ -234,22 +270,34 @@ def export(
         Path | None, typer.Option("--out", "-o", help="By default beside the weights.")
     ] = None,
     kind: Annotated[
-        str, typer.Option("--format", "-f", help="onnx, safetensors or keras-h5.")
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="FORMAT",
+            autocompletion=lambda incomplete: options.beginning(
+                incomplete, ("onnx", "safetensors", "keras-h5")
+            ),
+            help="onnx, safetensors or keras-h5.",
+        ),
     ] = "onnx",
 ) -> None:
     """Write weights in another format.
 
-    Example: nima export nima_weights05-0.812.safetensors --format keras-h5
+    Example: nima models export nima_weights05-0.812.safetensors --format keras-h5
     """
     with options.needs_extra("train", "reading weight files"):
         from siamese_nima.networks import conversion
     is_name = not weights.suffix and len(weights.parts) == 1
     nima, card = conversion.read_weights(find_model(weights) if is_name else weights)
     suffix = conversion.EXPORT_FORMATS.get(kind, "")
-    written = conversion.export_weights(nima, card, out or weights.with_suffix(suffix), kind)
+    target = out or weights.with_suffix(suffix)
+    check_output(target, "the file", [suffix] if suffix else (), [weights])
+    written = conversion.export_weights(nima, card, target, kind)
     typer.echo(f"wrote {written}")
 
 
+@app.command("quantise", cls=Command)
 def quantise(
     model: Annotated[str, typer.Argument(help="Name or file (.onnx) of a model.", metavar="MODEL")],
     photos: options.Photos,
@@ -265,12 +313,14 @@ def quantise(
 
     Half of the photos set it up, the others tell how far scores move: give a hundred or more.
 
-    Example: nima quantise quality holiday/
+    Example: nima models quantise quality holiday/
     """
     with options.needs_extra("quantise", "quantising models"):
         from siamese_nima.networks.quantise import quantise_model, spread_evenly
     source = find_model(model)
     paths = find_photos(photos).paths
+    if out:
+        check_output(out, "a model file", [".onnx"], [source, *paths])
     target = out or models_folder() / f"{source.stem}-int8.onnx"
     target.parent.mkdir(parents=True, exist_ok=True)
     cost = quantise_model(source, spread_evenly(paths, limit), target)
@@ -280,4 +330,4 @@ def quantise(
         f"{cost.largest:.3f} at most; rank correlation with {source.stem} {cost.rank_correlation}"
     )
     usable = target.stem if target.parent == models_folder() else target
-    typer.echo(f"use it: nima score PHOTOS --model {shlex.quote(str(usable))}")
+    typer.echo(f"use it: nima score PHOTOS --model {shell_quoted(str(usable))}")

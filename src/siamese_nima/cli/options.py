@@ -4,19 +4,46 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from siamese_nima.errors import MissingExtraError
+from siamese_nima.errors import ConfigError, MissingExtraError
 from siamese_nima.photos.read import MAX_PIXELS
 from siamese_nima.scoring.cache import usual_cache
-from siamese_nima.scoring.catalogue import WEIGHT_SUFFIXES
+from siamese_nima.scoring.catalogue import WEIGHT_SUFFIXES, embedded_models, installed_models
+from siamese_nima.scoring.model import DEVICES
+from siamese_nima.scoring.ranking import Top
 from siamese_nima.scoring.scorer import Scorer, ScorerOptions
+from siamese_nima.scoring.tables import Columns
+
+
+def _without_kinds_of_flags(params: list[Any]) -> list[Any]:
+    for param in params:
+        if getattr(param, "is_flag", False) and param.metavar is None:
+            param.metavar = ""
+    return params
+
+
+class Command(TyperCommand):
+    """A command whose help shows flags without the kind of value that they do not take."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, `--help` among them."""
+        return _without_kinds_of_flags(super().get_params(ctx))
+
+
+class Group(TyperGroup):
+    """The same for commands that have commands."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, `--help` among them."""
+        return _without_kinds_of_flags(super().get_params(ctx))
 
 
 def _of_scoring(help: str, *names: str, **limits: Any) -> Any:
@@ -32,17 +59,57 @@ Photos = Annotated[
 ]
 Model = Annotated[
     str,
-    typer.Option("--model", "-m", help="Name ('nima models' lists them) or file of a model."),
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        autocompletion=lambda incomplete: model_names(incomplete),
+        help="Name ('nima models' lists them) or file of a model.",
+    ),
 ]
 Models = Annotated[
     str,
     typer.Option(
-        "--model", "-m", help="Name or file of a model; several, joined by commas, each rate."
+        "--model",
+        "-m",
+        metavar="MODEL",
+        autocompletion=lambda incomplete: model_names(incomplete),
+        help="Name or file of a model; several, joined by commas, each rate.",
     ),
 ]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", "-o", help="Write a table: .csv, .jsonl or .parquet.", dir_okay=False),
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="Write a table: .csv, .tsv, .json, .jsonl or .parquet; - is standard output, as CSV.",
+    ),
+]
+TopPhotos = Annotated[
+    Top | None,
+    typer.Option(
+        "--top",
+        "-n",
+        metavar="N",
+        parser=lambda text: _parsed_top(text),
+        help="Show (and copy) only the N best; or a share of them, such as 10%.",
+    ),
+]
+Above = Annotated[
+    float | None, typer.Option(metavar="SCORE", help="Only photos with at least this score.")
+]
+Below = Annotated[
+    float | None, typer.Option(metavar="SCORE", help="Only photos with less than this score.")
+]
+ColumnNames = Annotated[
+    str | None,
+    typer.Option(
+        "--columns", metavar="NAMES", help="Columns to show or write, in this order: path,score."
+    ),
+]
+Distribution = Annotated[
+    bool, typer.Option("--distribution", help="The probability of every vote too.")
 ]
 Apart = Annotated[
     bool,
@@ -53,26 +120,44 @@ Apart = Annotated[
 BatchSize = Annotated[
     int | None,
     _of_scoring(
-        "Photos that one worker takes at a time; by default 1, on graphics processors 4.", min=1
+        "Photos that one worker takes at a time; by default 1, on graphics processors 4.",
+        min=1,
+        metavar="N",
     ),
 ]
 Host = Annotated[
-    str, typer.Option(help="Address to listen at; other machines never reach 127.0.0.1.")
+    str,
+    typer.Option(
+        metavar="ADDRESS", help="Address to listen at; other machines never reach 127.0.0.1."
+    ),
 ]
-Workers = Annotated[int | None, _of_scoring("Threads; by default one per usable core.", min=1)]
+Workers = Annotated[
+    int | None, _of_scoring("Threads; by default one per usable core.", min=1, metavar="N")
+]
 View = Annotated[
     str | None,
     _of_scoring(
         "View policy in place of the model's own: native, warp:224, pad:224, "
-        "centre:224@256, five:224@512, or groups joined by +."
+        "centre:224@256, five:224@512, or groups joined by +.",
+        metavar="VIEW",
     ),
 ]
-Device = Annotated[str, _of_scoring("cpu, cuda, openvino or coreml.")]
+Device = Annotated[
+    str,
+    _of_scoring(
+        "cpu, cuda, openvino or coreml.",
+        metavar="DEVICE",
+        autocompletion=lambda incomplete: beginning(incomplete, DEVICES),
+    ),
+]
 Exact = Annotated[bool, _of_scoring("Read large photos in full: slower.", "--exact")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")]
 Cache = Annotated[
     Path | None,
-    _of_scoring("File that keeps results for the next run; 'nima cache' shows the usual one."),
+    _of_scoring(
+        "File that keeps results for the next run; 'nima cache' shows the usual one.",
+        metavar="FILE",
+    ),
 ]
 NoCache = Annotated[
     bool, _of_scoring("Score every photo again, and remember nothing.", "--no-cache")
@@ -138,6 +223,42 @@ def scoring_command(command: Callable[..., None]) -> Callable[..., None]:
     filled.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
     filled.__annotations__ = {parameter.name: parameter.annotation for parameter in every}
     return filled
+
+
+def model_names(incomplete: str) -> list[str]:
+    """What an unfinished `--model` may become; after a comma, a further model."""
+    before, comma, name = incomplete.rpartition(",")
+    known = sorted({*embedded_models(), *installed_models()})
+    return [f"{before}{comma}{known}" for known in beginning(name, known)]
+
+
+def beginning(incomplete: str, known: Iterable[str]) -> list[str]:
+    """Those that begin so."""
+    return [name for name in known if name.startswith(incomplete)]
+
+
+def columns_of(
+    scorer: Scorer,
+    names: str | None,
+    *,
+    distribution: bool = False,
+    ranked: bool = False,
+    kept: Mapping[str, Any] | None = None,
+) -> Columns:
+    """The columns of a table, all or those that `--columns` names."""
+    only = tuple(name.strip() for name in names.split(",") if name.strip()) if names else ()
+    # A distribution that is named is wanted.
+    wanted = distribution or any(name.endswith("distribution") for name in only)
+    return Columns(
+        scorer.scales, ranked=ranked, distribution=wanted, only=only, kept=dict(kept or {})
+    )
+
+
+def _parsed_top(text: str | Top) -> Top:
+    try:
+        return text if isinstance(text, Top) else Top.parse(text)
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def named_models(text: str) -> list[str]:

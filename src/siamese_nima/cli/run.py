@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Self
 
 import typer
@@ -23,6 +24,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from siamese_nima.cli.streams import fitting, say
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.find import FoundPhotos, find_photos
 from siamese_nima.photos.names import printable
@@ -36,7 +38,9 @@ from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer
 from siamese_nima.scoring.tables import Columns, CsvWriter, ResultWriter
 
-ERRORS_SHOWN = 20
+ERRORS_SHOWN = 20  # kinds of errors
+_NAMES_SHOWN = 3  # of photos with errors of one kind
+_LEAST_PATH = 20  # cells for a path, however narrow the terminal is
 INTERRUPTED = 130  # as shells report a process that Ctrl-C ended
 
 
@@ -50,6 +54,10 @@ class FolderRun:
     """Scores what the arguments of a command name, with a progress bar on a terminal.
 
     Use as a context manager around `results`, then call `end`.
+
+    Attributes:
+        names: The photos.
+        legend: Whether to say at the end what the numbers mean.
     """
 
     def __init__(
@@ -82,11 +90,14 @@ class FolderRun:
         self._skipped = skipped_text(self._found.skipped)
         if not self._found.photos:
             raise PhotoError(f"no photo found in {', '.join(patterns)}{self._skipped}")
-        names = self._found.names
-        self._shots = [Shot(name) for name in names] if apart else group_shots(names)
+        self.names = self._found.names
+        self._shots = [Shot(name) for name in self.names] if apart else group_shots(self.names)
         self._total = len(self._shots) if self._found.plain else self._found.photos
-        self._errors: list[str] = []
-        self._done = self._failed = self._cached = 0
+        # Whoever looks is told once what the numbers mean; a file that keeps the output, always.
+        first_run = scorer.cache is not None and not scorer.cache.exists()
+        self.legend = first_run or not sys.stderr.isatty()
+        self._failures = Failures()
+        self._done = self._cached = 0
         self._seconds = 0.0
         self._results = self._scored()
         self._progress = photo_progress(quiet=quiet)
@@ -104,23 +115,27 @@ class FolderRun:
         self._results.close()
         self._progress.stop()
         if kind is KeyboardInterrupt:
-            total = self._total
-            typer.echo(
-                f"interrupted after {self._done} of {total} photos. {self._advice()}", err=True
-            )
+            say(f"interrupted after {self._done} of {self._total} photos. {self._advice()}")
             raise typer.Exit(INTERRUPTED)
 
     def results(self) -> Iterator[ScoredPhoto]:
-        """One result per photo, in order; errors are counted, the first kept for the summary."""
+        """One result per photo, in order; errors are counted for the summary."""
         return self._results
 
     def end(self, remark: str = "") -> None:
-        """Print the summary and a remark; end the command with code 1 if a photo failed."""
+        """Print the summary and a remark; end the command with code 1 if a photo failed.
+
+        A remark without a full stop ends the line of the summary on a terminal.
+        """
         if not self._quiet:
-            for line in (*self._summary(), remark):
-                if line:
-                    typer.echo(line, err=True)
-        end_with_failures(self._errors, self._failed)
+            short = sys.stderr.isatty() and bool(remark) and not remark.endswith(".")
+            say(f"{self._summary()}; {remark}" if short else self._summary())
+            if remark and not short:
+                say(remark)
+            if self.legend:
+                for line in population_lines(self._scorer.models):
+                    say(line)
+        self._failures.end()
 
     def _scored(self) -> Generator[ScoredPhoto, None, None]:
         started = time.perf_counter()
@@ -130,9 +145,7 @@ class FolderRun:
                 self._done += 1
                 self._cached += all(r.cached for r in (result, *result.others.values()))
                 if result.errors:
-                    self._failed += 1
-                    if len(self._errors) < ERRORS_SHOWN:
-                        self._errors.append("; ".join(result.errors))
+                    self._failures.add("; ".join(result.errors), result.path)
                 yield result
                 self._progress.advance(task)
         self._seconds = time.perf_counter() - started
@@ -154,19 +167,26 @@ class FolderRun:
                 about = begun.popleft()
                 yield replace(result, about=about) if about else result
 
-    def _summary(self) -> Iterator[str]:
-        total = self._total
+    def _summary(self) -> str:
+        total, failed = self._total, self._failures.count
+        models = [model.model_id for model in self._scorer.models.values()]
+        if sys.stderr.isatty():
+            count = f"{total - failed} of {total} photos" if failed else counted(total, "photo")
+            names = ", ".join(model.partition("@")[0] for model in models)
+            text = f"{count}, {self._seconds:.1f} s, {names}"
+        else:
+            rate = total / self._seconds if self._seconds else 0.0
+            text = (
+                f"{total - failed} of {total} photos scored in {self._seconds:.1f} s "
+                f"({rate:.1f} photos/s) by {', '.join(models)}"
+            )
         twins = self._found.photos - total
-        rate = total / self._seconds if self._seconds else 0.0
-        models = self._scorer.models
-        yield (
-            f"{total - self._failed} of {total} photos scored in {self._seconds:.1f} s "
-            f"({rate:.1f} photos/s) by {', '.join(m.model_id for m in models.values())}"
+        return (
+            text
             + (f"; {self._cached} from the cache" if self._cached else "")
             + (f"; {twins} more files of the same shots (--apart counts them)" if twins else "")
             + self._skipped
         )
-        yield from population_lines(models)
 
     def _advice(self) -> str:
         if self._scorer.cache is None:
@@ -176,6 +196,41 @@ class FolderRun:
 
 def _local(found: FoundPhotos) -> Sources:
     return Sources(parts=[list(found.names)] if found.names else [], skipped=found)
+
+
+class Failures:
+    """The photos that failed, those of one kind together.
+
+    Attributes:
+        count: How many.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._kinds: dict[str, tuple[int, list[str]]] = {}
+
+    def add(self, error: str, path: str = "") -> None:
+        """Count an error, whose text begins with the photo's path."""
+        self.count += 1
+        kind = error.removeprefix(f"{path}: ") if path else error
+        if kind in self._kinds or len(self._kinds) < ERRORS_SHOWN:
+            number, names = self._kinds.get(kind, (0, []))
+            self._kinds[kind] = number + 1, names + [path] * (len(names) < _NAMES_SHOWN)
+
+    def end(self) -> None:
+        """Say what failed; end the command with code 1 if there is anything."""
+        for kind, (number, names) in self._kinds.items():
+            if number == 1:
+                say(printable(f"failed: {names[0]}: {kind}" if names[0] else f"failed: {kind}"))
+                continue
+            more = f" and {number - len(names)} more" if number > len(names) else ""
+            named = f": {', '.join(names)}{more}" if names[0] else ""
+            say(printable(f"failed: {number} photos: {kind.rstrip('.')}{named}"))
+        unsaid = self.count - sum(number for number, _ in self._kinds.values())
+        if unsaid:
+            say(f"... and {unsaid} more failed")
+        if self.count:
+            raise typer.Exit(1)
 
 
 def photo_progress(*, quiet: bool) -> Progress:
@@ -192,14 +247,13 @@ def photo_progress(*, quiet: bool) -> Progress:
     )
 
 
-def end_with_failures(errors: Sequence[str], failed: int) -> None:
-    """Name the first of the photos that failed; end the command with code 1 if there are any."""
-    for error in errors:
-        typer.echo(f"failed: {printable(error)}", err=True)
-    if failed > len(errors):
-        typer.echo(f"... and {failed - len(errors)} more failed", err=True)
-    if failed:
-        raise typer.Exit(1)
+def counted(number: int, what: str, many: str | None = None) -> str:
+    """A number of things in words.
+
+    >>> counted(1, "photo"), counted(2, "copy", "copies")
+    ('1 photo', '2 copies')
+    """
+    return f"{number} {what if number == 1 else many or f'{what}s'}"
 
 
 def population_lines(models: Mapping[str, Model]) -> Iterator[str]:
@@ -218,6 +272,7 @@ def skipped_text(found: FoundPhotos) -> str:
         "not photos": found.skipped_other,
         "pipes or devices": found.skipped_special,
         "repeats": found.skipped_repeats,
+        "system folders": found.skipped_system,
     }
     parts = [f"{count} {what}" for what, count in counts.items() if count]
     return f"; skipped {', '.join(parts)}" if parts else ""
@@ -240,53 +295,42 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def result_printer(console: Console, columns: Columns) -> ResultWriter:
-    """Prints results on standard output: aligned on a terminal, CSV into a pipe."""
-    if sys.stdout.isatty():
+def result_printer(
+    console: Console, columns: Columns, out: str | Path | None = None
+) -> ResultWriter:
+    """Prints results on standard output: aligned on a terminal, CSV into a pipe or with "-"."""
+    if sys.stdout.isatty() and out is None and not columns.only and not columns.distribution:
         return _TerminalWriter(console, columns)
     return CsvWriter(sys.stdout, columns)
 
 
 class _TerminalWriter:
+    """One line per photo: its place, score and percentile, and as much of its path as fits."""
+
     def __init__(self, console: Console, columns: Columns) -> None:
         # With the bar on the same terminal, rows must be printed above it by its own console.
         self._console = console if console.is_terminal else Console()
         self._ranked = columns.ranked
-        self._several = len(columns.scales) > 1
-        header = "  rank  could be" if self._ranked else ""
-        if self._several:
-            header += "".join(
-                f"{f'{name} {scale}':>{_width(name)}}  percentile"
-                for name, scale in columns.scales.items()
-            )
-            end = "photo      (higher is better)"
-        else:
-            (scale,) = columns.scales.values()
-            header += "  score  spread  percentile"
-            end = f"photo      (score {scale}, higher is better)"
-        self._widths = [_width(name) if self._several else 7 for name in columns.scales]
-        self._print(f"{header}  {end}")
+        self._widths = []
+        header = f"{'rank':>6}{'could be':>10}" if self._ranked else ""
+        for name in columns.scales:
+            title = name if len(columns.scales) > 1 else "score"
+            self._widths.append(max(len(title), 5) + 2)
+            header += f"{title:>{self._widths[-1]}}  percentile"
+        self._print(f"{header}  photo")
 
     def write(self, result: ScoredPhoto, place: RankPlace | None = None) -> None:
         line = _place(place) if self._ranked else ""
         results = (result, *result.others.values())
         for own, width in zip(results, self._widths, strict=True):
-            line += f"{_number(own.mean):>{width}}"
-            line += "" if self._several else f"{_number(own.spread):>8}"
+            line += f"{'-' if own.score is None else f'{own.score:.2f}':>{width}}"
             line += f"{'-' if own.percentile is None else f'{own.percentile:.0f} %':>12}"
         failed = "  FAILED" if result.errors else ""
-        self._print(f"{line}  {printable(result.path)}{failed}")
+        room = self._console.width - len(line) - 2 - len(failed)
+        self._print(f"{line}  {fitting(result.path, max(room, _LEAST_PATH))}{failed}")
 
     def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _width(name: str) -> int:
-    return len(name) + len(" 1..10") + 2
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+        self._console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 def _place(place: RankPlace | None) -> str:

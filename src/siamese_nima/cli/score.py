@@ -7,24 +7,33 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from enum import StrEnum
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from siamese_nima.atomic_write import check_output
 from siamese_nima.cli import options, run
 from siamese_nima.cli.options import Scoring, scoring_command
-from siamese_nima.curation.copies import plan_copies
-from siamese_nima.errors import ConfigError, PhotoError
+from siamese_nima.cli.run import counted
+from siamese_nima.cli.streams import say
+from siamese_nima.curation.copies import CopyPlan, plan_copies
+from siamese_nima.errors import ConfigError, NimaError, PhotoError
+from siamese_nima.photos.names import printable
 from siamese_nima.photos.remote import UrlRules
 from siamese_nima.photos.sources import Sources, find_sources
 from siamese_nima.scale.cluster import ClusterOptions
 from siamese_nima.scoring.cache import ResultCache, cache_path
 from siamese_nima.scoring.model import ModelFile
-from siamese_nima.scoring.ranking import describe_ranking, rank_photos, rank_places
+from siamese_nima.scoring.ranking import (
+    describe_ranking,
+    is_between,
+    rank_photos,
+    rank_places,
+    select_photos,
+)
 from siamese_nima.scoring.scorer import DEFAULT_MODEL, Scorer
-from siamese_nima.scoring.tables import Columns, open_table
+from siamese_nima.scoring.tables import TABLE_FORMATS, Columns, ResultWriter, open_table
 
 if TYPE_CHECKING:
     from siamese_nima.scale.plan import Slice
@@ -47,8 +56,9 @@ TableOrFolder = Annotated[
     typer.Option(
         "--out",
         "-o",
-        help="Write a table: .csv, .jsonl or .parquet; with --engine ray a folder or URL for "
-        "Parquet files.",
+        metavar="FILE",
+        help="Write a table: .csv, .tsv, .json, .jsonl or .parquet; - is standard output, as CSV. "
+        "With --engine ray a folder or URL for Parquet files.",
     ),
 ]
 EngineOption = Annotated[
@@ -109,7 +119,7 @@ def score_on_ray(
     image_column: str | None,
 ) -> None:
     """Score photos on a Ray cluster, show how far it is, and end as the local run does."""
-    if out is None or Path(out).suffix in (".csv", ".jsonl", ".parquet"):
+    if out is None or out == "-" or Path(out).suffix.lower() in TABLE_FORMATS:
         raise ConfigError(
             f"--out {out or 'is missing'}: with --engine ray it is a folder, or the URL of one, "
             "for Parquet files"
@@ -165,7 +175,7 @@ def _show(
     from siamese_nima.scale.cluster import connected, score_slices
 
     done = failed = earlier = 0
-    errors: list[str] = []
+    failures = run.Failures()
     started = time.perf_counter()
     progress = run.photo_progress(quiet=quiet)
     try:
@@ -175,35 +185,40 @@ def _show(
                 done += part.photos
                 failed += part.failed
                 earlier += part.photos if part.earlier else 0
-                errors = [*errors, *part.errors][: run.ERRORS_SHOWN]
+                for error in part.errors[: run.ERRORS_SHOWN - failures.count]:
+                    failures.add(error)
                 progress.advance(task, part.photos)
     except KeyboardInterrupt:
-        typer.echo(
+        say(
             f"interrupted after {done} of {found.photos} photos. The same command goes on from "
-            f"there: results are kept in {job.results}",
-            err=True,
+            f"there: results are kept in {job.results}"
         )
         raise typer.Exit(run.INTERRUPTED) from None
     seconds = time.perf_counter() - started
     if not quiet:
         new = done - earlier
-        typer.echo(
+        say(
             f"{done - failed} of {found.photos} photos scored in {seconds:.1f} s "
             f"({new / seconds:.1f} photos/s) by "
             f"{', '.join(model.model_id for model in scorer.models.values())}"
             + (f"; {earlier} in an earlier run" if earlier else "")
-            + run.skipped_text(found.skipped),
-            err=True,
+            + run.skipped_text(found.skipped)
         )
         for line in run.population_lines(scorer.models):
-            typer.echo(line, err=True)
-    run.end_with_failures(errors, failed)
+            say(line)
+    failures.count = failed
+    failures.end()
 
 
-def _found(photos: Sequence[str], image_column: str | None, hosts: list[str] | None) -> Sources:
+def _found(
+    photos: Sequence[str],
+    image_column: str | None,
+    hosts: list[str] | None,
+    without: Path | None = None,
+) -> Sources:
     """The photos of a run on this machine."""
     urls = UrlRules(hosts=tuple(hosts)) if hosts else None
-    return find_sources(photos, image_column=image_column, guarded=True, urls=urls)
+    return find_sources(photos, image_column=image_column, guarded=True, urls=urls, without=without)
 
 
 @scoring_command
@@ -211,6 +226,10 @@ def score(
     photos: options.Photos,
     model: options.Models = DEFAULT_MODEL,
     out: TableOrFolder = None,
+    above: options.Above = None,
+    below: options.Below = None,
+    columns: options.ColumnNames = None,
+    distribution: options.Distribution = False,
     engine: EngineOption = Engine.local,
     ray_address: RayAddress = None,
     threads_per_worker: ThreadsPerWorker = None,
@@ -223,6 +242,9 @@ def score(
 ) -> None:
     """Score photos, in the order given: a table on the terminal, CSV into a pipe, or a file.
 
+    The score is the mean of the votes that people would give, on the model's scale; higher is
+    better. The percentile is the share of the model's reference photos that score lower.
+
     Example: nima score holiday/ --out scores.csv
     """
     cluster = ClusterOptions(
@@ -232,40 +254,55 @@ def score(
         photos_per_file=photos_per_file,
     )
     if engine is Engine.ray:
+        for name, value in (("above", above), ("below", below), ("columns", columns)):
+            if value is not None:
+                raise ConfigError(f"--{name} is not an option of --engine ray")
         score_on_ray(photos, options.named_models(model), out, cluster, scoring, image_column)
         return
     _check_none_given(cluster)
     scorer = scoring.scorer(*options.named_models(model))
     found = _found(photos, image_column, url_host)
-    columns = Columns(scorer.scales, kept=found.kept())
-    with (
-        run.FolderRun(scorer, photos, quiet=scoring.quiet, found=found) as folder_run,
-        ExitStack() as stack,
-    ):
-        if out:
-            table = stack.enter_context(open_table(out, columns))
-        else:
-            table = run.result_printer(folder_run.console, columns)
-        for result in folder_run.results():
-            table.write(result)
+    wanted = options.columns_of(scorer, columns, distribution=distribution, kept=found.kept())
+    folder_run = run.FolderRun(scorer, photos, quiet=scoring.quiet, found=found)
+    with ExitStack() as stack:
+        table = _open_table(stack, out, wanted, folder_run)
+        with folder_run:
+            for result in folder_run.results():
+                bounded = above is not None or below is not None
+                if not bounded or is_between(result, above=above, below=below):
+                    table.write(result)
     folder_run.end()
 
 
 @scoring_command
 def rank(
     photos: options.Photos,
-    top: Annotated[
-        int | None, typer.Option("--top", "-n", min=1, help="Show (and copy) only the N best.")
-    ] = None,
+    top: options.TopPhotos = None,
+    above: options.Above = None,
+    below: options.Below = None,
     copy_to: Annotated[
         Path | None,
-        typer.Option(help="Copy the photos there, names beginning with the rank.", file_okay=False),
+        typer.Option(
+            help="Copy the photos there, names beginning with the rank.",
+            file_okay=False,
+            metavar="FOLDER",
+        ),
     ] = None,
+    replace_copies: Annotated[
+        bool,
+        typer.Option(
+            "--replace-copies", help="Replace the copies that an earlier ranking left there."
+        ),
+    ] = False,
     model: options.Models = DEFAULT_MODEL,
-    by: Annotated[
-        str | None, typer.Option(help="Model that orders, of several; by default the first.")
+    order_by: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Model that orders, of several; by default the first."),
     ] = None,
+    by: Annotated[str | None, typer.Option(hidden=True)] = None,
     out: options.Out = None,
+    columns: options.ColumnNames = None,
+    distribution: options.Distribution = False,
     apart: options.Apart = False,
     image_column: ImageColumn = None,
     url_host: UrlHost = None,
@@ -274,33 +311,74 @@ def rank(
 ) -> None:
     """Rank photos, best first, and say where the order is too close to call.
 
+    "could be" are the places that a photo could have by the model's measured error; the
+    percentile is the share of the model's reference photos that score lower.
+
     Example: nima rank holiday/ --top 20 --copy-to best/
     """
-    scorer = scoring.scorer(*_ordering_first(options.named_models(model), by))
-    found = _found(photos, image_column, url_host)
-    kept = found.kept()
+    _check_copies(photos, copy_to)
+    scorer = scoring.scorer(*_ordering_first(options.named_models(model), order_by or by))
+    found = _found(photos, image_column, url_host, without=copy_to)
     if copy_to and not found.plain:
         raise ConfigError(
             "--copy-to copies files; photos in archives, tables and stores have none: use --out"
         )
-    with run.FolderRun(scorer, photos, quiet=scoring.quiet, apart=apart, found=found) as folder_run:
-        ranked = rank_photos(folder_run.results())
-    pair_error = scorer.card.pair_error
-    shown = [result for result in ranked if result.mean is not None][:top]
+    wanted = options.columns_of(
+        scorer, columns, distribution=distribution, ranked=True, kept=found.kept()
+    )
+    folder_run = run.FolderRun(scorer, photos, quiet=scoring.quiet, apart=apart, found=found)
+    with ExitStack() as stack:
+        # Opened before the photos are scored, so that what is wrong with it is known then.
+        table = _open_table(stack, out, wanted, folder_run) if out else None
+        with folder_run:
+            ranked = rank_photos(folder_run.results())
+        pair_error = scorer.card.pair_error
+        shown = select_photos(ranked, top=top, above=above, below=below)
+        places = dict(zip(map(id, ranked), rank_places(ranked, pair_error), strict=False))
+        failed = [result for result in ranked if result.score is None]
+        table = table or _open_table(stack, None, wanted, folder_run)
+        for result in shown + (failed if out else []):
+            table.write(result, places.get(id(result)))
     if copy_to:
         plan = plan_copies(shown, copy_to, among=ranked, apart=apart)
-        plan.write()
-    failed = [result for result in ranked if result.mean is None]
-    columns = Columns(scorer.scales, ranked=True, kept=kept)
-    with ExitStack() as stack:
-        if out:
-            table = stack.enter_context(open_table(out, columns))
-        else:
-            table = run.result_printer(folder_run.console, columns)
-        places = rank_places(ranked, pair_error)[: len(shown)]
-        for result, place in zip_longest(shown + (failed if out else []), places):
-            table.write(result, place)
-    folder_run.end(describe_ranking(ranked, pair_error))
+        _copy(plan, replace=replace_copies)
+    folder_run.end(describe_ranking(ranked, pair_error, brief=not folder_run.legend))
+
+
+def _open_table(
+    stack: ExitStack, out: str | Path | None, columns: Columns, folder_run: run.FolderRun
+) -> ResultWriter:
+    """Where results go: a file, or standard output where there is none or "-"."""
+    if out is None or str(out) == "-":
+        return run.result_printer(folder_run.console, columns, out)
+    check_output(out, "a table", TABLE_FORMATS, folder_run.names)
+    return stack.enter_context(open_table(out, columns))
+
+
+def _check_copies(photos: Sequence[str], folder: Path | None) -> None:
+    """Refuse copies beside their originals, where the next run would rank them as well."""
+    for photo in photos if folder and folder.exists() else ():
+        if folder and Path(photo).is_dir() and folder.samefile(photo):
+            raise ConfigError(
+                f"--copy-to {folder}: is the folder that is searched; give one in it or elsewhere"
+            )
+
+
+def _copy(plan: CopyPlan, *, replace: bool) -> None:
+    """Make the copies, and say what was done."""
+    if plan.stale and not replace:
+        raise NimaError(
+            f"{plan.folder}: has {counted(len(plan.stale), 'copy', 'copies')} of an earlier "
+            f"ranking, such as {plan.stale[0].name}. Nothing is copied: give --replace-copies to "
+            "replace exactly these, or another folder"
+        )
+    plan.write()
+    there = len(plan.copies) - len(plan.missing)
+    parts = [f"copied {counted(len(plan.missing), 'file')} to {plan.folder}"]
+    parts += [f"{there} there already"] * bool(there)
+    parts += [f"{len(plan.stale)} earlier ones removed"] * bool(plan.stale)
+    parts += [f"{len(plan.other)} other files named like copies stay"] * bool(plan.other)
+    say(printable("; ".join(parts)))
 
 
 def _ordering_first(models: list[str], by: str | None) -> list[str]:
@@ -309,14 +387,15 @@ def _ordering_first(models: list[str], by: str | None) -> list[str]:
         return models
     chosen = [model for model in models if by in (model, Path(model).stem)]
     if not chosen:
-        raise ConfigError(f"--by {by}: none of the models {', '.join(models)}")
+        raise ConfigError(f"--order-by {by}: none of the models {', '.join(models)}")
     return [*chosen[:1], *(model for model in models if model != chosen[0])]
 
 
-cache = typer.Typer()
+cache = typer.Typer(cls=options.Group)
 
 CacheFile = Annotated[
-    Path | None, typer.Option("--cache", help="Cache file; by default the usual one.")
+    Path | None,
+    typer.Option("--cache", metavar="FILE", help="Cache file; by default the usual one."),
 ]
 
 
@@ -340,7 +419,7 @@ def show(context: typer.Context, file: CacheFile = None) -> None:
     )
 
 
-@cache.command("clear")
+@cache.command("clear", cls=options.Command)
 def clear(file: CacheFile = None) -> None:
     """Forget all results of earlier runs.
 

@@ -52,10 +52,13 @@ def serve(
     ] = None,
     host: options.Host = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = _PORT,
-    name: Annotated[
+    host_name: Annotated[
         list[str] | None,
-        typer.Option(help="Further name that the server may be called by; may be repeated."),
+        typer.Option(
+            metavar="NAME", help="Further name that the server may be called by; may be repeated."
+        ),
     ] = None,
+    name: Annotated[list[str] | None, typer.Option(hidden=True)] = None,
     api_key_file: Annotated[
         Path | None,
         typer.Option(
@@ -106,7 +109,7 @@ def serve(
 
     keys = safety.read_api_keys(api_key_file, os.environ)
     safety.check_binding(host, keys, without_key=without_key)
-    rules = safety.rules_for(host, name or ())
+    rules = safety.rules_for(host, [*(host_name or ()), *(name or ())])
     limits = _limits(max_photo_mb, max_megapixels, max_photos, max_request_mb, max_waiting, timeout)
     urls = _url_rules(url_host or (), limits, private=private_urls)
     with closing(http.open_port(host, port)) as listener:

@@ -102,9 +102,10 @@ def train(
     precision: Annotated[
         str | None, _option("auto, 32-true, bf16-mixed or 16-mixed.", _MACHINE)
     ] = None,
-    cache: Annotated[
+    view_cache: Annotated[
         Path | None, _option("Folder that keeps cut photos for further runs.", _MACHINE)
     ] = None,
+    cache: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Train a model on rated photos; after a stop the same command goes on.
 
@@ -119,7 +120,7 @@ def train(
         "name": name,
         "view": view,
         "seed": seed,
-        "cache": cache,
+        "cache": view_cache or cache,
     }
     top |= {"device": device, "devices": devices, "nodes": nodes, "precision": precision}
     photos_of: dict[str, Any] = {"source": data, "photos": photos, "scale": scale, "splits": splits}

@@ -129,6 +129,7 @@ def find_sources(
     image_column: str | None = None,
     guarded: bool = False,
     urls: UrlRules | None = None,
+    without: str | os.PathLike[str] | None = None,
 ) -> Sources:
     """What files, folders, globs, URLs, listings, tables, archives and `-` stand for.
 
@@ -150,6 +151,7 @@ def find_sources(
         guarded: Whether http and https URLs are fetched by `urls` alone, as photos; otherwise they
             are stores as others are.
         urls: Their rules; None for no such URL.
+        without: A folder that is not searched.
 
     Raises:
         ConfigError: There is such a URL, and no rules; or it is an archive or a table.
@@ -176,7 +178,7 @@ def find_sources(
                     sources.skipped = _sum(sources.skipped, skipped, 0)
         else:
             names: list[str] = []
-            for found in _found(group, stdin, guarded=guarded):
+            for found in _found(group, stdin, guarded=guarded, without=without):
                 for name in found.names if guarded and urls is None else ():
                     if _is_web(name):
                         raise ConfigError(
@@ -264,11 +266,15 @@ def _is_web(name: str) -> bool:
 
 
 def _found(
-    patterns: Iterable[str], stdin: IO[bytes] | None, *, guarded: bool
+    patterns: Iterable[str],
+    stdin: IO[bytes] | None,
+    *,
+    guarded: bool,
+    without: str | os.PathLike[str] | None,
 ) -> Iterator[FoundPhotos]:
     for pattern in patterns:
         if pattern == "-":
-            yield from _listed(_lines((stdin or sys.stdin.buffer).read()))
+            yield from _listed(_lines(_standard_input(stdin).read()))
         elif guarded and _is_web(pattern):
             yield FoundPhotos(names=(pattern,))
         elif pattern.endswith(_LISTING) and not Path(pattern).is_dir():
@@ -276,7 +282,14 @@ def _found(
         elif is_url(pattern):
             yield _search(pattern)
         else:
-            yield find_photos([pattern])
+            yield find_photos([pattern], without=None if without is None else Path(without))
+
+
+def _standard_input(given: IO[bytes] | None) -> IO[bytes]:
+    closed: Any = sys.stdin  # None where whoever started the command has closed it
+    if given is None and closed is None:
+        raise PhotoError("'-' reads a list from standard input, and there is none: it is closed")
+    return given or sys.stdin.buffer
 
 
 def _listing(file: str) -> bytes:
@@ -345,4 +358,5 @@ def _sum(before: FoundPhotos, found: FoundPhotos, repeats: int) -> FoundPhotos:
         skipped_other=before.skipped_other + found.skipped_other,
         skipped_special=before.skipped_special + found.skipped_special,
         skipped_repeats=before.skipped_repeats + found.skipped_repeats + repeats,
+        skipped_system=before.skipped_system + found.skipped_system,
     )

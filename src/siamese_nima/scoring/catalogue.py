@@ -53,8 +53,8 @@ def find_model(model: str | os.PathLike[str]) -> Path:
     path = Path(model)
     if path.suffix in WEIGHT_SUFFIXES:
         raise WeightsError(
-            f"{path}: a weight file, not a model file; make one with 'nima import {path}', then "
-            f"give {path.stem!r} as the model"
+            f"{path}: a weight file, not a model file; make one with 'nima models import "
+            f"{path}', then give {path.stem!r} as the model"
         )
     if path.suffix == ".onnx" or len(path.parts) > 1:
         return path

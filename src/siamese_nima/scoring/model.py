@@ -157,7 +157,8 @@ class ModelFile:
     def _check_golden(self) -> None:
         if self.card.golden is None:
             raise WeightsError(
-                f"{self.path}: the model file has no self-test; export it again with nima export"
+                f"{self.path}: the model file has no self-test; export it again with 'nima models "
+                "export'"
             )
         views = self.card.view.views(golden_photo())[np.newaxis]
         try:
@@ -209,7 +210,7 @@ def _card_of(path: Path, content: bytes) -> ModelCard:
     if METADATA_KEY not in found:
         raise WeightsError(
             f"{path}: an ONNX file without a siamese-nima model card; "
-            "write model files with 'nima import' or 'nima export'"
+            "write model files with 'nima models import' or 'nima models export'"
         )
     try:
         return ModelCard.from_json(found[METADATA_KEY])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -113,13 +114,24 @@ def describe_order(better: ScoredPhoto, worse: ScoredPhoto, pair_error: PairErro
     return f"{first} is better than {second}; {opinion}"
 
 
-def describe_ranking(ranked: Sequence[ScoredPhoto], pair_error: PairError | None) -> str:
-    """A sentence on how sure the order of a ranking is; empty for fewer than two scores."""
+def describe_ranking(
+    ranked: Sequence[ScoredPhoto], pair_error: PairError | None, *, brief: bool = False
+) -> str:
+    """A sentence on how sure the order of a ranking is; empty for fewer than two scores.
+
+    Args:
+        ranked: As `rank_photos` gives it.
+        pair_error: `card.pair_error` of the model that gave the scores.
+        brief: Only the end of a sentence, for those who know how sure an order must be; two
+            photos are always described in full.
+    """
     scored = [result for result in ranked if result.score is not None]
     if len(scored) < 2:
         return ""
     if len(scored) == 2:
         return describe_order(scored[0], scored[1], pair_error)
+    if brief:
+        return _brief(scored, pair_error)
     if pair_error is None:
         return (
             "How sure this order is, is unknown: nobody has measured the pair error of "
@@ -133,3 +145,79 @@ def describe_ranking(ranked: Sequence[ScoredPhoto], pair_error: PairError | None
     if leaders == 1:
         return f"The first is the best ({measure})."
     return f"Too close to call: any of the first {leaders} may be the best ({measure})."
+
+
+def _brief(scored: Sequence[ScoredPhoto], pair_error: PairError | None) -> str:
+    if pair_error is None:
+        return "how sure this order is, is unknown"
+    if pair_error.closest_call() is None:
+        return "too close to call: no order is sure"
+    leaders = sum(place.best == 1 for place in rank_places(scored, pair_error))
+    return "the first is the best" if leaders == 1 else f"any of the first {leaders} may be best"
+
+
+@dataclass(frozen=True, slots=True)
+class Top:
+    """How many of the best: a number of photos, or a share of those with a score.
+
+    Attributes:
+        value: A whole number from 1 on, or percent, above 0 and at most 100.
+        percent: Which of both.
+    """
+
+    value: float
+    percent: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Top:
+        """From text such as "20" or "10%".
+
+        Raises:
+            ConfigError: Something else.
+        """
+        number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+        try:
+            value = float(number) if percent else int(number)
+        except ValueError:
+            value = 0
+        if not 0 < value < float("inf") or (percent and value > 100):
+            raise ConfigError(
+                f"{text}: wanted how many photos, such as 20, or a share of them, such as 10%"
+            )
+        return cls(value, percent)
+
+    def count(self, photos: int) -> int:
+        """How many of so many photos; a share is rounded up.
+
+        >>> Top.parse("10%").count(11), Top.parse("20").count(11)
+        (2, 20)
+        """
+        # A share of a whole number of photos must not become one more by rounding.
+        return math.ceil(round(photos * self.value / 100, 9)) if self.percent else int(self.value)
+
+
+def select_photos(
+    ranked: Iterable[ScoredPhoto],
+    *,
+    top: Top | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> list[ScoredPhoto]:
+    """The photos of a ranking that are wanted; those without a score are not.
+
+    Args:
+        ranked: As `rank_photos` gives it.
+        top: The best of all with a score; those of them that the bounds leave out are left out.
+        above: At least this score.
+        below: Less than this score.
+    """
+    scored = [result for result in ranked if result.score is not None]
+    best = scored if top is None else scored[: top.count(len(scored))]
+    return [result for result in best if is_between(result, above=above, below=below)]
+
+
+def is_between(result: ScoredPhoto, *, above: float | None, below: float | None) -> bool:
+    """Whether a photo scores at least `above` and less than `below`; None bounds nothing."""
+    if result.score is None:
+        return False
+    return (above is None or result.score >= above) and (below is None or result.score < below)

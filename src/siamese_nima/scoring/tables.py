@@ -343,7 +343,7 @@ def read_table(path: str | os.PathLike[str]) -> list[ScoredPhoto]:
     kind = path.suffix.lower()
     if kind not in READABLE_FORMATS:
         raise TableError(
-            f"{path}: wanted a table of nima score that ends in {', '.join(READABLE_FORMATS)}"
+            f"{path}: wanted a table of nima score that ends in {' or '.join(READABLE_FORMATS)}"
         )
     rows = _json_rows(path, kind) if kind.startswith(".json") else _csv_rows(path)
     return list(_results(path, rows))

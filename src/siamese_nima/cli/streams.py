@@ -1,0 +1,110 @@
+"""Standard output and error: what they are encoded in, and the lines that go to people."""
+
+from __future__ import annotations
+
+import codecs
+import errno
+import os
+import shlex
+import subprocess
+import sys
+from contextlib import suppress
+from io import TextIOWrapper
+from pathlib import Path
+
+import typer
+from rich.cells import cell_len
+from rich.console import Console
+
+from siamese_nima.photos.names import printable
+
+_AS_BYTES = "nima-names"  # how names that are not Unicode leave
+
+
+def fit_streams() -> None:
+    """Decide how both streams are encoded; whatever a file is called, printing it never fails.
+
+    Where nobody looks (a file, a pipe) text is UTF-8 on every system, and names that are not valid
+    Unicode are the bytes they are. A terminal keeps its encoding, and shows the code of a
+    character that it does not have.
+    """
+    codecs.register_error(_AS_BYTES, _name_bytes)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever started the command
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, TextIOWrapper):
+            if stream.isatty():
+                stream.reconfigure(errors="backslashreplace")
+            else:
+                stream.reconfigure(encoding="utf-8", errors=_AS_BYTES)
+
+
+def flush_streams() -> bool:
+    """Write out what is left; False if the reader of our output (head, less, more) has left."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError as error:
+        if not is_broken_pipe(error):
+            raise
+        drop_output()
+        return False
+    return True
+
+
+def is_broken_pipe(error: OSError) -> bool:
+    """Whether the reader of our output has left; Windows says "invalid argument" then."""
+    return isinstance(error, BrokenPipeError) or (
+        error.errno == errno.EINVAL and error.filename is None
+    )
+
+
+def drop_output() -> None:
+    """Let what is unflushed go nowhere, as there is nobody to read it."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def say(text: str) -> None:
+    """A line on standard error, for people; wrapped between words on a terminal."""
+    if sys.stderr.isatty():
+        Console(stderr=True).print(text, markup=False, highlight=False, emoji=False)
+    else:
+        typer.echo(text, err=True)
+
+
+def shell_quoted(argument: str) -> str:
+    """An argument as the shell at hand takes it, in one visible line.
+
+    >>> shell_quoted("a b.jpg")
+    "'a b.jpg'"
+    """
+    if os.name == "nt":
+        return printable(subprocess.list2cmdline([argument]))
+    return printable(shlex.quote(argument))
+
+
+def fitting(path: str, room: int) -> str:
+    """A path as visible characters that take at most `room` cells of a terminal; its end stays.
+
+    >>> fitting("holiday/day-1/photo.jpg", 15)
+    '…ay-1/photo.jpg'
+    """
+    shown = printable(path)
+    if cell_len(shown) <= room:
+        return shown
+    while shown and cell_len(shown) > room - 1:
+        shown = shown[1:]
+    return f"…{shown}"
+
+
+def _name_bytes(error: UnicodeError) -> tuple[bytes, int]:
+    """Surrogates become the bytes that they stand for, or else their code."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    out = bytearray()
+    for letter in error.object[error.start : error.end]:
+        code = ord(letter)
+        out += bytes([code - 0xDC00]) if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}".encode()
+    return bytes(out), error.end
