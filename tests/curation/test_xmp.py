@@ -1,17 +1,31 @@
 """Ratings go into XMP, and everything else in it stays."""
 
+import json
 import shutil
 import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
+from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siamese_nima.curation.xmp import NIMA, OUR_MODEL, OUR_RATING, OUR_SCORE, RATING, XMP, Packet
+from siamese_nima.curation.xmp import (
+    DIGIKAM_PICK,
+    LABEL,
+    NIMA,
+    OUR_DIGIKAM_PICK,
+    OUR_LABEL,
+    OUR_MODEL,
+    OUR_RATING,
+    OUR_SCORE,
+    RATING,
+    XMP,
+    Packet,
+)
 from siamese_nima.errors import SidecarError
 from sidecar_examples import RDF_NS, WITH_RATING, WITHOUT_RATING
 
@@ -195,6 +209,65 @@ def test_a_namespace_keeps_the_prefix_it_has(tmp_path, before):
     image.modify_xmp({"Xmp.xmp.Rating": "2"})
     assert Packet.parse(path.read_bytes(), "a.xmp").persons_rating == 2
     assert b"Rome" in path.read_bytes()
+
+
+MERGED = {
+    **{name: text.replace("{rating}", "3") for name, text in WITH_RATING.items()},
+    **{
+        f"{name}, xap": text.replace("{rating}", "3")
+        .replace("xmp:", "xap:")
+        .replace("xmlns:xmp=", "xmlns:xap=")
+        for name, text in WITH_RATING.items()
+    },
+    **WITHOUT_RATING,
+    "cs2": CS2,
+    "below": DECLARED_BELOW,
+    "default": DEFAULT,
+    "other nima": OTHER_NIMA,
+    "digiKam by another prefix": WITH_RATING["digikam"]
+    .replace("{rating}", "3")
+    .replace("digiKam:", "dk:")
+    .replace(":digiKam", ":dk"),
+}
+MARKED = OURS | {LABEL: "Green", OUR_LABEL: "Green", DIGIKAM_PICK: "3", OUR_DIGIKAM_PICK: "3"}
+
+
+def without_ours(read):
+    parts = ("rating", "score", "model", "label", "pick", "sourcefile", "filename")
+    return {key: value for key, value in read.items() if not any(p in key.lower() for p in parts)}
+
+
+# Exiv2 knows XMP by the element around it.
+@pytest.mark.parametrize("name", [name for name, text in MERGED.items() if "x:xmpmeta" in text])
+def test_what_exiv2_read_before_a_merge_it_reads_after_it(tmp_path, name):
+    pyexiv2 = pytest.importorskip("pyexiv2", reason="pyexiv2 is not installed")
+    before, after = tmp_path / "before.xmp", tmp_path / "after.xmp"
+    before.write_text(MERGED[name], encoding="utf-8")
+    after.write_bytes(Packet.parse(before.read_bytes(), "a").with_values(MARKED))
+    read = [pyexiv2.Image(str(path)).read_xmp() for path in (before, after)]
+    assert without_ours(read[1]) == without_ours(read[0])
+    assert (read[1]["Xmp.xmp.Rating"], read[1]["Xmp.xmp.Label"]) == ("4", "Green")
+    assert read[1]["Xmp.digiKam.PickLabel"] == "3"
+
+
+@pytest.mark.skipif(not shutil.which("exiftool"), reason="exiftool is not installed")
+def test_what_exiftool_read_before_a_merge_it_reads_after_it(tmp_path):
+    names = list(MERGED)
+    for number, name in enumerate(names):
+        (tmp_path / f"before-{number}.xmp").write_text(MERGED[name], encoding="utf-8")
+        content = Packet.parse(MERGED[name].encode(), "a").with_values(MARKED)
+        (tmp_path / f"after-{number}.xmp").write_bytes(content)
+    command = ["exiftool", "-json", "-G1", "-a", "-XMP:all", "-warning", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    read = {Path(row["SourceFile"]).name: row for row in json.loads(done.stdout)}
+    for number, name in enumerate(names):
+        before, after = read[f"before-{number}.xmp"], read[f"after-{number}.xmp"]
+        assert without_ours(after) == without_ours(before), name
+        # It does not follow default namespaces, so that the group is not always XMP-xmp.
+        ratings = [value for key, value in after.items() if key.endswith(":Rating")]
+        assert set(ratings) <= {4, 1}, name
+        # And XMP is to it what is in an element rdf:RDF.
+        assert 4 in ratings or "<rdf:RDF" not in MERGED[name], name
 
 
 def test_a_prefix_of_ours_that_means_something_else_stays_theirs(tmp_path):
