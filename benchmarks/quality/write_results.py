@@ -82,6 +82,7 @@ def tables(root: Path = ROOT) -> dict[str, str]:
         "models": lambda: _models(root / "recipes" / "quality"),
         "model_stages": lambda: _model_stages(model),
         "ss02": lambda: _ss02(json.loads((quality / "ss02_signal.json").read_text())),
+        "scene_pairs": lambda: _scene_pairs(json.loads((quality / "scene_pairs.json").read_text())),
         "views": lambda: _views(json.loads((root / "recipes/quality/views.json").read_text())),
         "averaged_models": lambda: _averaged(
             json.loads((quality / "averaged_models.json").read_text())
@@ -339,6 +340,16 @@ def _ss02(found: Mapping[str, Any]) -> Table:
     rows = [["subset", "statistics", "`quality`", "mean of both ranks"]]
     for name, subset in found["subsets"].items():
         rows.append([name, *(_interval(subset[key]) for key in ("statistics", "network", "both"))])
+    return rows
+
+
+def _scene_pairs(found: Mapping[str, Any]) -> Table:
+    rows = [["gaps of scores", "pairs", "labels in the scores' order", "predicted"]]
+    for name, classes in found["calibration"].items():
+        for row in classes:
+            share = f"{row['right']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+            gaps = f"{name}: {row['from']:g} to {row['to']:g}"
+            rows.append([gaps, str(row["pairs"]), share, f"{row['predicted']:.2f}"])
     return rows
 
 

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from siamese_nima.card import ModelCard
 from siamese_nima.pair_error import PairError
 from siamese_nima.scoring.model import read_card
 
@@ -52,7 +53,7 @@ def main() -> None:
         "the first one. In ss02, test shots indoors, agreement is weak.",
         _spread(result),
         _ladders(result["ladders"]),
-        _pairs(PairError.from_json(card.metrics["pair_error"])),
+        _pairs(card),
         "After each stage of the training, before the head is scaled (test photos; of one run, so "
         "that a part of each step may be longer training):",
         _stages(result["stages"]),
@@ -130,15 +131,23 @@ def _ladders(ladders: dict[str, Any]) -> str:
     )
 
 
-def _pairs(error: PairError) -> str:
-    sure = error.closest_call()
+def _pairs(card: ModelCard) -> str:
+    general, scene = card.pair_error, card.scene_pair_error
+    assert general is not None
+    assert scene is not None
     return (
-        f"Two photos of one subset are in the order people give them with a probability of .8 or "
-        f"more from a gap of {sure:.2f} points on (its lower bound; {error.pairs:,} pairs of val "
-        "photos). Closer ones are called too close to call."
-        if sure is not None
-        else "At no gap of scores is the order of two photos of one subset right with .8."
+        "Two photos of one subset are in the order people give them with a probability of .8 or "
+        f"more from a gap of {_sure(general)} points on (the lower bound; {general.pairs:,} pairs "
+        "of test photos), two of one scene, as in a burst, from a gap of "
+        f"{_sure(scene)} points on ({scene.pairs:,} pairs, the raters' own noise told apart). "
+        "Closer ones are called too close to call. How both were measured, and for which kinds of "
+        "difference they hold: [docs/results.md](../results.md#photos-of-one-scene)."
     )
+
+
+def _sure(error: PairError) -> str:
+    gap = error.closest_call()
+    return "no" if gap is None else f"{gap:.2f}"
 
 
 def _curve(history: dict[str, list[dict[str, float]]]) -> str:

@@ -12,6 +12,7 @@ from siamese_nima.scoring.catalogue import embedded_models
 from siamese_nima.scoring.model import ModelFile
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "quality"
+RECORDED = Path(__file__).parents[2] / "benchmarks" / "quality"
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,26 @@ def test_the_card_says_from_which_gap_on_an_order_is_sure(quality: ModelFile) ->
     assert error.pairs > 10_000
     assert error.too_close(0.05)
     assert not error.too_close(3.0)
+
+
+def test_the_order_in_a_scene_is_sure_from_a_smaller_gap_on(quality: ModelFile) -> None:
+    recorded = json.loads((RECORDED / "scene_pairs.json").read_text())
+    for error, name in (
+        (quality.card.pair_error, "general"),
+        (quality.card.scene_pair_error, "scene"),
+    ):
+        assert error.to_json() == recorded[name]["error"]
+    general, scene = (recorded[name]["closest_call"] for name in ("general", "scene"))
+    assert scene < 0.8 * general
+    assert quality.card.scene_pair_error.closest_call() == pytest.approx(scene, abs=1e-3)
+
+
+def test_the_error_in_a_scene_predicts_how_often_labels_agree() -> None:
+    recorded = json.loads((RECORDED / "scene_pairs.json").read_text())
+    rows = [row for classes in recorded["calibration"].values() for row in classes]
+    inside = [row["low"] - 0.05 <= row["predicted"] <= row["high"] + 0.05 for row in rows]
+    # Intervals of 95 %; those that are [1, 1] have no width.
+    assert sum(inside) >= 0.8 * len(rows)
 
 
 def test_the_card_knows_every_photo_that_was_trained_on(quality: ModelFile) -> None:
