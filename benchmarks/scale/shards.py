@@ -73,7 +73,8 @@ def run(command: list[str], killed_when: Callable[[], bool] | None = None) -> di
                 raise SystemExit("the run does not get on")
         if killed_when:
             if process.poll() is not None:
-                raise SystemExit("the run was over before it could be killed")
+                said = process.communicate()[1].decode(errors="replace")
+                raise SystemExit(f"the run was over before it could be killed: {said[-2000:]}")
             os.killpg(process.pid, signal.SIGKILL)
         _, said = process.communicate()
     lines = said.decode(errors="replace").splitlines()
@@ -90,13 +91,14 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=20_000)
     parser.add_argument("--shards", type=int, default=20)
     parser.add_argument("--model", default="quality")
+    parser.add_argument("--view", default=f"warp:{_SIDE_PX}+centre:{_SIDE_PX}@{_SIDE_PX}")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     work = options.work.resolve() / f"shards-{options.photos}-{options.shards}"
     work.mkdir(parents=True, exist_ok=True)
     shards = [str(path) for path in write_shards(work, options.shards, options.photos)]
     command = [sys.executable, "-m", "siamese_nima", "score", "--model", options.model]
-    command += ["--view", f"warp:{_SIDE_PX}", *shards]
+    command += ["--view", options.view, *shards]
     cache, table, ray = work / "cache.sqlite", work / "local.parquet", work / "ray"
     for path in work.glob("cache.sqlite*"):
         path.unlink()

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 import stat
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote
 
 from fastapi import APIRouter
 from fastapi.responses import Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict
 
 from siamese_nima.card import ModelCard
 from siamese_nima.cores import usable_cores
 from siamese_nima.curation.bursts import Burst
+from siamese_nima.curation.choices import ChoiceStore
 from siamese_nima.curation.report import Entry, make_entries, page_part, report_page
-from siamese_nima.errors import PhotoError
+from siamese_nima.errors import NimaError, PhotoError
 from siamese_nima.photos.names import printable
 from siamese_nima.photos.read import read_photo
 from siamese_nima.photos.thumbnails import SIDE_PX, shrunk
@@ -27,6 +30,8 @@ from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.web.http import RequestError
 
 Found = TypeVar("Found")
+
+_log = logging.getLogger(__name__)
 
 _ID_DIGITS = 20
 # What browsers show; of other formats they get a large WebP picture.
@@ -149,6 +154,7 @@ class Gallery:
             title: Heading of the page.
         """
         self.folder = folder
+        self._choices = _choice_store(folder.given)
         self._decoding = asyncio.Semaphore(usable_cores())
         self._thumbnails: dict[str, bytes] = {}
         ids = {os.fspath(path): photo_id for photo_id, path in folder.photos.items()}
@@ -160,6 +166,36 @@ class Gallery:
         )
         shown = [self._shown(entry, ids[entry.result.path]) for entry in entries]
         self.html = report_page(title, shown, card, inline=False).encode()
+
+    @property
+    def keeps_choices(self) -> bool:
+        """Whether the folder can be written; else choices stay in the browser."""
+        return self._choices is not None
+
+    def close(self) -> None:
+        """Close the file of choices."""
+        if self._choices:
+            self._choices.close()
+
+    def chosen(self) -> list[str]:
+        """Ids of the photos that are chosen."""
+        paths = self._choices.chosen() if self._choices else set()
+        return [one for one, path in self.folder.photos.items() if self._name(path) in paths]
+
+    def choose(self, photo_id: str, *, chosen: bool) -> None:
+        """Choose a photo, or no longer; it is on the disk then.
+
+        Raises:
+            PhotoError: No photo has this id.
+            NimaError: The folder can no longer be written.
+        """
+        if photo_id not in self.folder.photos:
+            raise PhotoError(f"no photo has the id {photo_id[:40]!r}")
+        if self._choices:
+            self._choices.choose(self._name(self.folder.photos[photo_id]), chosen=chosen)
+
+    def _name(self, path: Path) -> str:
+        return Path(os.path.relpath(path, self.folder.given)).as_posix()
 
     def media_type(self, photo_id: str) -> str:
         """What an original is, by its name; a browser only offers to save what it does not show."""
@@ -217,6 +253,22 @@ class Gallery:
         )
 
 
+class Choice(BaseModel):
+    """What the page says of a photo."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    chosen: bool
+
+
+def _choice_store(folder: Path) -> ChoiceStore | None:
+    try:
+        return ChoiceStore(folder)
+    except NimaError as error:
+        _log.warning("%s; they stay in the browser", error)
+        return None
+
+
 def gallery_routes(gallery: Gallery) -> APIRouter:
     """The addresses of one gallery."""
     router = APIRouter()
@@ -232,6 +284,15 @@ def gallery_routes(gallery: Gallery) -> APIRouter:
     @router.get("/page.js")
     async def script() -> Response:
         return Response(page_part("page.js"), media_type="text/javascript; charset=utf-8")
+
+    @router.get("/choices")
+    async def choices() -> dict[str, Any]:
+        chosen = await asyncio.to_thread(gallery.chosen)
+        return {"kept": gallery.keeps_choices, "chosen": chosen}
+
+    @router.put("/choices/{photo_id}", status_code=204)
+    async def choose(photo_id: str, choice: Choice) -> None:
+        await _found(asyncio.to_thread(gallery.choose, photo_id, chosen=choice.chosen))
 
     @router.get("/thumbnails/{photo_id}")
     async def thumbnail(photo_id: str) -> Response:

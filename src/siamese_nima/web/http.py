@@ -19,6 +19,7 @@ import types
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any, Protocol, TypeAlias, cast
 
 import uvicorn
@@ -201,6 +202,15 @@ async def _invalid(_: Request, error: RequestValidationError) -> Response:
 async def _gone(_: Request, error: ClientDisconnect) -> Response:  # noqa: ARG001
     """Nobody reads this answer."""
     return _answer(Problem(kind="malformed-request", detail="The request was broken off."))
+
+
+def static_part(name: str) -> Response:
+    """A part of a page: one of the files in `static`, as browsers want it."""
+    kind = {"html": "text/html", "css": "text/css", "js": "text/javascript"}[
+        name.rpartition(".")[2]
+    ]
+    content = (files("siamese_nima.web") / "static" / name).read_bytes()
+    return Response(content, media_type=f"{kind}; charset=utf-8")
 
 
 async def send_problem(send: Send, problem: Problem) -> None:

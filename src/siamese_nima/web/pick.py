@@ -8,7 +8,6 @@ import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -20,16 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.names import printable
 from siamese_nima.taste.session import Pair, PickSession, Progress
-from siamese_nima.web.http import RequestError, answer_problems
+from siamese_nima.web.http import RequestError, answer_problems, static_part
 from siamese_nima.web.pictures import SIDES_PX, ScreenPictures
 from siamese_nima.web.safety import HostAndOriginCheck, HostRules
 
-_PARTS = {
-    "": ("pick.html", "text/html; charset=utf-8"),
-    "pick.css": ("pick.css", "text/css; charset=utf-8"),
-    "pick.js": ("pick.js", "text/javascript; charset=utf-8"),
-    "zoom.js": ("zoom.js", "text/javascript; charset=utf-8"),
-}
+_PARTS = ("", "pick.css", "pick.js", "zoom.js")
 # Stand-ins of photos are new for every start, so that what a browser keeps is never another photo.
 _PICTURE_HEADERS = {"cache-control": "private, max-age=86400, immutable"}
 _LEAST_JUDGED = 10
@@ -62,8 +56,7 @@ class PickServer:
 
     def part(self, name: str) -> Response:
         """A part of the page itself."""
-        file, kind = _PARTS[name]
-        return Response((files("siamese_nima.web") / "static" / file).read_bytes(), media_type=kind)
+        return static_part(name or "pick.html")
 
     def state(self) -> dict[str, Any]:
         """What the page shows."""

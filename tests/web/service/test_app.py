@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -306,3 +307,34 @@ def test_openapi_has_an_example_of_every_answer_and_every_problem(client):
     schemas = document["components"]["schemas"]
     for name in ("PhotoScore", "ModelScore", "ProblemReply"):
         assert schemas[name]["examples"], name
+
+
+def test_the_address_itself_is_a_page_that_says_what_to_do(client, client_of):
+    page = client.get("/")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "curl --form photo=@beach.jpg http://localhost/v1/score" in page.text
+    assert "API key" not in page.text
+    assert client.get("/start.css").headers["content-type"] == "text/css; charset=utf-8"
+    named = re.findall(r"<code>(?:GET|POST) (/[\w/.]+)</code>", page.text)
+    known = client.get("/openapi.json").json()["paths"]
+    assert len(named) >= 8
+    assert {path for path in named if path != "/openapi.json"} <= {*known}
+    key = "k" * 24
+    assert "API key" in client_of(keys=(key,)).get("/", headers={"x-api-key": key}).text
+
+
+def test_the_list_of_models_is_short_and_one_model_is_whole(client_of):
+    client = client_of(scorer=Scorer("quality", workers=1))
+    listed = client.get("/v1/models")
+    assert len(listed.content) < 8000
+    [brief] = listed.json()["models"]
+    whole = client.get("/v1/models/quality").json()
+    assert {"fingerprints", "means"} & {*_names(whole["card"])}
+    assert not {"fingerprints", "means"} & {*_names(brief["card"])}
+    assert brief["card"]["limits"] == whole["card"]["limits"]
+
+
+def _names(value):
+    for key, part in value.items() if isinstance(value, dict) else ():
+        yield key
+        yield from _names(part)

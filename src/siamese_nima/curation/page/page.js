@@ -120,6 +120,97 @@ function moved(card, key) {
 
 function choose(card, wanted) {
   card.querySelector(".choose input").checked = wanted;
+  keep([card]);
+  noteChosen();
+}
+
+// Choices outlive the page: in this browser, and at the server that shows the page, if one does.
+// What the server has not confirmed yet is kept here first, so that no click is lost by leaving.
+
+const SERVER = document.body.dataset.choices;
+const STORE = `nima-choices:${location.pathname}:${document.title}`;
+let atServer = Boolean(SERVER); // not if the folder cannot be written
+let local = {}; // by key: the chosen; of a server, choices and their ends that it has not confirmed
+let sending = false;
+
+function keyOf(card) {
+  const link = SERVER ? card.querySelector("h3 a") : null;
+  return link ? link.href.split("/").pop() : card.dataset.path;
+}
+
+function readLocal() {
+  try {
+    return JSON.parse(localStorage.getItem(STORE)) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+function writeLocal() {
+  try {
+    localStorage.setItem(STORE, JSON.stringify(local));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function keep(changed) {
+  for (const card of changed) {
+    if (isChosen(card) || atServer) local[keyOf(card)] = isChosen(card);
+    else delete local[keyOf(card)];
+  }
+  const written = writeLocal();
+  if (atServer) send();
+  else if (!written) byId("kept").textContent = "not kept: this browser stores nothing";
+}
+
+/** Tell the server, one choice after the other; what fails is tried again. */
+async function send() {
+  if (sending) return;
+  sending = true;
+  for (let [key] = Object.keys(local); key; [key] = Object.keys(local)) {
+    const chosen = local[key];
+    try {
+      const answer = await fetch(`${SERVER}/${key}`, {
+        method: "PUT",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ chosen }),
+        keepalive: true,
+      });
+      // A photo that the server no longer knows has no choice to keep.
+      if (!answer.ok && answer.status !== 404) throw new Error(String(answer.status));
+    } catch {
+      byId("kept").textContent = "not yet at the server, which does not answer; kept in this browser";
+      setTimeout(send, 2000);
+      break;
+    }
+    if (local[key] === chosen) delete local[key];
+    writeLocal();
+    byId("kept").textContent = "";
+  }
+  sending = false;
+}
+
+/** Show what was chosen before, here or at the server; what was clicked meanwhile stands. */
+async function recall() {
+  local = readLocal();
+  const known = new Set();
+  if (SERVER) {
+    try {
+      const answer = await (await fetch(SERVER)).json();
+      for (const key of answer.chosen) known.add(key);
+      atServer = answer.kept;
+      if (!atServer) byId("kept").textContent = "kept in this browser: the folder cannot be written";
+    } catch {
+      byId("kept").textContent = "the server does not say what was chosen before";
+    }
+    if (atServer) send();
+  }
+  for (const card of cards) {
+    const key = keyOf(card);
+    card.querySelector(".choose input").checked = local[key] ?? known.has(key);
+  }
   noteChosen();
 }
 
@@ -148,6 +239,7 @@ function look(card) {
   byId("view-link").hidden = !link;
   if (link) byId("view-link").href = link.href;
   if (small && link) loadOriginal(card, card.dataset.large ?? link.href);
+  prefetch(shown[shown.indexOf(card) + 1]);
   byId("view-facts").replaceChildren(...facts(card));
   byId("view-chart").replaceChildren(...chart(card));
   byId("view-choose").checked = isChosen(card);
@@ -158,8 +250,12 @@ function look(card) {
 
 function loadOriginal(card, address) {
   const original = new Image();
+  // Never a small picture blown up without a word.
+  byId("view-note").textContent = "Loading the photo; this is the preview.";
   original.onload = () => {
-    if (viewed === card) byId("view-picture").src = address;
+    if (viewed !== card) return;
+    byId("view-picture").src = address;
+    byId("view-note").textContent = card.querySelector(".error")?.textContent ?? "";
   };
   original.onerror = () => {
     if (viewed !== card) return;
@@ -167,6 +263,12 @@ function loadOriginal(card, address) {
       "This is the preview: the original is not where it was, or this browser cannot show its format.";
   };
   original.src = address;
+}
+
+/** Ask for the photo that is likely next, so that it is there at once. */
+function prefetch(card) {
+  const link = card?.querySelector("h3 a");
+  if (link && card.querySelector("img")) new Image().src = card.dataset.large ?? link.href;
 }
 
 function facts(card) {
@@ -295,14 +397,19 @@ byId("find").addEventListener("keydown", (event) => {
 byId("reset").addEventListener("click", reset);
 list.addEventListener("click", (event) => {
   const card = event.target.closest("#photos > li");
+  const plain = !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey);
   if (event.target.closest(".open")) look(card);
+  if (plain && event.target.closest("a.name")) {
+    event.preventDefault(); // the file itself is a click further, in the dialog
+    look(card);
+  }
   if (event.target.matches("button.burst")) {
     byId("filters").open = true;
     byId("burst").value = card.dataset.burst;
     update();
   }
 });
-list.addEventListener("change", noteChosen);
+list.addEventListener("change", (event) => choose(event.target.closest("li"), event.target.checked));
 list.addEventListener("focusin", (event) => {
   const card = event.target.closest("#photos > li");
   if (card) setCurrent(card);
@@ -314,7 +421,9 @@ byId("view-choose").addEventListener("change", (event) => choose(viewed, event.t
 byId("view").addEventListener("close", () => focusCard(viewed));
 byId("show-chosen").addEventListener("click", showChosen);
 byId("clear-chosen").addEventListener("click", () => {
-  for (const card of cards) card.querySelector(".choose input").checked = false;
+  const chosen = cards.filter(isChosen);
+  for (const card of chosen) card.querySelector(".choose input").checked = false;
+  keep(chosen);
   noteChosen();
 });
 byId("copy").addEventListener("click", copy);
@@ -332,3 +441,10 @@ for (const card of cards) setTabIndex(card, -1);
 setCurrent(cards[0] ?? null);
 update();
 noteChosen();
+recall();
+// Another window of the same page may choose too.
+window.addEventListener("storage", (event) => {
+  if (event.key === STORE) recall();
+});
+// Keys work at once.
+if (current && document.activeElement === document.body) opener(current).focus({ preventScroll: true });

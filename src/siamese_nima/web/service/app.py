@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
+from importlib.resources import files
 from typing import Annotated, Any, cast
 
+import jinja2
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request
 from fastapi.responses import Response
 
@@ -15,7 +18,14 @@ from siamese_nima.pair_error import PairError
 from siamese_nima.photos.names import printable
 from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.web.gallery import Gallery, gallery_routes
-from siamese_nima.web.http import CONTENT_TYPE, KINDS, App, RequestError, answer_problems
+from siamese_nima.web.http import (
+    CONTENT_TYPE,
+    KINDS,
+    App,
+    RequestError,
+    answer_problems,
+    static_part,
+)
 from siamese_nima.web.safety import (
     BASIC,
     BEARER,
@@ -163,9 +173,9 @@ async def rank(request: Request, by: By = None) -> Ranking:
 
 @router.get("/v1/models", tags=["models"], responses=_problems(*_ALWAYS))
 async def models(request: Request) -> Models:
-    """The models that rate here, with their cards."""
+    """The models that rate here, with their cards but for the lists of photos behind them."""
     found = _service(request).scorer.models
-    return Models(models=[ModelReply.of(name, model) for name, model in found.items()])
+    return Models(models=[ModelReply.brief(name, model) for name, model in found.items()])
 
 
 @router.get("/v1/models/{name}", tags=["models"], responses=_problems("not-found", *_ALWAYS))
@@ -236,6 +246,8 @@ def api(service: Service, *, gallery: Gallery | None = None, with_keys: bool = F
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await service.close()
+        if gallery:
+            gallery.close()
 
     app = FastAPI(
         title="siamese-nima",
@@ -252,8 +264,30 @@ def api(service: Service, *, gallery: Gallery | None = None, with_keys: bool = F
     app.include_router(health)
     if gallery:
         app.include_router(gallery_routes(gallery), include_in_schema=False)
+    else:
+        app.include_router(_start_page(service, with_keys=with_keys), include_in_schema=False)
     answer_problems(app)
     return app
+
+
+def _start_page(service: Service, *, with_keys: bool) -> APIRouter:
+    """A page at / that says what the server is for."""
+    start = APIRouter()
+    text = (files("siamese_nima.web") / "static" / "start.html").read_text(encoding="utf-8")
+    template = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(text)
+
+    @start.get("/")
+    async def page(request: Request) -> Response:
+        shown = template.render(
+            address=str(request.base_url),
+            models=list(service.scorer.models),
+            limits=service.limits,
+            with_keys=with_keys,
+        )
+        return Response(shown, media_type="text/html; charset=utf-8")
+
+    start.get("/start.css")(partial(static_part, "start.css"))
+    return start
 
 
 def guarded(app: FastAPI, rules: HostRules, keys: Sequence[str] = ()) -> App:

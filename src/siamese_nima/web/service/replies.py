@@ -22,6 +22,8 @@ from siamese_nima.scoring.ranking import (
 from siamese_nima.scoring.results import ScoredPhoto, rounded
 from siamese_nima.web.http import Problem
 
+_FEW = 100  # values of a list that a brief card still has
+_LEFT_OUT = object()
 _PROBLEM_EXAMPLE: dict[str, Any] = {
     "type": "urn:siamese-nima:problem:photo-error",
     "title": "A photo cannot be read or scored",
@@ -198,6 +200,12 @@ class ModelReply(BaseModel):
         """A model with its card."""
         return cls(name=name, model=model.model_id, card=json.loads(model.card.to_json()))
 
+    @classmethod
+    def brief(cls, name: str, model: Model) -> ModelReply:
+        """The same without long lists: fingerprints of training photos, scores of a population."""
+        reply = cls.of(name, model)
+        return reply.model_copy(update={"card": _without_lists(reply.card)})
+
 
 class Models(BaseModel):
     """The models that rate here, the first one first."""
@@ -209,6 +217,16 @@ class Health(BaseModel):
     """Whether the service works."""
 
     status: str = Field(description='"ok", or "stopping".')
+
+
+def _without_lists(value: Any) -> Any:
+    """A part of a card, lists of more than a few values left out."""
+    if isinstance(value, dict):
+        kept = {key: _without_lists(part) for key, part in value.items()}
+        return {key: part for key, part in kept.items() if part is not _LEFT_OUT}
+    if isinstance(value, list | str):
+        return _LEFT_OUT if len(value) > (_FEW if isinstance(value, list) else _FEW**2) else value
+    return value
 
 
 def problem_reply(problem: Problem) -> ProblemReply:
