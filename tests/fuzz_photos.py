@@ -3,8 +3,8 @@
     python tests/fuzz_photos.py --seconds 1200 --out fuzz.json
 
 Files go to a worker process, which may use 3 GB of memory and 10 seconds for one of them. Anything
-but a photo or a PhotoError is a finding: another exception, a crash of a decoder, a hang. Findings
-are saved beside the report, under the SHA-256 of the file.
+but a photo or a PhotoError is a finding: another exception, a lack of memory, a crash of a decoder,
+a hang. Findings are saved beside the report, under the SHA-256 of the file.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ def outcome(contents: bytes, name: str) -> str:
     try:
         photo = read_photo(contents, min_short_side_px=16, max_pixels=MAX_PIXELS, name=name)
     except PhotoError as error:
+        if isinstance(error.__cause__, MemoryError):
+            return f"memory: {error}"
         return "error" if str(error).startswith(name) else f"unnamed: {error}"
     except BaseException as error:
         return f"{type(error).__name__}: {error}"

@@ -8,6 +8,7 @@ import random
 from typing import Any
 
 import numpy as np
+import tifffile
 from PIL import Image, ImageCms, features
 
 from dng_file import dng
@@ -62,6 +63,16 @@ def seeds() -> dict[str, bytes]:
         "dng": dng(picture),
         "dng-preview": dng(picture, preview=encoded(picture, "JPEG"), orientation=6),
     }
+    for layout in ({"rowsperstrip": 5}, {"tile": (16, 16), "compression": 8, "predictor": True}):
+        file = io.BytesIO()
+        planes = np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1)) * np.uint16(257)
+        options = {"photometric": "rgb", "planarconfig": "separate", **layout}
+        tifffile.imwrite(file, planes, **options)
+        found["tiff-planes-" + next(iter(layout))] = file.getvalue()
+    if importlib.util.find_spec("pylibjxl"):
+        import pylibjxl
+
+        found["jxl"] = pylibjxl.encode(np.asarray(picture))
     if features.check("avif"):
         found["avif"] = encoded(picture, "AVIF", **metadata)
     if importlib.util.find_spec("pillow_heif"):

@@ -23,12 +23,13 @@ from siamese_nima.photos.formats import (
     document_kind,
     is_raw,
 )
-from siamese_nima.photos.loading import Stored, check_size, load, whole_file
+from siamese_nima.photos.loading import Stored, check_bytes, check_size, load, whole_file
 from siamese_nima.photos.raw import NotCameraRawError, decode_raw
 
 _CFA, _LINEAR_RAW = 32803, 34892
 _SRGB_SPACE, _ADOBE_SPACE, _UNCALIBRATED = 1, 2, 65535  # values of EXIF ColorSpace
 _MAX_META_BYTES = 1 << 20
+_JPEG = b"\xff\xd8"
 
 
 def decode(
@@ -51,10 +52,12 @@ def decode(
     head = stream.read(32)
     if not head:
         raise PhotoError(f"{label}: empty (0 bytes).")
+    if not head.startswith(_JPEG):  # of which only as much is read as its pixels can need
+        check_bytes(stream, label)
     named_raw = PurePath(label).suffix.lower() in RAW_EXTENSIONS
     limits: Any = {"min_short_side_px": min_short_side_px, "max_pixels": max_pixels}
     if is_raw(head):
-        return decode_raw(whole_file(stream, label), label, **limits)
+        return decode_raw(whole_file(stream), label, **limits)
     if tiff.is_tiff(head):
         return _decode_tiff(stream, label, named_raw=named_raw, **limits)
     if head.startswith(b"8BPS"):
@@ -74,7 +77,7 @@ def _decode_tiff(
 ) -> Stored:
     """A TIFF file, or camera raw that is built like one."""
     limits: Any = {"min_short_side_px": min_short_side_px, "max_pixels": max_pixels}
-    contents = whole_file(stream, label)
+    contents = whole_file(stream)
     try:
         pictures = tiff.directories(contents)
     except tiff.StructureError:
@@ -140,8 +143,6 @@ def _open(stream: BinaryIO, head: bytes, label: str) -> Image.Image:
             return _jpeg_xl(stream, label)
         case Container.JPEG_XR:
             raise PhotoError(f"{label}: JPEG XR is not supported. Save it as JPEG, PNG or TIFF.")
-        case Container.AVIF:
-            whole_file(stream, label)
         case Container.PNG:
             return _png(stream, label)
     damage: list[str] = []
@@ -199,7 +200,7 @@ def _heif(stream: BinaryIO, label: str) -> Image.Image:
         raise PhotoError(
             f"{label}: HEIC/HEIF needs an optional part: pip install pi-heif"
         ) from error
-    contents = whole_file(stream, label)
+    contents = whole_file(stream)
     try:
         image: Image.Image = plugin.HeifImageFile(BytesIO(contents))
     except SyntaxError as error:
@@ -226,7 +227,7 @@ def _jpeg_xl(stream: BinaryIO, label: str) -> Image.Image:
         raise PhotoError(
             f"{label}: JPEG XL needs an optional part: pip install 'siamese-nima[jxl]'"
         ) from error
-    image: Image.Image = plugin.JxlImageFile(BytesIO(whole_file(stream, label)))
+    image: Image.Image = plugin.JxlImageFile(BytesIO(whole_file(stream)))
     return image
 
 

@@ -46,15 +46,19 @@ def check_size(width: int, height: int, label: str, max_pixels: int) -> None:
         )
 
 
-def whole_file(stream: BinaryIO, label: str) -> bytes:
-    """The contents of a file that is read as a whole, from its start.
+def check_bytes(stream: BinaryIO, label: str) -> None:
+    """Refuse a file that has more than `MAX_FILE_BYTES`.
 
     Raises:
-        PhotoError: It has more than `MAX_FILE_BYTES`.
+        PhotoError: It has.
     """
     size = stream.seek(0, 2)
     if size > MAX_FILE_BYTES:
         raise PhotoError(f"{label}: {size} bytes, more than the limit of {MAX_FILE_BYTES}.")
+
+
+def whole_file(stream: BinaryIO) -> bytes:
+    """The contents of a file from its start; its size was checked before."""
     stream.seek(0)
     return stream.read()
 

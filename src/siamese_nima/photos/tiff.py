@@ -50,6 +50,8 @@ _CAMERA_SIGNATURES = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0")
 _MAX_DIRECTORIES = 32
 # A strip for each row of the tallest photo that is read; small files claim more to fill the memory.
 _MAX_VALUES = 1_000_000
+_MOST_PIXEL_BITS = 1024
+_BAND_SAMPLES = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +267,7 @@ def read_picture(picture: Directory, label: str, max_pixels: int) -> Image.Image
     alpha = extras[0] if extras and colours != 4 else 0
     # Extra samples that are not transparency (selections, spot colours) are no part of the picture.
     keep = colours + (alpha in (_PREMULTIPLIED, _STRAIGHT))
-    wide = _samples(picture, keep, label)
-    levels = _eight_bits(wide, picture, label)
+    levels = _levels(picture, keep, label)
     if photometric == WHITE_IS_ZERO:
         levels[..., 0] = 255 - levels[..., 0]
     if keep > colours and alpha == _PREMULTIPLIED:
@@ -317,15 +318,15 @@ def _eight_bits(wide: NDArray[Any], picture: Directory, label: str) -> NDArray[n
     if signed_lab and bits == 16:
         return (wide >> 8).astype(np.uint8)  # a* and b* are signed: their upper byte is too
     if bits == 8:
-        return np.ascontiguousarray(wide)
+        return np.asarray(wide, dtype=np.uint8)
     white = 2**bits - 1
     scaled = wide.astype(np.uint64 if bits > 16 else np.uint32) * 255 + white // 2
     levels: NDArray[np.uint8] = (scaled // white).astype(np.uint8)
     return levels
 
 
-def _samples(picture: Directory, keep: int, label: str) -> NDArray[Any]:
-    """The first samples of each pixel, shape (H, W, keep), in the width that the file has."""
+def _levels(picture: Directory, keep: int, label: str) -> NDArray[np.uint8]:
+    """The first samples of each pixel, shape (H, W, keep), as 0..255."""
     width, height = picture.size
     samples = picture.number(SAMPLES, 1)
     planar = picture.number(PLANAR, 1) == 2
@@ -341,19 +342,23 @@ def _samples(picture: Directory, keep: int, label: str) -> NDArray[Any]:
     if len(picture.segments) < columns * rows * planes:
         raise PhotoError(f"{label}: truncated, strips or tiles are missing.")
     inside = 1 if planar else samples
-    result: NDArray[Any] | None = None
+    if inside * picture.number(BITS) > _MOST_PIXEL_BITS:
+        raise PhotoError(f"{label}: {samples} samples per pixel, too many for a photo.")
+    result = np.empty((height, width, keep), np.uint8)
     for plane in range(keep if planar else 1):
         for row in range(rows):
             first = (plane * rows + row) * columns
             strip_height = down if tiled else min(down, height - row * down)
             pieces = _decoded(picture, first, columns, across, strip_height, inside)
             band = pieces.transpose(1, 0, 2, 3).reshape(strip_height, columns * across, inside)
-            if result is None:
-                result = np.empty((height, width, keep), band.dtype)
             part = result[row * down : (row + 1) * down]
             chosen = slice(plane, plane + 1) if planar else slice(None)
-            part[..., chosen] = band[: len(part), :width, : 1 if planar else keep]
-    assert result is not None
+            used = band[: len(part), :width, : 1 if planar else keep]
+            # Some rows at a time: on the way to 8 bits a sample takes up to 16 bytes.
+            step = max(1, _BAND_SAMPLES // (width * keep))
+            for top in range(0, len(part), step):
+                wide = used[top : top + step]
+                part[top : top + step, :, chosen] = _eight_bits(wide, picture, label)
     return result
 
 
