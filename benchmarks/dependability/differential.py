@@ -74,11 +74,17 @@ def by_imagemagick(path: Path, folder: Path, srgb: Path) -> Image.Image | str:
 
 
 def by_libvips(path: Path, folder: Path, _: Path) -> Image.Image | str:
-    """What `vipsthumbnail` makes of a photo when it need not shrink it."""
-    result = folder / "vips.ppm"
+    """What `vipsthumbnail` makes of a photo when it need not shrink it, in the colours of sRGB."""
+    plain, result = folder / "vips.v", folder / "vips.ppm"
     command = ["vipsthumbnail", "--vips-concurrency=1", str(path), "-s", "100000x100000>"]
-    command += ["--export-profile", "srgb", "--intent", "relative"]
-    return by_command([*command, "-o", f"{result}[background=255]"], result)
+    found = by_command([*command, "-o", f"{result}[background=255]"], result)
+    asked = ["vipsheader", "-f", "icc-profile-data", str(path)]
+    if isinstance(found, str) or subprocess.run(asked, capture_output=True, check=False).returncode:
+        return found
+    by_command([*command, "-o", str(plain)], plain)
+    change = ["--embedded", "--black-point-compensation", "--intent", "relative"]
+    target = f"{result}[background=255]"
+    return by_command(["vips", "icc_transform", str(plain), target, "srgb", *change], result)
 
 
 def reference(path: Path, keep: Path, srgb: Path) -> dict[str, Image.Image | str]:

@@ -113,3 +113,13 @@ def test_colours_told_by_numbers_are_converted(encoded):
     for picture, expected in [(white, 255), (over, 255)]:
         photo = np.asarray(read_photo(with_chunks(encoded(picture, "PNG"), coded)))
         assert abs(int(photo.min()) - expected) <= 2
+
+
+@pytest.mark.parametrize(("gamma", "level"), [(45455, 55), (100_000, 128), (45000, 55)])
+def test_a_gamma_counts_where_nothing_else_says_what_numbers_mean(encoded, gamma, level):
+    contents = encoded(Image.new("RGB", (2, 2), (55, 55, 55)), "PNG")
+    named = chunk(b"gAMA", struct.pack(">I", gamma))
+    photo = read_photo(with_chunks(contents, named))
+    assert abs(photo.getpixel((0, 0))[0] - level) <= 1
+    said = read_photo(with_chunks(contents, named, chunk(b"sRGB", b"\0")))
+    assert said.getpixel((0, 0)) == (55, 55, 55)

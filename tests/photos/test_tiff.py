@@ -201,3 +201,23 @@ def test_twelve_bits_of_three_channels_are_read(scene, difference):
     tags |= {278: [80], 279: [len(body)]}
     contents = b"II*\0" + struct.pack("<I", 8 + len(body)) + body
     assert difference(read_photo(contents + tiff._packed(tags, 8 + len(body))), scene) < 1
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_twenty_four_bits_are_read_in_both_byte_orders(scene, difference, order):
+    wide = (np.asarray(scene).astype(np.uint32) * 65793).astype(f"{order}u4").view(np.uint8)
+    bytes_kept = slice(0, 3) if order == "<" else slice(1, 4)
+    body = np.ascontiguousarray(wide.reshape(80, 120, 3, 4)[..., bytes_kept]).tobytes()
+    tags = {256: [120], 257: [80], 258: [24] * 3, 259: [1], 262: [2], 273: [8], 277: [3]}
+    tags |= {278: [80], 279: [len(body)]}
+    table = tiff._packed(tags, 8 + len(body))
+    if order == ">":
+        entries = b"".join(
+            struct.pack(">HHI", tag, 4, len(numbers))
+            + struct.pack(">I", numbers[0] if len(numbers) == 1 else 8 + len(body) + 2 + 12 * 9 + 4)
+            for tag, numbers in sorted(tags.items())
+        )
+        table = struct.pack(">H", len(tags)) + entries + bytes(4) + struct.pack(">3I", 24, 24, 24)
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+    contents = mark + struct.pack(order + "I", 8 + len(body)) + body + table
+    assert difference(read_photo(contents), scene) < 1

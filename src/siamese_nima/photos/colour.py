@@ -32,6 +32,7 @@ _REFERENCE_WHITE_NITS = 203  # ITU-R BT.2408: where a photo's white stands in PQ
 _HLG_PEAK_NITS, _HLG_SYSTEM_GAMMA = 1000, 1.2
 _CURVE_POINTS = 4096
 _NEARLY = 25
+_SCREEN_GAMMA_NEARLY = 0.02
 _BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
@@ -168,6 +169,18 @@ def adobe_rgb_profile() -> bytes:
     """An ICC profile of Adobe RGB (1998), for cameras that only name it."""
     signal = np.linspace(0, 1, _CURVE_POINTS)
     return _matrix_profile(_ADOBE_PRIMARIES, signal**_ADOBE_GAMMA)
+
+
+@lru_cache(maxsize=16)
+def gamma_profile(gamma: float) -> bytes | None:
+    """An ICC profile of pictures that name the exponent which encoded light; None for that of sRGB.
+
+    Args:
+        gamma: As PNG has it, 1 / 2.2 for most screens, 1 for linear light.
+    """
+    if not 0.1 <= gamma <= 2 or abs(gamma - 1 / 2.2) < _SCREEN_GAMMA_NEARLY:
+        return None
+    return _matrix_profile(_BT709, np.linspace(0, 1, _CURVE_POINTS) ** (1 / gamma))
 
 
 def _light(transfer: int) -> NDArray[np.float64]:

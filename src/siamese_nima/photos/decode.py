@@ -215,6 +215,8 @@ def _png(stream: BinaryIO, label: str) -> Image.Image:
     profile = prepared.profile
     if prepared.coded:
         profile = colour.coded_profile(*prepared.coded)
+    elif prepared.gamma:
+        profile = colour.gamma_profile(prepared.gamma)
     if profile:
         image.info["icc_profile"] = profile
     return image

@@ -24,25 +24,31 @@ class Png:
         stream: The file, without text and profiles that Pillow would refuse it for.
         profile: The ICC profile, where it was left out for its length.
         coded: Numbers of primaries and of the transfer curve (ITU-T H.273), of a cICP chunk.
+        gamma: Of a gAMA chunk where nothing else says what the numbers mean.
     """
 
     stream: BinaryIO
     profile: bytes | None = None
     coded: tuple[int, int] | None = None
+    gamma: float | None = None
 
 
 def prepared(stream: BinaryIO) -> Png:
     """Look through the chunks of a PNG file; damage is for its reader to say."""
     stream.seek(len(SIGNATURE))
     left_out: list[tuple[int, int]] = []
-    profile, coded, at, text = None, None, len(SIGNATURE), 0
+    profile, coded, gamma, at, text = None, None, None, len(SIGNATURE), 0
+    kinds = set()
     for _ in range(_MAX_CHUNKS):
         head = stream.read(8)
         if len(head) < 8:
             break
         length, kind = struct.unpack(">I4s", head)
         end = at + 12 + length
-        if kind == b"cICP" and length == 4:
+        kinds.add(kind)
+        if kind == b"gAMA" and length == 4:
+            gamma = int.from_bytes(stream.read(4)) / 100_000
+        elif kind == b"cICP" and length == 4:
             content = stream.read(4)
             coded = (content[0], content[1])
         elif kind in _COMPRESSED or kind == b"tEXt":
@@ -60,7 +66,9 @@ def prepared(stream: BinaryIO) -> Png:
             break
         at = end
         stream.seek(at)
-    return Png(_without(stream, left_out) if left_out else stream, profile, coded)
+    if kinds & {b"sRGB", b"iCCP", b"cICP"}:
+        gamma = None
+    return Png(_without(stream, left_out) if left_out else stream, profile, coded, gamma)
 
 
 def _inflated(kind: bytes, content: bytes) -> bytes | None:

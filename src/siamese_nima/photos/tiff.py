@@ -373,10 +373,16 @@ def _decoded(
     is_float = picture.number(SAMPLE_FORMAT, 1) == _FLOAT
     if predictor == 3:
         return _floats_from_predictor(rows, width, samples, bits // 8)
+    if bits == 24:
+        steps = (1, 256, 65536) if picture.order == "<" else (65536, 256, 1)
+        threes = rows.reshape(count, height, width, samples, 3)
+        return np.asarray(threes @ np.array(steps, np.uint32), dtype=np.uint32)
     if bits not in (8, 16, 32, 64):
         return _unpacked(rows, width * samples, bits).reshape(count, height, width, samples)
     code = "f" if is_float and bits > 8 else "u"
-    wide = rows.view(f"{picture.order}{code}{bits // 8}").reshape(count, height, width, samples)
+    wide: NDArray[Any] = rows.view(f"{picture.order}{code}{bits // 8}").reshape(
+        count, height, width, samples
+    )
     wide = wide.astype(wide.dtype.newbyteorder("="))
     if predictor == 2:
         whole = wide.view(f"u{bits // 8}")
