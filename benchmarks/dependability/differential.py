@@ -59,7 +59,7 @@ def by_command(command: list[str], result: Path) -> Image.Image | str:
     try:
         with Image.open(result) as picture:
             return picture.convert("RGB")
-    except OSError as error:
+    except (OSError, Image.DecompressionBombError) as error:
         return str(error)[:200]
 
 

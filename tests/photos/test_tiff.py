@@ -221,3 +221,11 @@ def test_twenty_four_bits_are_read_in_both_byte_orders(scene, difference, order)
     mark = b"II*\0" if order == "<" else b"MM\0*"
     contents = mark + struct.pack(order + "I", 8 + len(body)) + body + table
     assert difference(read_photo(contents), scene) < 1
+
+
+@pytest.mark.parametrize("factor", [1, 257])
+def test_palettes_that_count_to_255_or_to_65535_are_read(scene, difference, factor):
+    indexed = scene.quantize(256)
+    table = np.array(indexed.getpalette(), np.uint16).reshape(256, 3).T * factor
+    contents = written(np.asarray(indexed), photometric="palette", colormap=table)
+    assert difference(read_photo(contents), indexed.convert("RGB")) == 0

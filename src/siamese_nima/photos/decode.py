@@ -99,7 +99,10 @@ def _decode_tiff(
             return _preview(pictures, label, **limits)
     rewritten = thumbnail_first or contents.startswith(b"MM\0+")
     if picture is None or not (tiff.needs_own_reader(picture) or rewritten):
-        return load(_open_as("TIFF", BytesIO(contents), label), label, **limits)
+        image = _open_as("TIFF", BytesIO(contents), label)
+        if picture and image.mode == "P" and (palette := tiff.palette_of_bytes(picture)):
+            image.putpalette(palette)
+        return load(image, label, **limits)
     if tiff.needs_own_reader(picture):
         image, turned = tiff.read_picture(picture, label, max_pixels), 0
     else:

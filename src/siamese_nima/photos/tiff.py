@@ -21,13 +21,8 @@ SUBFILE_TYPE, OLD_SUBFILE_TYPE, WIDTH, HEIGHT, BITS, COMPRESSION = 254, 255, 256
 PHOTOMETRIC, FILL_ORDER, STRIP_OFFSETS, ORIENTATION, SAMPLES = 262, 266, 273, 274, 277
 ROWS_PER_STRIP, STRIP_BYTES, PLANAR, PREDICTOR = 278, 279, 284, 317
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES = 322, 323, 324, 325
-SUB_DIRECTORIES, EXTRA_SAMPLES, SAMPLE_FORMAT, ICC_PROFILE, DNG_VERSION = (
-    330,
-    338,
-    339,
-    34675,
-    50706,
-)
+SUB_DIRECTORIES, EXTRA_SAMPLES, SAMPLE_FORMAT = 330, 338, 339
+COLOUR_MAP, ICC_PROFILE, DNG_VERSION = 320, 34675, 50706
 
 WHITE_IS_ZERO, GREY, RGB, CMYK, CIELAB, ICCLAB = 0, 1, 2, 5, 8, 9
 _COLOURS = {WHITE_IS_ZERO: 1, GREY: 1, RGB: 3, CMYK: 4, CIELAB: 3, ICCLAB: 3}
@@ -249,6 +244,14 @@ def as_first(picture: Directory) -> bytes:
         values += b"" if short else block + bytes(len(block) % 2)
     head = contents[:2] + struct.pack(order + "HI", 42, start)
     return head + contents[8:].ljust(start - 8, b"\0") + table + bytes(4) + values
+
+
+def palette_of_bytes(picture: Directory) -> bytes | None:
+    """Red, green and blue of each colour, where a palette counts to 255 instead of 65535."""
+    numbers = picture.numbers(COLOUR_MAP)
+    if len(numbers) < 6 or len(numbers) % 3 or not 0 < max(numbers) < 256:
+        return None
+    return np.array(numbers, np.uint8).reshape(3, -1).T.tobytes()
 
 
 def read_picture(picture: Directory, label: str, max_pixels: int) -> Image.Image:
