@@ -149,3 +149,31 @@ def test_undo_takes_no_photos(tiny_model, shoot, tmp_path):
     assert "give one of: PHOTOS, --undo" in str(done.exception)
     done = CliRunner().invoke(app, ["bursts", "-m", str(tiny_model)])
     assert "give one of: PHOTOS, --undo" in str(done.exception)
+
+
+def ranked(*arguments):
+    done = CliRunner().invoke(app, ["rank", *map(str, arguments)])
+    rows = csv.DictReader(io.StringIO(done.stdout))
+    return [Path(row["path"]).name for row in rows], done.stderr
+
+
+def test_a_ranking_can_have_one_photo_per_burst(tiny_model, shoot, tmp_path):
+    every, _ = ranked(shoot, "-m", tiny_model)
+    names, err = ranked(shoot, "-m", tiny_model, "--one-per-burst", "--copy-to", tmp_path / "best")
+    assert len(every) == 5
+    assert names == [name for name in every if name not in ("a1.jpg", "a2.jpg")]
+    assert "2 other photos of the same bursts left out" in err
+    assert len(list((tmp_path / "best").iterdir())) == 3
+
+
+def test_the_worst_come_first_where_asked(tiny_model, shoot):
+    every, _ = ranked(shoot, "-m", tiny_model)
+    assert ranked(shoot, "-m", tiny_model, "--worst")[0] == every[::-1]
+    assert ranked(shoot, "-m", tiny_model, "--worst", "--top", "40%")[0] == every[::-1][:2]
+
+
+def test_folders_that_photos_went_to_are_not_searched(tiny_model, shoot):
+    folders = "--copy-best-to", shoot / "best", "--move-rest-to", shoot / "rest"
+    assert nima(shoot, "-m", tiny_model, *folders, "--log", shoot / "log1")[0] == 0
+    code, out, _ = nima(shoot, "-m", tiny_model, *folders, "--log", shoot / "log2")
+    assert (code, len(out.splitlines())) == (0, 4)

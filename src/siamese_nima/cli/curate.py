@@ -142,7 +142,12 @@ def bursts(
     scorer = scoring.scorer(model)
     reader = FrameReader(scorer.decode_px)
     with FolderRun(
-        scorer, photos or [], quiet=scoring.quiet, on_photo=reader.look, apart=apart
+        scorer,
+        photos or [],
+        quiet=scoring.quiet,
+        on_photo=reader.look,
+        apart=apart,
+        without=[folder for folder in (copy_best_to, move_rest_to) if folder],
     ) as folder_run:
         if out and to_file:
             check_output(out, "a table of bursts", (), folder_run.names)

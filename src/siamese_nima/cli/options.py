@@ -99,6 +99,9 @@ TopPhotos = Annotated[
 Above = Annotated[
     float | None, typer.Option(metavar="SCORE", help="Only photos with at least this score.")
 ]
+Worst = Annotated[
+    bool, typer.Option("--worst", help="Worst first; with --top, the N worst in place of the best.")
+]
 Below = Annotated[
     float | None, typer.Option(metavar="SCORE", help="Only photos with less than this score.")
 ]

@@ -69,6 +69,7 @@ class FolderRun:
         on_photo: OnPhoto | None = None,
         apart: bool = True,
         found: Sources | None = None,
+        without: Sequence[Path] = (),
     ) -> None:
         """Find the photos.
 
@@ -79,6 +80,7 @@ class FolderRun:
             on_photo: As `Scorer.score` has it.
             apart: Every file is a photo of its own; else a camera raw file and its JPEG are one.
             found: What the patterns mean, where that is known already.
+            without: Folders that are not searched.
 
         Raises:
             PhotoError: There are none.
@@ -86,7 +88,7 @@ class FolderRun:
         self._scorer = scorer
         self._on_photo = on_photo
         self._quiet = quiet
-        self._found = found or _local(find_photos(patterns))
+        self._found = found or _local(find_photos(patterns, without=without))
         self._skipped = skipped_text(self._found.skipped)
         if not self._found.photos:
             raise PhotoError(f"no photo found in {', '.join(patterns)}{self._skipped}")

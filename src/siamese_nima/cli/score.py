@@ -17,6 +17,7 @@ from siamese_nima.cli import options, run
 from siamese_nima.cli.options import Scoring, scoring_command
 from siamese_nima.cli.run import counted
 from siamese_nima.cli.streams import say
+from siamese_nima.curation.bursts import FrameReader, find_bursts, keepers
 from siamese_nima.curation.copies import CopyPlan, plan_copies
 from siamese_nima.errors import ConfigError, NimaError, PhotoError
 from siamese_nima.photos.names import printable
@@ -280,6 +281,14 @@ def rank(
     top: options.TopPhotos = None,
     above: options.Above = None,
     below: options.Below = None,
+    worst: options.Worst = False,
+    one_per_burst: Annotated[
+        bool,
+        typer.Option(
+            "--one-per-burst",
+            help="Of photos of the same thing only the best, as nima bursts has it.",
+        ),
+    ] = False,
     copy_to: Annotated[
         Path | None,
         typer.Option(
@@ -323,25 +332,44 @@ def rank(
         raise ConfigError(
             "--copy-to copies files; photos in archives, tables and stores have none: use --out"
         )
+    if one_per_burst and not found.plain:
+        raise ConfigError("--one-per-burst compares files; photos in archives and stores are none")
     wanted = options.columns_of(
         scorer, columns, distribution=distribution, ranked=True, kept=found.kept()
     )
-    folder_run = run.FolderRun(scorer, photos, quiet=scoring.quiet, apart=apart, found=found)
+    reader = FrameReader(scorer.decode_px)
+    folder_run = run.FolderRun(
+        scorer,
+        photos,
+        quiet=scoring.quiet,
+        on_photo=reader.look if one_per_burst else None,
+        apart=apart,
+        found=found,
+    )
     with ExitStack() as stack:
         # Opened before the photos are scored, so that what is wrong with it is known then.
         table = _open_table(stack, out, wanted, folder_run) if out else None
         with folder_run:
-            ranked = rank_photos(folder_run.results())
+            results = list(folder_run.results())
+        every, others = results, 0
+        if one_per_burst:
+            with run.progress_bar("finding bursts") as progress:
+                bursts = find_bursts(results, scorer, reader, report=progress)
+            results = [*keepers(results, bursts), *(r for r in results if r.score is None)]
+            others = len(every) - len(results)
+        ranked = rank_photos(results)
         pair_error = scorer.card.pair_error
-        shown = select_photos(ranked, top=top, above=above, below=below)
+        shown = select_photos(ranked, top=top, above=above, below=below, worst=worst)
         places = dict(zip(map(id, ranked), rank_places(ranked, pair_error), strict=False))
         failed = [result for result in ranked if result.score is None]
         table = table or _open_table(stack, None, wanted, folder_run)
         for result in shown + (failed if out else []):
             table.write(result, places.get(id(result)))
     if copy_to:
-        plan = plan_copies(shown, copy_to, among=ranked, apart=apart)
+        plan = plan_copies(shown, copy_to, among=every, apart=apart)
         _copy(plan, replace=replace_copies)
+    if others and not scoring.quiet:
+        say(f"{counted(others, 'other photo')} of the same bursts left out")
     folder_run.end(describe_ranking(ranked, pair_error, brief=not folder_run.legend))
 
 

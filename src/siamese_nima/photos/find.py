@@ -75,7 +75,7 @@ def find_photos(
     *,
     stdin: IO[str] | IO[bytes] | None = None,
     inside: str | Path | None = None,
-    without: str | Path | None = None,
+    without: str | Path | Iterable[str | Path] | None = None,
 ) -> FoundPhotos:
     """Photos that files, folders, globs and `-` stand for, each file once.
 
@@ -97,7 +97,7 @@ def find_photos(
         patterns: Paths, globs or "-"; or one of them. A leading `~` means the home folder.
         stdin: Read for `-` instead of standard input.
         inside: A folder that links in searched folders may not lead out of.
-        without: A folder that is not searched, such as one that copies of photos go to.
+        without: Folders that are not searched, such as those that copies of photos go to.
 
     Raises:
         PhotoError: A pattern is the empty string, which as a path would mean the current folder;
@@ -107,7 +107,8 @@ def find_photos(
     if inside is not None:
         search.within = os.path.join(_real(Path(inside)), "")  # noqa: PTH118 -- ends in a separator
     if without is not None:
-        search.without = _real(Path(without))
+        folders = [without] if isinstance(without, str | Path) else without
+        search.without = frozenset(_real(Path(folder)) for folder in folders)
     for pattern in [patterns] if isinstance(patterns, str | Path) else patterns:
         if str(pattern) == "-":
             for line in _lines(stdin):
@@ -148,7 +149,7 @@ class _Search:
     outside: int = 0
     system: int = 0
     within: str = ""
-    without: str = ""
+    without: frozenset[str] = frozenset()
     _seen: set[str] = field(default_factory=set)
 
     def take_pattern(self, pattern: str | Path) -> None:
@@ -228,7 +229,7 @@ class _Search:
         waiting = [(folder, real)]
         while waiting:
             folder, real = waiting.pop()
-            if real not in visited and real != self.without:
+            if real not in visited and real not in self.without:
                 visited.add(real)
                 waiting.extend(reversed(self._take_photos_in(folder, real)))
 

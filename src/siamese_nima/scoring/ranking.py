@@ -202,6 +202,7 @@ def select_photos(
     top: Top | None = None,
     above: float | None = None,
     below: float | None = None,
+    worst: bool = False,
 ) -> list[ScoredPhoto]:
     """The photos of a ranking that are wanted; those without a score are not.
 
@@ -210,8 +211,10 @@ def select_photos(
         top: The best of all with a score; those of them that the bounds leave out are left out.
         above: At least this score.
         below: Less than this score.
+        worst: The worst in place of the best, worst first.
     """
     scored = [result for result in ranked if result.score is not None]
+    scored = scored[::-1] if worst else scored
     best = scored if top is None else scored[: top.count(len(scored))]
     return [result for result in best if is_between(result, above=above, below=below)]
 
