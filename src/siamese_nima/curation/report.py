@@ -132,7 +132,7 @@ class Entry:
             return
         yield "Score", f"{result.mean:.2f} on a scale of {result.scale}"
         if result.percentile is not None:
-            yield "Percentile", f"{result.percentile:.0f} %"
+            yield "Percentile", f"above {result.percentile:.0f} % of reference photos"
         yield "Spread", f"{result.spread:.2f} points"
         if self.place:
             yield "Rank", self.rank_text

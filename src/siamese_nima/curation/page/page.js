@@ -13,15 +13,18 @@ const isFailed = (card) => card.classList.contains("failed");
 const isChosen = (card) => card.querySelector(".choose input").checked;
 const opener = (card) => card.querySelector(".open");
 
-// What a sort compares, and whether it begins with the largest. Photos that lack the value stay last.
+// What a sort compares, whether it begins with the largest, and what that is called from the largest
+// and from the smallest on. Photos that lack the value stay last.
+const BY_SIZE = ["highest first", "lowest first"];
+const BY_PLACE = ["from the end", "from the start"];
 const SORTS = {
-  score: { key: (card) => number(card, "score"), down: true },
-  percentile: { key: (card) => number(card, "percentile"), down: true },
-  spread: { key: (card) => number(card, "spread"), down: true },
-  name: { key: (card) => number(card, "name"), down: false },
-  burst: { key: (card) => number(card, "burst"), down: false },
-  error: { key: (card) => (isFailed(card) ? 0 : 1), down: false },
-  given: { key: (card) => number(card, "given"), down: false },
+  score: { key: (card) => number(card, "score"), down: true, words: BY_SIZE },
+  percentile: { key: (card) => number(card, "percentile"), down: true, words: BY_SIZE },
+  spread: { key: (card) => number(card, "spread"), down: true, words: BY_SIZE },
+  name: { key: (card) => number(card, "name"), down: false, words: ["Z to A", "A to Z"] },
+  burst: { key: (card) => number(card, "burst"), down: false, words: BY_PLACE },
+  error: { key: (card) => (isFailed(card) ? 0 : 1), down: false, words: ["errors last", "errors first"] },
+  given: { key: (card) => number(card, "given"), down: false, words: BY_PLACE },
 };
 let down = true;
 
@@ -80,7 +83,7 @@ function update() {
   byId("count").textContent = `${shown.length} of ${cards.length} photos shown`;
   byId("nothing").hidden = shown.length > 0;
   byId("active").textContent = activeFilters() ? ` (${activeFilters()} in use)` : "";
-  byId("direction").textContent = down ? "\u2193 falling" : "\u2191 rising";
+  byId("direction").textContent = SORTS[byId("sort").value].words[down ? 0 : 1];
 }
 
 function setTabIndex(card, value) {
