@@ -13,6 +13,14 @@ def start() -> None:
         from siamese_nima.cli import main
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
+    except ImportError as error:
+        if "DLL load failed" not in str(error):
+            raise
+        sys.exit(
+            f"nima: {error}. On Windows this is mostly the Microsoft Visual C++ Redistributable "
+            "that is missing: install its newest version for this processor (x64 or arm64) from "
+            "Microsoft, then try again."
+        )
     main()
 
 

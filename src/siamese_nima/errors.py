@@ -18,6 +18,8 @@ Messages name the file, what was found, what was wanted and what to do next. The
 them without a traceback.
 """
 
+import os
+import sys
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -86,7 +88,7 @@ class MissingExtraError(NimaError, ImportError):
     @classmethod
     def of(cls, purpose: str, extra: str) -> "MissingExtraError":
         """The error for `purpose` (starts the sentence), which needs the optional `extra`."""
-        return cls(f"{purpose} needs an optional part: pip install 'siamese-nima[{extra}]'")
+        return cls(f"{purpose} needs an optional part: {_install_command(extra)}")
 
     @classmethod
     def of_import(cls, error: ImportError, purpose: str, extra: str) -> ImportError:
@@ -111,3 +113,30 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     near = get_close_matches(name, known, n=1)
     return f", did you mean {near[0]!r}?" if near else ""
+
+
+def _install_command(extra: str) -> str:
+    """What installs an extra into the environment at hand."""
+    # Here, as every start of the command would wait for them.
+    import json
+    import shlex
+    from contextlib import suppress
+    from importlib.metadata import PackageNotFoundError, distribution
+    from importlib.util import find_spec
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    package, pip = f"siamese-nima[{extra}]", "pip"
+    with suppress(PackageNotFoundError, ValueError, KeyError):
+        # Installed from a clone or a file, it must come from there again.
+        direct = distribution("siamese-nima").read_text("direct_url.json")
+        url = urlsplit(json.loads(direct)["url"]) if direct else None
+        if url is None or url.scheme != "file":
+            return f"{pip} install '{package}'"
+        package = f"{url2pathname(url.path)}[{extra}]"
+        # Called by its path the command is of an environment that the shell's pip is not of.
+        if os.environ.get("VIRTUAL_ENV") != sys.prefix and sys.prefix != sys.base_prefix:
+            pip = f"{shlex.quote(sys.executable)} -m pip"
+        if find_spec("pip") is None:
+            return f"uv pip install --python {shlex.quote(sys.executable)} '{package}'"
+    return f"{pip} install '{package}'"

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from siamese_nima.errors import MissingExtraError
 from siamese_nima.taste.answers import Answer, AnswerStore, answers_path
 
 AT = "2026-05-01T09:30:00+00:00"
@@ -123,9 +124,7 @@ def test_a_missing_extra_is_named(photo_folder):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr == (
-        "nima: nima pick needs an optional part: pip install 'siamese-nima[serve]'\n"
-    )
+    assert done.stderr == f"nima: {MissingExtraError.of('nima pick', 'serve')}\n"
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from siamese_nima.cli import app
-from siamese_nima.errors import NimaError
+from siamese_nima.errors import MissingExtraError, NimaError
 
 
 def refused(*arguments):
@@ -61,7 +61,7 @@ def test_a_missing_part_says_what_to_install(
     said = refused(
         photo_folder, "--model", tiny_model, "--engine", "ray", "--out", tmp_path / "out"
     )
-    assert said.endswith("needs an optional part: pip install 'siamese-nima[scale]'")
+    assert said == str(MissingExtraError.of("--engine ray", "scale"))
     assert not (tmp_path / "out").exists()
 
 

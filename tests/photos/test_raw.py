@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from dng_file import dng
-from siamese_nima.errors import PhotoError
+from siamese_nima.errors import MissingExtraError, PhotoError
 from siamese_nima.photos import find_photos, read_photo
 from siamese_nima.photos.raw import ends_early
 
@@ -137,9 +137,7 @@ def test_a_missing_extra_is_named(contents, monkeypatch):
     monkeypatch.setitem(sys.modules, "rawpy", None)
     with pytest.raises(PhotoError) as caught:
         read_photo(contents, name="photo.jpg")
-    assert str(caught.value) == (
-        "photo.jpg: camera raw needs an optional part: pip install 'siamese-nima[raw]'"
-    )
+    assert str(caught.value) == str(MissingExtraError.of("photo.jpg: camera raw", "raw"))
 
 
 def test_raw_and_jpeg_of_one_shot_are_two_photos(tmp_path):

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 
 from PIL import ExifTags, Image
 
-from siamese_nima.errors import PhotoError
+from siamese_nima.errors import MissingExtraError, PhotoError
 from siamese_nima.photos import boxes, colour, png, psd, tiff
 from siamese_nima.photos.formats import (
     PILLOW_FORMATS,
@@ -229,9 +229,7 @@ def _jpeg_xl(stream: BinaryIO, label: str) -> Image.Image:
     try:
         plugin = importlib.import_module("pylibjxl.pillow_plugin")
     except ImportError as error:
-        raise PhotoError(
-            f"{label}: JPEG XL needs an optional part: pip install 'siamese-nima[jxl]'"
-        ) from error
+        raise PhotoError(str(MissingExtraError.of(f"{label}: JPEG XL", "jxl"))) from error
     image: Image.Image = plugin.JxlImageFile(BytesIO(whole_file(stream)))
     return image
 

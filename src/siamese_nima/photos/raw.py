@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image, JpegImagePlugin
 
-from siamese_nima.errors import PhotoError
+from siamese_nima.errors import MissingExtraError, PhotoError
 from siamese_nima.photos import tiff
 from siamese_nima.photos.loading import Stored, check_size, load
 
@@ -110,9 +110,7 @@ def _rawpy(label: str) -> Any:
     try:
         return importlib.import_module("rawpy")
     except ImportError as error:
-        raise PhotoError(
-            f"{label}: camera raw needs an optional part: pip install 'siamese-nima[raw]'"
-        ) from error
+        raise PhotoError(str(MissingExtraError.of(f"{label}: camera raw", "raw"))) from error
 
 
 def _preview(rawpy: Any, raw: Any) -> Image.Image | None:
