@@ -9,11 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siamese_nima.curation.bursts import BurstRule, Frame, group_bursts, group_frames, keepers
+from siamese_nima.curation.bursts import (
+    Burst,
+    BurstRule,
+    Frame,
+    group_bursts,
+    group_frames,
+    keepers,
+    with_detail,
+)
 from siamese_nima.errors import ConfigError
 from siamese_nima.pair_error import PairError
 from siamese_nima.photos.capture import Capture
 from siamese_nima.ratings import AVA_SCALE
+from siamese_nima.scoring.detail import Detail
+from siamese_nima.scoring.fine_order import FineOrder
 from siamese_nima.scoring.results import ScoredPhoto
 
 PAIR_ERROR = PairError((0.0, 1.0, 2.0), (0.5, 0.8, 0.9), (0.5, 0.75, 0.85), 1000)
@@ -173,3 +183,40 @@ def test_an_unreadable_photo_is_in_no_burst_and_no_keeper():
 def test_impossible_rules_are_refused(values, message):
     with pytest.raises(ConfigError, match=message):
         BurstRule(**values)
+
+
+SHARP = Detail(0.8, 0.9, 0.0, 1.0, 0.1, 0.2, (4000, 3000), ())
+FINE = FineOrder(model="tiny", score=1.0, blur=4.0, noise=0.2, compression=1.0, pairs=9)
+
+
+def test_within_a_burst_detail_counts_too():
+    burst = Burst((result("soft", 6.0), result("sharp", 5.9)), too_close=True, over_next=0.5)
+    finer = with_detail(burst, [replace(SHARP, blur=1.6), SHARP], FINE)
+    assert finer.paths == ("sharp", "soft")
+    assert finer.too_close is False
+    assert finer.over_next > 0.9
+    assert finer.reasons == ("", "softer: 1.6 px of blur against 0.8")
+
+
+def test_frames_alike_stay_too_close_to_call():
+    burst = Burst((result("a", 6.0), result("b", 5.95)))
+    finer = with_detail(burst, [SHARP, replace(SHARP, blur=0.82)], FINE)
+    assert finer.close == (True, True)
+    assert finer.reason(1) == "no clear difference"
+
+
+def test_a_lower_score_is_a_reason_where_no_flaw_is_seen():
+    burst = Burst((result("a", 7.0), result("b", 4.0)))
+    assert with_detail(burst, [SHARP, SHARP], FINE).reason(1) == "lower score: 4.0 against 7.0"
+
+
+def test_a_photo_that_detail_cannot_judge_leaves_the_order_of_the_scores():
+    burst = Burst((result("a", 6.0), result("b", 5.0)), too_close=True, over_next=0.7)
+    assert with_detail(burst, [SHARP, None], FINE) == burst
+
+
+def test_without_an_order_for_the_model_only_reasons_are_given():
+    burst = Burst((result("a", 6.0), result("b", 5.0)), too_close=True, over_next=0.7)
+    finer = with_detail(burst, [replace(SHARP, noise=9.0), SHARP], None)
+    assert (finer.paths, finer.too_close, finer.over_next) == (("a", "b"), True, 0.7)
+    assert finer.reasons == ("", "no clear difference")

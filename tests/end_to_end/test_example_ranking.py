@@ -4,14 +4,23 @@ from pathlib import Path
 
 import pytest
 
-from siamese_nima import Scorer
+from siamese_nima import FrameReader, Scorer
+from siamese_nima.curation.bursts import find_bursts
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
 
 @pytest.fixture(scope="module")
-def scores() -> dict[str, float]:
-    return {Path(result.path).stem: result.mean for result in Scorer().score(PHOTOS)}
+def results_and_bursts():
+    scorer = Scorer()
+    reader = FrameReader(scorer.decode_px)
+    results = list(scorer.score(PHOTOS, on_photo=reader.look))
+    return results, find_bursts(results, scorer, reader)
+
+
+@pytest.fixture(scope="module")
+def scores(results_and_bursts) -> dict[str, float]:
+    return {Path(result.path).stem: result.score for result in results_and_bursts[0]}
 
 
 def degraded() -> list[tuple[str, str]]:
@@ -43,3 +52,26 @@ def test_both_embedded_models_rate_one_decoding_on_their_own_scales():
     [appeal] = Scorer("appeal", exact=True).score(photo)
     assert result.mean == pytest.approx(quality.mean, abs=1e-4)
     assert result.others["appeal"].mean == pytest.approx(appeal.mean, abs=1e-4)
+
+
+# What was done to each version, as the reason says it.
+WORDS = {
+    "blur": "softer",
+    "small": "softer",
+    "motion": "shaken",
+    "noise": "noisier",
+    "jpeg": "more compressed",
+    "bright": "brighter",
+    "dark": "darker",
+}
+
+
+def test_the_clean_version_wins_every_burst_and_the_others_lose_for_the_true_reason(
+    results_and_bursts,
+):
+    bursts = results_and_bursts[1]
+    assert {Path(burst.best.path).stem for burst in bursts} == {name for name, _ in degraded()}
+    for burst in bursts:
+        assert burst.too_close is False
+        for photo, reason in zip(burst.photos[1:], burst.reasons[1:], strict=True):
+            assert WORDS[Path(photo.path).stem.split("-")[-1]] in reason, photo.path

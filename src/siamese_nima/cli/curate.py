@@ -64,6 +64,7 @@ from siamese_nima.pair_error import PairError
 from siamese_nima.photos.names import printable
 from siamese_nima.photos.read import Photo as DecodedPhoto
 from siamese_nima.photos.read import read_photo
+from siamese_nima.scoring.detail import try_detail
 from siamese_nima.scoring.ranking import one_per_shot
 from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.scoring.scorer import DEFAULT_MODEL, ScorerOptions
@@ -76,6 +77,13 @@ MaybePhotos = Annotated[
     typer.Argument(
         help="Files, folders (searched recursively), globs, or - for a list on standard input.",
         metavar="PHOTOS",
+    ),
+]
+_Detail = Annotated[
+    bool,
+    typer.Option(
+        "--detail/--no-detail",
+        help="Look at the photos of bursts at 100 % too, and say why the others lose.",
     ),
 ]
 
@@ -120,6 +128,7 @@ def bursts(
     undo_log: Annotated[
         Path | None, typer.Option("--undo", help="Put all files back as before the run of LOG.")
     ] = None,
+    detail: _Detail = True,
     model: options.Model = DEFAULT_MODEL,
     apart: options.Apart = False,
     *,
@@ -153,7 +162,7 @@ def bursts(
             check_output(out, "a table of bursts", (), folder_run.names)
         results = list(folder_run.results())
     with progress_bar("finding bursts") as progress:
-        found = find_bursts(results, scorer, reader, rule=rule, report=progress)
+        found = find_bursts(results, scorer, reader, rule=rule, detail=detail, report=progress)
     if out and to_file:
         write_burst_table(out, burst_rows(results, found, best_only=best_only))
     elif best_only and not out:
@@ -204,7 +213,8 @@ def _lines(bursts: Sequence[Burst]) -> Iterable[str]:
         yield f"burst   score  photo      (score {bursts[0].best.scale}, higher is better)"
     for number, burst in enumerate(bursts, start=1):
         for place, photo in enumerate(burst.photos):
-            name, remark = printable(photo.path), "" if place else f"   {burst.verdict}"
+            name, said = printable(photo.path), burst.reason(place) if place else burst.verdict
+            remark = f"   {said}" if said else ""
             yield f"{'' if place else number:>5}{photo.mean:8.2f}  {name}{remark}"
 
 
@@ -456,6 +466,7 @@ def report(
         Path, typer.Option("--out", "-o", help="The page to write: .html.", dir_okay=False)
     ],
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "Photos by score",
+    detail: _Detail = True,
     model: options.Models = DEFAULT_MODEL,
     apart: options.Apart = False,
     *,
@@ -477,7 +488,7 @@ def report(
         check_output(out, "a page", (), folder_run.names)
         results = list(folder_run.results())
     with progress_bar("finding bursts") as progress:
-        found = find_bursts(results, scorer, frames, report=progress)
+        found = find_bursts(results, scorer, frames, detail=detail, report=progress)
     with progress_bar("writing") as progress:
         page = write_report(
             out,
@@ -519,7 +530,7 @@ def explain(
     )
     with progress_bar("hiding") as progress:
         explanation = explain_photo(scorer, photo, report=progress)
-    lines = describe_explanation(explanation, scorer.card.pair_error)
+    lines = describe_explanation(explanation, scorer.card.pair_error, try_detail(photo))
     typer.echo(json.dumps(explanation.to_json()) if json_ else "\n".join(lines))
     if out:
         save_new_picture(draw_explanation(explanation, read_photo(photo), lines), out, photo)

@@ -121,7 +121,7 @@ def _scored(
     if not bursts:
         return results, []
     with progress_bar("finding bursts") as progress:
-        found = find_bursts(results, scorer, frames, report=progress)
+        found = find_bursts(results, scorer, frames, detail=False, report=progress)
     return results, [[_name(path, folder) for path in burst.paths] for burst in found]
 
 

@@ -22,6 +22,7 @@ from PIL import Image
 
 from siamese_nima.atomic_write import write_whole
 from siamese_nima.csv_rows import csv_writer
+from siamese_nima.curation.reasons import NO_DIFFERENCE, reason_against
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.pair_error import PairError
 from siamese_nima.photos.capture import Capture, read_capture
@@ -36,6 +37,8 @@ from siamese_nima.photos.similarity import (
     more_alike,
     unit_thumbnail,
 )
+from siamese_nima.scoring.detail import Detail, try_detail
+from siamese_nima.scoring.fine_order import FineOrder, fine_order
 from siamese_nima.scoring.ranking import rank_photos
 from siamese_nima.scoring.results import ScoredPhoto, rounded
 from siamese_nima.scoring.scorer import Scorer
@@ -152,16 +155,26 @@ class Burst:
         too_close: Whether the best and the second are too close to call; None where nobody has
             measured the model's pair error.
         over_next: Probability that people would put the best before the second, .5 to 1, or None.
+        reasons: Parallel to `photos`: what speaks against each beside the best, in a few words;
+            "" for the best, and for all where nobody looked at detail.
+        close: Parallel to `photos`: whether each and the best (for the best: the second) are too
+            close to call; empty where nobody looked at detail.
     """
 
     photos: tuple[ScoredPhoto, ...]
     too_close: bool | None = None
     over_next: float | None = None
+    reasons: tuple[str, ...] = ()
+    close: tuple[bool, ...] = ()
 
     @property
     def best(self) -> ScoredPhoto:
-        """The photo with the highest score."""
+        """The photo that is before all others."""
         return self.photos[0]
+
+    def reason(self, place: int) -> str:
+        """What speaks against the photo at a place, from 0; "" where nothing is said."""
+        return self.reasons[place] if self.reasons else ""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -173,7 +186,9 @@ class Burst:
         """How sure it is that the best is the best, in a few words."""
         if self.too_close is None or self.over_next is None:
             return "best; how sure is unknown"
-        sure = f"{100 * self.over_next:.0f} % before the next"
+        sure = f"{min(100 * self.over_next, 99):.0f} % before the next"
+        if self.over_next > 0.995:
+            sure = f"over {sure}"
         return f"too close to call ({sure})" if self.too_close else f"best ({sure})"
 
 
@@ -183,6 +198,7 @@ def find_bursts(
     reader: FrameReader,
     *,
     rule: BurstRule | None = None,
+    detail: bool = True,
     report: Callable[[int, int], None] | None = None,
 ) -> tuple[Burst, ...]:
     """The bursts among photos that were scored.
@@ -192,6 +208,8 @@ def find_bursts(
         scorer: Gives the pair error, and how many threads may read.
         reader: Its `look` was `on_photo` while they were scored.
         rule: Which photos belong together.
+        detail: Look at the photos of bursts at 100 %, order them by score and detail together, and
+            give reasons. Photos are then read in full.
         report: Called with photos done and photos in all, while photos are read.
 
     Returns:
@@ -199,7 +217,51 @@ def find_bursts(
     """
     paths = [result.path for result in results]
     frames = reader.frames(paths, threads=scorer.workers, report=report)
-    return group_bursts(results, frames, pair_error=scorer.card.scene_pair_error, rule=rule)
+    found = group_bursts(results, frames, pair_error=scorer.card.scene_pair_error, rule=rule)
+    if not detail:
+        return found
+    order = fine_order(scorer.card.name)
+    with ThreadPoolExecutor(scorer.workers, thread_name_prefix="nima-detail") as pool:
+        details = iter(pool.map(try_detail, (path for burst in found for path in burst.paths)))
+        return tuple(
+            with_detail(burst, [next(details) for _ in burst.photos], order) for burst in found
+        )
+
+
+def with_detail(burst: Burst, details: Sequence[Detail | None], order: FineOrder | None) -> Burst:
+    """A burst whose order comes from score and detail together, with reasons.
+
+    Args:
+        burst: As `group_bursts` has it.
+        details: Parallel to its photos; where one is None its order stays that of the scores.
+        order: How both are added up; None where it was not learnt for the model of the scores: its
+            order then stays that of the scores, with reasons.
+    """
+    known = [detail for detail in details if detail is not None]
+    if len(known) < len(details):
+        return burst
+    places = list(range(len(known)))
+    too_close, over_next, close = burst.too_close, burst.over_next, burst.close
+    if order is not None:
+        values = order.values([photo.score or 0.0 for photo in burst.photos], known)
+        places.sort(key=lambda place: -values[place])
+        leads = [values[places[0]] - values[place] for place in places]
+        too_close, over_next = order.too_close(leads[1]), order.chance(leads[1])
+        close = tuple(order.too_close(lead) for lead in (leads[1], *leads[1:]))
+    reasons = [""]
+    for place, near in zip(places[1:], close[1:] or [None] * len(places), strict=False):
+        said = reason_against(known[place], known[places[0]])
+        if said == NO_DIFFERENCE and near is False:
+            one, other = burst.photos[place].score or 0.0, burst.photos[places[0]].score or 0.0
+            said = f"lower score: {one:.1f} against {other:.1f}" if one < other else said
+        reasons.append(said)
+    return Burst(
+        photos=tuple(burst.photos[place] for place in places),
+        too_close=too_close,
+        over_next=over_next,
+        reasons=tuple(reasons),
+        close=close,
+    )
 
 
 def group_bursts(
@@ -333,7 +395,7 @@ def _ranked(photos: Sequence[ScoredPhoto], pair_error: PairError | None) -> Burs
 BURST_TABLE_FORMATS = (".csv", ".jsonl")
 _COLUMNS = (
     *("burst", "place", "of", "path", "score", "spread", "percentile"),
-    *("too_close", "over_next", "scale", "model", "error"),
+    *("too_close", "over_next", "reason", "scale", "model", "error"),
 )
 
 
@@ -352,7 +414,8 @@ def burst_rows(
     for number, burst in enumerate(bursts, start=1):
         for place, photo in enumerate(burst.photos[: 1 if best_only else None], start=1):
             sure = (burst.too_close, burst.over_next) if place == 1 else (None, None)
-            yield _row(photo, number, place, len(burst.photos), *sure)
+            reason = burst.reason(place - 1)
+            yield _row(photo, number, place, len(burst.photos), *sure, reason=reason)
     grouped = {path for burst in bursts for path in burst.paths}
     single = [photo for photo in results if photo.path not in grouped]
     for photo in rank_photos(keepers(single, ()) if best_only else single):
@@ -397,6 +460,8 @@ def _row(
     size: int,
     too_close: bool | None,
     over_next: float | None,
+    *,
+    reason: str = "",
 ) -> dict[str, Any]:
     own = photo.to_dict() | {"scale": str(photo.scale)}
     of_burst = {
@@ -405,6 +470,7 @@ def _row(
         "of": size,
         "too_close": too_close,
         "over_next": rounded(over_next, 4),
+        "reason": reason or None,
     }
     return {column: (own | of_burst)[column] for column in _COLUMNS}
 

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from siamese_nima.curation.reasons import flaws
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.pair_error import PairError
 from siamese_nima.photos.names import printable
 from siamese_nima.photos.read import PhotoSource, read_photo
 from siamese_nima.ratings import Floats, RatingScale
+from siamese_nima.scoring.detail import Detail
 from siamese_nima.scoring.scorer import Scorer
 
 CELLS = 10  # of the map, along each side
@@ -241,13 +243,16 @@ _STRONGEST = 0.75  # share of colour over the photo where the effect is largest
 
 
 def describe_explanation(
-    explanation: Explanation, pair_error: PairError | None = None
+    explanation: Explanation,
+    pair_error: PairError | None = None,
+    detail: Detail | None = None,
 ) -> list[str]:
     """What an explanation says, a sentence each.
 
     Args:
         explanation: The explanation.
         pair_error: `card.pair_error`; says whether the effects are more than the model's error.
+        detail: What its pixels say at 100 %, to name its flaws.
     """
     score, scale = explanation.score, explanation.scale
     lines = [f"Score {score:.2f} on a scale of {scale}."]
@@ -266,6 +271,9 @@ def describe_explanation(
             "Both are smaller than the gap from which on the model's order of two photos is sure: "
             "no single region decides this score."
         )
+    if detail is not None:
+        found = "; ".join(flaw.words for flaw in flaws(detail))
+        lines.append(f"At 100 %: {found}." if found else "At 100 % no flaw is seen.")
     return lines
 
 

@@ -43,12 +43,14 @@ class BurstPlace:
         place: 1 for its best photo.
         too_close: Whether this photo and the best (for the best: the second) are too close to
             call; None where that is not known.
+        reason: What speaks against it beside the best, in a few words, or "".
     """
 
     burst: int
     size: int
     place: int
     too_close: bool | None
+    reason: str = ""
 
     @property
     def text(self) -> str:
@@ -58,7 +60,7 @@ class BurstPlace:
         if self.too_close:
             other = "the second" if self.place == 1 else "the best"
             text += f", too close to call with {other}"
-        return text
+        return f"{text}: {self.reason}" if self.reason else text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,17 +191,23 @@ def _burst_places(bursts: Sequence[Burst], pair_error: PairError | None) -> dict
             burst=number,
             size=len(burst.photos),
             place=place,
-            too_close=burst.too_close if place == 1 else _too_close(burst.best, photo, pair_error),
+            too_close=_too_close(burst, place, pair_error),
+            reason=burst.reason(place - 1),
         )
         for number, burst in enumerate(bursts, 1)
         for place, photo in enumerate(burst.photos, 1)
     }
 
 
-def _too_close(best: ScoredPhoto, other: ScoredPhoto, pair_error: PairError | None) -> bool | None:
-    if pair_error is None or best.mean is None or other.mean is None:
+def _too_close(burst: Burst, place: int, pair_error: PairError | None) -> bool | None:
+    if burst.close:
+        return burst.close[place - 1]
+    if place == 1:
+        return burst.too_close
+    best, other = burst.best.score, burst.photos[place - 1].score
+    if pair_error is None or best is None or other is None:
         return None
-    return pair_error.too_close(best.mean - other.mean)
+    return pair_error.too_close(best - other)
 
 
 class ThumbnailReader:

@@ -1,0 +1,158 @@
+"""Reasons in words: why a photo loses against another of the same scene, and what flaw it has.
+
+A reason explains and never rejects. It is said where the difference is larger than what cropping
+and saving the same frame anew does to the figures (docs/bursts.md).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from siamese_nima.scoring.detail import Detail
+
+NO_DIFFERENCE = "no clear difference"
+# How much must differ before it is said: of logarithms to base e, of grey levels, of shares, stops.
+_SOFTER = 0.14
+_SHAKEN_PX = 3.0
+_SHAKEN_MORE = 1.4
+_NOISIER = 0.25
+_NOISIER_LEVELS = 1.0
+_MORE_COMPRESSED = 0.1
+_STOPS = 0.5
+_SMALLER = 0.7
+# What counts as a flaw of a photo by itself.
+_SOFT_PX = 1.8
+_NOISY_LEVELS = 6.0
+_COMPRESSED = 0.4
+_DARK_STOPS = -5.5
+_BRIGHT_STOPS = -0.5
+
+_AXES = (
+    "left to right",
+    "lower left to upper right",
+    "bottom to top",
+    "lower right to upper left",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One thing that tells two photos apart.
+
+    Attributes:
+        kind: "shaken", "softer", "noisier", "compressed", "darker", "brighter" or "smaller".
+        size: How many times the least difference that is said.
+        words: A short phrase with a number.
+    """
+
+    kind: str
+    size: float
+    words: str
+
+
+def reasons_against(photo: Detail, best: Detail) -> tuple[Reason, ...]:
+    """What speaks against a photo beside another of the same scene, the weightiest first."""
+    found = [
+        *_softer(photo, best),
+        *_noisier(photo, best),
+        *_more_compressed(photo, best),
+        *_lighter(photo, best),
+        *_smaller(photo, best),
+    ]
+    return tuple(sorted(found, key=lambda reason: -reason.size))
+
+
+def reason_against(photo: Detail, best: Detail) -> str:
+    """The weightiest reason in words, or that there is no clear difference."""
+    found = reasons_against(photo, best)
+    return found[0].words if found else NO_DIFFERENCE
+
+
+def flaws(photo: Detail) -> tuple[Reason, ...]:
+    """What is wrong with a photo by itself, the weightiest first; empty for a sound one."""
+    found = []
+    if photo.blur is not None and photo.blur > _SOFT_PX:
+        size = photo.blur / _SOFT_PX
+        if photo.shake is not None and photo.shake > 2.5 * photo.blur:
+            words = f"shaken, {_axis(photo)}: {photo.shake:.0f} px"
+            found.append(Reason("shaken", size, words))
+        else:
+            found.append(Reason("softer", size, f"soft: {photo.blur:.1f} px of blur at 100 %"))
+    if photo.noise > _NOISY_LEVELS:
+        words = f"noisy: grain of {photo.noise:.0f} grey levels"
+        found.append(Reason("noisier", photo.noise / _NOISY_LEVELS, words))
+    if photo.compression > _COMPRESSED:
+        words = f"compressed: like JPEG of quality {_quality(photo)}"
+        found.append(Reason("compressed", photo.compression / _COMPRESSED, words))
+    stops = _stops(photo)
+    if stops < _DARK_STOPS:
+        found.append(Reason("darker", stops / _DARK_STOPS, "dark"))
+    if stops > _BRIGHT_STOPS:
+        found.append(Reason("brighter", 1.0, "blown out: nearly all of it is white"))
+    return tuple(sorted(found, key=lambda reason: -reason.size))
+
+
+def _softer(photo: Detail, best: Detail) -> list[Reason]:
+    if photo.blur is None or best.blur is None:
+        return []
+    size = math.log(photo.blur / best.blur) / _SOFTER
+    if size < 1:
+        return []
+    if photo.shake is not None and best.shake is not None:
+        least = max(_SHAKEN_PX, _SHAKEN_MORE * best.shake, 2.0 * photo.blur)
+        if photo.shake > least:
+            return [Reason("shaken", size, f"shaken, {_axis(photo)}: {photo.shake:.0f} px")]
+    words = f"softer: {photo.blur:.1f} px of blur against {best.blur:.1f}"
+    return [Reason("softer", size, words)]
+
+
+def _noisier(photo: Detail, best: Detail) -> list[Reason]:
+    size = min(
+        math.log((photo.noise + 0.5) / (best.noise + 0.5)) / _NOISIER,
+        (photo.noise - best.noise) / _NOISIER_LEVELS,
+    )
+    words = f"noisier: grain of {photo.noise:.1f} grey levels against {best.noise:.1f}"
+    return [Reason("noisier", size, words)] if size >= 1 else []
+
+
+def _more_compressed(photo: Detail, best: Detail) -> list[Reason]:
+    size = (photo.compression - best.compression) / _MORE_COMPRESSED
+    words = f"more compressed: like JPEG of quality {_quality(photo)} against {_quality(best)}"
+    return [Reason("compressed", size, words)] if size >= 1 else []
+
+
+def _lighter(photo: Detail, best: Detail) -> list[Reason]:
+    stops = _stops(photo) - _stops(best)
+    if abs(stops) < _STOPS:
+        return []
+    kind = "darker" if stops < 0 else "brighter"
+    number = f"{abs(stops):.1f}".removesuffix(".0")
+    words = f"{number} stop{'' if number == '1' else 's'} {kind}"
+    return [Reason(kind, abs(stops) / _STOPS, words)]
+
+
+def _smaller(photo: Detail, best: Detail) -> list[Reason]:
+    share = math.sqrt(math.prod(photo.size) / math.prod(best.size))
+    if share > _SMALLER:
+        return []
+    words = f"smaller: {_megapixels(photo)} megapixels against {_megapixels(best)}"
+    return [Reason("smaller", _SMALLER / share, words)]
+
+
+def _stops(photo: Detail) -> float:
+    return math.log2(max(photo.light, 1e-6))
+
+
+def _quality(photo: Detail) -> int:
+    return round(100 - 100 * photo.compression)
+
+
+def _megapixels(photo: Detail) -> str:
+    return f"{math.prod(photo.size) / 1e6:.2g}"
+
+
+def _axis(photo: Detail) -> str:
+    """The direction of its motion: which of the two ways it went cannot be seen."""
+    direction = 0.0 if photo.direction is None else photo.direction
+    return _AXES[round(direction / 45) % 4]

@@ -1,0 +1,59 @@
+"""The order within one scene: score and detail in units of their error."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from siamese_nima.errors import CardError
+from siamese_nima.scoring.detail import Detail
+from siamese_nima.scoring.fine_order import FineOrder, fine_order
+
+ORDER = FineOrder(model="quality", score=1.0, blur=3.0, noise=0.5, compression=2.0, pairs=10)
+
+
+def detail(blur: float | None = 1.0, noise: float = 1.0, compression: float = 0.1) -> Detail:
+    return Detail(blur, blur, 0.0, noise, compression, 0.2, (4000, 3000), ())
+
+
+def test_each_flaw_lowers_the_value():
+    best, *worse = ORDER.values(
+        [6.0, 5.0, 6.0, 6.0, 6.0],
+        [detail(), detail(), detail(blur=2.0), detail(noise=8.0), detail(compression=0.6)],
+    )
+    assert all(value < best for value in worse)
+
+
+def test_blur_counts_for_none_where_one_has_nothing_to_judge_it_by():
+    first, second = ORDER.values([6.0, 6.0], [detail(blur=None), detail(blur=9.0)])
+    assert first == second
+
+
+@given(st.floats(-6, 6))
+def test_the_chance_is_thurstones(difference):
+    assert FineOrder.chance(difference) == pytest.approx(norm.cdf(difference))
+    assert FineOrder.chance(difference) + FineOrder.chance(-difference) == pytest.approx(1)
+
+
+def test_what_is_nearly_equal_is_too_close_to_call():
+    assert ORDER.too_close(0.8)
+    assert not ORDER.too_close(-0.9)
+
+
+def test_it_comes_back_from_its_text():
+    assert FineOrder.from_json(ORDER.to_json()) == ORDER
+
+
+@pytest.mark.parametrize("text", ["", "[]", json.dumps({"model": "quality"}), '{"score": "much"}'])
+def test_a_malformed_text_is_refused(text):
+    with pytest.raises(CardError, match="malformed fine order"):
+        FineOrder.from_json(text)
+
+
+def test_the_embedded_order_is_for_the_embedded_model_alone():
+    order = fine_order("quality")
+    assert order is not None
+    assert min(order.score, order.blur) > 0
+    assert fine_order("origin") is None
