@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-MODEL = HERE.parents[1] / "src" / "siamese_nima" / "models" / "detail.onnx"
+MODEL = HERE.parents[1] / "src" / "siamese_nima" / "scoring" / "detail.onnx"
 KINDS = {"blur": "Gaussian blur, 0 to 4 px by .5", "motion": "motion, 4 to 20 px by 4"}
 KINDS |= {"noise": "noise, 2 to 16 grey levels", "jpeg": "JPEG, quality 90 to 30"}
 OTHERS = {
@@ -96,7 +96,6 @@ def page(result: dict[str, Any]) -> list[str]:
         "## Limits",
         "- Steps of the ladders are made from sound photos; a burst of a moving subject has flaws "
         "that no ladder has.\n"
-        "- Large blur is read too small, since the sharpest of uncertain tiles count most.\n"
         "- Noise is meant for cameras' noise; even grain of another kind is read within a factor "
         "of two.\n"
         "- Photos below 96 pixels, and regions without texture, have no blur to read.",

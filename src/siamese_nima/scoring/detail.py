@@ -271,7 +271,7 @@ def detail_metadata() -> Mapping[str, str]:
 
 @cache
 def _session() -> Any:
-    file = resources.files("siamese_nima") / "models" / "detail.onnx"
+    file = resources.files("siamese_nima") / "scoring" / "detail.onnx"
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     return start_session(Path(str(file)), file.read_bytes(), options)
