@@ -16,11 +16,12 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import provenance, report
-from siamese_nima import Scorer
+from siamese_nima import Scorer, read_photo
+from siamese_nima.errors import PhotoError
 
 SIDES_PX = (2048, 1536, 1024, 768, 512, 384, 256)
 KEPT = 0.97
@@ -68,10 +69,13 @@ def main() -> None:
     for place in draw.permutation(len(found)):
         if len(spreads) == options.count:
             break
-        with Image.open(found[place]) as opened:
-            if opened.width * opened.height < LEAST_PIXELS:
-                continue
-            photo = ImageOps.exif_transpose(opened).convert("RGB")
+        try:
+            photo = read_photo(found[place])
+        except PhotoError as error:
+            print(error, file=sys.stderr)
+            continue
+        if photo.width * photo.height < LEAST_PIXELS:
+            continue
         with tempfile.TemporaryDirectory() as name:
             views = framed(photo, Path(name), options.views, draw)
             sizes = stored(photo, Path(name))
