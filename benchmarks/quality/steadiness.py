@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("--views", type=int, default=5)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    about = provenance()  # of the files that run
     scorer = Scorer(options.model)
     draw = np.random.default_rng(0)
     found = sorted(path for path in options.photos.rglob("*") if path.suffix.lower() == ".jpg")
@@ -92,7 +93,7 @@ def main() -> None:
     pooled = float(np.sqrt(np.mean(np.square(spreads))))
     report(
         {
-            "provenance": provenance(),
+            "provenance": about,
             "model": f"{scorer.card.name}-{scorer.card.version}",
             "photos": len(spreads),
             "framing": {

@@ -66,6 +66,31 @@ def test_a_test_split_that_is_given_stays_and_val_comes_out_of_train(config):
     assert len(tables["train"]) + len(tables["val"]) == 30
 
 
+def test_columns_of_the_table_can_be_named(config):
+    text = config_table(config).read_text()
+    config_table(config).write_text(text.replace("path,mos", "path,liking"))
+    with pytest.raises(TableError, match="needs votes"):
+        read_tables(config, Watch())
+    columns = {"columns": ("mos=liking",)}
+    named = config.changed(data=config.data.model_copy(update=columns))
+    assert sum(counts(named).values()) == 40
+
+
+def test_a_set_of_equal_ratings_is_refused(config):
+    names = [row.split(",")[0] for row in config_table(config).read_text().splitlines()[1:]]
+    config_table(config).write_text("path,mos\n" + "\n".join(f"{name},3" for name in names))
+    with pytest.raises(TableError, match="all 40 photos are rated 3; nothing can be learnt"):
+        read_tables(config, Watch())
+
+
+def test_photos_without_a_split_are_divided_and_others_keep_theirs(config):
+    with_splits(config, ["Train"] * 10 + ["VAL"] * 5 + [""] * 25)
+    tables = read_tables(config, Watch())
+    assert sum(map(len, tables.values())) == 40
+    kept = {path.name for path in tables["val"].paths}
+    assert {f"{n:03d}.png" for n in range(10, 15)} <= kept
+
+
 def test_splits_without_train_are_refused(config):
     with_splits(config, ["test"] * 40)
     with pytest.raises(TableError, match=r"splits are \['test'\]; wanted train and val, or none"):

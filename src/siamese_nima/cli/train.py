@@ -41,6 +41,13 @@ def train(
     ] = None,
     scale: Annotated[str | None, _option("Scale of a CSV's scores, such as 1..5.", _DATA)] = None,
     splits: Annotated[Path | None, _option("Splits file in place of the set's.", _DATA)] = None,
+    columns: Annotated[
+        list[str] | None,
+        _option("What a CSV's columns hold, such as votes=v1..v5; once for each.", _DATA),
+    ] = None,
+    raters: Annotated[
+        int | None, _option("People who rated each photo, where no column says so.", _DATA)
+    ] = None,
     variants: Annotated[
         int | None, _option("Versions of each training photo; default: 4.", _DATA)
     ] = None,
@@ -124,6 +131,7 @@ def train(
     }
     top |= {"device": device, "devices": devices, "nodes": nodes, "precision": precision}
     photos_of: dict[str, Any] = {"source": data, "photos": photos, "scale": scale, "splits": splits}
+    photos_of |= {"columns": columns or None, "raters": raters}
     photos_of |= {"variants": variants, "skip_unreadable": skip_unreadable}
     last_stage = {
         "epochs": epochs,

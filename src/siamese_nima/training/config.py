@@ -276,6 +276,9 @@ class DataConfig(_Table):
         photos: Folder that a CSV's photo names start from; None for the CSV's own.
         scale: Lowest and highest score of a CSV with scores; votes say it themselves.
         splits: A splits file in place of the source's own splits.
+        columns: What a CSV's columns hold where their names do not say it, such as "votes=v1..v5";
+            see `datasets.own_table.read_own_table`.
+        raters: How many people rated each photo of a CSV, where no column says so.
         fractions: Shares of train, val and test where the photos are not split yet; near-copies
             stay on one side.
         variants: Versions of each training photo: as scored, and others augmented.
@@ -290,6 +293,8 @@ class DataConfig(_Table):
     photos: _TomlPath | None = None
     scale: _TomlScale | None = None
     splits: _TomlPath | None = None
+    columns: Annotated[tuple[str, ...], BeforeValidator(_sequence)] = ()
+    raters: _Count | None = None
     fractions: Annotated[tuple[float, ...], BeforeValidator(_sequence)] = (0.7, 0.15, 0.15)
     variants: _Count = 4
     random_crop: bool = True
