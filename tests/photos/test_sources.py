@@ -158,3 +158,21 @@ def test_a_store_that_refuses_is_named_whatever_error_it_has(monkeypatch):
     for url in ("memory://photos.parquet", "memory://*.parquet", "memory://*.jpg"):
         with pytest.raises(NimaError, match=r"^memory://.*\(Unable to locate credentials\)$"):
             find_sources([url])
+
+
+def test_a_url_into_an_archive_is_refused_with_the_way(tmp_path):
+    """Its photos would be named without the archive."""
+    for url in (f"zip://*.jpg::{tmp_path}/a.zip", f"tar://day/b.jpg::file://{tmp_path}/a.zip"):
+        with pytest.raises(NimaError, match=rf"wanted the archive itself, {tmp_path}/a\.zip$"):
+            find_sources([url])
+
+
+def test_two_colons_in_a_local_name_are_a_name(tmp_path):
+    folder = tmp_path / "trip::2024"
+    folder.mkdir()
+    (folder / "a::b.jpg").touch()
+    (folder / "list::1.txt").write_text(f"{folder}/a::b.jpg\n")
+    write_table(folder / "t::1.parquet", {"path": ["a.jpg"]})
+    for argument in (folder, folder / "list::1.txt", folder / "a::b.jpg"):
+        assert find_sources([str(argument)]).parts == [[f"{folder}/a::b.jpg"]]
+    assert find_sources([f"{folder}/t::1.parquet"]).photos == 1

@@ -154,7 +154,8 @@ def find_sources(
         without: A folder that is not searched.
 
     Raises:
-        ConfigError: There is such a URL, and no rules; or it is an archive or a table.
+        ConfigError: There is such a URL, and no rules; or it is an archive or a table. Or a URL
+            leads into an archive.
         NimaError: A folder of a store cannot be searched, or a listing cannot be read.
         TableError: A table cannot be read, or has no fitting column.
         PhotoError: A pattern is the empty string, or an archive cannot be opened.
@@ -162,6 +163,10 @@ def find_sources(
     sources = Sources(urls=urls)
     known: set[str] = set()
     plain = [without_file_scheme(pattern) for pattern in patterns]
+    for pattern in plain:
+        if pattern.startswith(("zip://", "tar://")) and "::" in pattern:
+            archive = without_file_scheme(pattern.partition("::")[2])
+            raise ConfigError(f"{pattern}: wanted the archive itself, {archive}")
     for is_collection, group in groupby(plain, key=_is_collection):
         if is_collection:
             collections = list(group)

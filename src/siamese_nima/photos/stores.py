@@ -46,10 +46,14 @@ def open_store(name: str) -> tuple[Any, str]:
     """
     try:
         from fsspec.core import url_to_fs
+        from fsspec.implementations.local import LocalFileSystem
     except ImportError as error:
         raise MissingExtraError.of("Reading from a store", "scale") from error
+    if not is_url(name):
+        # Not as a URL: "::" in one would chain stores.
+        return LocalFileSystem(), str(Path(name).absolute())
     try:
-        system, path = url_to_fs(name if is_url(name) else f"file://{Path(name).absolute()}")
+        system, path = url_to_fs(name)
     except ImportError as error:
         raise MissingExtraError(f"{name}: {error}, on every machine that takes part") from error
     except ValueError as error:
