@@ -1,9 +1,9 @@
 """Peak memory and speed of `nima score` over real photos, by workers and photos per worker.
 
-    python benchmarks/speed/memory_of_workers.py BIQ2021/Images --out benchmarks/speed/memory_of_workers.json
+    python benchmarks/speed/memory_of_workers.py BIQ2021/Images --out FILE.json
 
-Every 30th photo of the folder, by name, at most 400; the released model with its own views. All rows
-are of one run, in turns, so that their ratios hold on a machine that has other work too.
+Every 30th photo of the folder, by name, at most 400; the released model with its own views. All
+rows are of one run, in turns, so that their ratios hold on a machine that has other work too.
 """
 
 from __future__ import annotations
