@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +27,7 @@ from siamese_nima.cli import (
 from siamese_nima.cli.options import Command, Group
 from siamese_nima.errors import ConfigError, NimaError, ViewError
 from siamese_nima.photos.names import printable
+from siamese_nima.user_folders import cache_folder
 
 _MOVED = {
     "import": "models import",
@@ -112,6 +115,9 @@ def _version(wanted: bool) -> None:
 def main() -> None:
     """Run the command; errors of this package end it with one line, not with a traceback."""
     streams.fit_streams()
+    # Or else matplotlib keeps its list of fonts in folders of its own.
+    with suppress(ConfigError):
+        os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
     code = _run()
     if not streams.flush_streams():
         code = code or 1

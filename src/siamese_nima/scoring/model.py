@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import threading
 from pathlib import Path
 from typing import Any, Protocol
@@ -322,6 +323,8 @@ def start_session(
 
 
 def _open_openvino(path: Path, content: bytes, *, threads: int, output: str) -> Network:
+    # Importing it would otherwise look up a host of its maker and write into the home folder.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         import openvino
     except ImportError as error:
