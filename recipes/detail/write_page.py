@@ -40,8 +40,8 @@ def page(result: dict[str, Any]) -> list[str]:
         "blurred, shaken, noisy and compressed it is, and how sure it is of the blur. A photo is "
         "as sharp as its sharpest textured region: a blurred background or a plain sky does not "
         "count. `nima bursts` and `nima report` use it by default (`--no-detail` leaves it out), "
-        "`nima explain` names flaws by it; from Python it is "
-        "`siamese_nima.scoring.detail.read_detail`.",
+        "`nima explain` names flaws by it, `--detail` adds its columns to `nima score` and "
+        "`nima rank`; from Python it is `siamese_nima.scoring.detail.read_detail`.",
         "Blur is the standard deviation, in pixels, of the Gaussian with the second moment of all "
         "blur together; of a disc of defocus of radius r it is r / 2. Shake is the length of the "
         "even motion that explains by how much the blur is longer than wide; which of its two ways "

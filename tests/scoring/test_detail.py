@@ -12,7 +12,9 @@ from scipy import ndimage
 
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos import read_photo
-from siamese_nima.scoring.detail import TILE_PX, choose_tiles, detail_of, read_detail
+from siamese_nima.ratings import AVA_SCALE
+from siamese_nima.scoring.detail import TILE_PX, add_detail, choose_tiles, detail_of, read_detail
+from siamese_nima.scoring.results import ScoredPhoto
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "photos"
 
@@ -109,3 +111,13 @@ def test_a_photo_smaller_than_a_tile_is_named(tmp_path):
 def test_light_counts_stops(sharp):
     half = (((sharp / 255) ** 2.2 / 2) ** (1 / 2.2) * 255).round().astype(np.uint8)
     assert np.log2(detail_of(sharp).light / detail_of(half).light) == pytest.approx(1, abs=0.05)
+
+
+def test_detail_is_added_to_results_in_order(tmp_path):
+    Image.new("RGB", (40, 40)).save(tmp_path / "small.png")
+    paths = [EXAMPLES / "chelsea-blur.jpg", tmp_path / "small.png", EXAMPLES / "chelsea.jpg"]
+    results = [ScoredPhoto(path=str(path), score=5.0, scale=AVA_SCALE, model="m") for path in paths]
+    blurred, small, sharp = add_detail(results, workers=2)
+    assert [Path(r.path).name for r in (blurred, small, sharp)] == [p.name for p in paths]
+    assert blurred.about["blur"] > 2 * sharp.about["blur"]
+    assert small.about == {}

@@ -25,6 +25,7 @@ from siamese_nima.photos.remote import UrlRules
 from siamese_nima.photos.sources import Sources, find_sources
 from siamese_nima.scale.cluster import ClusterOptions
 from siamese_nima.scoring.cache import ResultCache, cache_path
+from siamese_nima.scoring.detail import DETAIL_COLUMNS, add_detail
 from siamese_nima.scoring.model import ModelFile
 from siamese_nima.scoring.ranking import (
     describe_ranking,
@@ -94,6 +95,13 @@ UrlHost = Annotated[
 ]
 PhotosPerFile = Annotated[int | None, _of_ray("Photos per Parquet file that Ray writes.", min=1)]
 
+DetailColumns = Annotated[
+    bool,
+    typer.Option(
+        "--detail",
+        help="Look at 100 % too: columns of blur and shake in pixels, noise, compression.",
+    ),
+]
 
 # What the command line calls the options that only Ray has.
 _RAY_ONLY = {
@@ -231,6 +239,7 @@ def score(
     below: options.Below = None,
     columns: options.ColumnNames = None,
     distribution: options.Distribution = False,
+    detail: DetailColumns = False,
     engine: EngineOption = Engine.local,
     ray_address: RayAddress = None,
     threads_per_worker: ThreadsPerWorker = None,
@@ -255,7 +264,8 @@ def score(
         photos_per_file=photos_per_file,
     )
     if engine is Engine.ray:
-        for name, value in (("above", above), ("below", below), ("columns", columns)):
+        given = {"above": above, "below": below, "columns": columns, "detail": detail or None}
+        for name, value in given.items():
             if value is not None:
                 raise ConfigError(f"--{name} is not an option of --engine ray")
         score_on_ray(photos, options.named_models(model), out, cluster, scoring, image_column)
@@ -263,12 +273,14 @@ def score(
     _check_none_given(cluster)
     scorer = scoring.scorer(*options.named_models(model))
     found = _found(photos, image_column, url_host)
-    wanted = options.columns_of(scorer, columns, distribution=distribution, kept=found.kept())
+    kept = {**found.kept(), **_detail_columns(found, detail)}
+    wanted = options.columns_of(scorer, columns, distribution=distribution, kept=kept)
     folder_run = run.FolderRun(scorer, photos, quiet=scoring.quiet, found=found)
     with ExitStack() as stack:
         table = _open_table(stack, out, wanted, folder_run)
         with folder_run:
-            for result in folder_run.results():
+            scored = folder_run.results()
+            for result in add_detail(scored, workers=scorer.workers) if detail else scored:
                 bounded = above is not None or below is not None
                 if not bounded or is_between(result, above=above, below=below):
                     table.write(result)
@@ -312,6 +324,7 @@ def rank(
     out: options.Out = None,
     columns: options.ColumnNames = None,
     distribution: options.Distribution = False,
+    detail: DetailColumns = False,
     apart: options.Apart = False,
     image_column: ImageColumn = None,
     url_host: UrlHost = None,
@@ -334,9 +347,8 @@ def rank(
         )
     if one_per_burst and not found.plain:
         raise ConfigError("--one-per-burst compares files; photos in archives and stores are none")
-    wanted = options.columns_of(
-        scorer, columns, distribution=distribution, ranked=True, kept=found.kept()
-    )
+    kept = {**found.kept(), **_detail_columns(found, detail)}
+    wanted = options.columns_of(scorer, columns, distribution=distribution, ranked=True, kept=kept)
     reader = FrameReader(scorer.decode_px)
     folder_run = run.FolderRun(
         scorer,
@@ -363,14 +375,22 @@ def rank(
         places = dict(zip(map(id, ranked), rank_places(ranked, pair_error), strict=False))
         failed = [result for result in ranked if result.score is None]
         table = table or _open_table(stack, None, wanted, folder_run)
-        for result in shown + (failed if out else []):
-            table.write(result, places.get(id(result)))
+        written = shown + (failed if out else [])
+        detailed = add_detail(written, workers=scorer.workers) if detail else written
+        for result, row in zip(written, detailed, strict=True):
+            table.write(row, places.get(id(result)))
     if copy_to:
         plan = plan_copies(shown, copy_to, among=every, apart=apart)
         _copy(plan, replace=replace_copies)
     if others and not scoring.quiet:
         say(f"{counted(others, 'other photo')} of the same bursts left out")
     folder_run.end(describe_ranking(ranked, pair_error, brief=not folder_run.legend))
+
+
+def _detail_columns(found: Sources, detail: bool) -> dict[str, str]:
+    if detail and not found.plain:
+        raise ConfigError("--detail reads files; photos in archives, tables and stores are none")
+    return DETAIL_COLUMNS if detail else {}
 
 
 def _open_table(

@@ -138,6 +138,24 @@ class Photo:
                 self._whole = _plain(srgb, self._stored.pixels if self._borrowed else None)
         return self._whole
 
+    def luminance(self) -> Image.Image:
+        """All pixels' luminance, mode L, upright.
+
+        Colours whose numbers are nearly those of sRGB are taken as they are stored, which spares
+        converting a large photo.
+
+        Raises:
+            PhotoError: Its pixels do not say what is white.
+        """
+        if self._whole is None and self._averages_as_stored():
+            return _turned(Stored(self._stored.pixels.convert("L"), self._stored.orientation))
+        return self.whole().convert("L")
+
+    def _averages_as_stored(self) -> bool:
+        pixels = self._stored.pixels
+        plain = pixels.mode in ("RGB", "L") and not pixels.has_transparency_data
+        return plain and averages_like_srgb(self._stored.profile, pixels.mode)
+
     def resize(
         self,
         size: tuple[int, int],
@@ -154,11 +172,7 @@ class Photo:
         Raises:
             PhotoError: Its pixels do not say what is white.
         """
-        stored_first = self._stored.pixels.mode in ("RGB", "L")
-        stored_first &= not self._stored.pixels.has_transparency_data
-        if not stored_first or not averages_like_srgb(
-            self._stored.profile, self._stored.pixels.mode
-        ):
+        if not self._averages_as_stored():
             return self.whole().resize(size, resample, box, reducing_gap)
         quarter_turned = self._stored.orientation >= 5
         stored_size = (size[1], size[0]) if quarter_turned else size
