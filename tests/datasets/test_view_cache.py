@@ -1,15 +1,17 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from siamese_nima.datasets import view_cache
-from siamese_nima.datasets.rating_table import RatingTable
-from siamese_nima.datasets.view_cache import augmented_views, build_view_cache
+from siamese_nima.datasets.rating_table import RatingTable, photo_hashes
+from siamese_nima.datasets.view_cache import LiveViews, augmented_views, build_view_cache
 from siamese_nima.errors import TableError, ViewError
 from siamese_nima.photos.read import read_photo
 from siamese_nima.photos.views import ViewPolicy
+from siamese_nima.scoring.model_set import Member, ModelSet
 
 POLICY = ViewPolicy.parse("warp:16+centre:16@32")
 
@@ -137,3 +139,47 @@ def test_random_crops_have_a_cache_of_their_own_and_leave_the_first_variant(tmp_
     assert cropped.key != plain.key
     np.testing.assert_array_equal(cropped.pixels[0], plain.pixels[0])
     assert not np.array_equal(cropped.pixels[1, :, 0], plain.pixels[1, :, 0])
+
+
+def test_a_large_photo_is_cut_from_the_pixels_that_scoring_decodes(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (75, 100, 3), dtype=np.uint8)
+    large = Image.fromarray(pixels).resize((1600, 1200), Image.Resampling.NEAREST)
+    path = tmp_path / "large.jpg"
+    large.save(path, quality=90)
+    policy = ViewPolicy.parse("warp:128")
+    table = RatingTable(paths=(path,), mos=np.array([5.0]))
+    judged = Member("model", SimpleNamespace(name="model"), policy)
+    decoded = ModelSet([judged], exact=False).decode_px
+    scored = policy.views(read_photo(path, min_short_side_px=decoded))
+    cache = build_view_cache(table, policy, tmp_path / "cache")
+    np.testing.assert_array_equal(cache.pixels[0, 0], scored)
+    np.testing.assert_array_equal(LiveViews(table, policy)[0, 0], scored)
+
+
+def test_live_views_are_those_of_scoring_or_new_crops_told_by_their_number(tmp_path: Path) -> None:
+    table = make_table(tmp_path)
+    live = LiveViews(table, POLICY, seed=3, random_crop=True)
+    assert live.shape[1:] == (5, 2, 16, 16, 3)
+    np.testing.assert_array_equal(live[0, 2], POLICY.views(read_photo(table.paths[2])))
+    np.testing.assert_array_equal(live[77, 2], live[77, 2])
+    assert not np.array_equal(live[77, 2], live[78, 2])
+    with pytest.raises(ViewError, match="no fixed size"):
+        LiveViews(table, ViewPolicy.parse("native"))
+
+
+def test_a_photo_is_hashed_once_as_long_as_it_is_the_same(tmp_path: Path, monkeypatch) -> None:
+    table = make_table(tmp_path)
+    opened = []
+    original = Path.open
+
+    def noted(self, *args, **kwargs):
+        opened.append(self)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", noted)
+    first = photo_hashes(table)
+    assert photo_hashes(table.select(range(3))) == first[:3]
+    assert len(opened) == 5
+    table.paths[1].write_bytes(b"another photo")
+    assert photo_hashes(table)[1] != first[1]

@@ -201,6 +201,13 @@ def test_the_fit_agrees_with_scipys_curve_fit():
     assert fitted_plcc(scores, labels) == pytest.approx(wanted, abs=1e-4)
 
 
+def test_scores_that_fall_with_the_labels_are_not_straightened_into_agreement():
+    scores, labels = noisy(0.5)
+    raw = stats.pearsonr(-scores, labels).statistic
+    assert fitted_plcc(-scores, labels) == pytest.approx(raw, abs=0.1)
+    assert raw < -0.9
+
+
 def test_too_few_or_constant_photos_have_no_fit():
     assert np.isnan(fitted_plcc([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0]))
     assert np.isnan(fitted_plcc([1.0] * 6, np.arange(6.0)))

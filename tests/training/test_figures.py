@@ -96,3 +96,20 @@ def test_accuracy_is_one_minus_the_share_of_pairs_told_wrong():
     gap = torch.tensor([0.49, -0.5])
     assert same_bucket_accuracy(gap, torch.tensor([True, False])) == 1
     assert same_bucket_accuracy(gap, torch.tensor([False, True])) == 0
+
+
+def test_clean_rungs_of_ladders_do_not_count_again():
+    """The same network has the same figures, whether ladders of its photos stand beside them."""
+    scores, means = [4.0, 3.0, 6.0, 7.0], [3.0, 3.5, 7.0, 6.5]
+    alone = figures_of(scores, means, ladders=[-1] * 4, rungs=[0] * 4)
+    ladder = [6.0, 2.0, 3.0]
+    with_it = figures_of(
+        scores + ladder,
+        [*means, 7.0, math.nan, math.nan],
+        ladders=[-1] * 4 + [0] * 3,
+        rungs=[0] * 4 + [0, 1, 2],
+        scenes=[0, 1, 2, 3, 2, 2, 2],
+    )
+    for name in ("val_srcc", "val_plcc", "val_emd", "val_pair_accuracy"):
+        assert with_it[name] == pytest.approx(alone[name]), name
+    assert with_it["val_ladder_accuracy"] == pytest.approx(2 / 3)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -252,3 +253,62 @@ def test_a_batch_that_processes_cannot_share_is_refused(table, start, tmp_path):
         ConfigError, match="batches of 12 photos per step cannot be shared by 5 processes"
     ):
         train(run_config(table, start, tmp_path / "run", devices=5))
+
+
+def test_a_first_stage_that_is_worse_than_its_start_is_not_kept(table, start, tmp_path):
+    """At a rate of 5 the head forgets what it knew; the run ends with what it began with."""
+    bad = {**STAGE, "freeze": "backbone", "epochs": 1, "head_learning_rate": 5.0}
+    good = {**STAGE, "freeze": "backbone", "epochs": 12, "head_learning_rate": 0.02}
+    learnt = train(run_config(table, start, tmp_path / "good", stage=[good]))
+    assert learnt.problem is None
+    heard = Heard()
+    config = run_config(table, learnt.checkpoint, tmp_path / "bad", stage=[bad], scale="1..10")
+    run = train(config, heard)
+    assert any("stage 1 has not bettered val_emd" in str(line) for line in heard.lines)
+    assert any("of the start" in str(line) for line in heard.lines)
+    assert run.after["srcc"] == run.before["srcc"]
+    assert "no better than the model that training started from" in run.problem
+    expected = load_file(learnt.checkpoint)
+    for name, tensor in load_file(run.checkpoint).items():
+        assert (tensor == expected[name]).all(), name
+
+
+def test_photos_are_decoded_anew_where_their_views_may_not_be_kept(table, start, tmp_path):
+    stages = [{**STAGE, "dropout": 0.0, "freeze": "backbone"}]
+    heard = Heard()
+    rows = table.read_text().splitlines()
+    judged = table.parent / "with_test.csv"
+    judged.write_text(
+        "\n".join(r.replace("train", "test") if i % 8 == 1 else r for i, r in enumerate(rows))
+        + "\n"
+    )
+    options = {"stage": stages, "cache_gb": 0.0, "workers": 1, "scale": "1..7"}
+    run = train(run_config(judged, start, tmp_path / "a" / "run", **options), heard)
+    assert "photos are decoded in every epoch" in heard.lines[0]
+    assert "cache_gb = 0" in heard.lines[0]
+    assert not list((tmp_path / "a").rglob("views-*.npy"))
+    assert run.card.scale == RatingScale(1, 7), "another scale than the start's"
+    assert run.test["photos"] == 6
+    assert run.card.metrics["test photos"] == run.test
+    again = train(run_config(judged, start, tmp_path / "b" / "run", **options))
+    assert again.epochs == run.epochs, "crops are new in each epoch, and the same in each run"
+    options["stage"] = [{**STAGE, "cache_trunk": True}]
+    kept = run_config(judged, start, tmp_path / "c", **options)
+    with pytest.raises(ConfigError, match=r"cache_trunk = true keeps .* raise cache_gb"):
+        train(kept)
+
+
+def test_a_run_is_the_same_from_whatever_folder_its_files_are_named(finished, monkeypatch):
+    _, config, run = finished
+    source = Path(config.data.source)
+    monkeypatch.chdir(source.parent)
+    data = config.data.changed(source=source.name)
+    assert train(config.changed(data=data)).epochs == run.epochs
+
+
+def test_scores_are_spread_as_the_run_asks(table, start, tmp_path):
+    stages = [{**STAGE, "freeze": "backbone", "epochs": 1}]
+    run = train(run_config(table, start, tmp_path / "run", stage=stages, spread_ratio=0.9))
+    numbers = run.card.training["calibration"]
+    assert numbers["spread_ratio_after"] == pytest.approx(0.9, abs=1e-3)
+    assert numbers["spread_ratio_before"] != pytest.approx(0.9, abs=1e-2)

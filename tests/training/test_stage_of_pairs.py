@@ -1,14 +1,19 @@
 """The Siamese stage on photos whose brightness is their rating."""
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import nn
 
 from siamese_nima.card import Normalisation
 from siamese_nima.errors import ConfigError
+from siamese_nima.networks.backbones import build_backbone
 from siamese_nima.networks.nima import NIMA, PixelNormalisation
 from siamese_nima.ratings import AVA_SCALE, distribution_from_mos
+from siamese_nima.training import fit
 from siamese_nima.training.batches import Photos, plain_batches
 from siamese_nima.training.config import StageConfig
 from siamese_nima.training.stage import Stage, train_stage
@@ -65,7 +70,7 @@ def config_of(**entries):
     return StageConfig(**(defaults | entries))
 
 
-def train(nima, folder, config, *, views=None, val=None, report=None, seed=0):
+def train(nima, folder, config, *, views=None, val=None, report=None, seed=0, callbacks=()):
     return train_stage(
         nima,
         PixelNormalisation(Normalisation()),
@@ -75,6 +80,7 @@ def train(nima, folder, config, *, views=None, val=None, report=None, seed=0):
         config=config,
         report=report,
         seed=seed,
+        callbacks=callbacks,
     )
 
 
@@ -184,3 +190,97 @@ def test_too_few_photos_for_a_batch_are_refused(tmp_path):
 def test_a_monitor_that_cannot_be_measured_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="24 validation photos give no val_scene_accuracy"):
         train(tiny_nima(), tmp_path, config_of(monitor="val_scene_accuracy"))
+
+
+def test_with_the_default_weights_pairs_are_heard():
+    """With a weight of 30 the distance's gradient is five times theirs: a NIMA stage."""
+    batch = next(iter(plain_batches(paired_views(), 24, config=StageConfig(kind="siamese"))))
+    norms = []
+    for only in ({"emd_weight": 0.0}, {"weight": 0.0}):
+        nima, config = tiny_nima().eval(), StageConfig(kind="siamese").changed(**only)
+        stage = Stage(nima, PixelNormalisation(Normalisation()), AVA_SCALE, config, total_steps=1)
+        stage.batch_loss(batch).total.backward()
+        norms.append(torch.cat([p.grad.flatten() for p in nima.parameters()]).norm())
+    assert norms[0] > norms[1]
+
+
+def test_in_half_precision_every_photo_keeps_its_own_mean():
+    views = paired_views(64)
+    batch = next(iter(plain_batches(views, 64, config=config_of())))
+    nima = tiny_nima().eval()
+    stage = Stage(nima, PixelNormalisation(Normalisation()), AVA_SCALE, config_of(), total_steps=1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = stage.batch_loss(batch)
+        rated = stage(batch.inputs)
+        means = (rated * stage.grades).sum(-1)
+    assert rated.dtype == loss.gap.dtype == torch.float32
+    assert len(means.unique()) == 64
+    exact = stage.batch_loss(batch).gap
+    assert (loss.gap - exact).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("kind", ["nima", "siamese"])
+def test_a_run_that_diverges_says_so_and_blames_no_photo(tmp_path, kind):
+    rates = {"head_learning_rate": 1e30, "backbone_learning_rate": 1e30}
+    config = StageConfig(kind=kind, epochs=2, batch_size=8, warmup_steps=0, **rates)
+    with pytest.raises(ConfigError, match=r"diverged in epoch 1: .* not the photos' fault"):
+        train(tiny_nima(), tmp_path, config)
+
+
+@pytest.mark.parametrize("after", [1, 4, 7])
+def test_a_run_that_is_killed_within_an_epoch_ends_with_the_same_weights(
+    tmp_path, monkeypatch, after
+):
+    """Three batches an epoch; saved after every one, killed after the fourth in all."""
+    monkeypatch.setattr(fit, "SAVE_EVERY", timedelta(0))
+    whole = tiny_nima()
+    expected = train(whole, tmp_path / "whole", config_of())
+
+    class KilledError(Exception):
+        pass
+
+    class Kill(Callback):
+        def on_train_batch_start(self, trainer, *_):
+            if trainer.global_step == after:
+                raise KilledError
+
+    with pytest.raises(KilledError):
+        train(tiny_nima(), tmp_path / "killed", config_of(), callbacks=[Kill()])
+    seen = []
+
+    class Seen(Callback):
+        def on_train_batch_start(self, trainer, *_):
+            seen.append(trainer.global_step)
+
+    resumed = tiny_nima(seed=5)
+    history = train(resumed, tmp_path / "killed", config_of(), callbacks=[Seen()])
+    assert seen[0] == after
+    assert len(seen) == 9 - after
+    assert [f["val_loss"] for f in history] == pytest.approx([f["val_loss"] for f in expected])
+    torch.testing.assert_close(resumed.state_dict(), whole.state_dict())
+
+
+def test_gradients_of_several_batches_make_one_step(tmp_path):
+    steps = []
+
+    class Count(Callback):
+        def on_train_end(self, trainer, *_):
+            steps.append(trainer.global_step)
+
+    config = config_of(accumulate=3, clip=1.0, warmup_steps=0)
+    train(tiny_nima(), tmp_path, config, callbacks=[Count()])
+    assert steps == [3]
+
+
+def test_position_embeddings_and_norms_do_not_decay():
+    backbone = build_backbone("vit_tiny_patch16_224")
+    nima = NIMA(backbone)
+    stage = Stage(nima, nn.Identity(), AVA_SCALE, config_of(layer_decay=0.7), total_steps=1)
+    groups = stage._parameter_groups()
+    names = {id(parameter): name for name, parameter in nima.named_parameters()}
+    still = {names[id(p)] for group in groups if not group["weight_decay"] for p in group["params"]}
+    assert {"backbone.pos_embed", "backbone.cls_token", "head.bias"} <= still
+    assert all("norm" in name or "bias" in name for name in still if "block" in name)
+    rates = {names[id(p)]: group["lr"] for group in groups for p in group["params"]}
+    assert rates["backbone.blocks.0.attn.qkv.weight"] < rates["backbone.blocks.11.attn.qkv.weight"]
+    assert rates["head.weight"] == pytest.approx(0.05)

@@ -255,15 +255,17 @@ def summary(run: TrainedRun) -> list[str]:
     lines = [f"on {after['photos']} val photos: {_figures(after)}"]
     if before is not None:
         lines.append(f"before training:  {_figures(before)}")
-        if not _value(after["srcc"]) > _value(before["srcc"]):
-            lines.append(
-                "Training has not ranked these photos better than the model it started from; more "
-                "photos, more raters or a smaller learning rate may."
-            )
-    lines += [
-        f"wrote {run.model}, {run.checkpoint.name}, log.csv, curves.png",
-        f"use it: nima score PHOTOS --model {shlex.quote(str(run.model))}",
-    ]
+    if run.test is not None:
+        lines.append(f"on {run.test['photos']} test photos: {_figures(run.test)}")
+    lines.append(f"wrote {run.model}, {run.checkpoint.name}, log.csv, curves.png")
+    if run.problem is None:
+        lines.append(f"use it: nima score PHOTOS --model {shlex.quote(str(run.model))}")
+    else:
+        lines += [
+            f"not better, do not use it: {run.problem}.",
+            "Training has not ranked these photos better than before; more photos, more raters or "
+            "a smaller learning rate may.",
+        ]
     return lines
 
 

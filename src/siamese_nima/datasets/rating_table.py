@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +217,19 @@ def photo_hashes(table: RatingTable) -> tuple[str, ...]:
         TableError: A photo is missing.
     """
     table.require_photos()
-    return tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in table.paths)
+    return tuple(_hash_of(path, path.stat()) for path in table.paths)
+
+
+def _hash_of(path: Path, found: os.stat_result) -> str:
+    return _file_hash(path, found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+@lru_cache(maxsize=1 << 20)
+def _file_hash(path: Path, *state: int) -> str:
+    """SHA-256 of a file, read once as long as it is the same file."""
+    del state
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fingerprint_of(hashes: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,10 +24,10 @@ from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.rating_table import RatingTable, photo_hashes
 from siamese_nima.errors import PhotoError, TableError, ViewError, name_some
 from siamese_nima.photos.read import read_photo
-from siamese_nima.photos.views import Crops, ViewPolicy, Views, Warp
+from siamese_nima.photos.views import DECODE_MARGIN, Crops, ViewPolicy, Views, Warp
 
 _CHUNK = 64  # photos between two notes of progress
-_FORMAT = 1
+_FORMAT = 2
 _LARGER = 256 / 224  # side of the whole view that a random crop is cut from, by the crop's
 
 
@@ -103,6 +104,62 @@ def build_view_cache(
     return ViewCache(np.load(path, mmap_mode="r"), policy, key)
 
 
+class LiveViews:
+    """Views that are cut anew each time they are asked for, so that nothing is kept of them.
+
+    Version 0 is what `ViewPolicy.views` gives. Every other number stands for a random crop and
+    mirroring of its own, of which there are as many as anybody wants to see.
+
+    Args:
+        table: The photos.
+        policy: Must give views of one size.
+        seed: The same seed gives the same random crops.
+        random_crop: Whether whole views, too, are cut at random; see `augmented_views`.
+
+    Attributes:
+        shape: (versions, N, V, H, W, 3).
+
+    Raises:
+        ViewError: Views of this policy differ in size from photo to photo.
+    """
+
+    def __init__(
+        self, table: RatingTable, policy: ViewPolicy, *, seed: int = 0, random_crop: bool = False
+    ) -> None:
+        if policy.view_size is None:
+            raise ViewError(f"views of {policy} have no fixed size and cannot share a batch")
+        # Bytes in one block: worker processes share it, where every look at a list of Python's
+        # objects would make a copy of their own.
+        self.paths = np.array([os.fsencode(path) for path in table.paths])
+        self.policy = policy
+        self.seed = seed
+        self.random_crop = random_crop
+        self.shape = (2**31, len(table), sum(policy.group_sizes), *policy.view_size, 3)
+
+    def __getitem__(self, place: tuple[int, int]) -> Views:
+        """The views of (version, row), uint8 of shape (V, H, W, 3).
+
+        Raises:
+            PhotoError: The photo cannot be read.
+        """
+        version, row = place
+        photo = read_for_views(Path(os.fsdecode(self.paths[row])), self.policy)
+        if version == 0:
+            return self.policy.views(photo)
+        generator = np.random.default_rng((self.seed, row, version))
+        return augmented_views(photo, self.policy, generator, random_crop=self.random_crop)
+
+
+def read_for_views(path: Path, policy: ViewPolicy) -> Image.Image:
+    """A photo as scoring decodes it for these views: large JPEG files at a reduced scale.
+
+    Raises:
+        PhotoError: It cannot be read.
+    """
+    least = policy.short_side_px
+    return read_photo(path, min_short_side_px=least and DECODE_MARGIN * least)
+
+
 def augmented_views(
     photo: Image.Image,
     policy: ViewPolicy,
@@ -170,11 +227,8 @@ def _cut_row(
     *,
     random_crop: bool,
 ) -> Views | PhotoError:
-    needed = policy.short_side_px
-    if needed is not None and random_crop:
-        needed = round(needed * _LARGER)
     try:
-        photo = read_photo(table.paths[row], min_short_side_px=needed)
+        photo = read_for_views(table.paths[row], policy)
     except PhotoError as error:
         return error
     augmented = [

@@ -332,6 +332,9 @@ def majority_share(labels: ArrayLike, middle: float) -> float:
     return max(above, 1 - above)
 
 
+_LEAST_RISE = 1e-3  # of a logistic, in standard deviations of the labels
+
+
 def fitted_plcc(scores: ArrayLike, labels: ArrayLike) -> float:
     """Pearson's correlation after a rising logistic of four parameters is fitted to the labels.
 
@@ -349,13 +352,21 @@ def fitted_plcc(scores: ArrayLike, labels: ArrayLike) -> float:
         return float("nan")
     # In standard units one start and one tolerance suit every scale.
     x, target = (s - s.mean()) / s.std(), (y - y.mean()) / y.std()
-    start = np.array([target.max(), target.min(), 0.0, 1.0])
+    start = np.array([np.ptp(target), target.min(), 0.0, 1.0])
+
+    def rising(parameters: Floats) -> Floats:
+        rise, bottom, centre, width = parameters
+        return logistic(x, np.array([bottom + rise, bottom, centre, width]))
 
     def misfit(parameters: Floats) -> Floats:
-        return np.asarray(logistic(x, parameters) - target)
+        return np.asarray(rising(parameters) - target)
 
-    fit = optimize.least_squares(misfit, start, x_scale="jac", max_nfev=2000)
-    return plcc(logistic(x, fit.x), y)
+    # However badly scores that fall with the labels are fitted by it, the curve rises.
+    least = [_LEAST_RISE, -np.inf, -np.inf, -np.inf]
+    fit = optimize.least_squares(
+        misfit, start, bounds=(least, np.inf), x_scale="jac", max_nfev=2000
+    )
+    return plcc(rising(fit.x), y)
 
 
 def logistic(x: Floats, parameters: Floats) -> Floats:

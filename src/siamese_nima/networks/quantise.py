@@ -31,9 +31,9 @@ from siamese_nima.card import METADATA_KEY, ModelCard, golden_photo
 from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.evaluation.metrics import srcc
 from siamese_nima.photos.read import PhotoSource, read_photo
+from siamese_nima.photos.views import DECODE_MARGIN
 from siamese_nima.ratings import mean
 from siamese_nima.scoring.model import INT8, ModelFile, open_network
-from siamese_nima.scoring.model_set import DECODE_MARGIN
 
 LEAST_PHOTOS = 4
 

@@ -24,6 +24,10 @@ _FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 _MAX_SIZE_PX = 16384
+# Large JPEG files are decoded at a reduced scale with at least this many times the pixels per side
+# that the views need, in scoring and in training alike. benchmarks/quality/reduced_decode.py
+# measures what 1 and 2 do to scores.
+DECODE_MARGIN = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.photos.read import MAX_PIXELS, READING, Photo, PhotoSource, open_photo
-from siamese_nima.photos.views import ViewPolicy, Views
+from siamese_nima.photos.views import DECODE_MARGIN, ViewPolicy, Views
 from siamese_nima.scoring.catalogue import find_model
 from siamese_nima.scoring.model import Model, ModelFile, fitting_view
 from siamese_nima.scoring.results import ScoredPhoto, scored
@@ -25,10 +25,6 @@ from siamese_nima.scoring.results import ScoredPhoto, scored
 ModelSource: TypeAlias = "str | os.PathLike[str] | Model"
 Distribution: TypeAlias = NDArray[np.float32]
 OnPhoto: TypeAlias = Callable[[str, Photo], None]
-
-# Large JPEG files are decoded at a reduced scale with at least this many times the pixels per side
-# that the views need. benchmarks/quality/reduced_decode.py measures what 1 and 2 do to scores.
-DECODE_MARGIN = 2
 
 # Packages that move scores where they are installed.
 _PACKAGES = ("siamese-nima", "openvino", "pi-heif", "pylibjxl", "rawpy")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -10,31 +11,69 @@ import torch
 from numpy.typing import NDArray
 
 from siamese_nima.card import ModelCard, Population
+from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.contamination import PHOTO_PRINTS, training_record
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.errors import TableError
 from siamese_nima.evaluation.metrics import measure_agreement
 from siamese_nima.evaluation.pairs import measure_pair_error
 from siamese_nima.networks.nima import NIMA, PhotoNIMA
-from siamese_nima.ratings import Floats, mean
+from siamese_nima.ratings import Floats
+from siamese_nima.training.batches import Inputs
 from siamese_nima.training.config import TrainConfig
-from siamese_nima.training.data import SplitViews
 from siamese_nima.training.start import Start
 
 POPULATION_PHOTOS = 100  # below it percentiles would be of single photos
 VAL_FIGURES = "val photos"
+TEST_FIGURES = "test photos"
+_COLLAPSED = 0.002  # of the scale's width, the spread of scores that tell nothing apart
 _BATCH = 16
 
 
-def rate(nima: NIMA, card: ModelCard, pixels: NDArray[np.uint8]) -> Floats:
-    """Mean scores, shape (N,), of cut views of shape (N, V, H, W, 3)."""
-    network = PhotoNIMA(nima, card.normalisation).eval()
+def distributions_of(
+    nima: NIMA, card: ModelCard, inputs: Inputs, *, device: str = "cpu"
+) -> NDArray[np.float64]:
+    """Rating distributions, shape (N, K), of photos in version 0.
+
+    Args:
+        nima: On the CPU, where it is again at the end.
+        card: Of it.
+        inputs: Cut photos, or such as are decoded now.
+        device: Where the network runs.
+
+    Raises:
+        PhotoError: A photo cannot be read.
+    """
+    network = PhotoNIMA(nima, card.normalisation).eval().to(device)
+    photos = inputs.shape[1]
     rated = []
-    with torch.inference_mode():
-        for start in range(0, len(pixels), _BATCH):
-            batch = torch.from_numpy(np.array(pixels[start : start + _BATCH]))
-            rated.append(network(batch).numpy())
-    return mean(np.concatenate(rated).astype(np.float64), card.scale)
+    with torch.inference_mode(), ThreadPoolExecutor(usable_cores()) as pool:
+        for start in range(0, photos, _BATCH):
+            rows = range(start, min(start + _BATCH, photos))
+            views = np.stack(list(pool.map(lambda row: inputs[0, row], rows)))
+            rated.append(network(torch.from_numpy(views).to(device)).cpu().numpy())
+    nima.cpu()
+    return np.concatenate(rated).astype(np.float64)
+
+
+def problem_of(scores: Floats, after: dict[str, Any], before: Any, card: ModelCard) -> str | None:
+    """Why a trained network should not be used, as a sentence; None where nothing says so.
+
+    Args:
+        scores: Shape (N,), what it gives val photos.
+        after: Its figures on them.
+        before: Those of the network that training started from; None for a new head.
+        card: Of it.
+    """
+    spread = float(np.std(scores)) / (card.scale.high - card.scale.low)
+    found = float(after["srcc"]["value"])
+    if spread < _COLLAPSED:
+        return f"all val photos get nearly the same score, {float(np.mean(scores)):.2f}"
+    if not found > 0:
+        return f"its order of the val photos is no better than chance (SRCC {found:.3f})"
+    if before is not None and not found > float(before["srcc"]["value"]):
+        return "it ranks the val photos no better than the model that training started from"
+    return None
 
 
 def agreement(scores: Floats, table: RatingTable, card: ModelCard) -> dict[str, Any]:
@@ -77,28 +116,39 @@ def trained_card(start: Start, train: RatingTable, config: TrainConfig) -> Model
     )
 
 
-def with_figures(card: ModelCard, val: SplitViews, scores: Floats, before: Any) -> ModelCard:
-    """The card with figures on val photos, by which the epoch was chosen.
+def with_figures(
+    card: ModelCard,
+    val: RatingTable,
+    scores: Floats,
+    before: Any,
+    test: tuple[RatingTable, Floats] | None,
+) -> ModelCard:
+    """The card with figures on val photos, by which the epoch was chosen, and on test photos.
+
+    The error of pairs is measured on test photos where there are any, and among photos of one
+    subset.
 
     Args:
         card: See `trained_card`.
         val: The photos.
         scores: Shape (N,), what the network gives them.
         before: The figures of the network that training started from; None for a new head.
+        test: The same of test photos; None where there are none.
     """
-    table = val.table
-    metrics: dict[str, Any] = {VAL_FIGURES: agreement(scores, table, card)}
+    metrics: dict[str, Any] = {VAL_FIGURES: agreement(scores, val, card)}
     if before is not None:
         metrics["the same before training"] = before
+    if test is not None:
+        metrics[TEST_FIGURES] = agreement(test[1], test[0], card)
     try:
-        error = measure_pair_error(
-            scores, table.means(card.scale), table.scenes, groups=table.subsets
-        )
+        table, judged = (val, scores) if test is None else test
+        means = table.means(card.scale)
+        error = measure_pair_error(judged, means, table.scenes, groups=table.subsets)
         metrics["pair_error"] = error.to_json()
     except TableError:
         pass  # too few pairs to measure it on
     population = None
-    if len(table) >= POPULATION_PHOTOS:
+    if len(val) >= POPULATION_PHOTOS:
         means = tuple(float(score) for score in np.sort(np.round(scores, 3)))
         population = Population(f"val photos of {card.training['data']}", means)
     return replace(card, metrics=metrics, population=population)

@@ -367,6 +367,11 @@ class TrainConfig(_Table):
         devices: Processes per node; on a GPU machine one per GPU.
         nodes: Machines.
         cache: Folder for the cut views; None for one below `out`, emptied at the end.
+        cache_gb: How much cut views may take on the disk. Where they would take more, and with 0,
+            nothing is kept: photos are decoded, and cut at new random places, in every epoch.
+        workers: Processes that decode photos where views are not kept; None for one per core.
+        spread_ratio: Spread that scores shall have, as a share of that of the ratings of val
+            photos; the head is scaled to it at the end (see `calibration`). None leaves it.
         loggers: Where figures go beside `log.csv`: Lightning's loggers.
         ladders: Distortion ladders for Siamese stages.
         stage: One after the other.
@@ -384,6 +389,9 @@ class TrainConfig(_Table):
     devices: _Count = 1
     nodes: _Count = 1
     cache: _TomlPath | None = None
+    cache_gb: _Rate = 20.0
+    workers: Annotated[int, Field(ge=0)] | None = None
+    spread_ratio: Annotated[float, Field(gt=0)] | None = None
     loggers: Annotated[tuple[LoggerKind, ...], BeforeValidator(_sequence)] = ("tensorboard",)
     ladders: LadderConfig = LadderConfig()
     stage: tuple[StageConfig, ...] = Field(default_factory=_default_stages)

@@ -20,11 +20,12 @@ from siamese_nima.datasets.checks import check_photos, near_copies, usable_photo
 from siamese_nima.datasets.rating_table import RatingTable, photo_hashes
 from siamese_nima.datasets.sources import parse_columns, read_source
 from siamese_nima.datasets.splits import apply_splits, fill_splits, splits_text, with_scenes
-from siamese_nima.datasets.view_cache import ViewCache, build_view_cache
+from siamese_nima.datasets.view_cache import LiveViews, ViewCache, build_view_cache
 from siamese_nima.errors import TableError
 from siamese_nima.photos.similarity import read_signatures
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import Floats
+from siamese_nima.training.batches import Inputs
 from siamese_nima.training.config import LadderConfig, TrainConfig
 from siamese_nima.training.fit import is_first_process
 from siamese_nima.training.ladder_views import LadderViews, build_ladder_views
@@ -43,13 +44,13 @@ class SplitViews:
 
     Attributes:
         table: Its photos.
-        views: Cut.
+        views: Cut, or cut when they are asked for.
         ladders: Of some of its photos; None where there are none.
         ladder_rows: Shape (L,), the row of `table` that each ladder is of.
     """
 
     table: RatingTable
-    views: ViewCache
+    views: ViewCache | LiveViews
     ladders: LadderViews | None
     ladder_rows: NDArray[np.intp]
 
@@ -121,8 +122,14 @@ def cut_views(
         TableError: A photo cannot be read.
     """
     splits = {}
+    kept = _kept_views(tables, policy, config, watch)
     for name in ("train", "val"):
         table = tables[name]
+        if name not in kept:
+            crop = config.data.random_crop and name == "train"
+            live = LiveViews(table, policy, seed=config.seed, random_crop=crop)
+            splits[name] = SplitViews(table, live, *_ladders(table, policy, config, name, folder))
+            continue
         with watch.progress(f"cutting views of {name} photos") as report:
             build = partial(
                 build_view_cache,
@@ -139,6 +146,32 @@ def cut_views(
             views = first_process_first(folder, f"views of {name}", digest, build)
         splits[name] = SplitViews(table, views, *_ladders(table, policy, config, name, folder))
     return splits
+
+
+def inputs_of(views: ViewCache | LiveViews) -> Inputs:
+    """Pixels by (version, row)."""
+    return views.pixels if isinstance(views, ViewCache) else views
+
+
+def _kept_views(
+    tables: dict[str, RatingTable], policy: ViewPolicy, config: TrainConfig, watch: Watch
+) -> tuple[str, ...]:
+    """The splits whose views are kept, as far as `cache_gb` goes; says what they take."""
+    height, width = policy.view_size or (0, 0)
+    each = sum(policy.group_sizes) * height * width * 3 / 1e9
+    needed = {
+        "val": each * len(tables["val"]),
+        "train": each * len(tables["train"]) * config.data.variants,
+    }
+    whole = sum(needed.values())
+    if whole <= config.cache_gb:
+        watch.note(f"cut photos take {whole:.2g} GB (bound: cache_gb = {config.cache_gb:g})")
+        return tuple(needed)
+    watch.note(
+        f"photos are decoded in every epoch, with new random crops: kept in {config.data.variants} "
+        f"variants they would take {whole:.2g} GB (bound: cache_gb = {config.cache_gb:g})"
+    )
+    return ("val",) if needed["val"] <= config.cache_gb else ()
 
 
 def clean_rows(mos: Floats, ladders: LadderConfig, count: int, seed: int) -> NDArray[np.intp]:

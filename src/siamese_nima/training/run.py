@@ -7,26 +7,39 @@ import json
 import math
 import shutil
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from siamese_nima.atomic_write import write_whole
 from siamese_nima.card import ModelCard
 from siamese_nima.datasets.rating_table import RatingTable
+from siamese_nima.datasets.view_cache import LiveViews
 from siamese_nima.errors import ConfigError
 from siamese_nima.networks.checkpoint import save_checkpoint
 from siamese_nima.networks.onnx_export import export_onnx
 from siamese_nima.networks.quantised_mobilenet import reinsert_batch_norm
-from siamese_nima.training.card import VAL_FIGURES, agreement, rate, trained_card, with_figures
+from siamese_nima.ratings import mean
+from siamese_nima.training.calibration import calibrate
+from siamese_nima.training.card import (
+    TEST_FIGURES,
+    VAL_FIGURES,
+    agreement,
+    distributions_of,
+    problem_of,
+    trained_card,
+    with_figures,
+)
 from siamese_nima.training.config import TrainConfig, config_from
 from siamese_nima.training.data import (
     RECORD_FILE,
     SplitViews,
     cut_views,
     data_digest,
+    inputs_of,
     read_tables,
 )
 from siamese_nima.training.fit import (
@@ -43,7 +56,15 @@ from siamese_nima.training.watch import Watch
 CONFIG_FILE = "config.toml"
 MODEL_FILE, CHECKPOINT_FILE = "model.onnx", "checkpoint.safetensors"
 _CALIBRATION_PHOTOS = 512
-_FREE = ("device", "devices", "nodes", "cache", "out")  # settings that do not change the result
+_FREE = (
+    "device",
+    "devices",
+    "nodes",
+    "cache",
+    "out",
+    "workers",
+    "loggers",
+)  # settings that do not change the result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +80,8 @@ class TrainedRun:
         before: Figures on val photos of the network that training started from; None where its
             head was new.
         after: Those of the trained one.
+        test: Those of the trained one on test photos; None where there are none.
+        problem: Why it should not be used; None where nothing speaks against it.
     """
 
     folder: Path
@@ -68,6 +91,8 @@ class TrainedRun:
     epochs: list[Figures]
     before: dict[str, Any] | None
     after: dict[str, Any]
+    test: dict[str, Any] | None = None
+    problem: str | None = None
 
 
 def train(config: TrainConfig, watch: Watch | None = None) -> TrainedRun:
@@ -102,8 +127,8 @@ def train(config: TrainConfig, watch: Watch | None = None) -> TrainedRun:
     cache = config.cache or config.out / "cache"
     cache.mkdir(parents=True, exist_ok=True)
     splits = cut_views(tables, start.card.view, config, cache, watch)
-    _calibrate(start, config, splits)
-    before = None if start.new_head else _figures(start, start.card, splits["val"])
+    _measure_norms(start, config, splits)
+    before = None if start.new_head else _figures(start, splits["val"])
     epochs = _train_stages(config, start, splits, cache, watch)
     run = _finish(config, start, tables, splits, before, epochs, write=first)
     if config.cache is None and first:
@@ -118,14 +143,17 @@ def _train_stages(
     machine = machine_arguments(config.device, config.devices, config.nodes)
     machine["precision"] = chosen_precision(config.precision, config.device)
     nima = start.nima.to(memory_format=torch.channels_last)
-    kept: Figures = {}  # of the best epoch so far
+    kept: Figures = {}  # of the best epoch so far, or of the start
     for number, plan in enumerate(config.stage, start=1):
         before = copy.deepcopy(nima.state_dict())
         stage = StageRun(number, nima, start.card, plan, splits, cache, watch)
+        if number == 1 and not start.new_head:
+            kept = stage.figures()
         watch.start_stage(describe_stage(number, plan), plan.epochs, stage.steps)
         epochs = stage.fit(
             config.out / f"stage{number}",
             seed=config.seed + number,
+            workers=config.workers,
             callbacks=[StageLog(log, number, watch)],
             trainer=machine
             | {"logger": loggers_of(config.loggers, config.out, config.name, number)},
@@ -137,9 +165,10 @@ def _train_stages(
             log.stages[number - 1 :] = [epochs]
         best, reached = _best(epochs, plan.monitor), kept.get(plan.monitor)
         if reached is not None and _best([kept, best], plan.monitor) is kept:
+            earlier = "start" if number == 1 else "stage before"
             watch.note(
-                f"stage {number} has not bettered {plan.monitor} {reached:.3f} of the stage "
-                "before; the network stays as it was before it"
+                f"stage {number} has not bettered {plan.monitor} {reached:.3f} of the {earlier}; "
+                "the network stays as it was before it"
             )
             nima.cpu().load_state_dict(before)
         else:
@@ -164,8 +193,19 @@ def _finish(
     write: bool,
 ) -> TrainedRun:
     card = trained_card(start, tables["train"], config)
-    val = splits["val"]
-    card = with_figures(card, val, rate(start.nima, card, val.views.pixels[0]), before)
+    val, device = splits["val"], _rating_device(config)
+    rated = distributions_of(start.nima, card, inputs_of(val.views), device=device)
+    if config.spread_ratio is not None:
+        labels, ratio = val.table.means(card.scale), config.spread_ratio
+        numbers = calibrate(start.nima.head, rated, labels, card.scale, spread_ratio=ratio)
+        card = replace(card, training={**card.training, "calibration": numbers})
+        rated = distributions_of(start.nima, card, inputs_of(val.views), device=device)
+    scores, judged = mean(rated, card.scale), None
+    if "test" in tables and len(tables["test"]):
+        live = LiveViews(tables["test"], card.view)
+        rated = distributions_of(start.nima, card, live, device=device)
+        judged = tables["test"], mean(rated, card.scale)
+    card = with_figures(card, val.table, scores, before, judged)
     model, checkpoint = config.out / MODEL_FILE, config.out / CHECKPOINT_FILE
     if write:
         card = export_onnx(start.nima, card, model)
@@ -178,20 +218,29 @@ def _finish(
         epochs=epochs,
         before=before,
         after=card.metrics[VAL_FIGURES],
+        test=card.metrics.get(TEST_FIGURES),
+        problem=problem_of(scores, card.metrics[VAL_FIGURES], before, card),
     )
 
 
-def _figures(start: Start, card: ModelCard, val: SplitViews) -> dict[str, Any]:
-    return agreement(rate(start.nima, card, val.views.pixels[0]), val.table, card)
+def _rating_device(config: TrainConfig) -> str:
+    cuda = config.device in ("auto", "cuda") and torch.cuda.is_available()
+    return "cuda" if cuda else "cpu"
 
 
-def _calibrate(start: Start, config: TrainConfig, splits: dict[str, SplitViews]) -> None:
+def _figures(start: Start, val: SplitViews) -> dict[str, Any]:
+    rated = distributions_of(start.nima, start.card, inputs_of(val.views))
+    return agreement(mean(rated, start.card.scale), val.table, start.card)
+
+
+def _measure_norms(start: Start, config: TrainConfig, splits: dict[str, SplitViews]) -> None:
     """Weights without batch-norm statistics get those of the training photos."""
     if Path(config.start).suffix != ".tflite":
         return
-    pixels = splits["train"].views.pixels
-    every = max(1, pixels.shape[1] // _CALIBRATION_PHOTOS)
-    reinsert_batch_norm(start.nima.backbone, start.card.normalisation, pixels[0, ::every, 0])
+    inputs = inputs_of(splits["train"].views)
+    every = max(1, inputs.shape[1] // _CALIBRATION_PHOTOS)
+    pixels = np.stack([inputs[0, row][0] for row in range(0, inputs.shape[1], every)])
+    reinsert_batch_norm(start.nima.backbone, start.card.normalisation, pixels)
 
 
 def _claim(config: TrainConfig) -> None:
@@ -223,6 +272,7 @@ def _changed(found: str, wanted: str) -> list[str]:
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Entries of a configuration by names such as "data.scale" and "stage 2.epochs"."""
     flat: dict[str, Any] = {}
+    places = ("data.source", "data.photos", "data.splits", "start")
     for name, value in values.items():
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{name}.")
@@ -230,6 +280,11 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
             for number, entry in enumerate(value, start=1):
                 flat |= _flat(entry, f"{prefix}{name} {number}.")
         else:
+            # Spelt from another folder it is the same file.
+            known = isinstance(value, str) and prefix + name in places
+            kind, colon, path = str(value).rpartition(":")
+            if known and Path(path).exists():
+                value = f"{kind}{colon}{Path(path).resolve()}"
             flat[prefix + name] = value
     return flat
 

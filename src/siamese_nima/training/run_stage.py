@@ -13,12 +13,13 @@ from lightning.pytorch.callbacks import Callback
 from torch import nn
 
 from siamese_nima.card import ModelCard
+from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.origin import bucketize
-from siamese_nima.datasets.view_cache import ViewCache
+from siamese_nima.datasets.view_cache import LiveViews, ViewCache
 from siamese_nima.errors import ConfigError
 from siamese_nima.networks.freezing import freeze, freeze_backbone, halfway_stage, stage_names
 from siamese_nima.networks.nima import NIMA, PixelNormalisation
-from siamese_nima.training.batches import Inputs, Photos
+from siamese_nima.training.batches import Inputs, Photos, plain_batches
 from siamese_nima.training.config import (
     HALF,
     HEAD_ALONE,
@@ -27,7 +28,8 @@ from siamese_nima.training.config import (
     Precision,
     StageConfig,
 )
-from siamese_nima.training.data import SplitViews, first_process_first
+from siamese_nima.training.data import SplitViews, first_process_first, inputs_of
+from siamese_nima.training.figures import val_figures
 from siamese_nima.training.fit import Figures
 from siamese_nima.training.ladder_views import RUNGS, with_ladders
 from siamese_nima.training.stage import train_stage
@@ -70,7 +72,13 @@ class StageRun:
         self.cache = cache
         self.watch = watch
         last_frozen = set_free(nima, config.freeze)
-        self.trunk = _trunk(nima, last_frozen, config)
+        self.live = any(isinstance(split.views, LiveViews) for split in splits.values())
+        if self.live and config.cache_trunk:
+            raise ConfigError(
+                "cache_trunk = true keeps what frozen layers make of the cut photos, which are not "
+                "kept here; raise cache_gb, or leave cache_trunk out"
+            )
+        self.trunk = None if self.live else _trunk(nima, last_frozen, config)
         self.network = nima
         self.prepare: nn.Module = PixelNormalisation(card.normalisation)
         if self.trunk is not None:
@@ -81,9 +89,16 @@ class StageRun:
             self.prepare = ActivationScaling()
 
     def fit(
-        self, folder: Path, *, seed: int, callbacks: Sequence[Callback], trainer: Mapping[str, Any]
+        self,
+        folder: Path,
+        *,
+        seed: int,
+        workers: int | None,
+        callbacks: Sequence[Callback],
+        trainer: Mapping[str, Any],
     ) -> list[Figures]:
         """Train, or go on; returns the figures of each epoch."""
+        helpers = usable_cores() if workers is None else workers
         return train_stage(
             self.network,
             self.prepare,
@@ -92,6 +107,7 @@ class StageRun:
             folder,
             config=self.config,
             seed=seed,
+            workers=helpers if self.live else 0,
             callbacks=callbacks,
             trainer=trainer,
         )
@@ -104,9 +120,21 @@ class StageRun:
             photos += RUNGS * len(self.splits["train"].ladder_rows)
         return photos // self.config.batch_size
 
-    def _inputs(self, views: ViewCache, what: str) -> Inputs:
-        if self.trunk is None:
-            return views.pixels
+    def figures(self) -> Figures:
+        """The figures on val photos of the network as it is now."""
+        val = self._photos("val")
+        network = self.network.eval()
+        with torch.inference_mode():
+            rated = [
+                network(self.prepare(batch.inputs))
+                for batch in plain_batches(val, self.config.batch_size)
+            ]
+        target = torch.tensor(val.distributions, dtype=torch.float32)
+        return val_figures(torch.cat(rated), target, val.labels(), self.config, self.card.scale)
+
+    def _inputs(self, views: ViewCache | LiveViews, what: str) -> Inputs:
+        if self.trunk is None or not isinstance(views, ViewCache):
+            return inputs_of(views)
         with self.watch.progress(f"running frozen layers on {what}") as report:
             build = partial(
                 build_trunk_cache,

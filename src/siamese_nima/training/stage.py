@@ -96,6 +96,8 @@ class Stage(lightning.LightningModule):
         if self.config.dropout is not None:
             self.nima.dropout.p = self.config.dropout
         self.nima.train()
+        if self.config.compile:
+            self.nima.compile()
 
     def on_train_epoch_start(self) -> None:
         """Fix the draws of this epoch, so that resuming repeats them; still the norms."""
@@ -152,6 +154,8 @@ class Stage(lightning.LightningModule):
         assert self.val is not None
         predicted = torch.cat(self.validated)
         self.validated.clear()
+        if not bool(predicted.isfinite().all()):
+            raise ConfigError(self._diverged())
         if this_process()[1] > 1:
             predicted = cast(Tensor, self.all_gather(predicted)).flatten(0, 1)
         target = torch.tensor(self.val.distributions, dtype=torch.float32)
@@ -163,6 +167,20 @@ class Stage(lightning.LightningModule):
             self.scale,
         )
         self.log_dict(figures)
+
+    def on_train_epoch_end(self) -> None:
+        """Stop where the loss is no number any more."""
+        loss = self.trainer.callback_metrics.get("train_loss")
+        if loss is not None and not bool(torch.isfinite(loss)):
+            raise ConfigError(self._diverged())
+
+    def _diverged(self) -> str:
+        return (
+            f"training diverged in epoch {self.current_epoch + 1}: the loss is no number any more. "
+            "That is not the photos' fault: take smaller learning rates (head "
+            f"{self.config.head_learning_rate:g}, backbone "
+            f"{self.config.backbone_learning_rate:g}), or bound a step's gradient with clip = 1"
+        )
 
     def configure_optimizers(self) -> Any:
         """AdamW with a rate for the head and one for the backbone; warm-up, then half a cosine."""

@@ -109,7 +109,9 @@ def _with_head(
     scale: RatingScale | None,
 ) -> Start:
     own = parent.view if parent.view.view_size is not None else _TRAINING_VIEW
-    card = replace(parent, view=view or own, scale=scale or parent.scale)
+    # What the parent's card says of its scores may not fit another scale.
+    known = replace(parent, population=None, golden=None, metrics={})
+    card = replace(known, view=view or own, scale=scale or parent.scale)
     same_head = card.scale.size == parent.scale.size and len(card.view.group_sizes) == len(
         nima.group_sizes
     )
