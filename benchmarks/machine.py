@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -13,12 +14,17 @@ from typing import Any
 
 
 def provenance() -> dict[str, Any]:
-    """Date, machine, versions, commit and command of this run."""
+    """Date, machine, versions, commit, hash of src/ and command of this run.
+
+    `dirty` says that files differed from the commit: such a result is not for a page.
+    """
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": {"cpu": _cpu(), "cores": len(os.sched_getaffinity(0)), "os": platform.system()},
         "python": platform.python_version(),
-        "commit": _commit(),
+        "commit": _git("describe", "--always"),
+        "dirty": bool(_git("status", "--porcelain")),
+        "source_sha256": source_hash(),
         "command": " ".join(["python", *(_shown(part) for part in sys.argv)]),
     }
 
@@ -43,6 +49,16 @@ def _cpu() -> str:
     return platform.processor()
 
 
-def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty"]
+def source_hash() -> str:
+    """SHA-256 over the names and contents of all modules below src/."""
+    folder = Path(__file__).parents[1] / "src"
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(f"{path.relative_to(folder).as_posix()}\n".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

@@ -9,7 +9,7 @@ from siamese_nima.datasets import view_cache
 from siamese_nima.datasets.rating_table import RatingTable, photo_hashes
 from siamese_nima.datasets.view_cache import LiveViews, augmented_views, build_view_cache
 from siamese_nima.errors import TableError, ViewError
-from siamese_nima.photos.read import read_photo
+from siamese_nima.photos.read import open_photo, read_photo
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.scoring.model_set import Member, ModelSet
 
@@ -151,7 +151,7 @@ def test_a_large_photo_is_cut_from_the_pixels_that_scoring_decodes(tmp_path: Pat
     table = RatingTable(paths=(path,), mos=np.array([5.0]))
     judged = Member("model", SimpleNamespace(name="model"), policy)
     decoded = ModelSet([judged], exact=False).decode_px
-    scored = policy.views(read_photo(path, min_short_side_px=decoded))
+    scored = policy.views(open_photo(path, min_short_side_px=decoded))
     cache = build_view_cache(table, policy, tmp_path / "cache")
     np.testing.assert_array_equal(cache.pixels[0, 0], scored)
     np.testing.assert_array_equal(LiveViews(table, policy)[0, 0], scored)

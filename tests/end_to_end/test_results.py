@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,28 @@ def test_how_far_scores_move_is_told_as_it_was_measured():
     framing = f"differ by {found['framing']['sd']:.2f} points"
     assert framing in " ".join(page.split())
     assert framing in " ".join((REPOSITORY / "docs/results.md").read_text().split())
+
+
+def test_no_recorded_figure_is_of_code_that_no_commit_has():
+    """Of results that say so: earlier ones name the commit alone."""
+    recorded = [*REPOSITORY.glob("benchmarks/*/*.json"), *REPOSITORY.glob("recipes/*/*.json")]
+    assert len(recorded) > 10
+    for path in recorded:
+        found = json.loads(path.read_text())
+        assert not (isinstance(found, dict) and found.get("dirty")), path
+
+
+def test_a_result_says_which_code_it_is_of(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("machine", REPOSITORY / "benchmarks/machine.py")
+    machine = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(machine)
+    said = machine.provenance()
+    assert re.fullmatch("[0-9a-f]{64}", said["source_sha256"])
+    assert said["source_sha256"] == machine.source_hash()
+    assert isinstance(said["dirty"], bool)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "one.py").write_text("x = 1")
+    monkeypatch.setattr(machine, "__file__", str(tmp_path / "benchmarks" / "machine.py"))
+    one = machine.source_hash()
+    (tmp_path / "src" / "one.py").write_text("x = 2")
+    assert machine.source_hash() != one

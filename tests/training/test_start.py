@@ -4,8 +4,10 @@ import pytest
 import timm
 import torch
 
+from siamese_nima.card import Population
 from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.networks.checkpoint import load_checkpoint
+from siamese_nima.networks.nima import build_nima_for
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import AVA_SCALE, RatingScale
 from siamese_nima.scoring.catalogue import embedded_models
@@ -109,3 +111,43 @@ def test_random_weights_are_had_by_that_name_only():
 def test_what_is_not_there_is_named(wanted, message):
     with pytest.raises(WeightsError, match=message):
         start_of(wanted)
+
+
+def test_a_new_head_reads_early_blocks_beside_the_features(checkpoint):
+    plain = start_of(checkpoint)
+    start = read_start(
+        str(checkpoint),
+        view=None,
+        scale=None,
+        default_scale=AVA_SCALE,
+        seed=0,
+        levels=("blocks.2.0", "blocks.0.0"),
+    )
+    assert start.new_head
+    assert start.card.backbone_options["levels"] == ("blocks.0.0", "blocks.2.0")
+    assert start.nima.head.in_features > plain.nima.head.in_features
+    rebuilt = build_nima_for(start.card)
+    rebuilt.load_state_dict(start.nima.state_dict())
+    views = torch.rand(2, 1, 3, 32, 32)
+    with torch.no_grad():
+        features = plain.nima.features(views)
+        torch.testing.assert_close(start.nima.features(views)[:, -features.shape[1] :], features)
+        torch.testing.assert_close(rebuilt.eval()(views), start.nima(views))
+    with pytest.raises(ConfigError, match=r"no block 'blocks\.9\.9'"):
+        read_start(
+            str(checkpoint),
+            view=None,
+            scale=None,
+            default_scale=AVA_SCALE,
+            seed=0,
+            levels=("blocks.9.9",),
+        )
+
+
+def test_another_scale_than_the_starts_has_a_new_head(tmp_path):
+    card = {"golden": (0.1,) * 10, "population": Population("some", (1.0, 2.0))}
+    path = write_start(tmp_path / "known.safetensors", **card)
+    start = start_of(path, scale=RatingScale(1, 7))
+    assert start.new_head
+    assert start.card.scale == RatingScale(1, 7)
+    assert start.card.golden is None

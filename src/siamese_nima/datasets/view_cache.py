@@ -23,7 +23,7 @@ from PIL import Image
 from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.rating_table import RatingTable, photo_hashes
 from siamese_nima.errors import PhotoError, TableError, ViewError, name_some
-from siamese_nima.photos.read import read_photo
+from siamese_nima.photos.read import Photo, open_photo
 from siamese_nima.photos.views import DECODE_MARGIN, Crops, ViewPolicy, Views, Warp
 
 _CHUNK = 64  # photos between two notes of progress
@@ -143,21 +143,21 @@ class LiveViews:
             PhotoError: The photo cannot be read.
         """
         version, row = place
-        photo = read_for_views(Path(os.fsdecode(self.paths[row])), self.policy)
+        photo = open_for_views(Path(os.fsdecode(self.paths[row])), self.policy)
         if version == 0:
             return self.policy.views(photo)
         generator = np.random.default_rng((self.seed, row, version))
-        return augmented_views(photo, self.policy, generator, random_crop=self.random_crop)
+        return augmented_views(photo.whole(), self.policy, generator, random_crop=self.random_crop)
 
 
-def read_for_views(path: Path, policy: ViewPolicy) -> Image.Image:
+def open_for_views(path: Path, policy: ViewPolicy) -> Photo:
     """A photo as scoring decodes it for these views: large JPEG files at a reduced scale.
 
     Raises:
         PhotoError: It cannot be read.
     """
     least = policy.short_side_px
-    return read_photo(path, min_short_side_px=least and DECODE_MARGIN * least)
+    return open_photo(path, min_short_side_px=least and DECODE_MARGIN * least)
 
 
 def augmented_views(
@@ -228,16 +228,19 @@ def _cut_row(
     random_crop: bool,
 ) -> Views | PhotoError:
     try:
-        photo = read_for_views(table.paths[row], policy)
+        photo = open_for_views(table.paths[row], policy)
+        plain = policy.views(photo)
+        whole = photo.whole() if variants > 1 else None
     except PhotoError as error:
         return error
     augmented = [
         augmented_views(
-            photo, policy, np.random.default_rng((seed, row, variant)), random_crop=random_crop
+            whole, policy, np.random.default_rng((seed, row, variant)), random_crop=random_crop
         )
         for variant in range(1, variants)
+        if whole is not None
     ]
-    return np.stack([policy.views(photo), *augmented])
+    return np.stack([plain, *augmented])
 
 
 def _store(

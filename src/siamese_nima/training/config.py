@@ -358,6 +358,9 @@ class TrainConfig(_Table):
             pretrained weights, which are downloaded, or "random:BACKBONE".
         out: Folder of the results; the same run started again there goes on.
         name: Of the model; "" for the name of `out`.
+        levels: Blocks of a MobileNet or EfficientNet whose channel means the head reads beside the
+            pooled features, such as "blocks.1.2": light, colour and texture are told by early ones
+            (see `networks.levels.LevelPooling`). The head is then a new one. () for none.
         view: How photos are shown; None as `start` has it, "warp:224" where that has no fixed size.
         scale: The rating scale of the model; None as `start` has it, else 1..10. Ratings are
             brought to it.
@@ -381,6 +384,7 @@ class TrainConfig(_Table):
     start: str = "quality"
     out: _TomlPath = Path("runs/train")
     name: str = ""
+    levels: Annotated[tuple[str, ...], BeforeValidator(_sequence)] = ()
     view: _TomlView | None = None
     scale: _TomlScale | None = None
     seed: int = 0

@@ -122,6 +122,7 @@ def train(config: TrainConfig, watch: Watch | None = None) -> TrainedRun:
         scale=config.scale,
         default_scale=config.default_scale,
         seed=config.seed,
+        levels=config.levels,
     )
     _record(config, {"data_sha256": data_digest(tables), "start_sha256": start.digest})
     cache = config.cache or config.out / "cache"

@@ -15,13 +15,14 @@ import torch
 from torch import nn
 
 from siamese_nima.card import ModelCard
-from siamese_nima.errors import WeightsError
+from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.networks.backbones import (
     BackboneOptions,
     backbone_normalisation,
     build_backbone,
 )
 from siamese_nima.networks.conversion import MODEL_SUFFIX, read_weights
+from siamese_nima.networks.levels import LevelPooling
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.quantised_mobilenet import (
     KERAS_OPTIONS,
@@ -34,6 +35,7 @@ from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.catalogue import WEIGHT_SUFFIXES, find_model
 
 _TRAINING_VIEW = ViewPolicy.parse("warp:224")
+_HEAD_STD = 0.01
 _IMAGENET, _RANDOM = "imagenet:", "random:"
 
 
@@ -63,6 +65,7 @@ def read_start(
     scale: RatingScale | None,
     default_scale: RatingScale,
     seed: int,
+    levels: tuple[str, ...] = (),
 ) -> Start:
     """Read a network to go on from; see `TrainConfig.start` for its forms.
 
@@ -72,6 +75,7 @@ def read_start(
         scale: Rating scale of the network; None for its own.
         default_scale: The scale where it has none.
         seed: Of random weights, a new head's among them.
+        levels: Blocks whose channel means a new head reads too; see `TrainConfig.levels`.
 
     Raises:
         WeightsError: The weights are missing, damaged, or cannot be downloaded.
@@ -79,17 +83,42 @@ def read_start(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for prefix in (_IMAGENET, _RANDOM):
-            if start.startswith(prefix):
-                name = start.removeprefix(prefix)
-                backbone = _pretrained(name) if prefix == _IMAGENET else build_backbone(name)
-                return _without_head(backbone, name, BackboneOptions(), view, default_scale, None)
-        path = _find(start)
-        digest = _sha256(path)
-        if path.suffix == ".tflite":
-            return _from_tflite(path, digest, view, default_scale)
-        nima, parent = read_weights(path)
-        return _with_head(nima, parent, digest, view, scale)
+        found = _read(start, view=view, scale=scale, default_scale=default_scale)
+        return _with_levels(found, levels) if levels else found
+
+
+def _read(
+    start: str, *, view: ViewPolicy | None, scale: RatingScale | None, default_scale: RatingScale
+) -> Start:
+    for prefix in (_IMAGENET, _RANDOM):
+        if start.startswith(prefix):
+            name = start.removeprefix(prefix)
+            backbone = _pretrained(name) if prefix == _IMAGENET else build_backbone(name)
+            return _without_head(backbone, name, BackboneOptions(), view, default_scale, None)
+    path = _find(start)
+    digest = _sha256(path)
+    if path.suffix == ".tflite":
+        return _from_tflite(path, digest, view, default_scale)
+    nima, parent = read_weights(path)
+    return _with_head(nima, parent, digest, view, scale)
+
+
+def _with_levels(found: Start, levels: tuple[str, ...]) -> Start:
+    """The same network with a new head that reads the channel means of some blocks, too.
+
+    Raises:
+        ConfigError: Another class of backbone, no such block, or one that reads blocks already.
+    """
+    options = BackboneOptions.from_dict(found.card.backbone_options)
+    if options.levels or options.beside:
+        raise ConfigError(f"levels: {found.card.backbone} reads several depths as it is")
+    backbone = LevelPooling(found.nima.backbone, levels=levels, enlarge=options.enlarge)
+    options = replace(options, levels=backbone.levels)
+    card = replace(found.card, backbone_options=options.to_dict())
+    nima = NIMA(backbone, grades=card.scale.size, group_sizes=card.view.group_sizes)
+    nn.init.normal_(nima.head.weight, std=_HEAD_STD)
+    nn.init.zeros_(nima.head.bias)
+    return replace(found, nima=nima.eval(), card=card, new_head=True)
 
 
 def _find(start: str) -> Path:
@@ -139,7 +168,7 @@ def _without_head(
     )
     nima = NIMA(backbone, grades=scale.size, group_sizes=card.view.group_sizes)
     # Even odds for all grades, so that the first steps are not spent on forgetting noise.
-    nn.init.normal_(nima.head.weight, std=0.01)
+    nn.init.normal_(nima.head.weight, std=_HEAD_STD)
     nn.init.zeros_(nima.head.bias)
     return Start(nima.eval(), card, None, digest, new_head=True)
 
