@@ -7,6 +7,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from siamese_nima.card import Normalisation
 from siamese_nima.errors import ConfigError
@@ -14,7 +15,7 @@ from siamese_nima.networks.backbones import build_backbone
 from siamese_nima.networks.nima import NIMA, PixelNormalisation
 from siamese_nima.ratings import AVA_SCALE, distribution_from_mos
 from siamese_nima.training import fit
-from siamese_nima.training.batches import Photos, plain_batches
+from siamese_nima.training.batches import Photos, plain_batches, train_batches
 from siamese_nima.training.config import StageConfig
 from siamese_nima.training.stage import Stage, train_stage
 
@@ -284,3 +285,41 @@ def test_position_embeddings_and_norms_do_not_decay():
     rates = {names[id(p)]: group["lr"] for group in groups for p in group["params"]}
     assert rates["backbone.blocks.0.attn.qkv.weight"] < rates["backbone.blocks.11.attn.qkv.weight"]
     assert rates["head.weight"] == pytest.approx(0.05)
+
+
+class WaitsForDevice(TorchDispatchMode):
+    """Counts what makes a GPU's queue run dry: values and sizes that Python asks for."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        name = str(function)
+        if "_local_scalar_dense" in name or "nonzero" in name or "masked_select" in name:
+            self.found.append(name)
+        return function(*arguments, **(named or {}))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        StageConfig(loss="squared_emd"),
+        config_of(),
+        config_of(objective="margin"),
+        config_of(objective="contrastive"),
+        config_of(objective="contrastive", sampler="bucket", emd_weight=0.0),
+    ],
+    ids=lambda config: f"{config.kind}-{config.objective}-{config.sampler}",
+)
+def test_no_step_waits_for_the_device(config):
+    views = paired_views(buckets=np.arange(24) % 3)
+    batch = next(iter(train_batches(views, config, views.draws(config, 0))))
+    nima = tiny_nima().train()
+    stage = Stage(nima, PixelNormalisation(Normalisation()), AVA_SCALE, config, total_steps=1)
+    with WaitsForDevice() as waits:
+        stage.batch_loss(batch).total.backward()
+    assert waits.found == []
+    with waits:
+        float(torch.ones(1).sum())
+    assert len(waits.found) == 1, "the test sees such a thing"
