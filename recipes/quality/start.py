@@ -1,7 +1,13 @@
-"""What training starts from: a backbone with ImageNet weights, told by the kind of file."""
+"""What training starts from: a backbone with ImageNet weights, told by the kind of file.
+
+    python recipes/quality/start.py --imagenet FILE --out runs/quality4/start.safetensors
+
+writes it as a checkpoint that `nima train` goes on from, with a head that knows nothing.
+"""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +18,16 @@ from numpy.typing import NDArray
 from timm.layers import Conv2dSame
 from torch import Tensor, nn
 
-from siamese_nima.card import Normalisation
+from siamese_nima.card import ModelCard, Normalisation
 from siamese_nima.networks.backbones import BackboneOptions
+from siamese_nima.networks.checkpoint import save_checkpoint
+from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.quantised_mobilenet import (
     KERAS_OPTIONS,
     build_dequantised,
     read_quantised_mobilenet,
 )
+from siamese_nima.photos.views import ViewPolicy
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from efficientnet_lite import NORMALISATION, build_efficientnet_lite
@@ -106,3 +115,32 @@ def _keep_whole_precision(backbone: nn.Module) -> None:
         if isinstance(module, nn.Conv2d) and module.groups > 1:
             # The weights and all else stay in the same module under the same name.
             module.__class__ = kinds[type(module)]
+
+
+def main() -> None:
+    """Write the checkpoint."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--imagenet", type=Path, required=True, help="see ImageNetStart")
+    parser.add_argument("--out", type=Path, required=True, help="a .safetensors file")
+    options = parser.parse_args()
+    start = ImageNetStart(options.imagenet)
+    torch.manual_seed(0)
+    nima = NIMA(start.build())
+    card = ModelCard(
+        name=start.backbone,
+        backbone=start.backbone,
+        backbone_options=start.options.to_dict(),
+        view=ViewPolicy.parse("warp:224"),
+        normalisation=start.normalisation,
+        licence="Apache-2.0",
+        training={"initial_weights": f"ImageNet, {start.source}"},
+        credits=(start.credit,),
+    )
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(options.out, nima.eval(), card)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from siamese_nima.errors import ConfigError
+from siamese_nima.networks.backbones import BackboneOptions, build_backbone
+from siamese_nima.networks.freezing import stage_names
+from siamese_nima.networks.nima import NIMA
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import RatingScale
 from siamese_nima.training.config import (
@@ -16,6 +19,7 @@ from siamese_nima.training.config import (
     read_config,
     stage_entries,
 )
+from siamese_nima.training.ladders import DISTORTIONS
 
 DATA = {"source": "ratings.csv"}
 
@@ -175,3 +179,16 @@ def test_the_configuration_on_the_page_is_the_default_one():
     shown = config_from(tomllib.loads(block))
     kinds = {"stage": stage_entries(["nima", "siamese"])}
     assert shown == config_from({"data": DATA, "out": "runs/mine", **kinds})
+
+
+def test_the_recipe_of_the_next_model_is_a_configuration_that_fits_its_network():
+    recipe = Path(__file__).parents[2] / "recipes" / "quality" / "quality4.toml"
+    config = config_from(read_config(recipe))
+    assert [stage.kind for stage in config.stage] == ["nima", "siamese", "siamese"]
+    assert set(config.ladders.turns) == set(DISTORTIONS)
+    options = BackboneOptions(levels=config.levels)
+    backbone = build_backbone("tf_efficientnet_lite0", options)
+    assert backbone.num_features > 1280
+    stages = stage_names(NIMA(backbone))
+    for stage in config.stage:
+        assert stage.freeze in stages

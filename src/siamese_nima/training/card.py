@@ -142,8 +142,8 @@ def with_figures(
         metrics[TEST_FIGURES] = agreement(test[1], test[0], card)
     try:
         table, judged = (val, scores) if test is None else test
-        means = table.means(card.scale)
-        error = measure_pair_error(judged, means, table.scenes, groups=table.subsets)
+        labels = table.means(card.scale)
+        error = measure_pair_error(judged, labels, table.scenes, groups=table.subsets)
         metrics["pair_error"] = error.to_json()
     except TableError:
         pass  # too few pairs to measure it on
