@@ -59,7 +59,8 @@ def by_command(command: list[str], result: Path) -> Image.Image | str:
     try:
         with Image.open(result) as picture:
             return picture.convert("RGB")
-    except (OSError, Image.DecompressionBombError) as error:
+    # What a program wrote of a damaged file may be damaged too.
+    except Exception as error:
         return str(error)[:200]
 
 

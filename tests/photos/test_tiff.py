@@ -229,3 +229,24 @@ def test_palettes_that_count_to_255_or_to_65535_are_read(scene, difference, fact
     table = np.array(indexed.getpalette(), np.uint16).reshape(256, 3).T * factor
     contents = written(np.asarray(indexed), photometric="palette", colormap=table)
     assert difference(read_photo(contents), indexed.convert("RGB")) == 0
+
+
+@pytest.mark.parametrize("bits", [3, 6, 10, 12, 14, 24])
+def test_grey_of_odd_depths_is_read(scene, difference, bits):
+    grey = np.asarray(scene.convert("L")).astype(np.uint64) * (2**bits - 1) // 255
+    if bits == 24:
+        body = grey.astype("<u4").view(np.uint8).reshape(80, 120, 4)[..., :3].tobytes()
+    else:
+        digits = (grey[..., None] >> np.arange(bits - 1, -1, -1).astype(np.uint64)) & np.uint64(1)
+        body = np.packbits(digits.astype(np.uint8).reshape(80, -1), axis=1).tobytes()
+    tags = {256: [120], 257: [80], 258: [bits], 259: [1], 262: [1], 273: [8], 277: [1]}
+    tags |= {278: [80], 279: [len(body)]}
+    contents = b"II*\0" + struct.pack("<I", 8 + len(body)) + body
+    photo = read_photo(contents + tiff._packed(tags, 8 + len(body)))
+    assert difference(photo, scene.convert("L").convert("RGB")) < 256 / 2**bits
+
+
+@pytest.mark.parametrize("tag", [(254, 2), (255, 3)])
+def test_a_page_of_several_is_no_thumbnail(scene, difference, encoded, tag):
+    contents = encoded(scene, "TIFF", tiffinfo=dict([tag]))
+    assert difference(read_photo(contents), scene) == 0

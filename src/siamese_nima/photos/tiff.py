@@ -31,6 +31,7 @@ _BITS_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 # What libtiff can undo whatever the bytes mean: nothing, LZW, both numbers of deflate, PackBits,
 # LZMA, Zstandard.
 _BYTE_CODECS = {_UNCOMPRESSED, _LZW, _DEFLATE, 32946, _PACKBITS, 34925, 50000}
+_ODD_GREY_BITS = frozenset({3, 5, 6, 7, *range(9, 16), 24})
 _UNSIGNED, _FLOAT = 1, 3
 _PREMULTIPLIED, _STRAIGHT = 1, 2
 
@@ -105,8 +106,8 @@ class Directory:
 
     @property
     def is_reduced(self) -> bool:
-        """Whether it calls itself a small copy, a mask or another page of a picture."""
-        return bool(self.number(SUBFILE_TYPE)) or self.number(OLD_SUBFILE_TYPE) in (2, 3)
+        """Whether it calls itself a small copy or a mask of another picture."""
+        return bool(self.number(SUBFILE_TYPE) & 5) or self.number(OLD_SUBFILE_TYPE) == 2
 
     @cached_property
     def segments(self) -> tuple[tuple[int, int], ...]:
@@ -215,8 +216,10 @@ def needs_own_reader(picture: Directory) -> bool:
     """Whether Pillow has no right mode for these pixels, and `read_picture` has."""
     samples, bits = picture.number(SAMPLES, 1), set(picture.numbers(BITS))
     decodable = picture.number(COMPRESSION, 1) in _BYTE_CODECS
-    if not is_plain(picture) or not decodable or samples < 2 or len(bits) != 1:
+    if not is_plain(picture) or not decodable or len(bits) != 1:
         return False
+    if samples == 1:
+        return bits <= _ODD_GREY_BITS
     extras = samples - _COLOURS[picture.number(PHOTOMETRIC)]
     odd_extras = extras > 0 and picture.number(PHOTOMETRIC) != RGB
     unknown_colours = picture.number(PHOTOMETRIC) == ICCLAB
