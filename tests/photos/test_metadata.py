@@ -3,10 +3,13 @@
 import shutil
 import struct
 import subprocess
+import time
+import tracemalloc
+import zlib
 
 import pytest
 
-from metadata_files import FORMATS, TIME, block, jpeg, jxl, segment, tiff, xmp
+from metadata_files import FORMATS, TIME, block, chunk, jpeg, jxl, segment, tiff, xmp
 from siamese_nima.photos import metadata
 from siamese_nima.photos.capture import read_capture
 from siamese_nima.photos.metadata import MODEL, RATING, read_metadata
@@ -116,3 +119,36 @@ def test_a_block_that_claims_to_be_huge_is_not_read(tmp_path, monkeypatch):
 def test_what_is_missing_has_nothing(tmp_path):
     found = read_metadata(tmp_path / "missing.jpg")
     assert (found.tags, found.xmp, found.complete) == ({}, [], False)
+
+
+def entries(tag, kind, count, where, times):
+    """A directory that says the same many times."""
+    entry = struct.pack("<HHII", tag, kind, count, where)
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", times) + entry * times + bytes(4)
+
+
+def test_blocks_that_are_read_again_and_again_are_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    many = entries(700, 1, 60_000, 0, 9_000)
+    tracemalloc.start()
+    found = read_metadata(photo(tmp_path, ".dng", many))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200e6
+    assert not found.complete
+
+
+def test_pictures_inside_of_each_other_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    inner = jpeg(entries(0x2E, 7, 40, 0, 3_000), None)
+    content = entries(0x2E, 7, len(inner), 10 + 12 * 3_000 + 4, 3_000) + inner
+    started = time.process_time()
+    assert not read_metadata(photo(tmp_path, ".rw2", b"IIU\0" + content[4:])).complete
+    assert time.process_time() - started < 30
+
+
+def test_text_that_unpacks_to_much_more_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    text = b"Raw profile type xmp\0\0" + zlib.compress(bytes(15 << 20), 9)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"zTXt", text) * 40 + chunk(b"IEND", b"")
+    assert not read_metadata(photo(tmp_path, ".png", bomb)).complete

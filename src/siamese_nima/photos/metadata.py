@@ -37,6 +37,9 @@ _WANTED = frozenset(
 )
 
 _LARGEST = 16 << 20  # bytes of one block
+# Of one file: blocks can overlap, and point in circles.
+_MOST_BYTES, _MOST_READS = 64 << 20, 300_000
+_LONGEST_LIST = 1 << 20  # bytes of a list of places
 _PACKED_PIECE = 256  # bytes that are unpacked at a time
 _MOST = 10_000  # entries of a list, boxes of a box: more is no photo but an attack
 _XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
@@ -96,10 +99,18 @@ def read_metadata(path: str | os.PathLike[str]) -> Metadata:
 class _Bytes:
     """A file, or a part of one, read piece by piece at offsets from its start."""
 
-    def __init__(self, file: BinaryIO, start: int = 0, end: int | None = None) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        start: int = 0,
+        end: int | None = None,
+        spent: list[int] | None = None,
+    ) -> None:
         self._file = file
         self._start = start
         self._end = file.seek(0, os.SEEK_END) if end is None else end
+        # Bytes and reads, of the whole file.
+        self._spent = [0, 0] if spent is None else spent
 
     def __len__(self) -> int:
         return max(0, self._end - self._start)
@@ -108,18 +119,30 @@ class _Bytes:
         """Bytes; fewer at the end.
 
         Raises:
-            ValueError: More than any block has.
+            ValueError: More than any block has, or than blocks of a file have together.
         """
         if count > _LARGEST or offset < 0:
             raise ValueError("a block without measure")
         self._file.seek(self._start + offset)
-        return self._file.read(max(0, min(count, len(self) - offset)))
+        return self.spend(self._file.read(max(0, min(count, len(self) - offset))))
+
+    def spend(self, content: bytes) -> bytes:
+        """Count bytes of this file that were read or unpacked, against the bound of all."""
+        self._spent[0] += len(content)
+        self._spent[1] += 1
+        if self._spent[0] > _MOST_BYTES or self._spent[1] > _MOST_READS:
+            raise ValueError("more metadata than any photo has")
+        return content
 
     def part(self, offset: int, count: int | None = None) -> _Bytes:
+        """The bytes from an offset on, no further than these."""
         start = self._start + offset
-        return _Bytes(
-            self._file, start, self._end if count is None else min(self._end, start + count)
-        )
+        end = self._end if count is None else min(self._end, start + count)
+        return _Bytes(self._file, start, end, self._spent)
+
+    def of(self, content: bytes) -> _Bytes:
+        """Bytes that were unpacked from these."""
+        return _Bytes(BytesIO(content), 0, len(content), self._spent)
 
     def number(self, offset: int, form: str) -> int:
         """A whole number, in the form that `struct` knows."""
@@ -267,21 +290,22 @@ def _png(data: _Bytes, found: Metadata) -> None:
         elif name in (b"iTXt", b"zTXt", b"tEXt"):
             keyword = block.at(0, 80).partition(b"\0")[0]
             if keyword == b"XML:com.adobe.xmp" or keyword.startswith(b"Raw profile type "):
-                _png_text(keyword, name, block.all()[len(keyword) + 1 :], found)
+                _png_text(keyword, name, block, found)
         elif name == b"IEND":
             return
         place += 12 + length
     found.complete = False
 
 
-def _png_text(keyword: bytes, name: bytes, rest: bytes, found: Metadata) -> None:
+def _png_text(keyword: bytes, name: bytes, block: _Bytes, found: Metadata) -> None:
+    rest = block.all()[len(keyword) + 1 :]
     packed = name == b"zTXt"
     if name == b"iTXt":
         packed = rest[0] == 1
         rest = rest[2:].split(b"\0", 2)[2]
     elif packed:
         rest = rest[1:]
-    text = zlib.decompressobj().decompress(rest, _LARGEST) if packed else rest
+    text = block.spend(zlib.decompressobj().decompress(rest, _LARGEST)) if packed else rest
     if keyword == b"XML:com.adobe.xmp":
         found.xmp.append(text)
         return
@@ -293,11 +317,7 @@ def _png_text(keyword: bytes, name: bytes, rest: bytes, found: Metadata) -> None
         if kind == b"xmp" or content.startswith(b"http://ns.adobe.com/xap/"):
             found.xmp.append(content.partition(b"\0")[2] if b"\0" in content[:64] else content)
         else:
-            _exif_bytes(content, found)
-
-
-def _exif_bytes(content: bytes, found: Metadata) -> None:
-    _exif_block(_Bytes(BytesIO(content)), found)
+            _exif_block(block.of(content), found)
 
 
 def _webp(data: _Bytes, found: Metadata) -> None:
@@ -414,7 +434,7 @@ def _packed_box(box: _Bytes, found: Metadata) -> None:
     if name == b"xml ":
         found.xmp.append(unpacked)
     else:
-        _exif_bytes(unpacked[4 + int.from_bytes(unpacked[:4], "big") :], found)
+        _exif_block(box.of(unpacked[4 + int.from_bytes(unpacked[:4], "big") :]), found)
 
 
 def _heif(data: _Bytes, found: Metadata) -> None:
@@ -426,7 +446,7 @@ def _heif(data: _Bytes, found: Metadata) -> None:
             for item, content in _items(data, boxes, kinds.keys()):
                 if kinds[item] == b"Exif":
                     start = int.from_bytes(content[:4], "big")
-                    _exif_bytes(content[4 + start :], found)
+                    _exif_block(data.of(content[4 + start :]), found)
                 else:
                     found.xmp.append(content)
 
@@ -451,7 +471,7 @@ def _items(
     places = boxes.get(b"iloc")
     if places is None:
         return
-    table = places.at(0, min(len(places), _LARGEST))
+    table = places.at(0, min(len(places), _LONGEST_LIST))
     version = table[0]
     offset_size, length_size = table[4] >> 4, table[4] & 15
     base_size, index_size = table[5] >> 4, table[5] & 15 if version else 0
