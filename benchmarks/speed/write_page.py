@@ -48,7 +48,18 @@ allow if neither ever waited for the other."""
 MEMORY = """\
 ## Memory
 
-Peak resident memory of a whole command over folders of small photos, in MB:"""
+Peak resident memory of `nima score`, the released model with its own views, over real photos
+(BIQ2021, {photos} of {width} x {height} pixels), and its processor time, in one run:"""
+
+MEMORY_SETTINGS = """\
+So a worker takes one photo at a time on a processor: more together are no faster and take more.
+Workers are threads around one network, whose weights they share. By default there are as many as
+cores that the process may use (its affinity, and the quota of its container), fewer where less
+than 100 MB of free memory are there for each beyond the first 200. Views of varying size
+(`--view native`) are computed without plans of memory, which would be kept for every size.
+
+Peak resident memory over folders of many small photos with small views ({view}), in MB, since it is
+their number that matters here:"""
 
 MEMORY_GROWS = """\
 What grows with the number of photos is the list of their names, 100 bytes and more for each; a
@@ -88,7 +99,11 @@ def main() -> None:
         sections.append(f"Not installed, so left out: {', '.join(peers['left_out'])}.")
     sections += ["## What it consists of", _measured(parts), _decoding(parts), _networks(parts)]
     sections += [_pipelines(parts), BOUND, "## In 8 bits", _measured(int8), _int8(int8)]
-    sections += [MEMORY, _memory(memory), _measured(memory), MEMORY_GROWS, _large(large)]
+    workers = _read(HERE / "memory_of_workers.json")
+    width, height = workers["size_px"]
+    sections += [MEMORY.format(photos=workers["photos"], width=width, height=height)]
+    sections += [_workers(workers), _measured(workers), MEMORY_SETTINGS.format(view=memory["view"])]
+    sections += [_memory(memory), _measured(memory), MEMORY_GROWS, _large(large)]
     sections += [_formats(big), _measured(big), DEVICES]
     print("\n\n".join(sections))
 
@@ -234,6 +249,14 @@ def _int8(int8: dict[str, Any]) -> str:
         f"rank correlation of both is {int8['rank_correlation_of_both']:.4f}. Every 8-bit model "
         "carries such figures of its own in its card, and a self-test of its own."
     )
+
+
+def _workers(workers: dict[str, Any]) -> str:
+    rows = [
+        [name, f"{row['peak_mb']:.0f}", f"{row['processor_ms_per_photo']:.0f}"]
+        for name, row in workers["rows"].items()
+    ]
+    return _table(["", "peak, MB", "processor, ms for a photo"], rows)
 
 
 def _memory(memory: dict[str, Any]) -> str:
