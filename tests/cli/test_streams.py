@@ -1,0 +1,126 @@
+"""Output reaches files, pipes and terminals whatever photos are called."""
+
+import errno
+import io
+import os
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from siamese_nima.cli import streams
+
+# Chinese, emoji, combining accents, a byte that is no UTF-8, and what a terminal would obey.
+NAMES = [b"\xe7\x85\xa7\xe7\x89\x87.png", b"\xf0\x9f\x98\x80.png", b"e\xcc\x81te\xcc\x81.png"]
+NAMES += [b"caf\xe9.png", b"a\x1b[31mb.png"]
+POOR = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "cp1252", "PYTHONWARNINGS": "error"}
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs file names that are bytes")
+
+
+@pytest.fixture(scope="module")
+def shoot(tmp_path_factory):
+    folder = os.fsencode(tmp_path_factory.mktemp("names"))
+    for number, name in enumerate(NAMES):
+        content = io.BytesIO()
+        Image.new("RGB", (64, 48), (40 * number,) * 3).save(content, "PNG")
+        with open(folder + b"/" + name, "wb") as file:  # noqa: PTH123 -- a name of bytes
+            file.write(content.getvalue())
+    with open(folder + b"/broken-\xe7\x85\xa7.png", "wb") as file:  # noqa: PTH123
+        file.write(b"\x89PNG\r\n\x1a\n broken")
+    return folder
+
+
+def nima(*arguments, **options):
+    command = [sys.executable, "-m", "siamese_nima", *arguments]
+    environment = {**os.environ, **POOR}
+    return subprocess.run(command, capture_output=True, timeout=300, env=environment, **options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["score"], 1),
+        (["rank", "--copy-to", "best"], 1),
+        (["bursts"], 1),
+        (["stars"], 1),
+        (["report", "--out", "page.html"], 1),
+    ],
+)
+def test_no_command_fails_at_a_name(shoot, tiny_model, tmp_path, arguments, code):
+    done = nima(arguments[0], shoot, *arguments[1:], "--model", tiny_model, cwd=tmp_path)
+    assert b"Traceback" not in done.stderr, done.stderr
+    assert done.returncode == code
+    assert b"failed: " in done.stderr
+    if arguments[0] in ("score", "rank"):
+        for name in NAMES:
+            assert name in done.stdout
+    if arguments[0] == "stars":
+        assert "★".encode() in done.stdout
+        assert b"undo with: nima stars --undo " in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["crop"], ["explain"], ["score", "-q", "--no-cache"]])
+def test_no_command_fails_at_one_photo(shoot, tiny_model, arguments):
+    done = nima(arguments[0], shoot + b"/" + NAMES[0], *arguments[1:], "--model", tiny_model)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr
+
+
+def test_errors_and_help_are_utf_8_in_a_pipe(shoot):
+    done = nima("score", shoot, "--model", "模型")
+    assert b"no model named" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert "╭".encode() in nima("--help").stdout
+
+
+def test_a_terminal_shows_the_code_of_what_it_cannot_show(monkeypatch):
+    class Terminal(io.BytesIO):
+        def isatty(self):
+            return True
+
+    shown, piped = Terminal(), io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="cp1252"))
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(piped, encoding="cp1252"))
+    streams.fit_streams()
+    for stream in (sys.stdout, sys.stderr):
+        print("é 照 \udce9 \ud800", file=stream)
+    assert streams.flush_streams()
+    assert shown.getvalue() == b"\xe9 \\u7167 \\udce9 \\ud800\n"
+    assert piped.getvalue() == "é 照 ".encode() + b"\xe9 \\ud800\n"
+
+
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.EINVAL])
+def test_a_reader_that_has_left_ends_the_command_quietly(monkeypatch, number):
+    """`| head` on Linux, `| more` then q on Windows."""
+
+    class Left(io.StringIO):
+        def flush(self):
+            raise OSError(number, "the reader has left")
+
+    monkeypatch.setattr(sys, "stdout", Left())
+    assert not streams.flush_streams()
+
+
+def test_streams_that_are_closed_are_no_error(tiny_model, photo_folder, tmp_path):
+    out = tmp_path / "t.csv"
+    command = f'exec "{sys.executable}" -m siamese_nima score "{photo_folder}" -m "{tiny_model}" '
+    done = subprocess.run(["sh", "-c", f'{command} -o "{out}" <&- >&- 2>&-'], timeout=120)
+    assert (done.returncode, out.exists()) == (0, True)
+    asked = f'exec "{sys.executable}" -m siamese_nima score - -m "{tiny_model}" <&-'
+    done = subprocess.run(["sh", "-c", asked], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr.endswith("there is none: it is closed\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "room", "shown"),
+    [
+        ("a/b.jpg", 20, "a/b.jpg"),
+        ("a/long/way/to/b.jpg", 10, "…/to/b.jpg"),
+        ("照片/照片.jpg", 9, "…照片.jpg"),
+        ("a\nb.jpg", 20, "a\\nb.jpg"),
+    ],
+)
+def test_a_path_keeps_its_end_in_the_room_there_is(path, room, shown):
+    assert streams.fitting(path, room) == shown
