@@ -156,16 +156,23 @@ def test_jpeg_2000_with_its_opacity_first_is_read(scene, encoded, difference):
     assert difference(read_photo(contents), scene) == 0
 
 
-def test_jpeg_xl_is_read_with_its_profile(scene, difference):
+def test_jpeg_xl_is_read_with_its_profile(scene, encoded, difference):
     pylibjxl = pytest.importorskip("pylibjxl")
     contents = pylibjxl.encode(np.asarray(scene), lossless=True)
     assert difference(read_photo(contents), scene) == 0
+    wide = pylibjxl.encode(np.asarray(scene), lossless=True, icc=ADOBE_RGB)
+    assert pylibjxl.decode(wide, metadata=True)[1]["icc_profile"]
+    assert (
+        difference(read_photo(wide), read_photo(encoded(scene, "PNG", icc_profile=ADOBE_RGB))) < 1
+    )
+    with pytest.raises(PhotoError, match="9600 pixels, more than the limit of 9599"):
+        read_photo(contents, max_pixels=9599)
     large = pylibjxl.encode(np.asarray(scene.resize((960, 640))))
     assert read_photo(large, min_short_side_px=80).size == (120, 80)
 
 
 def test_jpeg_xl_names_the_extra_that_reads_it(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "pylibjxl.pillow_plugin", None)
+    monkeypatch.setitem(__import__("sys").modules, "pylibjxl", None)
     with pytest.raises(PhotoError) as caught:
         read_photo(b"\xff\x0a" + bytes(40), name="a.jxl")
     assert str(caught.value) == (

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 
 from PIL import ExifTags, Image
 
-from siamese_nima.errors import MissingExtraError, PhotoError
+from siamese_nima.errors import PhotoError
 from siamese_nima.photos import boxes, colour, png, psd, tiff
 from siamese_nima.photos.formats import (
     PILLOW_FORMATS,
@@ -63,7 +63,7 @@ def decode(
     if head.startswith(b"8BPS"):
         stream.seek(0)
         return load(psd.read_merged(stream, label, max_pixels), label, **limits)
-    image = _with_colours(_open(stream, head, label), stream, label)
+    image = _with_colours(_open(stream, head, label, max_pixels), stream, label)
     return load(_as_described(image, stream, label, max_pixels), label, **limits)
 
 
@@ -137,13 +137,13 @@ def _is_finished(picture: tiff.Directory) -> bool:
     return ycbcr or (tiff.is_plain(picture) and picture.number(tiff.SAMPLES, 1) >= 3)
 
 
-def _open(stream: BinaryIO, head: bytes, label: str) -> Image.Image:
+def _open(stream: BinaryIO, head: bytes, label: str, max_pixels: int) -> Image.Image:
     """The picture, by content whatever the name says, not decoded yet."""
     match container_of(head):
         case Container.HEIF:
             return _heif(stream, label)
         case Container.JPEG_XL:
-            return _jpeg_xl(stream, label)
+            return _jpeg_xl(stream, label, max_pixels)
         case Container.JPEG_XR:
             raise PhotoError(f"{label}: JPEG XR is not supported. Save it as JPEG, PNG or TIFF.")
         case Container.PNG:
@@ -225,12 +225,23 @@ def _png(stream: BinaryIO, label: str) -> Image.Image:
     return image
 
 
-def _jpeg_xl(stream: BinaryIO, label: str) -> Image.Image:
+def _jpeg_xl(stream: BinaryIO, label: str, max_pixels: int) -> Image.Image:
+    """The picture, which libjxl turns upright itself."""
     try:
-        plugin = importlib.import_module("pylibjxl.pillow_plugin")
+        codec = importlib.import_module("pylibjxl")
     except ImportError as error:
-        raise PhotoError(str(MissingExtraError.of(f"{label}: JPEG XL", "jxl"))) from error
-    image: Image.Image = plugin.JxlImageFile(BytesIO(whole_file(stream)))
+        raise PhotoError(
+            f"{label}: JPEG XL needs an optional part: pip install 'siamese-nima[jxl]'"
+        ) from error
+    contents = whole_file(stream)
+    announced = codec.probe(contents)
+    check_size(announced["width"], announced["height"], label, max_pixels)
+    pixels, metadata = codec.decode(contents, metadata=True)
+    profile = metadata.get("icc_profile", b"")
+    if profile[16:20] == b"CMYK":
+        raise PhotoError(f"{label}: JPEG XL in CMYK is not supported. Save it as JPEG or TIFF.")
+    image = Image.fromarray(pixels)
+    image.info = {"icc_profile": profile} if profile else {}
     return image
 
 
