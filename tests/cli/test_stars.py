@@ -164,7 +164,7 @@ def test_stars_for_a_program_say_how_many_of_each_and_what_it_cannot_take(tiny_m
         (["{folder}", "--sidecars", "both"], "not 'both'"),
         (["--undo", "none"], "none: cannot be read"),
         (["--table", "none.csv"], "none.csv: cannot be read"),
-        (["--table", "none.parquet"], "ends in .csv, .jsonl"),
+        (["--table", "none.parquet"], "ends in .csv or .jsonl"),
         (["{folder}", "--log", "no/log"], "no/log: cannot be written"),
     ],
 )
