@@ -70,8 +70,9 @@ def test_of_all_distributions_with_its_mean_the_tilted_one_is_nearest() -> None:
     assert found.fun == pytest.approx(divergence(np.log(after)), abs=1e-6)
 
 
-def test_the_taste_is_where_the_posterior_is_highest() -> None:
-    rated = some_photos(12)
+@pytest.mark.parametrize("photos", [12, 60], ids=["more answers", "more photos"])
+def test_the_taste_is_where_the_posterior_is_highest(photos) -> None:
+    rated = some_photos(photos)
     answers = some_answers(rated, 30)
     found = fit_preference(rated, answers, [PRIOR])
     centred = rated.features - rated.features.mean(axis=0)

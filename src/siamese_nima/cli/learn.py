@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +15,13 @@ from siamese_nima.cli.run import progress_bar
 from siamese_nima.errors import ConfigError
 from siamese_nima.scoring.scorer import DEFAULT_MODEL
 from siamese_nima.taste.agreement import Share
-from siamese_nima.taste.answers import Answer, AnswerStore, answers_path
+from siamese_nima.taste.answers import SOMEBODY, Answer, AnswerStore, answers_path
+from siamese_nima.taste.ratings import (
+    answers_of_ratings,
+    keepers_and_rest,
+    read_ratings,
+    read_stars,
+)
 
 if TYPE_CHECKING:
     from siamese_nima.taste.learn import Learnt
@@ -28,6 +35,22 @@ def learn(
         list[str] | None,
         typer.Option(help="Whose answers; given several times, their answers are pooled."),
     ] = None,
+    stars: Annotated[
+        bool,
+        typer.Option("--stars", help="Learn from the stars in sidecars and photos of the folder."),
+    ] = False,
+    keepers: Annotated[
+        Path | None,
+        typer.Option(
+            help="Learn from what you kept: a folder inside FOLDER, against all others.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
+    ratings: Annotated[
+        Path | None,
+        typer.Option(help="Learn from a CSV file of photos and ratings.", dir_okay=False),
+    ] = None,
     pooled: Annotated[bool, typer.Option("--pooled", help="Everybody's answers together.")] = False,
     model: options.Model = DEFAULT_MODEL,
     keep: Annotated[
@@ -36,24 +59,38 @@ def learn(
     seed: Annotated[int, typer.Option(help="Seed of all that is random.")] = 0,
     workers: options.Workers = None,
 ) -> None:
-    """Learn which photos you like better from your answers, and say whether it worked.
+    """Learn which photos you like better, and say whether it worked.
 
-    Example: nima learn holiday/ --name my-taste
+    From the answers of 'nima pick', or from what you have: stars, keepers, a table of ratings.
+
+    Example: nima learn holiday/ --stars --name my-taste
     """
     with options.needs_extra("learn", "nima learn"):
         from siamese_nima.taste.learn import LearnConfig
         from siamese_nima.taste.learn import learn as learn_from
     config = LearnConfig(name=name, model=model, keep=keep, seed=seed)
-    with AnswerStore(answers or answers_path(folder), read_only=True) as store:
-        chosen = _chosen(store, person, pooled=pooled)
+    rated = _ratings(folder, keepers, ratings, stars=stars)
+    if rated is None:
+        with AnswerStore(answers or answers_path(folder), read_only=True) as store:
+            chosen = _chosen(store, person, pooled=pooled)
+    else:
+        whose = person[0] if person else SOMEBODY
+        chosen = answers_of_ratings(rated, person=whose, seed=seed)
     with progress_bar("looking at photos") as report:
-        learnt = learn_from(folder, chosen, config, workers=workers, report=report)
+        learnt = learn_from(
+            folder, chosen, config, by_photo=rated is not None, workers=workers, report=report
+        )
     for line in report_lines(learnt):
         typer.echo(line)
     if learnt.model is None:
+        more = (
+            "ratings may help"
+            if rated
+            else f"answers may help: nima pick {shlex.quote(str(folder))}"
+        )
         typer.echo(
-            f"nima: no model was written, as it would be no better than {model}. More answers "
-            f"may help: nima pick {shlex.quote(str(folder))}. --keep writes it all the same.",
+            f"nima: no model was written, as it would be no better than {model}. More {more}. "
+            "--keep writes it all the same.",
             err=True,
         )
         raise typer.Exit(1)
@@ -65,20 +102,25 @@ def report_lines(learnt: Learnt) -> Iterator[str]:
     general = learnt.general.rsplit("@", 1)[0].rsplit("-", 1)[0]
     ties = len(learnt.comparisons) - found.general.of
     people = " and ".join(learnt.people)
-    yield f"{len(learnt.comparisons)} answers of {people} about {learnt.photos} photos" + (
-        f", {ties} of them too close to call" if ties else ""
-    )
+    if learnt.by_photo:
+        yield f"ratings of {learnt.photos} photos, compared in {len(learnt.comparisons)} pairs"
+    else:
+        yield f"{len(learnt.comparisons)} answers of {people} about {learnt.photos} photos" + (
+            f", {ties} of them too close to call" if ties else ""
+        )
     for reason, count in learnt.left_out.items():
         if count:
             yield f"left out: {count} answers whose {reason}"
     yield ""
+    what = "pairs" if learnt.by_photo else "answers"
     rows = [
-        (general, found.general, "answers"),
-        (name, found.personal, "answers"),
-        (f"{people}, asked again", learnt.self_agreement, "pairs"),
+        (general, found.general, what),
+        (name, found.personal, what),
     ]
+    if not learnt.by_photo:
+        rows.append((f"{people}, asked again", learnt.self_agreement, "pairs"))
     width = max(len(label) for label, _, _ in rows)
-    yield "agrees with your answers"
+    yield "agrees with your ratings" if learnt.by_photo else "agrees with your answers"
     for label, share, what in rows:
         yield f"  {label:{width}}  {_percent(share, what)}"
     change = found.difference
@@ -100,6 +142,23 @@ def _percent(share: Share, what: str) -> str:
         return "unknown: nothing was asked twice"
     interval = f"[{100 * share.low:.1f}, {100 * share.high:.1f}]"
     return f"{100 * share.value:5.1f} %  {interval:14} of {share.of} {what}"
+
+
+def _ratings(
+    folder: Path, keepers: Path | None, table: Path | None, *, stars: bool
+) -> dict[str, float] | None:
+    """The ratings that are meant; None for the answers of `nima pick`.
+
+    Raises:
+        ConfigError: Several of them.
+    """
+    if stars + (keepers is not None) + (table is not None) > 1:
+        raise ConfigError("--stars, --keepers and --ratings: give one of them")
+    if stars:
+        return read_stars(folder)
+    if keepers is not None:
+        return keepers_and_rest(folder, keepers)
+    return None if table is None else read_ratings(table, folder)
 
 
 def _chosen(store: AnswerStore, person: Sequence[str] | None, *, pooled: bool) -> list[Answer]:

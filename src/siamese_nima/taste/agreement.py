@@ -17,6 +17,7 @@ from siamese_nima.taste.strengths import Comparisons, Coupling, Indices
 Verdict = Literal["better", "worse", "no difference to be seen"]
 
 _REPEATS = 2000
+_ABOUT = 1.2  # of a fold's size
 _INSIDE = (0.025, 0.975)
 
 
@@ -77,7 +78,12 @@ def agreements(gaps: ArrayLike, comparisons: Comparisons) -> Floats:
 
 
 def compare_agreement(
-    general: ArrayLike, personal: ArrayLike, comparisons: Comparisons, *, seed: int = 0
+    general: ArrayLike,
+    personal: ArrayLike,
+    comparisons: Comparisons,
+    *,
+    by_photo: bool = False,
+    seed: int = 0,
 ) -> Agreement:
     """Compare two models on answers that neither has learnt from.
 
@@ -88,6 +94,7 @@ def compare_agreement(
         general: Shape (M,), gaps of the general model; see `agreements`.
         personal: Shape (M,), gaps of the personal one.
         comparisons: The answers.
+        by_photo: Draw photos in place of pairs, where answers follow from ratings of photos.
         seed: Of the draws.
 
     Raises:
@@ -98,7 +105,7 @@ def compare_agreement(
         raise RatingError("agreement is measured on answers that name the better photo, got none")
     before, after = (agreements(gaps, comparisons)[decided] for gaps in (general, personal))
     clusters = pair_numbers(comparisons)[decided]
-    draws = _draws(clusters, seed)
+    draws = _photo_draws(comparisons.select(decided), seed) if by_photo else _draws(clusters, seed)
     first, second = (_share(values, draws) for values in (before, after))
     difference = _drawn(after - before, draws)
     verdict: Verdict = "no difference to be seen"
@@ -146,9 +153,9 @@ def pair_numbers(comparisons: Comparisons) -> Indices:
 def held_out_folds(comparisons: Comparisons, folds: int, *, seed: int = 0) -> Indices:
     """Divide answers so that each is held out once; shape (M,), the number of its fold.
 
-    Photos that answers connect stay together as long as no such group has more answers than a fold
-    should; else all answers about one pair do. In the first case a model is judged on photos that
-    it has not learnt from.
+    Photos that answers connect stay together as long as no such group has clearly more answers than
+    a fold should; else all answers about one pair do. In the first case a model is judged on photos
+    that it has not learnt from.
 
     Args:
         comparisons: Answers.
@@ -158,7 +165,7 @@ def held_out_folds(comparisons: Comparisons, folds: int, *, seed: int = 0) -> In
     left, right = comparisons.left, comparisons.right
     photos = int(max(left.max(initial=0), right.max(initial=0))) + 1
     groups = Coupling.of(left, right, photos).group[left]
-    if np.bincount(groups).max() > len(comparisons) / folds:
+    if np.bincount(groups).max() > _ABOUT * len(comparisons) / folds:
         groups = pair_numbers(comparisons)
     sizes = np.bincount(groups)
     order = np.random.default_rng(seed).permutation(sizes.size)
@@ -179,6 +186,17 @@ def _draws(clusters: Indices, seed: int) -> Floats:
         return np.zeros((_REPEATS, 0))
     times = generator.multinomial(names.size, np.full(names.size, 1 / names.size), _REPEATS)
     result: Floats = times[:, codes].astype(np.float64)
+    return result
+
+
+def _photo_draws(comparisons: Comparisons, seed: int) -> Floats:
+    """As `_draws`, with photos drawn again: a pair counts as often as both its photos together."""
+    photos, codes = np.unique(np.stack([comparisons.left, comparisons.right]), return_inverse=True)
+    left, right = codes.reshape(2, -1)
+    times = np.random.default_rng(seed).multinomial(
+        photos.size, np.full(photos.size, 1 / photos.size), _REPEATS
+    )
+    result: Floats = (times[:, left] * times[:, right]).astype(np.float64)
     return result
 
 
@@ -221,7 +239,12 @@ class HeldOut:
 
 
 def judge_held_out(
-    rated: PhotoFeatures, comparisons: Comparisons, *, folds: int = FOLDS, seed: int = 0
+    rated: PhotoFeatures,
+    comparisons: Comparisons,
+    *,
+    folds: int = FOLDS,
+    by_photo: bool = False,
+    seed: int = 0,
 ) -> HeldOut:
     """Judge what is learnt from answers by cross-validation: each is held out once.
 
@@ -229,6 +252,7 @@ def judge_held_out(
         rated: The photos, numbered as the answers have them.
         comparisons: Answers, at least as many as folds, one of them decided.
         folds: Times that a taste is learnt, from all answers but those of one fold.
+        by_photo: Whether answers follow from ratings; see `compare_agreement`.
         seed: Of the folds and the intervals.
 
     Raises:
@@ -247,5 +271,5 @@ def judge_held_out(
         shown = photos_of(comparisons.select(~out))
         new_photos &= not np.isin(photos_of(comparisons.select(out)), shown).any()
     before = general[comparisons.left] - general[comparisons.right]
-    agreement = compare_agreement(before, personal, comparisons, seed=seed)
+    agreement = compare_agreement(before, personal, comparisons, by_photo=by_photo, seed=seed)
     return HeldOut(agreement, personal, bool(new_photos))

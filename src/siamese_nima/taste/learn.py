@@ -78,6 +78,7 @@ class Learnt:
         left_out: Answers that were not used, by the reason.
         held_out: How both models do on answers they have not learnt from.
         self_agreement: How often the same answer was given again.
+        by_photo: Whether the answers follow from ratings.
         model: The file that was written; None where the personal model is not better.
         card: Its card; None likewise.
     """
@@ -90,6 +91,7 @@ class Learnt:
     left_out: dict[str, int]
     held_out: HeldOut
     self_agreement: Share
+    by_photo: bool = False
     model: Path | None = None
     card: ModelCard | None = None
 
@@ -126,6 +128,7 @@ def learn(
     answers: Sequence[Answer],
     config: LearnConfig,
     *,
+    by_photo: bool = False,
     workers: int | None = None,
     report: Report | None = None,
 ) -> Learnt:
@@ -135,6 +138,7 @@ def learn(
         folder: Where the photos are.
         answers: About its photos; of one person, or of several to be pooled.
         config: What the model is called and made from.
+        by_photo: Whether the answers follow from ratings; see `ratings.answers_of_ratings`.
         workers: Threads; one per usable core by default.
         report: Called with photos looked at and photos in all.
 
@@ -171,8 +175,9 @@ def learn(
             "photos are not there": len(answers) - len(here),
             "photos cannot be read": len(here) - len(used),
         },
-        held_out=judge_held_out(rated, comparisons, seed=config.seed),
+        held_out=judge_held_out(rated, comparisons, by_photo=by_photo, seed=config.seed),
         self_agreement=self_agreement(comparisons, whose, seed=config.seed),
+        by_photo=by_photo,
     )
     if not (learnt.better or config.keep):
         return learnt

@@ -178,7 +178,7 @@ def usual_priors(scale: RatingScale) -> tuple[TastePrior, ...]:
 def _fit(
     rated: PhotoFeatures, kernel: _Kernel, answers: Comparisons, prior: TastePrior
 ) -> PreferenceModel:
-    """Gauss and Newton's method, in as many unknowns as answers.
+    """Gauss and Newton's method, in as many unknowns as answers or photos, whichever are fewer.
 
     Tilts are a multiple of K b for the kernel K; every step makes scores linear about the tilts.
     """
@@ -214,12 +214,28 @@ def _step(
     gaps = scores[left] - scores[right]
     chosen = logistic(gaps / prior.noise)
     weight = np.maximum(chosen * (1 - chosen), _FLOOR) / prior.noise**2
+    linear = tilts[left] * slopes[left] - tilts[right] * slopes[right]
+    pull = weight * linear + (answers.outcome - chosen) / prior.noise
+    if len(rated.features) < len(answers):
+        # In terms of photos: H is the curvature that answers give, g their pull.
+        curvature = np.zeros_like(covariance)
+        np.add.at(curvature, (left, left), weight * slopes[left] ** 2)
+        np.add.at(curvature, (right, right), weight * slopes[right] ** 2)
+        np.add.at(curvature, (left, right), -weight * slopes[left] * slopes[right])
+        np.add.at(curvature, (right, left), -weight * slopes[left] * slopes[right])
+        gradient = np.zeros_like(dual)
+        np.add.at(gradient, left, slopes[left] * pull)
+        np.add.at(gradient, right, -slopes[right] * pull)
+        whole = np.eye(len(dual)) + curvature @ covariance
+        height = _height(rated, answers, prior, covariance, dual)
+        evidence = height - 0.5 * float(np.linalg.slogdet(whole)[1])
+        target = np.zeros_like(dual)
+        target += np.linalg.solve(whole, gradient)
+        return target, evidence
     rows = (
         covariance[left] * slopes[left, np.newaxis] - covariance[right] * slopes[right, np.newaxis]
     )
     between = rows[:, left] * slopes[left] - rows[:, right] * slopes[right]
-    linear = tilts[left] * slopes[left] - tilts[right] * slopes[right]
-    pull = weight * linear + (answers.outcome - chosen) / prior.noise
     root = np.sqrt(weight)
     inner = np.eye(len(answers)) + root[:, np.newaxis] * between * root
     alpha = pull - root * np.linalg.solve(inner, root * (between @ pull))

@@ -1,0 +1,164 @@
+"""A taste from what people have already: stars in files, keepers in a folder, a table of ratings.
+
+Ratings of one person become answers about pairs: of two photos with different ratings, the higher
+one is better. What a person's stars mean, and how generous they are with them, plays no part.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from siamese_nima.csv_rows import as_on_disk, read_table
+from siamese_nima.curation.sidecars import Folder, read_sidecar
+from siamese_nima.curation.stars import embedded_rating
+from siamese_nima.curation.xmp import Packet
+from siamese_nima.errors import AnswerError, SidecarError
+from siamese_nima.photos import find_photos
+from siamese_nima.taste.answers import SOMEBODY, Answer, now
+
+PARTS = 5  # photos of one part are compared with each other alone, so that a part can be held out
+PAIRS_OF_A_PHOTO = 3  # it is in about twice as many
+_PHOTO_COLUMNS = ("photo", "path", "file_name", "file", "filename", "name", "image")
+_RATING_COLUMNS = ("rating", "stars", "score", "mos")
+
+
+def read_stars(folder: Path) -> dict[str, float]:
+    """Stars that a person gave to the photos of a folder, by name; photos without are left out.
+
+    Of a sidecar, or of the photo itself where no sidecar has any: 1 to 5, and -1 for a rejected
+    one. Stars that `nima stars` gave and nobody has changed are no person's.
+
+    Raises:
+        AnswerError: No photo has stars.
+    """
+    folders: dict[Path, Folder | None] = {}
+    found: dict[str, float] = {}
+    for path in map(Path, find_photos([str(folder)]).names):
+        if path.parent not in folders:
+            folders[path.parent] = _listed(path.parent)
+        stars = _stars(path, folders[path.parent])
+        if stars is not None and math.isfinite(stars):
+            found[path.relative_to(folder).as_posix()] = stars
+    if not found:
+        raise AnswerError(
+            f"{folder}: no photo has stars, in a sidecar or in itself. Rate some in your photo "
+            f"program and have it write them to files, or answer pairs: 'nima pick {folder}'"
+        )
+    return found
+
+
+def keepers_and_rest(folder: Path, keepers: Path) -> dict[str, float]:
+    """Ratings of a folder whose subfolder holds what was kept: 1 for keepers, 0 for the rest.
+
+    Raises:
+        AnswerError: `keepers` is not inside `folder`, or one of both holds no photo.
+    """
+    if not keepers.resolve().is_relative_to(folder.resolve()) or keepers.samefile(folder):
+        raise AnswerError(
+            f"{keepers}: the folder of keepers must lie in {folder}, which has the others"
+        )
+    paths = [Path(name) for name in find_photos([str(folder)]).names]
+    kept = {path for path in paths if path.resolve().is_relative_to(keepers.resolve())}
+    if not kept or len(kept) == len(paths):
+        where = keepers if not kept else f"{folder} outside {keepers}"
+        raise AnswerError(f"{where}: no photo; a taste is learnt from keepers and from others")
+    return {path.relative_to(folder).as_posix(): float(path in kept) for path in paths}
+
+
+def read_ratings(table: Path, folder: Path) -> dict[str, float]:
+    """Ratings of a CSV file, by the names of photos in a folder.
+
+    Columns: one of photo, path, file_name, file, filename, name and image; one of rating, stars,
+    score and mos. Higher is better; the scale is free.
+
+    Raises:
+        AnswerError: It has no such columns, or names a photo twice.
+        TableError: It cannot be read, or a rating is no number.
+    """
+    rows = read_table(table)
+    photo, rating = (
+        next((name for name in names if name in rows[0].cells), None)
+        for names in (_PHOTO_COLUMNS, _RATING_COLUMNS)
+    )
+    if photo is None or rating is None:
+        raise AnswerError(
+            f"{table} line 1: wanted a column of photos ({', '.join(_PHOTO_COLUMNS)}) and one of "
+            f"ratings ({', '.join(_RATING_COLUMNS)}), found {', '.join(rows[0].cells)}"
+        )
+    found: dict[str, float] = {}
+    for row in rows:
+        path = as_on_disk(row.text(photo), folder)
+        inside = path.is_absolute() and path.is_relative_to(folder.absolute())
+        name = (path.relative_to(folder.absolute()) if inside else path).as_posix()
+        if name in found:
+            raise AnswerError(f"{table} line {row.line}: {name} has a rating already")
+        found[name] = row.number(rating)
+    return found
+
+
+def answers_of_ratings(
+    ratings: Mapping[str, float], *, person: str = SOMEBODY, seed: int = 0
+) -> list[Answer]:
+    """Answers that follow from ratings: of two photos, the one with the higher rating is better.
+
+    Photos are divided into five parts, and compared with photos of their own part: so a part can be
+    held out without its photos being known.
+
+    Args:
+        ratings: By name of photo.
+        person: Whose they are.
+        seed: Of the pairs.
+    """
+    draw = np.random.default_rng(seed)
+    names = np.array(sorted(ratings))[draw.permutation(len(ratings))]
+    moment = now()
+    answers: list[Answer] = []
+    for part in np.array_split(names, PARTS):
+        values = np.array([ratings[name] for name in part.tolist()])
+        drawn: set[tuple[int, int]] = set()
+        for place in range(len(part)):
+            others = draw.permutation(np.flatnonzero(values != values[place]))
+            fresh = [int(other) for other in others if (int(other), place) not in drawn]
+            for other in fresh[:PAIRS_OF_A_PHOTO]:
+                drawn.add((place, other))
+                answers.append(
+                    Answer(
+                        left=str(part[place]),
+                        right=str(part[other]),
+                        choice="left" if values[place] > values[other] else "right",
+                        person=person,
+                        at=moment,
+                    )
+                )
+    return answers
+
+
+def _listed(folder: Path) -> Folder | None:
+    try:
+        return Folder(folder)
+    except SidecarError:
+        return None
+
+
+def _stars(photo: Path, folder: Folder | None) -> float | None:
+    sidecars = []
+    if folder is not None:
+        try:
+            sidecars = list(folder.sidecars(photo.name).values())
+        except SidecarError:
+            sidecars = []
+    for sidecar in sidecars:
+        try:
+            packet = Packet.parse(read_sidecar(sidecar), str(sidecar))
+        except SidecarError:
+            continue
+        if packet.persons_rating is not None:
+            return packet.persons_rating
+    try:
+        return embedded_rating(photo)
+    except OSError:
+        return None

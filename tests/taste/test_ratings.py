@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from siamese_nima.errors import AnswerError
+from siamese_nima.ratings import RatingScale
+from siamese_nima.taste.agreement import compare_agreement, judge_held_out
+from siamese_nima.taste.preference import PhotoFeatures
+from siamese_nima.taste.ratings import (
+    answers_of_ratings,
+    keepers_and_rest,
+    read_ratings,
+    read_stars,
+)
+from siamese_nima.taste.strengths import Comparisons
+
+XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+    'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+    'xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="{}"/></rdf:RDF></x:xmpmeta>'
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "day").mkdir()
+    for name in ("a.jpg", "b.jpg", "c.jpg", "day/d.jpg"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    return tmp_path
+
+
+def test_stars_are_read_from_both_kinds_of_sidecars_and_from_photos(folder) -> None:
+    (folder / "a.jpg.xmp").write_text(XMP.format(4))
+    (folder / "day" / "d.xmp").write_text(XMP.format(-1))
+    Image.new("RGB", (8, 8)).save(folder / "b.jpg", xmp=XMP.format(2).encode())
+    assert read_stars(folder) == {"a.jpg": 4, "b.jpg": 2, "day/d.jpg": -1}
+
+
+def test_a_broken_sidecar_is_no_rating_and_stops_nothing(folder) -> None:
+    (folder / "a.jpg.xmp").write_text("<broken")
+    (folder / "b.jpg.xmp").write_text(XMP.format(5))
+    assert read_stars(folder) == {"b.jpg": 5}
+
+
+def test_a_folder_without_stars_is_an_error_that_says_what_to_do(folder) -> None:
+    with pytest.raises(AnswerError, match=r"no photo has stars.*nima pick"):
+        read_stars(folder)
+
+
+def test_keepers_are_better_than_the_rest(folder) -> None:
+    ratings = keepers_and_rest(folder, folder / "day")
+    assert ratings == {"a.jpg": 0, "b.jpg": 0, "c.jpg": 0, "day/d.jpg": 1}
+
+
+def test_keepers_must_lie_in_the_folder_and_leave_others(folder, tmp_path) -> None:
+    with pytest.raises(AnswerError, match="must lie in"):
+        keepers_and_rest(folder / "day", folder)
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        (folder / name).unlink()
+    with pytest.raises(AnswerError, match="no photo; a taste is learnt from"):
+        keepers_and_rest(folder, folder / "day")
+
+
+def test_a_table_of_ratings_is_read_whatever_its_columns_are_called(folder) -> None:
+    table = folder / "ratings.csv"
+    table.write_text(f"file_name;Stars;note\na.jpg;3;x\n{folder / 'day' / 'd.jpg'};4,5;\n")
+    table.write_text(table.read_text().replace("Stars", "stars"))
+    assert read_ratings(table, folder) == {"a.jpg": 3, "day/d.jpg": 4.5}
+    table.write_text("photo,colour\na.jpg,red\n")
+    with pytest.raises(AnswerError, match=r"line 1: wanted .*rating, stars.* found photo, colour"):
+        read_ratings(table, folder)
+    table.write_text("photo,rating\na.jpg,3\na.jpg,4\n")
+    with pytest.raises(AnswerError, match=r"line 3: a.jpg has a rating already"):
+        read_ratings(table, folder)
+
+
+@given(st.lists(st.integers(-1, 5), min_size=10, max_size=60), st.integers(0, 3))
+def test_answers_name_the_higher_rating_and_stay_inside_parts(values, seed) -> None:
+    ratings = {f"{number:02}.jpg": float(value) for number, value in enumerate(values)}
+    answers = answers_of_ratings(ratings, seed=seed)
+    assert all(
+        ratings[answer.better or ""] == max(map(ratings.get, answer.pair)) for answer in answers
+    )
+    assert all(len({ratings[photo] for photo in answer.pair}) == 2 for answer in answers)
+    assert len({answer.pair for answer in answers}) == len(answers)
+    assert answers == [] or len(set(values)) > 1
+
+
+def rated_photos(count: int) -> tuple[PhotoFeatures, np.ndarray]:
+    draw = np.random.default_rng(0)
+    photos = PhotoFeatures(
+        draw.normal(0, 1, (count, 4)), draw.normal(0, 1, (count, 5)), RatingScale(1, 5), (4,)
+    )
+    return photos, np.round(photos.scores() + photos.features[:, 0])
+
+
+def test_a_taste_is_learnt_from_ratings_and_judged_on_photos_that_it_has_not_seen() -> None:
+    photos, values = rated_photos(200)
+    names = [f"{number:03}.jpg" for number in range(200)]
+    answers = answers_of_ratings(dict(zip(names, values.tolist(), strict=True)))
+    comparisons = Comparisons.from_answers(answers, {name: i for i, name in enumerate(names)})
+    held_out = judge_held_out(photos, comparisons, by_photo=True)
+    assert held_out.new_photos
+    assert held_out.agreement.verdict == "better"
+    by_pair = compare_agreement(np.ones(len(answers)), held_out.gaps, comparisons)
+    by_photo = compare_agreement(np.ones(len(answers)), held_out.gaps, comparisons, by_photo=True)
+    assert (
+        by_photo.personal.high - by_photo.personal.low
+        > by_pair.personal.high - by_pair.personal.low
+    )
