@@ -8,7 +8,9 @@ head reads. The network itself stays to the bit, so this works for any, at ONNX 
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +34,7 @@ from siamese_nima.taste.preference import PhotoFeatures, PreferenceModel
 from siamese_nima.taste.session import PickSession
 
 _VIEWS, _DISTRIBUTION, _SEEN, _TASTE = "views", "distribution", "seen", "taste"
+_PRIOR_KEY = "siamese_nima.tastes"
 _LINEAR = ("Gemm", "MatMul")
 _DOWN = ("Conv", "MaxPool", "AveragePool")
 
@@ -59,6 +62,7 @@ class FeatureExtractor:
         self.digest = hashlib.sha256(content).hexdigest()
         self._graph = onnx.load_from_string(content)
         self._logits = _logits_of(self.path, self._graph.graph)
+        self._directions = _taste_directions(self.path, self._graph)
         self._averages = _add_averages(self._graph.graph, self._logits)
         opened = onnx.ModelProto()
         opened.CopyFrom(self._graph)
@@ -74,6 +78,11 @@ class FeatureExtractor:
         self._session = start_session(self.path, opened.SerializeToString(), options)
         _, *seen = self._run(self.card.view.views(golden_photo())[np.newaxis])
         self.levels = tuple(average.shape[1] for average in seen)
+        if self._directions is not None and len(self._directions) != self.levels[-1]:
+            raise WeightsError(
+                f"{self.path}: directions of tastes on {len(self._directions)} features, the head "
+                f"reads {self.levels[-1]}"
+            )
 
     @property
     def model_id(self) -> str:
@@ -87,7 +96,7 @@ class FeatureExtractor:
     def features(self, rows: NDArray[np.float32]) -> PhotoFeatures:
         """What `rate` gave of some photos, taken apart."""
         logits, features = np.split(rows.astype(np.float64), [self.card.scale.size], axis=1)
-        return PhotoFeatures(features, logits, self.card.scale, self.levels)
+        return PhotoFeatures(features, logits, self.card.scale, self.levels, self._directions)
 
     def write(
         self, preference: PreferenceModel, card: ModelCard, path: str | os.PathLike[str]
@@ -120,6 +129,35 @@ class FeatureExtractor:
     def _run(self, views: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         outputs: list[NDArray[np.float32]] = self._session.run(None, {_VIEWS: views})
         return outputs
+
+
+def keep_taste_prior(model: onnx.ModelProto, directions: NDArray[np.float64]) -> None:
+    """Put into a model file how tastes differ, for `nima learn` to begin from.
+
+    Args:
+        model: Whose head reads F features.
+        directions: Shape (F, D), directions on these features, each as long as people differ in it.
+    """
+    scaled = directions / np.abs(directions).max()
+    entry = model.metadata_props.add()
+    entry.key = _PRIOR_KEY
+    text = base64.b64encode(scaled.astype("<f2").tobytes()).decode()
+    entry.value = json.dumps({"directions": directions.shape[1], "float16": text})
+
+
+def _taste_directions(path: Path, model: onnx.ModelProto) -> NDArray[np.float64] | None:
+    """What `keep_taste_prior` put into a file; None where there is nothing."""
+    for entry in model.metadata_props:
+        if entry.key == _PRIOR_KEY:
+            try:
+                kept = json.loads(entry.value)
+                numbers = np.frombuffer(base64.b64decode(kept["float16"]), "<f2")
+                return numbers.reshape(-1, kept["directions"]).astype(np.float64)
+            except (ValueError, KeyError, TypeError) as error:
+                raise WeightsError(
+                    f"{path}: the directions of tastes in it are damaged ({error})"
+                ) from error
+    return None
 
 
 def has_taste(graph: onnx.GraphProto) -> bool:

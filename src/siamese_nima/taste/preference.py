@@ -12,7 +12,7 @@ shared by all photos through their features: answers about some photos order oth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from siamese_nima.ratings import Floats, RatingScale
 from siamese_nima.taste.strengths import Comparisons, Indices, TastePrior, logistic
 
 _SPREADS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of 1..10
+_SHARED = (0.0, 0.4, 0.8)  # of what photos are alike in, directions in which tastes differ
 _STEPS = 60
 _HALVINGS = 12
 _TOLERANCE = 1e-4  # of a rating point
@@ -38,13 +39,16 @@ class PhotoFeatures:
         features: Shape (N, F), averages over the photo of activations at several depths.
         logits: Shape (N, K), logarithms of its rating distributions up to a constant.
         scale: The rating scale.
-        levels: How many of the features are of each depth.
+        levels: How many of the features are of each depth; the last ones are what the head reads.
+        directions: Shape (F of the last depth, D), in which the tastes of many people were found to
+            differ; None where that is not known.
     """
 
     features: Floats
     logits: Floats
     scale: RatingScale
     levels: tuple[int, ...]
+    directions: Floats | None = None
 
     def __post_init__(self) -> None:
         if self.features.shape[1] != sum(self.levels) or not self.levels:
@@ -59,7 +63,7 @@ class PhotoFeatures:
 
     def select(self, rows: np.ndarray) -> PhotoFeatures:
         """Some of the photos."""
-        return PhotoFeatures(self.features[rows], self.logits[rows], self.scale, self.levels)
+        return replace(self, features=self.features[rows], logits=self.logits[rows])
 
     def tilted(self, tilts: Floats | float = 0.0) -> Floats:
         """Rating distributions, shape (N, K), tilted by `tilts`, shape (N,)."""
@@ -99,30 +103,52 @@ class PreferenceModel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Kernel:
-    """Features in their natural unit: centred, with a mean square norm of 1, of which every depth
-    has as much as any other.
+    """How alike photos are: products of centred features with a mean square norm of 1.
 
     Attributes:
-        features: Shape (A, F).
+        centred: Shape (A, F).
         centre: Shape (F,), what was taken off.
-        unit: Shape (F,), what was divided by.
-        products: Shape (A, A), how alike photos are.
+        unit: Shape (F,), what features are divided by; infinite for those that do not count.
+        directions: Shape (F, D), on which photos are alike beside that.
+        products: Shape (A, A).
     """
 
-    features: Floats
+    centred: Floats
     centre: Floats
     unit: Floats
+    directions: Floats
     products: Floats
 
     @classmethod
-    def of(cls, rated: PhotoFeatures) -> _Kernel:
+    def of(cls, rated: PhotoFeatures, shared: float = 0.0) -> _Kernel:
+        """Features of which every depth has as much as any other; or where some is shared, those
+        that the head reads, and by that share of the whole the directions in which tastes differ.
+        """
         centre = rated.features.mean(axis=0)
         centred = rated.features - centre
+        directions = np.zeros((len(centre), 0))
+        counted = np.ones(len(rated.levels))
+        if shared and rated.directions is not None:
+            counted[:-1] = 0
+            directions = np.zeros((len(centre), rated.directions.shape[1]))
+            directions[-rated.levels[-1] :] = rated.directions
+            norm = np.sqrt(np.mean(np.sum((centred @ directions) ** 2, axis=1)))
+            directions *= np.sqrt(shared) / max(float(norm), _FLOOR)
+        else:
+            shared = 0.0
         ends = np.cumsum((0, *rated.levels))
         norms = np.sqrt(np.add.reduceat((centred**2).mean(axis=0), ends[:-1]))
-        unit = np.repeat(np.maximum(norms, _FLOOR), rated.levels) * len(rated.levels) ** 0.5
-        scaled = centred / unit
-        return cls(scaled, centre, unit, scaled @ scaled.T)
+        shares = np.sqrt((1 - shared) * counted / counted.sum())
+        unit = np.maximum(norms, _FLOOR) / np.maximum(shares, _FLOOR)
+        unit = np.repeat(np.where(shares > 0, unit, np.inf), rated.levels)
+        scaled = np.concatenate([centred / unit, centred @ directions], axis=1)
+        return cls(centred, centre, unit, directions, scaled @ scaled.T)
+
+    def weights(self, dual: Floats) -> Floats:
+        """Of features, shape (F,), such that photos get `products @ dual` up to a constant."""
+        pulled = self.centred.T @ dual
+        result: Floats = pulled / self.unit**2 + self.directions @ (self.directions.T @ pulled)
+        return result
 
 
 def learn_preference(
@@ -159,11 +185,18 @@ def fit_preference(
     """
     if not len(comparisons):
         raise RatingError("a taste is learnt from answers, got none")
-    kernel = _Kernel.of(rated)
     fits = [
-        _fit(rated, kernel, comparisons, prior) for prior in priors or usual_priors(rated.scale)
+        _fit(rated, kernel, comparisons, prior)
+        for kernel in _kernels(rated)
+        for prior in priors or usual_priors(rated.scale)
     ]
     return max(fits, key=lambda fit: fit.evidence)
+
+
+def _kernels(rated: PhotoFeatures) -> list[_Kernel]:
+    """Beliefs about what a taste may rest on; with more or less of how tastes differ."""
+    shares = (0.0,) if rated.directions is None else _SHARED
+    return [_Kernel.of(rated, shared) for shared in shares]
 
 
 def usual_priors(scale: RatingScale) -> tuple[TastePrior, ...]:
@@ -199,7 +232,7 @@ def _fit(
         dual, height = dual + share * change, higher
         if moved.max() < _TOLERANCE:
             break
-    weights = size * (kernel.features.T @ dual) / kernel.unit
+    weights = size * kernel.weights(dual)
     return PreferenceModel(weights, -float(kernel.centre @ weights), prior, evidence)
 
 
@@ -259,7 +292,7 @@ def _height(
 
 def alikeness(rated: PhotoFeatures) -> Floats:
     """How alike photos are to the network, shape (N, N): products of features of mean square 1."""
-    return _Kernel.of(rated).products
+    return _kernels(rated)[-1].products
 
 
 def tilt_variance(rated: PhotoFeatures, prior: TastePrior) -> float:
