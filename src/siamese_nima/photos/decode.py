@@ -226,7 +226,7 @@ def _png(stream: BinaryIO, label: str) -> Image.Image:
 
 
 def _jpeg_xl(stream: BinaryIO, label: str, max_pixels: int) -> Image.Image:
-    """The picture, which libjxl turns upright itself."""
+    """The picture as it is stored: pylibjxl leaves its orientation to EXIF."""
     try:
         codec = importlib.import_module("pylibjxl")
     except ImportError as error:
@@ -242,6 +242,8 @@ def _jpeg_xl(stream: BinaryIO, label: str, max_pixels: int) -> Image.Image:
         raise PhotoError(f"{label}: JPEG XL in CMYK is not supported. Save it as JPEG or TIFF.")
     image = Image.fromarray(pixels)
     image.info = {"icc_profile": profile} if profile else {}
+    if exif := metadata.get("exif"):
+        image.info["exif"] = exif[exif.find(b"Exif\0\0") :] if b"Exif\0\0" in exif[:12] else exif
     return image
 
 
