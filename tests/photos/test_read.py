@@ -437,3 +437,9 @@ def test_damaged_files_are_errors_or_photos_and_nothing_else(data):
     except PhotoError:
         return
     assert photo.mode == "RGB"
+
+
+@pytest.mark.parametrize("content", [b"abc", b"BM", b"II*\0"])
+def test_a_few_bytes_are_no_photo(content):
+    with pytest.raises(PhotoError, match=rf"x.jpg: not a photo \({len(content)} bytes\)"):
+        read_photo(content, name="x.jpg")

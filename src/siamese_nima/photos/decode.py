@@ -29,6 +29,7 @@ from siamese_nima.photos.raw import NotCameraRawError, decode_raw
 _CFA, _LINEAR_RAW = 32803, 34892
 _SRGB_SPACE, _ADOBE_SPACE, _UNCALIBRATED = 1, 2, 65535  # values of EXIF ColorSpace
 _MAX_META_BYTES = 1 << 20
+_LEAST_BYTES = 8  # shorter than the head of any format
 _JPEG = b"\xff\xd8"
 
 
@@ -52,6 +53,8 @@ def decode(
     head = stream.read(32)
     if not head:
         raise PhotoError(f"{label}: empty (0 bytes).")
+    if len(head) < _LEAST_BYTES and not head.startswith(_JPEG):
+        raise PhotoError(f"{label}: not a photo ({len(head)} bytes).")
     if not head.startswith(_JPEG):  # of which only as much is read as its pixels can need
         check_bytes(stream, label)
     named_raw = PurePath(label).suffix.lower() in RAW_EXTENSIONS
