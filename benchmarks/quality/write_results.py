@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "taste"))
+sys.path.insert(0, str(Path(__file__).parent))
+from appeal_tables import appeal_tables
 from taste_tables import draw_tastes, taste_tables
 
 HERE = Path(__file__).parent
@@ -103,8 +105,8 @@ def tables(root: Path = ROOT) -> dict[str, str]:
         f"Measured {stages['date']} on {stages['machine']['cpu']}, {stages['machine']['cores']} "
         f"cores, by `{stages['command']}`."
     )
-    for name, file in (("appeal", "appeal_sources"), ("appeal_one", "appeal_one_backbone")):
-        texts[name] = _markdown(_appeal(json.loads((quality / f"{file}.json").read_text())))
+    found = json.loads((quality / "appeal.json").read_text())
+    texts |= {name: _markdown(table) for name, table in appeal_tables(found).items()}
     return texts | taste_tables(root)
 
 
@@ -351,22 +353,6 @@ def _scene_pairs(found: Mapping[str, Any]) -> Table:
             gaps = f"{name}: {row['from']:g} to {row['to']:g}"
             rows.append([gaps, str(row["pairs"]), share, f"{row['predicted']:.2f}"])
     return rows
-
-
-def _appeal(found: Mapping[str, Any]) -> Table:
-    sources = list(found["rows"][0]["sources"])
-    rows = [["head", "seeds", *sources, "mean", "sources above idealo's"]]
-    for row in found["rows"]:
-        figures = [_source(row["sources"][source]) for source in sources]
-        own = "seeds" in row  # others' are published figures
-        seeds = str(row["seeds"]) if own else ""
-        above = f"{row['above_idealo']} of {len(sources)}" if own else ""
-        rows.append([row["name"], seeds, *figures, f"{row['mean']:.3f}", above])
-    return rows
-
-
-def _source(figure: Figure) -> str:
-    return _interval(figure) if "low" in figure else f"{figure['srcc']:.3f}"
 
 
 def _present(arms: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:

@@ -1,7 +1,10 @@
-"""Heads on frozen features: ridge regression, earth mover's distance, and the Siamese objectives.
+"""Linear heads on frozen features: the NIMA stage on votes, the Siamese stage on people's pairs.
 
-All of them are linear, and regularised alike: in coordinates in which each feature has unit
-variance, each block the same say, and what photos of another set taught comes first.
+The NIMA stage begins from ridge regression on the means: distributions tilt along its direction,
+and what else the votes teach is held near 0. Both sets train one head on the scale 1..10. Each
+group of photos (OASIS, each source of the study) has an offset of its own while training, and the
+study a gain: its votes were 1..5, on other photos. New photos are scored as those of OASIS, which
+are here whole.
 """
 
 from __future__ import annotations
@@ -10,199 +13,214 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from features import SCALE, Floats, Rated, in_order
-from numpy.typing import NDArray
+from features import BLOCKS, Features, Floats
+from people import OASIS, SCALE, Rated, Rows
 from torch import Tensor, nn
 
+from siamese_nima.evaluation.metrics import srcc
 from siamese_nima.training.config import StageConfig
-from siamese_nima.training.losses import emd
-from siamese_nima.training.objectives import stage_loss
-from siamese_nima.training.pairs import UNKNOWN, PhotoLabels, all_pairs, label_pairs
+from siamese_nima.training.losses import squared_emd
+from siamese_nima.training.objectives import pair_loss
+from siamese_nima.training.pairs import Pairs, all_pairs
 
-GRADES = torch.tensor(SCALE.grades)
-BUCKETS = 5
-_HELPER_PENALTY = 3.0
+GRADES = torch.tensor(SCALE.grades, dtype=torch.float32)
+CANDIDATES = {
+    "Lite0": ("lite0.blocks.5.3", "lite0"),
+    "Lite0 and Lite2": tuple(BLOCKS),
+}
+PENALTIES = (1.0, 2.0, 4.0, 8.0)  # of ridge regression
+EMD_PENALTIES = (0.03, 0.1, 0.3, 1.0)
+_FIRST_SLOPE = 0.3
+_STEPS = 25
 _SMALL = 1e-3
-_STEPS = 50
-
-Rows = NDArray[np.intp]
+_LEAST_PEOPLE = 20  # who decided a pair
+_DIRECTIONS = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What is chosen by leaving out one source after the other.
+    """What is chosen inside the photos trained on.
 
     Attributes:
-        levels: Blocks that the head reads beside the pooled features.
-        prior: Say of the directions that BIQ2021 taught; 0 for none.
-        penalty: Of the square of the weights.
+        backbones: A name in CANDIDATES.
+        ridge: Penalty of ridge regression.
+        emd: Penalty of the earth mover's distance.
     """
 
-    levels: tuple[str, ...]
-    prior: float
-    penalty: float
-
-
-class Directions:
-    """What BIQ2021 teaches about features: directions of quality, and of origin.
-
-    Ridge regression on the mean opinion score and on whether a photo is one of Unsplash's or a
-    snapshot.
-
-    Args:
-        helpers: Photos of BIQ2021.
-        levels: Blocks beside the pooled features.
-    """
-
-    def __init__(self, helpers: Rated, levels: tuple[str, ...]) -> None:
-        blocks = [helpers.plain[name] for name in in_order(levels)]
-        inputs, factor = np.concatenate(blocks, axis=1), _unit_factor(blocks)
-        inputs = (inputs - inputs.mean(0)) * factor
-        from_unsplash = (helpers.sources == "ss03").astype(np.float64)
-        targets = np.stack([helpers.table.mos, from_unsplash], axis=1)
-        penalty = _HELPER_PENALTY * np.eye(inputs.shape[1])
-        slopes = np.linalg.solve(
-            inputs.T @ inputs + penalty, inputs.T @ (targets - targets.mean(0))
-        )
-        self.on_features: Floats = factor[:, np.newaxis] * slopes
+    backbones: str
+    ridge: float
+    emd: float
 
 
 class Coordinates:
-    """The map from features to regularised coordinates, measured on training photos.
+    """Features centred and scaled, each of unit variance and each block with the same say, along
+    the directions in which photos differ most.
 
-    Each feature, centred and scaled; then the directions of BIQ2021.
-
-    Args:
-        rated: The photos of the study.
-        rows: Those trained on.
-        levels: Blocks beside the pooled features.
-        directions: Of the same blocks.
-        prior: Standard deviation along each direction, where all features together have one of
-            about 1; 0 leaves the directions out.
+    Measured on all photos; no rating takes part.
     """
 
-    def __init__(
-        self,
-        rated: Rated,
-        rows: Rows,
-        levels: tuple[str, ...],
-        directions: Directions,
-        prior: float,
-    ) -> None:
-        self.blocks = in_order(levels)
-        seen = [(rated.plain[name][rows] + rated.mirrored[name][rows]) / 2 for name in self.blocks]
-        joined = np.concatenate(seen, axis=1)
-        self.centre = joined.mean(0)
-        self.factor = _unit_factor(seen)
-        self.taught = np.zeros((len(self.centre), 0))
-        if prior:
-            along = (joined - self.centre) @ directions.on_features
-            self.taught = directions.on_features * (prior / along.std(0))
-        self.trained = self._map(joined)
-
-    def of(self, features: dict[str, Floats], rows: Rows) -> Floats:
-        """Coordinates of photos as they are scored."""
-        return self._map(np.concatenate([features[name][rows] for name in self.blocks], axis=1))
+    def __init__(self, features: Features, blocks: tuple[str, ...]) -> None:
+        both = features.select(blocks)
+        seen = (both.plain + both.mirrored) / 2
+        self.centre = seen.mean(0)
+        ends = np.cumsum([BLOCKS[name] for name in BLOCKS if name in blocks])[:-1]
+        factor = np.concatenate(
+            [
+                1 / ((part.std(0) + _SMALL * part.std()) * np.sqrt(part.shape[1] * len(blocks)))
+                for part in np.split(seen, ends, axis=1)
+            ]
+        )
+        scaled = (seen - self.centre) * factor
+        _, directions = np.linalg.eigh(scaled.T @ scaled)
+        self._basis = factor[:, np.newaxis] * directions[:, -_DIRECTIONS:]
+        self.trained: Floats = scaled @ directions[:, -_DIRECTIONS:]
+        self.plain: Floats = (both.plain - self.centre) @ self._basis
 
     def on_features(self, weight: Floats, bias: Floats) -> tuple[Floats, Floats]:
-        """Weight (K, F) and bias (K,) on the features themselves, from those on coordinates."""
-        own, taught = np.split(weight, [len(self.centre)], axis=1)
-        whole = own * self.factor + taught @ self.taught.T
+        """Weight (K, F) and bias (K,) on the features themselves."""
+        whole = weight @ self._basis.T
         return whole, bias - whole @ self.centre
 
-    def _map(self, joined: Floats) -> Floats:
-        centred = joined - self.centre
-        return np.concatenate([centred * self.factor, centred @ self.taught], axis=1)
 
-
-def _unit_factor(blocks: list[Floats]) -> Floats:
-    """Factors that give each feature of a block the same spread, and each block the same say."""
-    return np.concatenate(
-        [
-            1 / ((block.std(0) + _SMALL * block.std()) * np.sqrt(block.shape[1] * len(blocks)))
-            for block in blocks
-        ]
-    )
-
-
-def ridge_scores(
-    trained: Floats, means: Floats, sources: NDArray[np.str_], new: Floats, penalties: list[float]
+def ridge_directions(
+    coordinates: Coordinates, rated: Rated, rows: Rows, penalties: tuple[float, ...]
 ) -> Floats:
-    """Predicted means of new photos, shape (penalties, N); offsets between sources are left out."""
-    overall = means.mean()
-    targets = means - overall
-    for name in np.unique(sources):
-        targets[sources == name] -= targets[sources == name].mean()
-    centre = trained.mean(0)
-    inputs = trained - centre
-    values, vectors = np.linalg.eigh(inputs @ inputs.T)
-    onto = (new - centre) @ inputs.T @ vectors
-    rotated = vectors.T @ targets
-    return np.stack(
-        [overall + onto @ (rotated / (values.clip(0) + penalty)) for penalty in penalties]
-    )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Labels:
-    """What people said about training photos, as tensors."""
-
-    distributions: Tensor
-    photos: PhotoLabels
-    sources: Tensor
-
-    @classmethod
-    def of(cls, rated: Rated, rows: Rows) -> Labels:
-        """Of these rows. Buckets are fifths of the training photos by mean, as the origin's are."""
-        table = rated.table.select(rows)
-        means = table.means(SCALE)
-        errors = table.standard_errors(SCALE)
-        edges = np.quantile(means, np.arange(1, BUCKETS) / BUCKETS)
-        nothing = torch.full((len(rows),), UNKNOWN)
-        photos = PhotoLabels(
-            means=torch.tensor(means),
-            standard_errors=torch.tensor(errors),
-            buckets=torch.tensor(np.searchsorted(edges, means)),
-            ladders=nothing,
-            rungs=nothing,
-            scenes=torch.arange(len(rows)),
-        )
-        codes = np.unique(rated.sources[rows], return_inverse=True)[1]
-        return cls(torch.tensor(table.distributions(SCALE)), photos, torch.tensor(codes))
+    """Ridge regression on means, shape (penalties, D), without unit: each group's mean is left out
+    and both sets have the same spread while training.
+    """
+    inputs, targets = coordinates.trained[rows].copy(), rated.means[rows].copy()
+    for group in np.unique(rated.groups[rows]):
+        here = rated.groups[rows] == group
+        inputs[here] -= inputs[here].mean(0)
+        targets[here] -= targets[here].mean()
+        targets[here] /= rated.means[rated.of_oasis == (group == OASIS)].std()
+    square, onto = inputs.T @ inputs, inputs.T @ targets
+    identity = np.eye(inputs.shape[1])
+    return np.stack([np.linalg.solve(square + p * identity, onto) for p in penalties])
 
 
 class Head(nn.Module):
-    """A linear head on coordinates, with an offset for each source that new photos lack."""
+    """A linear head on coordinates.
 
-    def __init__(self, dimensions: int, sources: int) -> None:
+    Args:
+        direction: Shape (D,), of ridge regression.
+        groups: Names of the groups of photos trained on.
+    """
+
+    def __init__(self, direction: Tensor, groups: list[str]) -> None:
         super().__init__()
-        double = {"dtype": torch.float64}
-        self.weight = nn.Parameter(torch.zeros(SCALE.size, dimensions, **double))
-        self.offsets = nn.Parameter(torch.zeros(sources, SCALE.size, **double))
+        self.groups = groups
+        self.register_buffer("direction", direction)
+        self.slope = nn.Parameter(torch.tensor(_FIRST_SLOPE))
+        self.other = nn.Parameter(torch.zeros(SCALE.size, len(direction)))
+        self.offsets = nn.Parameter(torch.zeros(len(groups), SCALE.size))
+        self.gain = nn.Parameter(torch.zeros(()))
 
-    def forward(self, coordinates: Tensor, sources: Tensor) -> Tensor:
-        """Rating distributions of training photos."""
-        return (coordinates @ self.weight.T + self.offsets[sources]).softmax(-1)
+    @property
+    def weight(self) -> Tensor:
+        """Shape (K, D)."""
+        steps = GRADES - GRADES.mean()
+        return self.slope * steps[:, np.newaxis] * self.direction + self.other
+
+    def forward(self, coordinates: Tensor, group: Tensor) -> Tensor:
+        """Rating distributions of photos of known groups."""
+        whole = torch.tensor([float(name == OASIS) for name in self.groups])[group]
+        gain = torch.exp(self.gain * (1 - whole))[:, np.newaxis]
+        return (gain * (coordinates @ self.weight.T) + self.offsets[group]).softmax(-1)
+
+    @property
+    def bias(self) -> Tensor:
+        """Shape (K,), the offset of new photos."""
+        if OASIS in self.groups:
+            return self.offsets[self.groups.index(OASIS)]
+        return self.offsets.mean(0)
 
     def scores(self, coordinates: Floats) -> Floats:
         """Mean scores of new photos."""
         with torch.no_grad():
-            logits = torch.tensor(coordinates) @ self.weight.T + self.offsets.mean(0)
-            return np.asarray((logits.softmax(-1) @ GRADES).numpy())
+            logits = torch.tensor(coordinates, dtype=torch.float32) @ self.weight.T + self.bias
+            return np.asarray((logits.softmax(-1) @ GRADES).numpy(), dtype=np.float64)
 
 
-def train_emd(coordinates: Floats, labels: Labels, penalty: float) -> Head:
-    """The NIMA stage on frozen features: earth mover's distance, all photos in one step."""
-    inputs = torch.tensor(coordinates)
-    head = Head(inputs.shape[1], int(labels.sources.max()) + 1)
+@dataclass(frozen=True, slots=True, eq=False)
+class Targets:
+    """What people said of the photos trained on, as tensors.
+
+    Attributes:
+        distributions: Shape (N, 10).
+        group: Shape (N,), numbers of `groups`.
+        groups: Names.
+        shares: Shape (N, N), see `people.decided_pairs`; .5 where not known.
+        decided: Shape (N, N), people who decided a pair.
+        deviation: Of a single person's gap, in rating points.
+    """
+
+    distributions: Tensor
+    group: Tensor
+    groups: list[str]
+    shares: Tensor
+    decided: Tensor
+    deviation: float
+
+    @classmethod
+    def of(cls, rated: Rated, rows: Rows, pairs: tuple[Floats, Floats]) -> Targets:
+        """Of these rows."""
+        groups = sorted(set(rated.groups[rows].tolist()))
+        number = torch.tensor([groups.index(name) for name in rated.groups[rows].tolist()])
+        first = rows[rows < len(rated.oasis)]
+        places = np.flatnonzero(rows < len(rated.oasis))
+        shares, decided = np.full((len(rows),) * 2, 0.5), np.zeros((len(rows),) * 2)
+        shares[np.ix_(places, places)] = pairs[0][np.ix_(first, first)]
+        decided[np.ix_(places, places)] = pairs[1][np.ix_(first, first)]
+        gaps = np.subtract.outer(rated.means[rows], rated.means[rows])
+        known = decided >= _LEAST_PEOPLE
+        return cls(
+            torch.tensor(rated.distributions[rows], dtype=torch.float32),
+            number,
+            groups,
+            torch.tensor(shares, dtype=torch.float32),
+            torch.tensor(decided, dtype=torch.float32),
+            _deviation(gaps[known], shares[known]) if known.any() else 1.0,
+        )
+
+    def pairs(self, batch: Tensor) -> Pairs:
+        """Those of a batch that enough people decided."""
+        first, second = all_pairs(len(batch))
+        known = self.decided[batch[first], batch[second]] >= _LEAST_PEOPLE
+        first, second = first[known], second[known]
+        share = self.shares[batch[first], batch[second]]
+        return Pairs(
+            first,
+            second,
+            share,
+            torch.full_like(share, self.deviation),
+            (share - 0.5).abs() < 0.1,
+            torch.ones_like(share, dtype=torch.bool),
+        )
+
+
+def _deviation(gaps: Floats, shares: Floats) -> float:
+    """Of a person's gap about the crowd's, such that shares come out as they are."""
+    from scipy.special import log_ndtr
+
+    def cost(deviation: float) -> float:
+        z = gaps / deviation
+        return float(-(shares * log_ndtr(z) + (1 - shares) * log_ndtr(-z)).mean())
+
+    return float(min(np.arange(0.5, 6, 0.1), key=cost))
+
+
+def train_emd(coordinates: Floats, targets: Targets, direction: Floats, penalty: float) -> Head:
+    """The NIMA stage: earth mover's distance, all photos in one step."""
+    inputs = torch.tensor(coordinates, dtype=torch.float32)
+    head = Head(torch.tensor(direction, dtype=torch.float32), targets.groups)
     optimizer = torch.optim.LBFGS(
         head.parameters(), max_iter=_STEPS, line_search_fn="strong_wolfe", tolerance_change=1e-7
     )
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        distance = emd(head(inputs, labels.sources), labels.distributions).mean()
-        loss = distance + penalty * head.weight.square().sum() / len(inputs)
+        loss = _emd_loss(head, inputs, targets, slice(None)) + _penalty(head, penalty, len(inputs))
         loss.backward()
         return loss
 
@@ -214,45 +232,89 @@ def train_emd(coordinates: Floats, labels: Labels, penalty: float) -> Head:
 class PairTraining:
     """How a head goes on with pairs."""
 
-    epochs: int = 10
-    batch_size: int = 64
-    learning_rate: float = 0.03
+    epochs: int = 8
+    batch_size: int = 96
+    learning_rate: float = 0.02
 
 
 def go_on_with_pairs(
-    head: Head,
+    first: Head,
     coordinates: Floats,
-    labels: Labels,
+    targets: Targets,
     objective: StageConfig,
     penalty: float,
     seed: int,
-    how: PairTraining,
-) -> None:
-    """The Siamese stage on frozen features; `objective.weight` 0 goes on with EMD alone."""
-    inputs = torch.tensor(coordinates)
+    how: PairTraining | None = None,
+) -> Head:
+    """The Siamese stage from a head on; `objective.weight` 0 goes on with the NIMA stage alone."""
+    how = how or PairTraining()
+    inputs = torch.tensor(coordinates, dtype=torch.float32)
+    head = Head(first.direction, targets.groups)
+    head.load_state_dict(first.state_dict())
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(head.parameters(), lr=how.learning_rate)
     steps = how.epochs * (len(inputs) // how.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    index = all_pairs(how.batch_size)
     for _ in range(how.epochs):
         order = torch.randperm(len(inputs), generator=generator)
         for batch in order[: len(order) - len(order) % how.batch_size].split(how.batch_size):
-            photos = PhotoLabels(*(column[batch] for column in labels.photos))
-            target = labels.distributions[batch]
-            pairs = label_pairs(
-                index,
-                photos,
-                SCALE,
-                kind=objective.labels,
-                distributions=target,
-                doubt=objective.doubt_on(SCALE),
-            )
-            predicted = head(inputs[batch], labels.sources[batch])
-            loss = stage_loss(objective, predicted, target, GRADES, pairs).total
-            total = objective.weight + objective.emd_weight
-            loss = loss / total + penalty * head.weight.square().sum() / len(inputs)
+            loss = objective.emd_weight * _emd_loss(head, inputs, targets, batch)
+            if objective.weight:
+                pairs = targets.pairs(batch)
+                scores = head(inputs[batch], targets.group[batch]) @ GRADES
+                gap = scores[pairs.first] - scores[pairs.second]
+                loss = loss + objective.weight * pair_loss(objective, gap, pairs)
+            loss = loss / (objective.weight + objective.emd_weight)
+            loss = loss + _penalty(head, penalty, len(inputs))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
+    return head
+
+
+def choose(
+    coordinates: dict[str, Coordinates], rated: Rated, rows: Rows, pairs: tuple[Floats, Floats]
+) -> Choice:
+    """The choice that predicts best inside these rows, by parts that are held out in turn."""
+    splits = _inner(rated, rows)
+    found: dict[tuple[str, float], float] = {}
+    for name in coordinates:
+        figures = np.zeros(len(PENALTIES))
+        for held in splits:
+            trained = np.setdiff1d(rows, held)
+            found_here = ridge_directions(coordinates[name], rated, trained, PENALTIES)
+            scores = found_here @ coordinates[name].plain[held].T
+            figures += [srcc(row, rated.means[held]) for row in scores]
+        found |= {(name, p): f for p, f in zip(PENALTIES, figures.tolist(), strict=True)}
+    backbones, ridge = max(found, key=lambda key: found[key])
+    by_emd = dict.fromkeys(EMD_PENALTIES, 0.0)
+    for held in splits:
+        trained = np.setdiff1d(rows, held)
+        targets = Targets.of(rated, trained, pairs)
+        here = coordinates[backbones]
+        (direction,) = ridge_directions(here, rated, trained, (ridge,))
+        for penalty in EMD_PENALTIES:
+            head = train_emd(here.trained[trained], targets, direction, penalty)
+            scores = head.scores(here.plain[held])
+            by_emd[penalty] += srcc(scores, rated.means[held])
+    return Choice(backbones, ridge, max(by_emd, key=lambda penalty: by_emd[penalty]))
+
+
+def _inner(rated: Rated, rows: Rows) -> list[Rows]:
+    """Parts of rows to hold out: of OASIS two by theme, of the study two of its sources."""
+    parts = []
+    if rated.of_oasis[rows].any():
+        fold = rated.folds(4, seed=7)[rows]
+        parts += [rows[fold == number] for number in (0, 1)]
+    sources = [name for name in rated.sources if (rated.groups[rows] == name).any()]
+    parts += [rows[rated.groups[rows] == name] for name in sources[:2]]
+    return parts
+
+
+def _emd_loss(head: Head, inputs: Tensor, targets: Targets, rows: Tensor | slice) -> Tensor:
+    return squared_emd(head(inputs[rows], targets.group[rows]), targets.distributions[rows]).mean()
+
+
+def _penalty(head: Head, penalty: float, photos: int) -> Tensor:
+    return penalty * head.other.square().sum() / photos

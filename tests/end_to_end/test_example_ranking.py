@@ -46,7 +46,7 @@ def test_both_embedded_models_rate_one_decoding_on_their_own_scales():
     [result] = both.score(photo)
     assert {name: str(scale) for name, scale in both.scales.items()} == {
         "quality": "1..10",
-        "appeal": "1..5",
+        "appeal": "1..10",
     }
     [quality] = Scorer("quality", exact=True).score(photo)
     [appeal] = Scorer("appeal", exact=True).score(photo)

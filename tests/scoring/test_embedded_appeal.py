@@ -9,10 +9,10 @@ from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import RatingScale, mean
 from siamese_nima.scoring.catalogue import embedded_models
 from siamese_nima.scoring.model import ModelFile
+from siamese_nima.taste.features import FeatureExtractor
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "appeal"
-SOURCES = ("500px", "aadb", "koniq10k", "own", "pixabay")
 
 
 @pytest.fixture(scope="module")
@@ -29,41 +29,47 @@ def test_the_file_is_small_enough_to_ship() -> None:
     assert embedded_models()["appeal"].stat().st_size <= 8_000_000
 
 
-def test_the_card_says_that_it_is_a_preview_and_what_it_sees(appeal: ModelFile) -> None:
+def test_the_card_says_what_it_sees_and_what_its_scale_means(appeal: ModelFile) -> None:
     card = appeal.card
-    assert "preview" in card.description
-    assert card.scale == RatingScale(1, 5)
-    assert card.view == ViewPolicy.parse("centre:80@80")
-    assert any("80 x 80" in limit for limit in card.limits)
-    assert any("google-coral" in credit for credit in card.credits)
+    assert card.scale == RatingScale(1, 10)
+    assert card.view == ViewPolicy.parse("warp:320")
+    assert "1 + 9 (r - 1) / 6" in card.training["scale"]
+    assert any("`quality`" in limit for limit in card.limits)
     assert any("GPL" in credit for credit in card.credits)
+    assert "states a licence" in card.licence
     assert len(card.training["fingerprint"]) == 64
-    assert card.training["photos"] == 864
+    assert card.training["photos"] == 1445
 
 
 def test_the_figures_of_the_card_are_those_of_the_recorded_result(
     appeal: ModelFile, result: dict
 ) -> None:
     assert result["model_sha256"] == appeal.digest
-    figures = appeal.card.metrics["each source by a head that saw none of it"]
-    assert figures == result["figures"]
+    assert appeal.card.metrics["photos of themes and sources not trained on"] == result["figures"]
 
 
 def test_the_figures_are_those_of_the_evidence(result: dict) -> None:
-    evidence = json.loads((ROOT / "benchmarks/quality/appeal_sources.json").read_text())
+    evidence = json.loads((ROOT / "benchmarks/quality/appeal.json").read_text())
     assert result["evidence"] == evidence["provenance"]
-    (row,) = (row for row in evidence["rows"] if row["name"] == result["arm"])
-    for source in SOURCES:
-        recorded = result["figures"][source]["srcc"]
-        assert recorded["value"] == row["sources"][source]["srcc"]
-        assert recorded["low"] < recorded["value"] < recorded["high"]
+    (row,) = (row for row in evidence["themes"] if row["name"] == result["arm"])
+    recorded = result["figures"]["OASIS"]
+    assert recorded["value"] == row["all"]["srcc"]
+    assert recorded["low"] < recorded["value"] < recorded["high"]
 
 
-def test_the_population_and_the_pair_error_are_of_all_photos(appeal: ModelFile) -> None:
+def test_the_population_and_the_pair_error_are_of_the_photos_seen_whole(appeal: ModelFile) -> None:
     assert appeal.card.population is not None
-    assert len(appeal.card.population.means) == 864
+    assert len(appeal.card.population.means) == 581
     assert appeal.card.pair_error is not None
     assert appeal.card.pair_error.accuracy_at(0) == 0.5
+
+
+def test_it_tells_how_tastes_differ(appeal: ModelFile) -> None:
+    extractor = FeatureExtractor(embedded_models()["appeal"])
+    views = appeal.card.view.views(golden_photo())[np.newaxis]
+    features = extractor.features(extractor.rate(views))
+    assert features.directions is not None
+    assert features.directions.shape == (extractor.levels[-1], 16)
 
 
 def test_a_photo_scores_the_same_alone_and_in_a_batch(appeal: ModelFile) -> None:

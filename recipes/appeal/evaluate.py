@@ -1,0 +1,239 @@
+"""What every way to train the head is worth on photos and people it has not seen.
+
+    python recipes/appeal/evaluate.py --oasis oasis --study sophoappeal --lite0 F.pth --lite2 F.pth
+
+Writes benchmarks/quality/appeal.json. Three ways to hold photos out: OASIS by theme (five folds),
+each source of the study, and each set by the other alone. What there is to choose is chosen inside
+the photos that are trained on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from features import Floats, ImageNet, read_features
+from heads import (
+    CANDIDATES,
+    Choice,
+    Coordinates,
+    Targets,
+    choose,
+    go_on_with_pairs,
+    ridge_directions,
+    train_emd,
+)
+from people import Rated, Rows, decided_pairs, read_people
+
+from siamese_nima.evaluation.metrics import bootstrap_by_scene, srcc
+from siamese_nima.training.config import StageConfig
+
+ROOT = Path(__file__).parents[2]
+OUT = ROOT / "benchmarks" / "quality" / "appeal.json"
+FOLDS = 5
+SEEDS = (0, 1, 2)
+EMD_WEIGHT = 30.0  # beside 1 of an objective, which pulls some ten times harder
+
+
+def _arm(**entries: Any) -> StageConfig:
+    return StageConfig(kind="siamese", doubt=0.0, **entries)
+
+
+ARMS = {
+    "EMD continued (control)": StageConfig(kind="nima"),
+    "contrastive": _arm(objective="contrastive", emd_weight=0.0, weight=1.0),
+    "contrastive + EMD": _arm(objective="contrastive", emd_weight=EMD_WEIGHT, weight=1.0),
+    "margin": _arm(objective="margin", emd_weight=0.0, weight=1.0),
+    "margin + EMD": _arm(objective="margin", emd_weight=EMD_WEIGHT, weight=1.0),
+    "preference": _arm(emd_weight=0.0, weight=1.0),
+    "preference + EMD": _arm(emd_weight=EMD_WEIGHT, weight=1.0),
+}
+ARM = "preference + EMD"  # how the model is made; see README.md
+CATEGORIES = ("Person", "Scene", "Animal", "Object")
+# The published figures of idealo's aesthetic NIMA on the study's photos in full size.
+IDEALO = {
+    "500px_cc0": 0.575,
+    "aadb": 0.563,
+    "koniq10k": 0.437,
+    "own": 0.480,
+    "pixabay_first50k": 0.450,
+}
+
+
+def main() -> None:
+    """Train all ways for all parts held out and write the figures."""
+    options = options_parser(__doc__).parse_args()
+    torch.set_num_threads(1)
+    rated = read_people(options.oasis, options.study)
+    features = read_features(rated, ImageNet(options.lite0, options.lite2), options.work)
+    pairs = decided_pairs(rated.ratings)
+    coordinates = {name: Coordinates(features, blocks) for name, blocks in CANDIDATES.items()}
+    scores: dict[str, dict[str, Floats]] = {"themes": {}, "sources": {}, "sets": {}}
+    chosen: dict[str, Any] = {}
+    with ProcessPoolExecutor(options.processes, get_context("fork")) as pool:
+        parts = list(_parts(rated))
+        works = [pool.submit(_held_out, rated, coordinates, pairs, *part) for part in parts]
+        for (kind, name, held), work in zip(parts, works, strict=True):
+            choice, found = work.result()
+            chosen[f"{kind} {name}"] = asdict(choice)
+            for (arm, seed), values in found.items():
+                _put(scores[kind], arm, seed, len(rated.means), held, values)
+    result = {
+        "themes": [_theme_row(name, rated, kept, pairs) for name, kept in scores["themes"].items()],
+        "sources": [_source_row(name, rated, kept) for name, kept in scores["sources"].items()],
+        "sets": [_set_row(name, rated, kept) for name, kept in scores["sets"].items()],
+        "chosen": chosen,
+        "provenance": {
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": "python recipes/appeal/evaluate.py --oasis oasis --study sophoappeal "
+            f"--lite0 {options.lite0.name} --lite2 {options.lite2.name}",
+            "photos": len(rated.means),
+            "machine": machine(),
+        },
+    }
+    OUT.write_text(json.dumps(result, indent=1) + "\n")
+    np.savez(
+        options.work / "scores.npz", themes=scores["themes"][ARM], sources=scores["sources"][ARM]
+    )
+
+
+def _held_out(
+    rated: Rated,
+    coordinates: dict[str, Coordinates],
+    pairs: tuple[Floats, Floats],
+    kind: str,
+    name: str,
+    held: Rows,
+) -> tuple[Choice, dict[tuple[str, int], Floats]]:
+    """Scores of photos that are held out, by way to train and seed."""
+    torch.set_num_threads(1)
+    rows = np.setdiff1d(np.arange(len(rated.means)), held)
+    if kind == "sets":
+        rows = rows[rated.of_oasis[rows] != rated.of_oasis[held[0]]]
+    choice = choose(coordinates, rated, rows, pairs)
+    here = coordinates[choice.backbones]
+    (direction,) = ridge_directions(here, rated, rows, (choice.ridge,))
+    found = {("ridge", 0): here.plain[held] @ direction}
+    targets = Targets.of(rated, rows, pairs)
+    first = train_emd(here.trained[rows], targets, direction, choice.emd)
+    found["EMD", 0] = first.scores(here.plain[held])
+    for arm, objective in ARMS.items():
+        if objective.weight and not rated.of_oasis[rows].any():
+            continue  # the study has no single people
+        for seed in SEEDS:
+            head = go_on_with_pairs(first, here.trained[rows], targets, objective, choice.emd, seed)
+            found[arm, seed] = head.scores(here.plain[held])
+    labels = rated.means[held]
+    figures = {key: round(srcc(values, labels), 3) for key, values in found.items() if not key[1]}
+    print(datetime.now().strftime("%H:%M:%S"), kind, name, choice, figures, file=sys.stderr)
+    return choice, found
+
+
+def _parts(rated: Rated) -> Iterator[tuple[str, str, Rows]]:
+    fold = rated.folds(FOLDS, seed=0)
+    for number in range(FOLDS):
+        yield "themes", str(number), np.flatnonzero(fold == number)
+    for source in rated.sources:
+        yield "sources", source, np.flatnonzero(rated.groups == source)
+    yield "sets", "oasis", np.flatnonzero(rated.of_oasis)
+    yield "sets", "study", np.flatnonzero(~rated.of_oasis)
+
+
+def _put(
+    scores: dict[str, Floats], name: str, seed: int, photos: int, held: Rows, found: Floats
+) -> None:
+    count = len(SEEDS) if name in ARMS else 1
+    kept = scores.setdefault(name, np.full((count, photos), np.nan))
+    kept[seed, held] = found
+
+
+def _theme_row(
+    name: str, rated: Rated, seeds: Floats, pairs: tuple[Floats, Floats]
+) -> dict[str, Any]:
+    """SRCC with the crowd's mean, by category too, and how often single people are guessed."""
+    of_oasis = np.flatnonzero(rated.of_oasis)
+    row = {"name": name, "seeds": len(seeds), "all": _srcc(rated, seeds, of_oasis)}
+    for category in CATEGORIES:
+        row[category] = _srcc(rated, seeds, np.flatnonzero(rated.categories == category))
+    row["decisions"] = round(
+        float(np.mean([decisions_met(found[of_oasis], pairs) for found in seeds])), 4
+    )
+    row["spread"] = round(
+        float(np.mean(seeds[:, of_oasis].std(1)) / rated.means[of_oasis].std()), 3
+    )
+    return row
+
+
+def decisions_met(scores: Floats, pairs: tuple[Floats, Floats]) -> float:
+    """Share of single people's decisions in which the photo with the higher score was preferred."""
+    shares, decided = pairs
+    first, second = np.triu_indices(len(scores), 1)
+    share, people = shares[first, second], decided[first, second]
+    met = np.where(scores[first] > scores[second], share, 1 - share)
+    return float((met * people).sum() / people.sum())
+
+
+def _source_row(name: str, rated: Rated, seeds: Floats) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": name, "seeds": len(seeds)}
+    for source in rated.sources:
+        row[source] = _srcc(rated, seeds, np.flatnonzero(rated.groups == source))
+    row["mean"] = round(float(np.mean([row[source]["srcc"] for source in rated.sources])), 4)
+    return row
+
+
+def _set_row(name: str, rated: Rated, seeds: Floats) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": name, "seeds": len(seeds)}
+    if not np.isnan(seeds[0, 0]):
+        row["oasis"] = _srcc(rated, seeds, np.flatnonzero(rated.of_oasis))
+    for source in rated.sources:
+        row[source] = _srcc(rated, seeds, np.flatnonzero(rated.groups == source))
+    return row
+
+
+def _srcc(rated: Rated, seeds: Floats, rows: Rows) -> dict[str, float]:
+    labels = rated.means[rows]
+    if np.isnan(seeds[:, rows]).any():
+        return {}
+    figure: Callable[[Any], float] = lambda index: float(  # noqa: E731
+        np.mean([srcc(found[rows][index], labels[index]) for found in seeds])
+    )
+    interval = bootstrap_by_scene(figure, rated.themes[rows].tolist(), repeats=200)
+    values = {"srcc": interval.value, "low": interval.low, "high": interval.high}
+    return {key: round(value, 4) for key, value in values.items()}
+
+
+def machine() -> dict[str, str]:
+    """The processor, where the system tells its name, and what computed on it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return {"cpu": names[0] if names else platform.processor(), "torch": torch.__version__}
+
+
+def options_parser(description: str | None) -> argparse.ArgumentParser:
+    """What the scripts of this recipe take."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--oasis", type=Path, required=True, help="folder of OASIS")
+    parser.add_argument("--study", type=Path, required=True, help="folder of the appeal study")
+    parser.add_argument("--lite0", type=Path, required=True, help="weights of EfficientNet-Lite0")
+    parser.add_argument("--lite2", type=Path, required=True, help="weights of EfficientNet-Lite2")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--work", type=Path, default=Path("runs/appeal"), help="features are kept")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
