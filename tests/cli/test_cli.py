@@ -268,7 +268,7 @@ def test_a_card_is_shown_line_by_line():
     shown = nima("models", "show", "appeal").stdout.splitlines()
     assert "    name: tf_efficientnet_lite2" in shown
     assert "  levels: blocks.5.3" in shown
-    assert any(line.startswith("      srcc: 0.6") and line.endswith("]") for line in shown)
+    assert any(line.startswith("    OASIS: 0.6") and line.endswith("]") for line in shown)
     assert max(map(len, shown)) < 500
 
 
