@@ -2,7 +2,7 @@
 
 Reference:
     The sources of darktable (common/exif.cc) and digiKam (metadataengine/dmetadata); of Lightroom
-    and Capture One, which are closed, what is published about them. docs/stars.md says what was tried.
+    and Capture One, which are closed, what is published. docs/stars.md says what was tried.
 """
 
 from __future__ import annotations
