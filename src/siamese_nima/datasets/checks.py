@@ -280,13 +280,12 @@ def check_set(
     signatures = read_signatures(paths, threads=threads, report=report)
     pairs = near_copies(signatures)
     missing = tuple(path for path in paths if not path.is_file())
+    gone = set(missing)
     crossing = crossing_pairs(pairs, splits)
     return SetCheck(
         photos=len(paths),
         missing=missing,
-        unreadable=tuple(
-            reason for row, reason in signatures.unreadable if paths[row] not in set(missing)
-        ),
+        unreadable=tuple(reason for row, reason in signatures.unreadable if paths[row] not in gone),
         pairs=len(pairs),
         crossing=tuple((splits[a], paths[a], splits[b], paths[b]) for a, b in crossing.tolist()),
         leaks=measure_leaks(pairs, splits, photo_set.subsets),
