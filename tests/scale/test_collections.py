@@ -61,9 +61,8 @@ def data_set(tmp_path):
 
 
 def local(model, out, *arguments):
-    done = CliRunner().invoke(
-        app, ["score", *arguments, "-o", str(out), "--model", str(model), "--quiet", "--no-cache"]
-    )
+    options = ["--model", str(model), "--quiet", "--no-cache", "--distribution"]
+    done = CliRunner().invoke(app, ["score", *arguments, "-o", str(out), *options])
     assert done.exit_code == 1, done.output  # one photo has an error
     return pq.read_table(out)
 

@@ -406,7 +406,8 @@ def _as_series(photos: Any) -> Iterable[Any]:
     else:
         for photo in photos:
             if isinstance(photo, str | os.PathLike) and os.path.isdir(photo):  # noqa: PTH112
-                yield from find_photos([os.fspath(photo)]).names
+                # An empty folder is named as such, never left out in silence.
+                yield from find_photos([os.fspath(photo)]).names or [photo]
             else:
                 yield photo
 
