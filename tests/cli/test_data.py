@@ -80,3 +80,20 @@ def test_check_fails_on_ratings_that_are_all_the_same(leaking):
     done = nima("data", "check", leaking / "c.csv", "--scale", "1..5")
     assert done.exit_code == 1
     assert "all 3 photos are rated 3: nothing can be learnt" in done.output
+
+
+@pytest.mark.parametrize("command", [("check",), ("split",)])
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("t.csv", "is read, and would be replaced"),
+        ("1.png", "ends in .csv"),
+        ("pairs.html", "ends in .csv"),
+    ],
+)
+def test_what_is_written_never_replaces_what_is_read(leaking, command, out, said):
+    before = {path.name: path.read_bytes() for path in leaking.iterdir()}
+    done = nima("data", *command, leaking / "t.csv", "--scale", "0..9", "--out", leaking / out)
+    assert done.exit_code != 0
+    assert said in str(done.exception)
+    assert {path.name: path.read_bytes() for path in leaking.iterdir()} == before

@@ -443,3 +443,18 @@ def test_damaged_files_are_errors_or_photos_and_nothing_else(data):
 def test_a_few_bytes_are_no_photo(content):
     with pytest.raises(PhotoError, match=rf"x.jpg: not a photo \({len(content)} bytes\)"):
         read_photo(content, name="x.jpg")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"\0\0\0\x20ftypisom\0\0\2\0",
+        b"\0\0\0\x14ftypqt  \0\0\0\0",
+        b"RIFF\x10\0\0\0AVI LIST",
+        b"\x1aE\xdf\xa3\x9fB\x86\x81\1B\xf7\x81",
+        b"\0\0\x01\xba" + bytes(12),
+    ],
+)
+def test_a_video_is_told_the_way(head):
+    with pytest.raises(PhotoError, match=r"^a\.mov: a video, not a photo\. .*ffmpeg -i"):
+        read_photo(head + bytes(2000), name="a.mov")

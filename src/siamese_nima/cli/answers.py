@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from siamese_nima.atomic_write import check_output
 from siamese_nima.cli.pick import AnswersFile, Folder
 from siamese_nima.photos.names import printable
 from siamese_nima.taste.answers import AnswerStore, answers_path, read_answers, write_answers
@@ -53,7 +54,9 @@ def export(
 
     Example: nima pick answers export holiday/ answers.csv
     """
-    with AnswerStore(answers or answers_path(folder), read_only=True) as store:
+    kept = answers or answers_path(folder)
+    check_output(table, "a table of answers", (".csv",), (kept,))
+    with AnswerStore(kept, read_only=True) as store:
         records = store.records(person or None)
     write_answers(table, records)
     typer.echo(f"wrote {table}: {_counted(len(records), 'answer')}")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from siamese_nima.atomic_write import write_whole
+from siamese_nima.atomic_write import check_output, write_whole
 from siamese_nima.cli.options import needs_extra
 from siamese_nima.cli.run import progress_bar
 from siamese_nima.cores import usable_cores
@@ -96,6 +96,8 @@ def check(
         for line in describe_ratings(table, reading):
             typer.echo(printable(line))
         photo_set, rated = PhotoSet.of_table(table), table.ratings_differ
+    if out:
+        check_output(out, "a table of pairs", (".csv",), (source, *photo_set.paths))
     with progress_bar("reading") as report:
         result = check_set(photo_set, threads=usable_cores(), report=report)
     typer.echo(result.describe())
@@ -138,6 +140,7 @@ def split(
         columns=parse_columns(columns or ()),
         raters=raters,
     )
+    check_output(out, "a splits file", (".csv",), (source, *table.paths))
     with progress_bar("reading") as report:
         signatures = read_signatures(table.paths, threads=usable_cores(), report=report)
     grouped = with_scenes(table, near_copies(signatures))

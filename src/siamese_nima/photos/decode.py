@@ -22,6 +22,7 @@ from siamese_nima.photos.formats import (
     container_of,
     document_kind,
     is_raw,
+    is_video,
 )
 from siamese_nima.photos.loading import Stored, check_bytes, check_size, load, whole_file
 from siamese_nima.photos.raw import NotCameraRawError, decode_raw
@@ -151,6 +152,11 @@ def _open(stream: BinaryIO, head: bytes, label: str, max_pixels: int) -> Image.I
             raise PhotoError(f"{label}: JPEG XR is not supported. Save it as JPEG, PNG or TIFF.")
         case Container.PNG:
             return _png(stream, label)
+    if is_video(head):
+        raise PhotoError(
+            f"{label}: a video, not a photo. Take pictures from it, such as by "
+            "ffmpeg -i VIDEO -vf fps=1 frame-%05d.jpg; from Python, score a generator of arrays."
+        )
     damage: list[str] = []
     for prepare in (Image.preinit, Image.init):
         prepare()

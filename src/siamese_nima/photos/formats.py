@@ -79,12 +79,23 @@ _RAW_SIGNATURES = (
     *((0, b"FUJIFILMCCD-RAW"), (4, b"ftypcrx "), (6, b"HEAPCCDR"), (0, b"IIRO"), (0, b"IIRS")),
     *((0, b"MMOR"), (0, b"IIU\0"), (0, b"\0MRM"), (0, b"FOVb"), (0, b"DSC-Image")),
 )
+# MP4 and its relatives, AVI, Matroska and WebM, MPEG, Flash.
+_VIDEO_BRANDS = (b"isom", b"iso2", b"iso4", b"iso5", b"iso6", b"mp41", b"mp42", b"avc1", b"qt  ")
+_VIDEO_BRANDS += (b"M4V ", b"3gp4", b"3gp5", b"3gp6", b"3g2a", b"dash", b"MSNV", b"XAVC")
+_VIDEO_SIGNATURES = (b"\x1aE\xdf\xa3", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"FLV\x01")
 _DOCUMENTS = {b"%PDF": "a PDF document", b"%!PS": "a PostScript document"}
 
 
 def is_raw(head: bytes) -> bool:
     """Whether the first 16 bytes of a file are those of camera raw that only LibRaw can read."""
     return any(head.startswith(signature, at) for at, signature in _RAW_SIGNATURES)
+
+
+def is_video(head: bytes) -> bool:
+    """Whether the first 16 bytes of a file are those of a video."""
+    named = head[4:8] == b"ftyp" and head[8:12] in _VIDEO_BRANDS
+    avi = head[:4] == b"RIFF" and head[8:12] == b"AVI "
+    return named or avi or head.startswith(_VIDEO_SIGNATURES)
 
 
 def document_kind(head: bytes) -> str | None:
