@@ -103,7 +103,7 @@ def main() -> None:
     for path in work.glob("cache.sqlite*"):
         path.unlink()
     shutil.rmtree(ray, ignore_errors=True)
-    here = [*command, "--out", str(table), "--cache", str(cache)]
+    here = [*command, "--distribution", "--out", str(table), "--cache", str(cache)]
     many = [*command, "--engine", "ray", "--no-cache", "--out", str(ray)]
     many += ["--photos-per-file", str(max(1, options.photos // 100))]
     third = options.photos // 3
