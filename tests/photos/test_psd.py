@@ -146,7 +146,7 @@ def test_a_file_of_inks_alone_is_an_error(scene):
 @pytest.mark.parametrize("big", [False, True])
 def test_a_cut_off_file_is_an_error(scene, compression, big):
     contents = psd(scene.split(), RGB, compression=compression, big=big)
-    for length in [*range(4, len(contents) - 8, 509), len(contents) - 8]:
+    for length in [*range(26, len(contents) - 8, 509), len(contents) - 8]:
         with pytest.raises(PhotoError, match=r"^cut\.psd: truncated"):
             read_photo(contents[:length], name="cut.psd")
 

@@ -80,7 +80,17 @@ _RAW_SIGNATURES = (
     *((0, b"MMOR"), (0, b"IIU\0"), (0, b"\0MRM"), (0, b"FOVb"), (0, b"DSC-Image")),
 )
 # MP4 and its relatives, AVI, Matroska and WebM, MPEG, Flash.
-_VIDEO_BRANDS = (b"isom", b"iso2", b"iso4", b"iso5", b"iso6", b"mp41", b"mp42", b"avc1", b"qt  ")
+_VIDEO_BRANDS: tuple[bytes, ...] = (
+    b"isom",
+    b"iso2",
+    b"iso4",
+    b"iso5",
+    b"iso6",
+    b"mp41",
+    b"mp42",
+    b"avc1",
+    b"qt  ",
+)
 _VIDEO_BRANDS += (b"M4V ", b"3gp4", b"3gp5", b"3gp6", b"3g2a", b"dash", b"MSNV", b"XAVC")
 _VIDEO_SIGNATURES = (b"\x1aE\xdf\xa3", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"FLV\x01")
 _DOCUMENTS = {b"%PDF": "a PDF document", b"%!PS": "a PostScript document"}

@@ -10,12 +10,15 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import fsolve
+from scipy.optimize import brentq
 from scipy.special import log_softmax, softmax
 from torch import nn
 
+from siamese_nima.errors import ConfigError
 from siamese_nima.evaluation.metrics import rmse, srcc
 from siamese_nima.ratings import RatingScale
+
+_WIDEST = 2.0**14
 
 
 def calibrate(
@@ -38,29 +41,43 @@ def calibrate(
     Returns:
         The two numbers, and figures of these photos before and after: ratio of spreads, RMSE
         (rating points), SRCC.
+
+    Raises:
+        ConfigError: The network does not tell the photos apart well enough to be spread so wide.
     """
     logits = log_softmax(np.log(np.asarray(distributions, dtype=np.float64)), axis=1)
     wanted = np.asarray(labels, dtype=np.float64)
 
-    def scores(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
-        widen, shift = numbers
+    def scores(widen: float, shift: float) -> NDArray[np.float64]:
         means: NDArray[np.float64] = (
             softmax(widen * logits + shift * scale.grades, axis=1) @ scale.grades
         )
         return means
 
-    def misses(numbers: NDArray[np.float64]) -> list[float]:
-        found = scores(numbers)
-        return [found.mean() - wanted.mean(), found.std() / wanted.std() - spread_ratio]
+    def shift_for(widen: float) -> float:
+        """The mean of the scores rises with the shift, so there is one."""
+        reach = 100 * max(widen, 1.0)
+        return float(brentq(lambda c: scores(widen, c).mean() - wanted.mean(), -reach, reach))
 
-    identity = np.array([1.0, 0.0])
-    numbers = fsolve(misses, identity)
+    def too_wide(widen: float) -> float:
+        return float(scores(widen, shift_for(widen)).std() / wanted.std()) - spread_ratio
+
+    most = 1.0
+    while too_wide(most) < 0:
+        most *= 2
+        if most > _WIDEST:
+            raise ConfigError(
+                f"scores cannot be spread {spread_ratio:g} times as wide as ratings: the network "
+                "hardly tells these photos apart"
+            )
+    widen = float(brentq(too_wide, 1e-3, most))
+    shift = shift_for(widen)
     with torch.no_grad():
-        head.weight.mul_(numbers[0])
-        head.bias.mul_(numbers[0])
-        head.bias.add_(torch.as_tensor(numbers[1] * scale.grades, dtype=head.bias.dtype))
-    before, after = scores(identity), scores(numbers)
-    figures = {"widen": numbers[0], "shift": numbers[1]}
+        head.weight.mul_(widen)
+        head.bias.mul_(widen)
+        head.bias.add_(torch.as_tensor(shift * scale.grades, dtype=head.bias.dtype))
+    before, after = scores(1.0, 0.0), scores(widen, shift)
+    figures = {"widen": widen, "shift": shift}
     for name, found in (("before", before), ("after", after)):
         figures |= {
             f"spread_ratio_{name}": found.std() / wanted.std(),
