@@ -243,6 +243,12 @@ def export(network: DetailNet, path: Path) -> None:
     program.optimize()
     model = program.model_proto
     model.producer_name = "siamese-nima"
+    # Where in which file each step was written, on the machine of the training.
+    graph = model.graph
+    for part in (*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    del graph.metadata_props[:]
     onnx.checker.check_model(model)
     onnx.save(model, path)
 
