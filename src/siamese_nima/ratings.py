@@ -7,6 +7,7 @@ take one row, shape (K,), or many, shape (N, K), and answer with a scalar array 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -35,8 +36,8 @@ class RatingScale:
 
     @property
     def grades(self) -> Floats:
-        """Shape (K,), the grades in ascending order."""
-        return np.arange(self.low, self.high + 1, dtype=np.float64)
+        """Shape (K,), the grades in ascending order; not to be written to."""
+        return _grades(self.low, self.high)
 
     @property
     def size(self) -> int:
@@ -57,6 +58,13 @@ class RatingScale:
 
     def __str__(self) -> str:
         return f"{self.low}..{self.high}"
+
+
+@lru_cache(maxsize=64)
+def _grades(low: int, high: int) -> Floats:
+    grades = np.arange(low, high + 1, dtype=np.float64)
+    grades.flags.writeable = False
+    return grades
 
 
 AVA_SCALE = RatingScale(1, 10)

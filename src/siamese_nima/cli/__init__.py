@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
+from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
 from siamese_nima import __version__
-from siamese_nima.cli import (
-    answers,
-    curate,
-    data,
-    evaluate,
-    features,
-    learn,
-    models,
-    pick,
-    score,
-    serve,
-    streams,
-    train,
-)
-from siamese_nima.cli.options import Command, Group
+from siamese_nima.cli import streams
+from siamese_nima.cli.commands import Command, Group
 from siamese_nima.errors import ConfigError, NimaError, ViewError
 from siamese_nima.photos.names import printable
 from siamese_nima.user_folders import cache_folder
@@ -38,8 +28,86 @@ _MOVED = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a command is: the module beside this one, the function or group in it."""
+
+    module: str
+    function: str
+    panel: str | None = None
+
+
+_PHOTOS, _TASTE = "Photos", "Your own taste"
+_TRAINING, _MODELS = "Training and judging models", "Model files"
+_PLACES = {
+    "score": _Place("score", "score", _PHOTOS),
+    "rank": _Place("score", "rank", _PHOTOS),
+    "features": _Place("features", "features", _PHOTOS),
+    "bursts": _Place("curate", "bursts", _PHOTOS),
+    "stars": _Place("curate", "stars", _PHOTOS),
+    "report": _Place("curate", "report", _PHOTOS),
+    "explain": _Place("curate", "explain", _PHOTOS),
+    "crop": _Place("curate", "crop", _PHOTOS),
+    "serve": _Place("serve", "serve", _PHOTOS),
+    "pick": _Place("pick", "pick", _TASTE),
+    "learn": _Place("learn", "learn", _TASTE),
+    "train": _Place("train", "train", _TRAINING),
+    "evaluate": _Place("evaluate", "evaluate", _TRAINING),
+    "cache": _Place("score", "cache", _PHOTOS),
+    "data": _Place("data", "app", _TRAINING),
+    "models": _Place("models", "app", _MODELS),
+    "answers": _Place("answers", "app"),
+    "compare": _Place("evaluate", "evaluate"),
+    "import": _Place("models", "import_"),
+    "export": _Place("models", "export"),
+    "quantise": _Place("models", "quantise"),
+}
+
+
+class _Loaded(MutableMapping[str, Any]):
+    """Commands by name, each imported when it is asked for: one command waits for no other's."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            self._loaded[name] = _load(name, _PLACES[name])
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_PLACES)
+
+    def __len__(self) -> int:
+        return len(_PLACES)
+
+
+def _load(name: str, place: _Place) -> Any:
+    module = importlib.import_module(f"{__name__}.{place.module}")
+    found = getattr(module, place.function)
+    around = typer.Typer(add_completion=False)
+    around.callback()(lambda: None)
+    if isinstance(found, typer.Typer):
+        around.add_typer(found, name=name, rich_help_panel=place.panel, hidden=not place.panel)
+    else:
+        around.command(name, cls=Command, rich_help_panel=place.panel, hidden=not place.panel)(
+            found
+        )
+    return typer.main.get_group(around).commands[name]
+
+
 class Commands(Group):
     """All commands; `pick answers` is a group of its own, as `pick` takes a folder."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _Loaded()
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that arguments name; earlier names still work, and tell people the new."""
@@ -64,40 +132,9 @@ app = typer.Typer(
     "interrupted.",
 )
 
-_PHOTOS, _TASTE = "Photos", "Your own taste"
-_TRAINING, _MODELS = "Training and judging models", "Model files"
-
-for name, panel, command in (
-    ("score", _PHOTOS, score.score),
-    ("rank", _PHOTOS, score.rank),
-    ("features", _PHOTOS, features.features),
-    ("bursts", _PHOTOS, curate.bursts),
-    ("stars", _PHOTOS, curate.stars),
-    ("report", _PHOTOS, curate.report),
-    ("explain", _PHOTOS, curate.explain),
-    ("crop", _PHOTOS, curate.crop),
-    ("serve", _PHOTOS, serve.serve),
-    ("pick", _TASTE, pick.pick),
-    ("learn", _TASTE, learn.learn),
-    ("train", _TRAINING, train.train),
-    ("evaluate", _TRAINING, evaluate.evaluate),
-):
-    app.command(name, cls=Command, rich_help_panel=panel)(command)
-app.add_typer(score.cache, name="cache", rich_help_panel=_PHOTOS)
-app.add_typer(data.app, name="data", rich_help_panel=_TRAINING)
-app.add_typer(models.app, name="models", rich_help_panel=_MODELS)
-app.add_typer(answers.app, name="answers", hidden=True)
-for name, command in (
-    ("compare", evaluate.evaluate),
-    ("import", models.import_),
-    ("export", models.export),
-    ("quantise", models.quantise),
-):
-    app.command(name, cls=Command, hidden=True)(command)
-
 
 @app.callback()
-def options(
+def nima(
     version: Annotated[
         bool,
         typer.Option("--version", help="Show the version and end.", callback=lambda v: _version(v)),

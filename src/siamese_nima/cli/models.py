@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from siamese_nima.atomic_write import check_output
 from siamese_nima.card import PAIR_ERROR, SCENE_PAIR_ERROR, ModelCard
 from siamese_nima.cli import options
-from siamese_nima.cli.options import Command, Group
+from siamese_nima.cli.commands import Command, Group
 from siamese_nima.cli.streams import shell_quoted
 from siamese_nima.datasets.contamination import PHOTO_PRINTS
 from siamese_nima.errors import ConfigError, NimaError, WeightsError, did_you_mean

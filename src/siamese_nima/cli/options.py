@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 from siamese_nima.errors import ConfigError, MissingExtraError
 from siamese_nima.photos.read import MAX_PIXELS
@@ -21,29 +20,6 @@ from siamese_nima.scoring.model import DEVICES
 from siamese_nima.scoring.ranking import Top
 from siamese_nima.scoring.scorer import Scorer, ScorerOptions
 from siamese_nima.scoring.tables import Columns
-
-
-def _without_kinds_of_flags(params: list[Any]) -> list[Any]:
-    for param in params:
-        if getattr(param, "is_flag", False) and param.metavar is None:
-            param.metavar = ""
-    return params
-
-
-class Command(TyperCommand):
-    """A command whose help shows flags without the kind of value that they do not take."""
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        """The parameters, `--help` among them."""
-        return _without_kinds_of_flags(super().get_params(ctx))
-
-
-class Group(TyperGroup):
-    """The same for commands that have commands."""
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        """The parameters, `--help` among them."""
-        return _without_kinds_of_flags(super().get_params(ctx))
 
 
 def _of_scoring(help: str, *names: str, **limits: Any) -> Any:

@@ -9,22 +9,11 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
-from siamese_nima.cli.streams import fitting, say
+from siamese_nima.cli.streams import say
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.find import FoundPhotos, find_photos
 from siamese_nima.photos.names import printable
@@ -33,21 +22,17 @@ from siamese_nima.photos.shots import Shot, group_shots
 from siamese_nima.photos.sources import Sources, listed_photos
 from siamese_nima.scoring.model import Model
 from siamese_nima.scoring.model_set import OnPhoto
-from siamese_nima.scoring.ranking import RankPlace
 from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer
 from siamese_nima.scoring.tables import Columns, CsvWriter, ResultWriter
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
 ERRORS_SHOWN = 20  # kinds of errors
 _NAMES_SHOWN = 3  # of photos with errors of one kind
-_LEAST_PATH = 20  # cells for a path, however narrow the terminal is
 INTERRUPTED = 130  # as shells report a process that Ctrl-C ended
-
-
-class _RateColumn(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        # Over the whole run: photos come in small bursts, one per worker's batch.
-        return Text(f"{task.completed / task.elapsed:.1f} photos/s" if task.elapsed else "")
 
 
 class FolderRun:
@@ -105,12 +90,12 @@ class FolderRun:
         self._progress = photo_progress(quiet=quiet)
 
     @property
-    def console(self) -> Console:
-        """Where results may be printed while the progress bar is shown."""
+    def console(self) -> Console | None:
+        """Where results must be printed while a progress bar is shown, if one is."""
         return self._progress.console
 
     def __enter__(self) -> Self:
-        self._progress.__enter__()
+        self._progress.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
@@ -235,18 +220,38 @@ class Failures:
             raise typer.Exit(1)
 
 
-def photo_progress(*, quiet: bool) -> Progress:
+class NoProgress:
+    """What stands for a progress bar where nobody looks."""
+
+    console = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def start(self) -> None:
+        """Show nothing."""
+
+    def stop(self) -> None:
+        """Nothing is shown."""
+
+    def add_task(self, what: str, total: int | None = None) -> Any:  # noqa: ARG002
+        """Take on work of which nothing is shown."""
+        return 0
+
+    def advance(self, task: Any, by: float = 1) -> None:
+        """Do not show that something was done."""
+
+
+def photo_progress(*, quiet: bool) -> Progress | NoProgress:
     """A bar for photos, on a terminal that is not to be quiet."""
-    return Progress(
-        TextColumn("scoring"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _RateColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=quiet or not sys.stderr.isatty(),
-    )
+    if quiet or not sys.stderr.isatty():
+        return NoProgress()
+    from siamese_nima.cli.bars import photo_bar
+
+    return photo_bar()
 
 
 def counted(number: int, what: str, many: str | None = None) -> str:
@@ -283,63 +288,22 @@ def skipped_text(found: FoundPhotos) -> str:
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     """Gives a function to call with photos done and photos in all; silent without a terminal."""
-    bar = Progress(
-        TextColumn(what),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    with bar:
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    from siamese_nima.cli.bars import plain_bar
+
+    with plain_bar(what) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def result_printer(
-    console: Console, columns: Columns, out: str | Path | None = None
+    console: Console | None, columns: Columns, out: str | Path | None = None
 ) -> ResultWriter:
     """Prints results on standard output: aligned on a terminal, CSV into a pipe or with "-"."""
     if sys.stdout.isatty() and out is None and not columns.only and not columns.distribution:
-        return _TerminalWriter(console, columns)
+        from siamese_nima.cli.bars import TerminalWriter
+
+        return TerminalWriter(console, columns)
     return CsvWriter(sys.stdout, columns)
-
-
-class _TerminalWriter:
-    """One line per photo: its place, score and percentile, and as much of its path as fits."""
-
-    def __init__(self, console: Console, columns: Columns) -> None:
-        # With the bar on the same terminal, rows must be printed above it by its own console.
-        self._console = console if console.is_terminal else Console()
-        self._ranked = columns.ranked
-        self._widths = []
-        header = f"{'rank':>6}{'could be':>10}" if self._ranked else ""
-        for name in columns.scales:
-            title = name if len(columns.scales) > 1 else "score"
-            self._widths.append(max(len(title), 5) + 2)
-            header += f"{title:>{self._widths[-1]}}  percentile"
-        self._print(f"{header}  photo")
-
-    def write(self, result: ScoredPhoto, place: RankPlace | None = None) -> None:
-        line = _place(place) if self._ranked else ""
-        results = (result, *result.others.values())
-        for own, width in zip(results, self._widths, strict=True):
-            line += f"{'-' if own.score is None else f'{own.score:.2f}':>{width}}"
-            line += f"{'-' if own.percentile is None else f'{own.percentile:.0f} %':>12}"
-        failed = "  FAILED" if result.errors else ""
-        room = self._console.width - len(line) - 2 - len(failed)
-        self._print(f"{line}  {fitting(result.path, max(room, _LEAST_PATH))}{failed}")
-
-    def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
-
-
-def _place(place: RankPlace | None) -> str:
-    if place is None:
-        return f"{'-':>6}{'-':>10}"
-    if place.best is None:
-        span = "?"
-    else:
-        span = str(place.rank) if place.best == place.worst else f"{place.best}-{place.worst}"
-    return f"{place.rank:>6}{span:>10}"

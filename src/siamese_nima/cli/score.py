@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from enum import StrEnum
@@ -14,18 +14,14 @@ import typer
 
 from siamese_nima.atomic_write import check_output
 from siamese_nima.cli import options, run
+from siamese_nima.cli.commands import Command, Group
 from siamese_nima.cli.options import Scoring, scoring_command
 from siamese_nima.cli.run import counted
 from siamese_nima.cli.streams import say
-from siamese_nima.curation.bursts import FrameReader, find_bursts, keepers
-from siamese_nima.curation.copies import CopyPlan, plan_copies
 from siamese_nima.errors import ConfigError, NimaError, PhotoError
 from siamese_nima.photos.names import printable
-from siamese_nima.photos.remote import UrlRules
 from siamese_nima.photos.sources import Sources, find_sources
-from siamese_nima.scale.cluster import ClusterOptions
 from siamese_nima.scoring.cache import ResultCache, cache_path
-from siamese_nima.scoring.detail import DETAIL_COLUMNS, add_detail
 from siamese_nima.scoring.model import ModelFile
 from siamese_nima.scoring.ranking import (
     describe_ranking,
@@ -34,10 +30,13 @@ from siamese_nima.scoring.ranking import (
     rank_places,
     select_photos,
 )
+from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.scoring.scorer import DEFAULT_MODEL, Scorer
 from siamese_nima.scoring.tables import TABLE_FORMATS, Columns, ResultWriter, open_table
 
 if TYPE_CHECKING:
+    from siamese_nima.curation.copies import CopyPlan
+    from siamese_nima.scale.cluster import ClusterOptions
     from siamese_nima.scale.plan import Slice
     from siamese_nima.scale.worker import Job
 
@@ -112,11 +111,11 @@ _RAY_ONLY = {
 }
 
 
-def _check_none_given(cluster: ClusterOptions) -> None:
+def _check_none_given(of_ray: Mapping[str, object]) -> None:
     """Raise `ConfigError` if an option was given that only Ray has."""
-    for name, option in _RAY_ONLY.items():
-        if getattr(cluster, name) is not None:
-            raise ConfigError(f"{option} is an option of --engine ray")
+    for name, value in of_ray.items():
+        if value is not None:
+            raise ConfigError(f"{_RAY_ONLY[name]} is an option of --engine ray")
 
 
 def score_on_ray(
@@ -226,7 +225,11 @@ def _found(
     without: Path | None = None,
 ) -> Sources:
     """The photos of a run on this machine."""
-    urls = UrlRules(hosts=tuple(hosts)) if hosts else None
+    urls = None
+    if hosts:
+        from siamese_nima.photos.remote import UrlRules
+
+        urls = UrlRules(hosts=tuple(hosts))
     return find_sources(photos, image_column=image_column, guarded=True, urls=urls, without=without)
 
 
@@ -257,20 +260,23 @@ def score(
 
     Example: nima score holiday/ --out scores.csv
     """
-    cluster = ClusterOptions(
-        address=ray_address,
-        threads_per_worker=threads_per_worker,
-        gpus_per_worker=gpus_per_worker,
-        photos_per_file=photos_per_file,
-    )
+    of_ray: dict[str, Any] = {
+        "address": ray_address,
+        "threads_per_worker": threads_per_worker,
+        "gpus_per_worker": gpus_per_worker,
+        "photos_per_file": photos_per_file,
+    }
     if engine is Engine.ray:
+        from siamese_nima.scale.cluster import ClusterOptions
+
         given = {"above": above, "below": below, "columns": columns, "detail": detail or None}
         for name, value in given.items():
             if value is not None:
                 raise ConfigError(f"--{name} is not an option of --engine ray")
-        score_on_ray(photos, options.named_models(model), out, cluster, scoring, image_column)
+        names, cluster = options.named_models(model), ClusterOptions(**of_ray)
+        score_on_ray(photos, names, out, cluster, scoring, image_column)
         return
-    _check_none_given(cluster)
+    _check_none_given(of_ray)
     scorer = scoring.scorer(*options.named_models(model))
     found = _found(photos, image_column, url_host)
     kept = {**found.kept(), **_detail_columns(found, detail)}
@@ -280,7 +286,7 @@ def score(
         table = _open_table(stack, out, wanted, folder_run)
         with folder_run:
             scored = folder_run.results()
-            for result in add_detail(scored, workers=scorer.workers) if detail else scored:
+            for result in _with_detail(scored, scorer) if detail else scored:
                 bounded = above is not None or below is not None
                 if not bounded or is_between(result, above=above, below=below):
                     table.write(result)
@@ -338,6 +344,9 @@ def rank(
 
     Example: nima rank holiday/ --top 20 --copy-to best/
     """
+    from siamese_nima.curation.bursts import FrameReader, find_bursts, keepers
+    from siamese_nima.curation.copies import plan_copies
+
     _check_copies(photos, copy_to)
     scorer = scoring.scorer(*_ordering_first(options.named_models(model), order_by or by))
     found = _found(photos, image_column, url_host, without=copy_to)
@@ -376,7 +385,7 @@ def rank(
         failed = [result for result in ranked if result.score is None]
         table = table or _open_table(stack, None, wanted, folder_run)
         written = shown + (failed if out else [])
-        detailed = add_detail(written, workers=scorer.workers) if detail else written
+        detailed = _with_detail(written, scorer) if detail else written
         for result, row in zip(written, detailed, strict=True):
             table.write(row, places.get(id(result)))
     if copy_to:
@@ -390,7 +399,17 @@ def rank(
 def _detail_columns(found: Sources, detail: bool) -> dict[str, str]:
     if detail and not found.plain:
         raise ConfigError("--detail reads files; photos in archives, tables and stores are none")
-    return DETAIL_COLUMNS if detail else {}
+    if not detail:
+        return {}
+    from siamese_nima.scoring.detail import DETAIL_COLUMNS
+
+    return DETAIL_COLUMNS
+
+
+def _with_detail(results: Iterable[ScoredPhoto], scorer: Scorer) -> Iterator[ScoredPhoto]:
+    from siamese_nima.scoring.detail import add_detail
+
+    return add_detail(results, workers=scorer.workers)
 
 
 def _open_table(
@@ -439,7 +458,7 @@ def _ordering_first(models: list[str], by: str | None) -> list[str]:
     return [*chosen[:1], *(model for model in models if model != chosen[0])]
 
 
-cache = typer.Typer(cls=options.Group)
+cache = typer.Typer(cls=Group)
 
 CacheFile = Annotated[
     Path | None,
@@ -467,7 +486,7 @@ def show(context: typer.Context, file: CacheFile = None) -> None:
     )
 
 
-@cache.command("clear", cls=options.Command)
+@cache.command("clear", cls=Command)
 def clear(file: CacheFile = None) -> None:
     """Forget all results of earlier runs.
 

@@ -13,8 +13,6 @@ from io import TextIOWrapper
 from pathlib import Path
 
 import typer
-from rich.cells import cell_len
-from rich.console import Console
 
 from siamese_nima.photos.names import printable
 
@@ -69,6 +67,8 @@ def drop_output() -> None:
 def say(text: str) -> None:
     """A line on standard error, for people; wrapped between words on a terminal."""
     if sys.stderr.isatty():
+        from rich.console import Console
+
         Console(stderr=True).print(text, markup=False, highlight=False, emoji=False)
     else:
         typer.echo(text, err=True)
@@ -91,6 +91,8 @@ def fitting(path: str, room: int) -> str:
     >>> fitting("holiday/day-1/photo.jpg", 15)
     '…ay-1/photo.jpg'
     """
+    from rich.cells import cell_len
+
     shown = printable(path)
     if cell_len(shown) <= room:
         return shown

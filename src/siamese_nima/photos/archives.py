@@ -23,6 +23,7 @@ from typing import BinaryIO, cast
 
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.formats import PHOTO_EXTENSIONS
+from siamese_nima.photos.loading import FetchedPhoto
 from siamese_nima.photos.stores import read_range
 
 ARCHIVE_SUFFIXES = (".tar", ".zip")
@@ -39,7 +40,7 @@ _ENCRYPTED = 1
 
 
 @dataclass(frozen=True, slots=True)
-class ArchivedPhoto:
+class ArchivedPhoto(FetchedPhoto):
     """One photo in an archive.
 
     Attributes:

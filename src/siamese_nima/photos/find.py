@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from siamese_nima.csv_rows import as_on_disk, read_lines
 from siamese_nima.errors import PhotoError
@@ -294,6 +293,8 @@ def _local(name: str | Path) -> Path:
         return Path(name)
     url = urlsplit(text)
     if url.scheme.lower() == "file":
+        from urllib.request import url2pathname
+
         host = "" if url.netloc in ("", "localhost") else f"//{url.netloc}"
         return Path(url2pathname(f"{host}{url.path}"))
     raise PhotoError(

@@ -16,6 +16,21 @@ _BAND_PIXELS = 4_000_000
 _JPEG_BYTES_PER_PIXEL, _JPEG_BYTES_BESIDE = 4, 64 << 20
 
 
+class FetchedPhoto:
+    """A photo that is no file of its own: in an archive, a table or a store, or at a URL."""
+
+    __slots__ = ()
+
+    def read(self) -> bytes:
+        """The photo's bytes.
+
+        Raises:
+            PhotoError: There are none.
+            OSError: Where they were is gone.
+        """
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A decoded picture as it is stored: what its numbers mean is still to be applied.

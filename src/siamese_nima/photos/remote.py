@@ -21,6 +21,7 @@ from typing import TypeAlias
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from siamese_nima.errors import ConfigError, FetchError
+from siamese_nima.photos.loading import FetchedPhoto
 
 Resolve: TypeAlias = Callable[[str, int], Sequence[str]]
 
@@ -237,7 +238,7 @@ def _reason(error: Exception) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class RemotePhoto:
+class RemotePhoto(FetchedPhoto):
     """A photo by URL, fetched when it is read."""
 
     name: str

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from siamese_nima.errors import ConfigError, NimaError, PhotoError, TableError
@@ -19,7 +19,6 @@ from siamese_nima.photos.archives import ARCHIVE_SUFFIXES, ArchivedPhoto, conten
 from siamese_nima.photos.find import FoundPhotos, find_photos, natural_key
 from siamese_nima.photos.formats import PHOTO_EXTENSIONS
 from siamese_nima.photos.read import PhotoSource
-from siamese_nima.photos.remote import RemotePhoto, UrlRules
 from siamese_nima.photos.stores import (
     is_url,
     open_file,
@@ -37,6 +36,9 @@ from siamese_nima.photos.tables import (
     photo_table,
     table_photos,
 )
+
+if TYPE_CHECKING:
+    from siamese_nima.photos.remote import UrlRules
 
 _LISTING, _TABLE = ".txt", ".parquet"
 _COLLECTIONS = (_TABLE, *ARCHIVE_SUFFIXES)
@@ -216,6 +218,8 @@ def listed_photos(sources: Sources) -> Iterator[ListedPhoto]:
             case _:
                 for name in part:
                     if sources.urls and _is_web(name):
+                        from siamese_nima.photos.remote import RemotePhoto
+
                         photo = cast(PhotoSource, RemotePhoto(name, sources.urls))
                     else:
                         photo = named_photo(name, os.curdir)

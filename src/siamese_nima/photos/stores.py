@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
 from siamese_nima.errors import ConfigError, MissingExtraError, PhotoError
+from siamese_nima.photos.loading import FetchedPhoto
 
 Answer = TypeVar("Answer")
 
@@ -85,7 +86,7 @@ def reason_of(error: Exception) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredPhoto:
+class StoredPhoto(FetchedPhoto):
     """A photo in a store, fetched when it is read."""
 
     url: str

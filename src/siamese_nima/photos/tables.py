@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from siamese_nima.errors import MissingExtraError, PhotoError, TableError
 from siamese_nima.photos.archives import MOST_BYTES, ArchivedPhoto
+from siamese_nima.photos.loading import FetchedPhoto
 from siamese_nima.photos.read import PhotoSource
 from siamese_nima.photos.stores import StoredPhoto, is_url, open_file, reason_of, state_of
 
@@ -69,7 +70,7 @@ def listed_member(photo: ArchivedPhoto, row: int) -> ListedPhoto:
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddedPhoto:
+class EmbeddedPhoto(FetchedPhoto):
     """A photo whose bytes came with its name, or the reason why there are none."""
 
     name: str

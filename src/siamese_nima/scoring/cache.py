@@ -133,19 +133,30 @@ class ResultCache:
         None for what is no regular file or cannot be read, and for files of more than 1 GiB: what
         is that large is seldom a photo, and the decoder refuses it sooner than it could be read.
         """
-        name = os.path.abspath(path)  # noqa: PTH100 -- keeps bytes that are not Unicode as they are
+        if found := self.known(path):
+            return found
+        name = _absolute(path)
         try:
             state = FileState.of(name)
             settled = state.settled
-            known = self._known_digest(name, state)
-            if known is not None:
-                return Content(name, state, known, known=True, settled=settled)
             # A pipe must not be opened.
             if not os.path.isfile(name) or state.size > _MAX_READ_BYTES:  # noqa: PTH113
                 return None
             return Content(name, state, _digest_of(name), known=False, settled=settled)
         except (OSError, ValueError):
             return None
+
+    def known(self, path: str | os.PathLike[str]) -> Content | None:
+        """The content of a photo file whose state the cache knows, without opening it."""
+        name = _absolute(path)
+        try:
+            state = FileState.of(name)
+        except (OSError, ValueError):
+            return None
+        digest = self._known_digest(name, state)
+        if digest is None:
+            return None
+        return Content(name, state, digest, known=True, settled=state.settled)
 
     def content_of(self, contents: bytes) -> Content:
         """The content of a photo that was read from somewhere else than a file of its own."""
@@ -364,6 +375,10 @@ class Content:
         state = self.state
         numbers = (state.size, state.mtime_ns, state.ctime_ns, state.inode)
         return (os.fsencode(self.path), *numbers, self.digest)
+
+
+def _absolute(path: str | os.PathLike[str]) -> str:
+    return os.path.abspath(path)  # noqa: PTH100 -- keeps bytes that are not Unicode as they are
 
 
 def _digest_of(path: str) -> bytes:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.photos.read import MAX_PIXELS, READING, Photo, PhotoSource, open_photo
 from siamese_nima.photos.views import DECODE_MARGIN, ViewPolicy, Views
+from siamese_nima.scoring.cache import Content
 from siamese_nima.scoring.catalogue import find_model
 from siamese_nima.scoring.model import Model, ModelFile, fitting_view
 from siamese_nima.scoring.results import ScoredPhoto, scored
@@ -56,12 +57,14 @@ class WorkItem:
         source: The photo.
         outcomes: Distribution or error of every member that has rated it, by the member's place.
         cached: Places of the members whose outcomes come from a cache.
+        content: What a cache knows the photo by, if that was asked for.
     """
 
     name: str
     source: PhotoSource
     outcomes: dict[int, Distribution | PhotoError] = field(default_factory=dict)
     cached: frozenset[int] = frozenset()
+    content: Content | None = None
 
 
 class ModelSet:

@@ -68,20 +68,26 @@ class ScoredPhoto:
     @property
     def errors(self) -> tuple[str, ...]:
         """The errors of all models, each once."""
+        if self.error is None and not self.others:
+            return ()
         found = [result.error for result in (self, *self.others.values())]
         return tuple(dict.fromkeys(error for error in found if error is not None))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self, *, distribution: bool = True) -> dict[str, Any]:
         """As tables and replies have it, without `others`.
 
         Scores have 4 decimals, percentiles 2, probabilities 6; the scale is [low, high].
+
+        Args:
+            distribution: Whether it has the rating distribution, or None in its place.
         """
+        votes = self.distribution if distribution else None
         return {
             "path": self.path,
             "score": rounded(self.score, 4),
             "spread": rounded(self.spread, 4),
             "percentile": rounded(self.percentile, 2),
-            "distribution": self.distribution and [round(p, 6) for p in self.distribution],
+            "distribution": votes and [round(p, 6) for p in votes],
             "scale": [self.scale.low, self.scale.high],
             "model": self.model,
             "error": self.error,
@@ -114,7 +120,7 @@ def scored(
         scale=card.scale,
         score=score,
         spread=float(ratings.spread(row, card.scale)),
-        distribution=tuple(float(p) for p in row),
+        distribution=tuple(row.tolist()),
         percentile=None if card.population is None else card.population.percentile(score),
         cached=cached,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext
@@ -18,13 +17,10 @@ from siamese_nima.card import ModelCard
 from siamese_nima.cores import usable_cores, usable_memory
 from siamese_nima.errors import ConfigError, PhotoError, WeightsError
 from siamese_nima.ordered_pool import in_order
-from siamese_nima.photos.archives import ArchivedPhoto
 from siamese_nima.photos.find import find_photos
+from siamese_nima.photos.loading import FetchedPhoto
 from siamese_nima.photos.read import MAX_PIXELS, PhotoSource
-from siamese_nima.photos.remote import RemotePhoto
 from siamese_nima.photos.shots import Shot
-from siamese_nima.photos.stores import StoredPhoto
-from siamese_nima.photos.tables import EmbeddedPhoto
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.cache import Content, ResultCache, open_cache
@@ -239,7 +235,13 @@ class Scorer:
             if cache is not None:
                 stack.enter_context(cache)
             work = partial(self._score_batch, cache, on_photo)
-            results = in_order(work, named, batch_size=self.batch_size, workers=self.workers)
+            results = in_order(
+                work,
+                named,
+                batch_size=self.batch_size,
+                workers=self.workers,
+                at_once=partial(self._all_known, cache),
+            )
             # Closed first: no worker must find the cache closed.
             stack.callback(results.close)
             yield from results
@@ -329,6 +331,8 @@ class Scorer:
         An iterable of photos is iterated in other threads. Cancelling waits for the batches that
         have begun.
         """
+        import asyncio
+
         results = self.score(photos)
         pending: asyncio.Future[ScoredPhoto | None] | None = None
         try:
@@ -353,35 +357,50 @@ class Scorer:
         if cache is None:
             self._models.rate(photos, on_photo)
         else:
-            contents = [self._recall(cache, photo) for photo in photos]
+            for photo in photos:
+                if photo.content is None:
+                    self._recall(cache, photo)
             self._models.rate(photos, on_photo)
-            for photo, content in zip(photos, contents, strict=True):
-                if content is not None:
-                    self._keep(cache, photo, content)
+            for photo in photos:
+                if photo.content is not None:
+                    self._keep(cache, photo, photo.content)
         return [self._models.result(photo) for photo in photos]
 
-    def _recall(self, cache: ResultCache, photo: WorkItem) -> Content | None:
-        """Take what the cache knows of a photo; None for those that have no name to be known by."""
+    def _all_known(self, cache: ResultCache | None, photos: Sequence[WorkItem]) -> bool:
+        """Whether the cache has all there is to know of these photos, which then is taken."""
+        if cache is None:
+            return False
+        for photo in photos:
+            if isinstance(photo.source, str | os.PathLike):
+                photo.content = cache.known(photo.source)
+                self._take_known(cache, photo)
+        every = len(self._settings)
+        return all(len(photo.cached) == every for photo in photos)
+
+    def _recall(self, cache: ResultCache, photo: WorkItem) -> None:
+        """Take what the cache knows of a photo, which must be read to be known."""
         source: object = photo.source
-        if isinstance(source, ArchivedPhoto | StoredPhoto | EmbeddedPhoto | RemotePhoto):
+        if isinstance(source, FetchedPhoto):
             try:
                 contents = source.read()
             except (PhotoError, OSError):
-                return None  # reading it again says why
+                return  # reading it again says why
             photo.source = contents
-            content: Content | None = cache.content_of(contents)
+            photo.content = cache.content_of(contents)
         elif isinstance(source, str | os.PathLike):
-            content = cache.content(source)
-        else:
-            return None
-        if content is not None:
-            found = cache.find(content, self._settings)
+            photo.content = cache.content(source)
+        self._take_known(cache, photo)
+
+    def _take_known(self, cache: ResultCache, photo: WorkItem) -> None:
+        if photo.content is not None:
+            found = cache.find(photo.content, self._settings)
             known = {i: found[text] for i, text in enumerate(self._settings) if text in found}
             photo.outcomes |= known
             photo.cached = frozenset(known)
-        return content
 
     def _keep(self, cache: ResultCache, photo: WorkItem, content: Content) -> None:
+        if content.known and len(photo.cached) == len(self._settings):
+            return
         new = {
             self._settings[place]: outcome
             for place, outcome in photo.outcomes.items()

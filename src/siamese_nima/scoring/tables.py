@@ -52,6 +52,7 @@ class Columns:
         kept: What is kept of the photos' sources, with their Arrow types, or aliases
             of these. A name
             that a column of ours has too gets "data_" before it.
+        names: All columns, in their order; a rating distribution is one.
 
     Raises:
         ConfigError: `only` names a column that there is not.
@@ -62,37 +63,36 @@ class Columns:
     distribution: bool = True
     only: tuple[str, ...] = ()
     kept: Mapping[str, Any] = field(default_factory=dict)
+    names: tuple[str, ...] = field(init=False)
+    _prefixes: Mapping[str, RatingScale] = field(init=False)
+    _kept_names: Mapping[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        known = self._every()
+        several = len(self.scales) > 1
+        prefixes = {f"{name}_" if several else "": scale for name, scale in self.scales.items()}
+        of_models = [f"{prefix}{column}" for prefix in prefixes for column in _OF_A_MODEL]
+        own = ("path", *(_PLACE if self.ranked else ()), *of_models, "error")
+        kept = {name: f"data_{name}" if name in own else name for name in self.kept}
+        known = (*own, *kept.values())
+        hidden = () if self.distribution else [f"{prefix}distribution" for prefix in prefixes]
+        # Asked for with every row.
+        object.__setattr__(self, "_prefixes", prefixes)
+        object.__setattr__(self, "_kept_names", kept)
+        names = self.only or tuple(name for name in known if name not in hidden)
+        object.__setattr__(self, "names", names)
         for name in self.only:
             if name not in known:
                 raise ConfigError(
                     f"no column {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}"
                 )
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All columns, in their order; a rating distribution is one."""
-        hidden = () if self.distribution else tuple(f"{p}distribution" for p in self.prefixes())
-        return self.only or tuple(name for name in self._every() if name not in hidden)
-
-    def _every(self) -> tuple[str, ...]:
-        return (*self._own(), *self.kept_names().values())
-
-    def _own(self) -> tuple[str, ...]:
-        of_models = [f"{prefix}{column}" for prefix in self.prefixes() for column in _OF_A_MODEL]
-        return ("path", *(_PLACE if self.ranked else ()), *of_models, "error")
-
-    def kept_names(self) -> dict[str, str]:
+    def kept_names(self) -> Mapping[str, str]:
         """The columns of what is kept, by its name at the source."""
-        own = {*self._own()}
-        return {name: f"data_{name}" if name in own else name for name in self.kept}
+        return self._kept_names
 
-    def prefixes(self) -> dict[str, RatingScale]:
+    def prefixes(self) -> Mapping[str, RatingScale]:
         """What the columns of each model begin with, and its rating scale."""
-        several = len(self.scales) > 1
-        return {f"{name}_" if several else "": scale for name, scale in self.scales.items()}
+        return self._prefixes
 
     def row(self, result: ScoredPhoto, place: RankPlace | None) -> dict[str, Any]:
         """The values of one photo by column; scores have 4 decimals, probabilities 6."""
@@ -101,7 +101,7 @@ class Columns:
             row |= _place_values(place)
         results = (result, *result.others.values())
         for prefix, own in zip(self.prefixes(), results, strict=True):
-            values = own.to_dict()
+            values = own.to_dict(distribution=self.distribution)
             row |= {f"{prefix}{column}": values[column] for column in _OF_A_MODEL}
         row["error"] = "; ".join(result.errors) or None
         for name, column in self.kept_names().items():
