@@ -2,19 +2,24 @@
 
 Commands and library run under strace in a fresh home folder and live for 20 seconds, as telemetry
 may begin late. That they would be caught is shown with ONNX Runtime's own telemetry, which is
-switched on for that in a network name space without a way out.
+switched on for that in a network name space without a way out. All programs but those of the first
+test live at the same time, as they mostly wait.
 """
 
+import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-
-from training_runs import write_photos, write_start
+from PIL import Image
 
 LIVE_S = 20
 
@@ -50,7 +55,7 @@ for arguments in {commands!r}:
     try:
         main()
     except SystemExit as end:
-        if end.code not in (0, None):
+        if end.code not in {codes!r}:
             sys.exit(f"{{arguments}} ended with {{end.code}}")
 """
 LIBRARY = """
@@ -62,8 +67,32 @@ list(scorer.features({folder!r}))
 ranked._repr_html_()
 siamese_nima.explain_photo(scorer, ranked[0].path)
 """
+# A command that answers over HTTP: it is asked, lives on, and is told to end.
+ANSWERING = """
+import pathlib, re, signal, subprocess, urllib.request
+server = subprocess.Popen(
+    [sys.executable, "-m", "siamese_nima", *{arguments!r}],
+    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+)
+said = ""
+for line in server.stdout:
+    said += line
+    if found := re.search(r"http://127[^ ]+/", line):
+        break
+else:
+    sys.exit(said)
+for path, body in {requests!r}:
+    data = pathlib.Path(body).read_bytes() if body else None
+    kind = {{"Content-Type": "image/png"}}
+    request = urllib.request.Request(found[0] + path, data, kind)
+    urllib.request.build_opener(urllib.request.ProxyHandler({{}})).open(request).read()
+time.sleep({live_s})
+server.send_signal({signal})
+server.communicate()
+assert server.returncode == 0, server.returncode
+"""
 
-# Tries to reach somebody, or to make a file.
+# Tries to reach somebody, to be reached, or to make a file.
 _CALL = re.compile(r"^\d+ +(\w+)\((.*)$")
 _PORT = re.compile(r"htons\((\d+)\)")
 _ADDRESS = re.compile(r'inet_(?:addr|pton)\((?:AF_INET6, )?"([^"]+)"')
@@ -77,33 +106,35 @@ def _strace() -> str:
     return found
 
 
-def watched(program: str, tmp_path: Path, *, before: tuple[str, ...] = (), **environment: str):
+def watched(program: str, folder: Path, *, before: tuple[str, ...] = (), **environment: str):
     """What a program tried to reach, and what it left outside our own folders.
 
     Returns:
-        Addresses and ports other than of this machine, and of name servers; files in the fresh home
-        and elsewhere, but for its temporary folder.
+        Addresses and ports other than of this machine, of name servers, and those at which it
+        listened for other machines; files in the fresh home and elsewhere, but for its temporary
+        folder.
     """
-    home, temporary, log = tmp_path / "home", tmp_path / "temporary", tmp_path / "trace"
-    for folder in (home, temporary):
-        folder.mkdir()
+    home, log = folder / "home", folder / "trace"
+    home.mkdir()
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("XDG_", "ORT_", "SIAMESE_NIMA_", "HF_", "MPL", "TORCH"))
+        if not name.startswith(("XDG_", "ORT_", "SIAMESE_NIMA_", "HF_", "MPL", "TORCH", "RAY_"))
         and name not in BUILD_SERVICES
     }
-    kept |= {"HOME": str(home), "TMPDIR": str(temporary), "PYTHONDONTWRITEBYTECODE": "1"}
-    calls = "trace=connect,sendto,sendmsg,sendmmsg,open,openat,creat,mkdir,mkdirat"
-    tracing = [_strace(), "-f", "-qq", "-s", "4096", "-e", calls, "-o", str(log)]
-    done = subprocess.run(
-        [*before, *tracing, sys.executable, "-c", program],
-        env=kept | environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        cwd=temporary,
-    )
+    calls = "trace=connect,bind,sendto,sendmsg,sendmmsg,open,openat,creat,mkdir,mkdirat"
+    tracing = [_strace(), "-f", "-qq", "--seccomp-bpf", "-s", "4096", "-e", calls, "-o", str(log)]
+    # With a short name, as sockets of Ray lie in it.
+    with tempfile.TemporaryDirectory(prefix="n-") as temporary:
+        kept |= {"HOME": str(home), "TMPDIR": temporary, "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(
+            [*before, *tracing, sys.executable, "-c", program],
+            env=kept | environment,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            cwd=temporary,
+        )
     assert done.returncode == 0, done.stderr
     reached, made = set(), set()
     for line in log.read_text(errors="replace").splitlines():
@@ -113,13 +144,15 @@ def watched(program: str, tmp_path: Path, *, before: tuple[str, ...] = (), **env
         name, arguments = call.groups()
         port, address = _PORT.search(arguments), _ADDRESS.search(arguments)
         if port and address:
-            here = address[1].startswith("127.") or address[1] == "::1"
-            # A look-up may go to a name server on this machine; port 0 is how addresses are sorted.
-            if port[1] == "53" or not (here or port[1] == "0"):
+            # A look-up may go to a name server on this machine; port 0 is how addresses are sorted,
+            # and how any free port is asked for.
+            here = _is_loopback(address[1]) or (name != "bind" and _is_ours(address[1]))
+            unnamed = port[1] == "0" and name != "bind"
+            if port[1] == "53" or not (here or unnamed):
                 reached.add((address[1], int(port[1])))
         elif (name.startswith("mkdir") or "O_CREAT" in arguments) and (path := _MADE.search(line)):
             made.add(path[1])
-    ours = (f"{home}/.cache/siamese-nima", f"{home}/.local/share/siamese-nima", str(temporary))
+    ours = (f"{home}/.cache/siamese-nima", f"{home}/.local/share/siamese-nima", temporary)
     above = {str(home), f"{home}/.cache", f"{home}/.local", f"{home}/.local/share"}
     others = {
         path
@@ -134,61 +167,155 @@ def watched(program: str, tmp_path: Path, *, before: tuple[str, ...] = (), **env
     return reached, others
 
 
-def commands(*every: list[str]) -> str:
-    return PROGRAM.format(body=COMMANDS.format(commands=[*every]), live_s=LIVE_S)
+def _is_loopback(address: str) -> bool:
+    return address.removeprefix("::ffff:").startswith("127.") or address == "::1"
 
 
-@pytest.fixture
-def few(photo_folder):
-    """The folder of photos, with three of them."""
-    for path in photo_folder.glob("photo[0-9]*.png"):
-        if path.name not in ("photo1.png", "photo2.png", "photo3.png"):
-            path.unlink()
-    return str(photo_folder)
+def _is_ours(address: str) -> bool:
+    """Whether it is an address of this machine: nothing else can be bound to."""
+    plain = address.removeprefix("::ffff:")
+    family = socket.AF_INET6 if ":" in plain else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((plain, 0))
+        except OSError:
+            return False
+    return True
 
 
-def test_commands_about_photos_reach_nobody(few, tmp_path):
-    photo = str(Path(few) / "photo1.png")
+def commands(*every: list[str], codes: tuple[int | None, ...] = (0, None), more: str = "") -> str:
+    body = COMMANDS.format(commands=[*every], codes=codes) + more
+    return PROGRAM.format(body=body, live_s=LIVE_S)
+
+
+def answering(*arguments: str, requests: list[tuple[str, str]], by: str = "SIGTERM") -> str:
+    values = {"arguments": [*arguments, "--port", "0"], "requests": requests}
+    body = ANSWERING.format(**values, signal=f"signal.{by}", live_s=LIVE_S)
+    return PROGRAM.format(body=body, live_s=0)
+
+
+def few(folder: Path) -> Path:
+    """A folder with three photos."""
+    folder.mkdir()
+    for number in range(3):
+        Image.new("RGB", (60 + number, 40), (60 * number + 50,) * 3).save(folder / f"{number}.png")
+    return folder
+
+
+def test_commands_about_photos_and_the_library_reach_nobody(tmp_path):
+    photos = few(tmp_path / "photos")
+    folder, photo = str(photos), str(photos / "1.png")
     program = commands(
-        ["score", few],
-        ["score", few, "--out", "t.csv"],
-        ["rank", few],
-        ["bursts", few],
-        ["stars", few, "--dry-run"],
-        ["report", few, "--out", "page.html"],
+        ["score", folder],
+        ["score", folder, "--out", "t.csv"],
+        ["rank", folder],
+        *([["features", folder, "--out", "f.parquet"]] if find_spec("pyarrow") else []),
+        ["bursts", folder],
+        ["stars", folder, "--dry-run"],
+        ["report", folder, "--out", "page.html"],
         ["explain", photo, "--out", "why.png"],
         ["crop", photo],
         ["models"],
         ["models", "show", "quality"],
         ["cache"],
         ["cache", "clear"],
+        more=LIBRARY.format(folder=folder),
     )
     assert watched(program, tmp_path) == (set(), set())
 
 
-def test_the_library_reaches_nobody(few, tmp_path):
-    program = PROGRAM.format(body=LIBRARY.format(folder=few), live_s=LIVE_S)
-    assert watched(program, tmp_path) == (set(), set())
+def train(folder: Path) -> str:
+    from training_runs import STAGE, write_photos, write_start
 
-
-def test_commands_that_train_and_judge_reach_nobody(tmp_path):
-    pytest.importorskip("torch")
-    table = write_photos(tmp_path / "photos")
-    start = write_start(tmp_path / "start.safetensors")
-    data = ["--data", str(table), "--scale", "1..5"]
-    program = commands(
-        ["data", "check", str(table), "--scale", "1..5"],
-        ["evaluate", str(start), *data, "--repeats", "10"],
+    table = str(write_photos(folder / "photos"))
+    start = str(write_start(folder / "start.safetensors"))
+    data = ["--data", table, "--scale", "1..5"]
+    config = folder / "run.toml"
+    config.write_text(f'start = "{start}"\nout = "{folder / "run"}"\ndevice = "cpu"\n')
+    with config.open("a") as file:
+        file.write(f'[data]\nsource = "{table}"\nscale = "1..5"\nvariants = 2\n[[stage]]\n')
+        file.writelines(f"{name} = {json.dumps(value)}\n" for name, value in STAGE.items())
+    return commands(
+        ["data", "check", table, "--scale", "1..5"],
+        ["data", "split", table, "--scale", "1..5", "--out", "split.csv"],
+        ["evaluate", start, *data, "--repeats", "10"],
+        ["train", str(config)],
+        codes=(0, 1, None),  # 1: so short a training need not gain anything
     )
-    assert watched(program, tmp_path) == (set(), set())
 
 
-def test_a_model_computed_by_openvino_reaches_nobody(few, tmp_path):
-    pytest.importorskip("openvino")
-    reached, others = watched(commands(["score", few, "--device", "openvino"]), tmp_path)
-    assert (reached, others) == (set(), set())
+def learn(folder: Path) -> str:
+    photos = few(folder / "photos")
+    answers = folder / "answers.csv"
+    rows = [f"{left}.png,{left + 1}.png,right,Ana" for left in (0, 1)]
+    answers.write_text("left,right,choice,person\n" + "\n".join(rows) + "\n")
+    return commands(
+        ["pick", "answers", "import", str(photos), str(answers)],
+        ["pick", "answers", "show", str(photos)],
+        ["learn", str(photos)],
+        codes=(0, 1, None),  # 1: so few answers teach nothing
+    )
 
 
+def serve(folder: Path) -> str:
+    photos = few(folder / "photos")
+    asked = [("v1/score", str(photos / "1.png")), ("", ""), ("health/ready", "")]
+    return answering("serve", "--folder", str(photos), requests=asked)
+
+
+def pick(folder: Path) -> str:
+    photos = str(few(folder / "photos"))
+    return answering("pick", photos, "--no-browser", requests=[("state", "")], by="SIGINT")
+
+
+def ray(folder: Path) -> str:
+    photos, out = str(few(folder / "photos")), str(folder / "out")
+    return commands(["score", "--engine", "ray", photos, "--out", out])
+
+
+def openvino(folder: Path) -> str:
+    return commands(["score", str(few(folder / "photos")), "--device", "openvino"])
+
+
+# What each needs.
+PROGRAMS = {
+    train: ("torch", "lightning"),
+    learn: ("onnx",),
+    serve: ("fastapi", "uvicorn"),
+    pick: ("fastapi", "uvicorn"),
+    ray: ("ray", "pyarrow"),
+    openvino: ("openvino",),
+}
+
+
+@pytest.fixture(scope="module")
+def lives(tmp_path_factory):
+    """What each program was seen to do; all are run at once."""
+    _strace()
+    with ThreadPoolExecutor(len(PROGRAMS)) as pool:
+        begun = {}
+        for program, needed in PROGRAMS.items():
+            if all(find_spec(name) for name in needed):
+                folder = tmp_path_factory.mktemp(program.__name__)
+                begun[program] = (folder, pool.submit(watched, program(folder), folder))
+        yield begun
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
+def test_programs_that_need_further_parts_reach_nobody(lives, program):
+    if program not in lives:
+        pytest.skip(f"needs {' and '.join(PROGRAMS[program])}")
+    folder, watching = lives[program]
+    reached, others = watching.result()
+    assert (reached, {path for path in others if not path.startswith(str(folder))}) == (
+        set(),
+        set(),
+    )
+    assert not [path for path in others if path.startswith(str(folder / "home"))]
+
+
+@pytest.mark.slow
 def test_a_program_that_reaches_somebody_is_caught(tmp_path):
     """ONNX Runtime's telemetry, where the user has switched it on."""
     apart = ("unshare", "-rn")
@@ -202,13 +329,14 @@ def test_a_program_that_reaches_somebody_is_caught(tmp_path):
     assert any(port in (53, 443) for _, port in reached)
 
 
-def test_a_look_up_and_a_file_are_caught(tmp_path):
+def test_a_look_up_a_file_and_an_open_port_are_caught(tmp_path):
     body = (
         "import socket, pathlib\n"
         "pathlib.Path.home().joinpath('.somebody').write_text('x')\n"
         "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-        "s.connect(('127.0.0.53', 53))"
+        "s.connect(('127.0.0.53', 53))\n"
+        "socket.socket().bind(('0.0.0.0', 0))"
     )
     reached, others = watched(PROGRAM.format(body=body, live_s=0), tmp_path)
-    assert reached == {("127.0.0.53", 53)}
+    assert reached == {("127.0.0.53", 53), ("0.0.0.0", 0)}
     assert others == {str(tmp_path / "home" / ".somebody")}

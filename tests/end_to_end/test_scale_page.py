@@ -20,3 +20,12 @@ def test_core_hours_follow_from_the_cost_of_a_photo():
     # 0.036 core-seconds, ten million times, are 100 hours: 4.2 cores for a day.
     assert "| core-hours | 100 | 10,000 |" in text
     assert "| machines of 32 cores | 1, done in a day | 2, done in 7 days |" in text
+
+
+def test_the_shards_that_were_killed_are_those_of_the_page():
+    recorded = json.loads((REPOSITORY / "benchmarks" / "scale" / "shards.json").read_text())
+    page = " ".join((REPOSITORY / "docs" / "scale.md").read_text().split())
+    assert recorded["rows"] == recorded["rows_named_once"] == recorded["photos"]
+    assert (recorded["same_rows"], recorded["dirty"]) == (True, False)
+    assert f"{recorded['photos']:,} images in {recorded['shards']} shards were scored so" in page
+    assert f"({recorded['date']}, `{recorded['command']}`" in page

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -137,9 +138,12 @@ def score_on_ray(
     with options.needs_extra("scale", "--engine ray"):
         import fsspec  # noqa: F401
         import pyarrow  # noqa: F401
-        import ray  # noqa: F401
 
         from siamese_nima.scale import plan
+
+        # Not imported before its settings are made.
+        if find_spec("ray") is None:
+            raise ImportError("ray")
     cluster = replace(cluster, workers=scoring.workers)
     cluster.gpus_on(scoring.device)
     # The device of this machine; the workers' may be another.

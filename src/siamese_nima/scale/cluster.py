@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import re
+import secrets
 import socket
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -20,6 +21,8 @@ _OBJECT_STORE_BYTES = 200_000_000  # models and slices travel through it, no pho
 _STARTS = 3
 _ANSWER_S = 10
 _OUR_ERROR = re.compile(r"^siamese_nima\.errors\.\w+: (.+)$", re.MULTILINE)
+# A token in ~/.ray is what Ray would make otherwise; one for the process, as Ray reads it once.
+_TOKEN = secrets.token_hex(32)
 _BLOCKS = 10_000  # tasks of a run: enough for the largest cluster, few enough for one driver
 
 
@@ -77,27 +80,48 @@ def connected(cluster: ClusterOptions) -> Iterator[None]:
         NimaError: There is no cluster at the address.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise MissingExtraError.of("--engine ray", "scale") from error
-    if ray.is_initialized():
-        yield
-        return
-    if cluster.address is None:
-        _start_here()
-    else:
+    with _kept_here() if cluster.address is None else nullcontext():
         try:
-            _check_answers(cluster.address)
-            ray.init(address=cluster.address, logging_level=logging.WARNING)
-        # Ray raises ConnectionError, ValueError and RuntimeError, a socket OSError.
-        except Exception as error:
-            raise NimaError(f"{cluster.address}: no Ray cluster ({_first_line(error)})") from error
+            import ray
+            import ray.data
+        except ImportError as error:
+            raise MissingExtraError.of("--engine ray", "scale") from error
+        if ray.is_initialized():
+            yield
+            return
+        if cluster.address is None:
+            _start_here()
+        else:
+            try:
+                _check_answers(cluster.address)
+                ray.init(address=cluster.address, logging_level=logging.WARNING)
+            # Ray raises ConnectionError, ValueError and RuntimeError, a socket OSError.
+            except Exception as error:
+                reason = _first_line(error)
+                raise NimaError(f"{cluster.address}: no Ray cluster ({reason})") from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _kept_here() -> Iterator[None]:
+    """Settings of a cluster of this machine alone, which nobody else is to reach.
+
+    Ray then listens at 127.0.0.1 instead of at all addresses of the machine, and looks up none.
+    They are read when Ray is first imported; what the user has set stays.
+    """
+    wanted = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    if "RAY_AUTH_TOKEN_PATH" not in os.environ:
+        wanted["RAY_AUTH_TOKEN"] = _TOKEN
+    ours = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(ours)
     try:
         yield
     finally:
-        ray.shutdown()
+        for name in ours:
+            os.environ.pop(name, None)
 
 
 def _check_answers(address: str) -> None:
@@ -114,18 +138,36 @@ def _start_here() -> None:
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
     for attempt in range(1, _STARTS + 1):
         try:
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                logging_level=logging.WARNING,
-            )
+            with _without_dashboard_process():
+                ray.init(
+                    address="local",
+                    include_dashboard=False,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    logging_level=logging.WARNING,
+                )
             return
         # It raises a bare Exception after half a minute in which a busy machine did not come to it.
         except Exception as error:
             ray.shutdown()
             if attempt == _STARTS:
                 raise NimaError(f"Ray does not start ({_first_line(error)})") from error
+
+
+@contextmanager
+def _without_dashboard_process() -> Iterator[None]:
+    """Without a dashboard Ray still starts its process, to ask which cloud the machine is in.
+
+    It does so with usage statistics switched off too, by a look-up and two requests to addresses
+    that are not the machine's; no setting stops it.
+    """
+    from ray._private.node import Node
+
+    start = Node.start_api_server
+    Node.start_api_server = lambda *_, **__: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Node.start_api_server = start  # type: ignore[method-assign]
 
 
 def _first_line(error: Exception) -> str:
