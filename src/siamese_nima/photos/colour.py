@@ -15,7 +15,7 @@ Primaries: TypeAlias = tuple[tuple[float, float], ...]
 
 # Chromaticities of red, green, blue and white, by their number in ITU-T H.273.
 _D65 = (0.3127, 0.3290)
-_BT709 = ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060), _D65)
+SRGB_PRIMARIES: Primaries = ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060), _D65)
 _PRIMARIES = {
     4: ((0.67, 0.33), (0.21, 0.71), (0.14, 0.08), (0.310, 0.316)),  # NTSC 1953
     5: ((0.64, 0.33), (0.29, 0.60), (0.15, 0.06), _D65),  # PAL
@@ -27,7 +27,14 @@ _PRIMARIES = {
 }
 _ADOBE_PRIMARIES = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06), _D65)
 _ADOBE_GAMMA = 2.19921875
-_GAMMA_2_2, _GAMMA_2_8, _LINEAR, _PQ, _HLG = 4, 5, 8, 16, 18
+_OTHER_CURVES = {
+    4,
+    5,
+    8,
+    16,
+    17,
+    18,
+}  # than those of screens: gamma 2.2 and 2.8, light, PQ, DCI, HLG
 _REFERENCE_WHITE_NITS = 203  # ITU-R BT.2408: where a photo's white stands in PQ, and 75 % in HLG
 _HLG_PEAK_NITS, _HLG_SYSTEM_GAMMA = 1000, 1.2
 _CURVE_POINTS = 4096
@@ -157,11 +164,32 @@ def coded_profile(primaries: int, transfer: int) -> bytes | None:
         primaries: Colour primaries by ITU-T H.273, section 8.1.
         transfer: Transfer characteristics by ITU-T H.273, section 8.2.
     """
-    if primaries not in _PRIMARIES and transfer not in (
-        *(_GAMMA_2_2, _GAMMA_2_8, _LINEAR, _PQ, _HLG),
-    ):
+    return described_profile(primaries_of(primaries), transfer)
+
+
+def primaries_of(number: int) -> Primaries:
+    """Chromaticities of red, green, blue and white by their number in ITU-T H.273; else sRGB's."""
+    return _PRIMARIES.get(number, SRGB_PRIMARIES)
+
+
+@lru_cache(maxsize=64)
+def described_profile(
+    primaries: Primaries, transfer: int, gamma: float | None = None
+) -> bytes | None:
+    """An ICC profile of colours that a file describes; None for those taken as sRGB.
+
+    Args:
+        primaries: Chromaticities of red, green, blue and white.
+        transfer: Transfer characteristics by ITU-T H.273, section 8.2.
+        gamma: The exponent that encoded light, where a file names that instead of a curve.
+    """
+    if gamma is not None:
+        if not 0.1 <= gamma <= 2:
+            return None
+        return _matrix_profile(primaries, np.linspace(0, 1, _CURVE_POINTS) ** (1 / gamma))
+    if primaries == SRGB_PRIMARIES and transfer not in _OTHER_CURVES:
         return None
-    return _matrix_profile(_PRIMARIES.get(primaries, _BT709), _light(transfer))
+    return _matrix_profile(primaries, _light(transfer))
 
 
 @lru_cache(maxsize=1)
@@ -180,7 +208,7 @@ def gamma_profile(gamma: float) -> bytes | None:
     """
     if not 0.1 <= gamma <= 2 or abs(gamma - 1 / 2.2) < _SCREEN_GAMMA_NEARLY:
         return None
-    return _matrix_profile(_BT709, np.linspace(0, 1, _CURVE_POINTS) ** (1 / gamma))
+    return described_profile(SRGB_PRIMARIES, 0, gamma)
 
 
 def _light(transfer: int) -> NDArray[np.float64]:
@@ -193,6 +221,8 @@ def _light(transfer: int) -> NDArray[np.float64]:
             return signal**2.8
         case 8:
             return signal
+        case 17:  # SMPTE ST 428-1
+            return np.minimum(signal**2.6 * 52.37 / 48, 1)
         case 16:  # SMPTE ST 2084
             power = signal ** (1 / 78.84375)
             ratio = np.maximum(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)

@@ -15,6 +15,7 @@ from PIL import ExifTags, Image
 
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos import boxes, colour, png, psd, tiff
+from siamese_nima.photos.avif import read_avif
 from siamese_nima.photos.formats import (
     PILLOW_FORMATS,
     RAW_EXTENSIONS,
@@ -24,7 +25,16 @@ from siamese_nima.photos.formats import (
     is_raw,
     is_video,
 )
-from siamese_nima.photos.loading import Stored, check_bytes, check_size, load, whole_file
+from siamese_nima.photos.jpeg2000 import read_jpeg2000
+from siamese_nima.photos.jpeg_xl import read_jpeg_xl
+from siamese_nima.photos.loading import (
+    Stored,
+    check_bytes,
+    load,
+    open_as,
+    try_format,
+    whole_file,
+)
 from siamese_nima.photos.raw import NotCameraRawError, decode_raw
 
 _CFA, _LINEAR_RAW = 32803, 34892
@@ -68,7 +78,7 @@ def decode(
         stream.seek(0)
         return load(psd.read_merged(stream, label, max_pixels), label, **limits)
     image = _with_colours(_open(stream, head, label, max_pixels), stream, label)
-    return load(_as_described(image, stream, label, max_pixels), label, **limits)
+    return load(image, label, **limits)
 
 
 def _decode_tiff(
@@ -103,14 +113,14 @@ def _decode_tiff(
             return _preview(pictures, label, **limits)
     rewritten = thumbnail_first or contents.startswith(b"MM\0+")
     if picture is None or not (tiff.needs_own_reader(picture) or rewritten):
-        image = _open_as("TIFF", BytesIO(contents), label)
+        image = open_as("TIFF", BytesIO(contents), label)
         if picture and image.mode == "P" and (palette := tiff.palette_of_bytes(picture)):
             image.putpalette(palette)
         return load(image, label, **limits)
     if tiff.needs_own_reader(picture):
         image, turned = tiff.read_picture(picture, label, max_pixels), 0
     else:
-        image = _open_as("TIFF", BytesIO(tiff.as_first(picture)), label)
+        image = open_as("TIFF", BytesIO(tiff.as_first(picture)), label)
         turned = picture.number(tiff.ORIENTATION)  # which Pillow applies as it loads
     found = load(image, label, **limits)
     if turned == 0:
@@ -129,9 +139,9 @@ def _preview(pictures: list[tiff.Directory], label: str, **limits: Any) -> Store
     best = max(finished, key=lambda each: each.size[0] * each.size[1])
     if len(best.segments) == 1 and best.number(tiff.COMPRESSION) in (6, 7):
         at, length = best.segments[0]
-        image = _open_as("JPEG", BytesIO(best.contents[at : at + length]), label)
+        image = open_as("JPEG", BytesIO(best.contents[at : at + length]), label)
     else:
-        image = _open_as("TIFF", BytesIO(tiff.as_first(best)), label)
+        image = open_as("TIFF", BytesIO(tiff.as_first(best)), label)
     found = load(image, label, **limits)
     return Stored(found.pixels, pictures[0].number(tiff.ORIENTATION, 1), found.profile)
 
@@ -146,8 +156,12 @@ def _open(stream: BinaryIO, head: bytes, label: str, max_pixels: int) -> Image.I
     match container_of(head):
         case Container.HEIF:
             return _heif(stream, label)
+        case Container.AVIF:
+            return read_avif(whole_file(stream), label, max_pixels)
+        case Container.JPEG_2000:
+            return read_jpeg2000(whole_file(stream), label, max_pixels)
         case Container.JPEG_XL:
-            return _jpeg_xl(stream, label, max_pixels)
+            return read_jpeg_xl(whole_file(stream), label, max_pixels)
         case Container.JPEG_XR:
             raise PhotoError(f"{label}: JPEG XR is not supported. Save it as JPEG, PNG or TIFF.")
         case Container.PNG:
@@ -161,7 +175,7 @@ def _open(stream: BinaryIO, head: bytes, label: str, max_pixels: int) -> Image.I
     for prepare in (Image.preinit, Image.init):
         prepare()
         for name in PILLOW_FORMATS:
-            image = _try(name, head, stream, damage)
+            image = try_format(name, head, stream, damage)
             if image is not None:
                 return image
     if damage:
@@ -171,38 +185,6 @@ def _open(stream: BinaryIO, head: bytes, label: str, max_pixels: int) -> Image.I
     raise PhotoError(
         f"{label}: not a photo in a format that can be read (it starts with {head[:8]!r})."
     )
-
-
-def _try(name: str, head: bytes, stream: BinaryIO, damage: list[str]) -> Image.Image | None:
-    """The picture, if the content is of that format.
-
-    Not by `Image.open`, which warns above 89 million pixels and refuses above 179 million, by a
-    setting of the whole process that is not ours to change.
-    """
-    if name not in Image.OPEN:
-        return None
-    factory, accepts = Image.OPEN[name]
-    try:
-        verdict = accepts is None or accepts(head[:16])
-        if isinstance(verdict, str):  # a sentence about a codec that Pillow was built without
-            damage.append(verdict)
-        elif verdict:
-            stream.seek(0)
-            return factory(stream, "")
-    except (SyntaxError, IndexError, TypeError, KeyError, EOFError, struct.error) as error:
-        if accepts is not None:
-            damage.append(f"damaged {name}: {error}")
-    return None
-
-
-def _open_as(name: str, stream: BinaryIO, label: str) -> Image.Image:
-    Image.init()
-    damage: list[str] = []
-    image = _try(name, stream.read(16), stream, damage)
-    if image is None:
-        reason = damage[0] if damage else f"damaged {name}"
-        raise PhotoError(f"{label}: not a readable photo ({reason}).")
-    return image
 
 
 def _heif(stream: BinaryIO, label: str) -> Image.Image:
@@ -223,7 +205,7 @@ def _heif(stream: BinaryIO, label: str) -> Image.Image:
 def _png(stream: BinaryIO, label: str) -> Image.Image:
     prepared = png.prepared(stream)
     prepared.stream.seek(0)
-    image = _open_as("PNG", prepared.stream, label)
+    image = open_as("PNG", prepared.stream, label)
     profile = prepared.profile
     if prepared.coded:
         profile = colour.coded_profile(*prepared.coded)
@@ -231,28 +213,6 @@ def _png(stream: BinaryIO, label: str) -> Image.Image:
         profile = colour.gamma_profile(prepared.gamma)
     if profile:
         image.info["icc_profile"] = profile
-    return image
-
-
-def _jpeg_xl(stream: BinaryIO, label: str, max_pixels: int) -> Image.Image:
-    """The picture as it is stored: pylibjxl leaves its orientation to EXIF."""
-    try:
-        codec = importlib.import_module("pylibjxl")
-    except ImportError as error:
-        raise PhotoError(
-            f"{label}: JPEG XL needs an optional part: pip install 'siamese-nima[jxl]'"
-        ) from error
-    contents = whole_file(stream)
-    announced = codec.probe(contents)
-    check_size(announced["width"], announced["height"], label, max_pixels)
-    pixels, metadata = codec.decode(contents, metadata=True)
-    profile = metadata.get("icc_profile", b"")
-    if profile[16:20] == b"CMYK":
-        raise PhotoError(f"{label}: JPEG XL in CMYK is not supported. Save it as JPEG or TIFF.")
-    image = Image.fromarray(pixels)
-    image.info = {"icc_profile": profile} if profile else {}
-    if exif := metadata.get("exif"):
-        image.info["exif"] = exif[exif.find(b"Exif\0\0") :] if b"Exif\0\0" in exif[:12] else exif
     return image
 
 
@@ -295,60 +255,6 @@ def _is_adobe_rgb(image: Image.Image, label: str) -> bool:
     return (
         str(index).startswith("R03") or space == _ADOBE_SPACE or (space == _UNCALIBRATED and named)
     )
-
-
-def _as_described(image: Image.Image, stream: BinaryIO, label: str, max_pixels: int) -> Image.Image:
-    """With the crop of AVIF and the order of channels of JPEG 2000, which Pillow leaves out."""
-    if image.format == "AVIF" and (box := _clean_aperture(image, stream)):
-        check_size(*image.size, label, max_pixels)
-        return _like(image, image.crop(box))
-    if image.format == "JPEG2000":
-        stream.seek(0)
-        order = boxes.find(stream.read(_MAX_META_BYTES), b"jp2h", b"cdef")
-        bands = _channel_order(order or b"", len(image.getbands()))
-        if bands:
-            check_size(*image.size, label, max_pixels)
-            parts = image.split()
-            return _like(image, Image.merge(image.mode, [parts[band] for band in bands]))
-    return image
-
-
-def _like(image: Image.Image, changed: Image.Image) -> Image.Image:
-    changed.info = image.info
-    return changed
-
-
-def _clean_aperture(image: Image.Image, stream: BinaryIO) -> tuple[int, int, int, int] | None:
-    """The part of an AVIF picture that is to be shown (ISO/IEC 14496-12, 12.1.4)."""
-    clap = dict(_properties(stream)).get(b"clap", b"")
-    if len(clap) != 32:
-        return None
-    unsigned, signed = struct.unpack(">8I", clap), struct.unpack(">8i", clap)
-    if 0 in (unsigned[1], unsigned[3], unsigned[5], unsigned[7]):
-        return None
-    width, height = unsigned[0] / unsigned[1], unsigned[2] / unsigned[3]
-    left = (image.width - width) / 2 + signed[4] / unsigned[5]
-    top = (image.height - height) / 2 + signed[6] / unsigned[7]
-    box = (round(left), round(top), round(left + width), round(top + height))
-    inside = box[0] >= 0 and box[1] >= 0 and box[2] <= image.width and box[3] <= image.height
-    return box if inside and box[0] < box[2] and box[1] < box[3] else None
-
-
-def _channel_order(definition: bytes, count: int) -> list[int] | None:
-    """Where red, green, blue and opacity stand in a JPEG 2000 file; None for their usual order.
-
-    Source: ISO/IEC 15444-1, annex I.5.3.6.
-    """
-    if len(definition) < 2 + 6 * count:
-        return None
-    found = {}
-    for channel, kind, colour_number in struct.iter_unpack(">HHH", definition[2 : 2 + 6 * count]):
-        if kind == 0 and 1 <= colour_number <= count:
-            found[colour_number - 1] = channel
-        elif kind in (1, 2):
-            found[count - 1] = channel
-    order = [found.get(place, -1) for place in range(count)]
-    return order if sorted(order) == list(range(count)) and order != sorted(order) else None
 
 
 _PILLOW_MODULES = r"PIL\."

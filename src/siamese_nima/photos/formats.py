@@ -36,6 +36,7 @@ class Container(Enum):
     HEIF = "HEIF"
     AVIF = "AVIF"
     PNG = "PNG"
+    JPEG_2000 = "JPEG 2000"
     JPEG_XL = "JPEG XL"
     JPEG_XR = "JPEG XR"
 
@@ -48,6 +49,7 @@ _HEIF_BRANDS = frozenset(
 )
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG_2000 = (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n")
 _JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 _JPEG_XR = b"II\xbc"
 
@@ -59,6 +61,8 @@ def container_of(head: bytes) -> Container | None:
     """
     if head.startswith(_PNG):
         return Container.PNG
+    if head.startswith(_JPEG_2000):
+        return Container.JPEG_2000
     if head.startswith(_JPEG_XL):
         return Container.JPEG_XL
     if head.startswith(_JPEG_XR):

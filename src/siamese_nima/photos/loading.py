@@ -1,5 +1,6 @@
-"""Decode an opened picture: limits first, and no more pixels than the views need."""
+"""Open and decode a picture: limits first, and no more pixels than the views need."""
 
+import struct
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, BinaryIO, cast
@@ -76,6 +77,43 @@ def whole_file(stream: BinaryIO) -> bytes:
     """The contents of a file from its start; its size was checked before."""
     stream.seek(0)
     return stream.read()
+
+
+def try_format(name: str, head: bytes, stream: BinaryIO, damage: list[str]) -> Image.Image | None:
+    """The picture, if the content is of that format.
+
+    Not by `Image.open`, which warns above 89 million pixels and refuses above 179 million, by a
+    setting of the whole process that is not ours to change.
+    """
+    if name not in Image.OPEN:
+        return None
+    factory, accepts = Image.OPEN[name]
+    try:
+        verdict = accepts is None or accepts(head[:16])
+        if isinstance(verdict, str):  # a sentence about a codec that Pillow was built without
+            damage.append(verdict)
+        elif verdict:
+            stream.seek(0)
+            return factory(stream, "")
+    except (SyntaxError, IndexError, TypeError, KeyError, EOFError, struct.error) as error:
+        if accepts is not None:
+            damage.append(f"damaged {name}: {error}")
+    return None
+
+
+def open_as(name: str, stream: BinaryIO, label: str) -> Image.Image:
+    """The picture in a format that was told by its content, not decoded yet.
+
+    Raises:
+        PhotoError: Its head is damaged.
+    """
+    Image.init()
+    damage: list[str] = []
+    image = try_format(name, stream.read(16), stream, damage)
+    if image is None:
+        reason = damage[0] if damage else f"damaged {name}"
+        raise PhotoError(f"{label}: not a readable photo ({reason}).")
+    return image
 
 
 def load(

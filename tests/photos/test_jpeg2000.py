@@ -1,0 +1,113 @@
+"""JPEG 2000: profiles, orders of channels, palettes and coarser grids."""
+
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from icc_profiles import ADOBE_RGB
+from siamese_nima.errors import PhotoError
+from siamese_nima.photos import boxes, read_photo
+
+SRGB, GREY, SYCC = 16, 17, 18
+
+
+def box(kind, content):
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def named(number):
+    return box(b"colr", b"\1\0\0" + struct.pack(">I", number))
+
+
+def with_header(contents, *added):
+    """A JP2 file whose header holds these boxes after its size, and no others."""
+    header = boxes.span(contents, b"jp2h")
+    size = box(b"ihdr", boxes.find(contents, b"jp2h", b"ihdr"))
+    changed = box(b"jp2h", size + b"".join(added))
+    return contents[: header.head] + changed + contents[header.end :]
+
+
+def definition(*channels):
+    packed = b"".join(struct.pack(">HHH", *channel) for channel in channels)
+    return box(b"cdef", struct.pack(">H", len(channels)) + packed)
+
+
+@pytest.mark.parametrize("method", [2, 3])
+def test_the_profile_counts(scene, encoded, difference, method):
+    profile = box(b"colr", bytes([method, 0, 0]) + ADOBE_RGB)
+    photo = read_photo(with_header(encoded(scene, "JPEG2000"), profile))
+    expected = read_photo(encoded(scene, "PNG", icc_profile=ADOBE_RGB))
+    assert difference(expected, scene) > 3
+    assert difference(photo, expected) == 0
+
+
+def test_a_named_colour_space_before_a_profile_counts(scene, encoded, difference):
+    profile = box(b"colr", b"\2\0\0" + ADOBE_RGB)
+    contents = with_header(encoded(scene, "JPEG2000"), named(SRGB), profile)
+    assert difference(read_photo(contents), scene) == 0
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_luminance_and_colour_differences_in_any_order(scene, encoded, difference, order):
+    parts = scene.convert("YCbCr").split()
+    stored = Image.merge("RGB", [parts[place] for place in order])
+    channels = [(at, 0, place + 1) for at, place in enumerate(order)]
+    contents = encoded(stored, "JPEG2000", mct=0)
+    photo = read_photo(with_header(contents, named(SYCC), definition(*channels)))
+    assert difference(photo, scene) < 1.5
+
+
+def test_colours_multiplied_by_their_opacity(scene, encoded, difference):
+    opacity = Image.fromarray(np.full((80, 120), 128, np.uint8))
+    straight = scene.copy()
+    straight.putalpha(opacity)
+    multiplied = Image.fromarray((np.asarray(scene) * (128 / 255)).round().astype(np.uint8))
+    multiplied.putalpha(opacity)
+    channels = definition((0, 0, 1), (1, 0, 2), (2, 0, 3), (3, 2, 0))
+    contents = with_header(encoded(multiplied, "JPEG2000"), named(SRGB), channels)
+    assert difference(read_photo(contents), read_photo(encoded(straight, "PNG"))) < 1.5
+
+
+def test_a_fourth_channel_that_is_no_opacity_is_no_part_of_the_picture(scene, encoded, difference):
+    picture = scene.copy()
+    picture.putalpha(0)
+    channels = definition((0, 0, 1), (1, 0, 2), (2, 0, 3), (3, 65535, 65535))
+    contents = with_header(encoded(picture, "JPEG2000"), named(SRGB), channels)
+    assert difference(read_photo(contents), scene) == 0
+
+
+@pytest.mark.parametrize(("depth", "code"), [(7, "B"), (15, "H")])
+def test_a_palette_in_which_a_colour_stands_twice(encoded, difference, depth, code):
+    numbers = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    colours = np.array([[0, 0, 0], [0, 0, 0], *([n, 255 - n, 2 * n] for n in range(2, 64))])
+    entries = (colours * (1 if depth == 7 else 257)).flatten()
+    palette = struct.pack(">HB3B", 64, 3, *[depth] * 3) + struct.pack(f">192{code}", *entries)
+    mapping = b"".join(struct.pack(">HBB", 0, 1, column) for column in range(3))
+    contents = with_header(
+        encoded(Image.fromarray(numbers), "JPEG2000"),
+        named(SRGB),
+        box(b"pclr", palette),
+        box(b"cmap", mapping),
+        definition((0, 0, 2), (1, 0, 3), (2, 0, 1)),
+    )
+    photo = np.asarray(read_photo(contents))
+    assert (photo == colours[numbers][..., [2, 0, 1]]).all()
+
+
+@pytest.mark.parametrize("width", [64, 65])
+def test_channels_at_a_coarser_grid(encoded, width):
+    grey = Image.new("RGB", (-(-width // 2), 16), (90, 90, 90))
+    contents = encoded(grey, "JPEG2000", no_jp2=True, mct=0)
+    at = contents.index(b"\xff\x51") + 6  # the width of the picture
+    stored = struct.pack(">I", width)
+    coarse = bytearray(contents)
+    coarse[at : at + 4] = coarse[at + 16 : at + 20] = stored
+    for channel in range(3):
+        coarse[at + 35 + 3 * channel] = 2
+    if width % 2:
+        with pytest.raises(PhotoError, match="a coarser grid that does not fit its width"):
+            read_photo(bytes(coarse))
+    else:
+        assert read_photo(bytes(coarse)).size == (width, 16)
