@@ -11,15 +11,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from command import nima
 from siamese_nima.errors import MissingExtraError
 from siamese_nima.taste.answers import Answer, AnswerStore, answers_path
 
 AT = "2026-05-01T09:30:00+00:00"
-
-
-def nima(*arguments):
-    command = [sys.executable, "-m", "siamese_nima", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
 @contextmanager

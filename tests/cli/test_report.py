@@ -1,12 +1,6 @@
 """`nima report`, as a user types it."""
 
-import subprocess
-import sys
-
-
-def nima(*arguments):
-    command = [sys.executable, "-m", "siamese_nima", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+from command import nima
 
 
 def test_a_folder_becomes_a_page_with_its_bursts_and_its_errors(tiny_model, photo_folder, tmp_path):

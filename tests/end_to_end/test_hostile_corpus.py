@@ -17,6 +17,7 @@ from hostile_corpus import SCORE, SKIPPED, write_corpus
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos import find_photos, read_photo
 from siamese_nima.scoring.scorer import Scorer
+from siamese_nima.scoring.tables import write_table
 
 TIME_LIMIT_S = 300
 # Runs the command with every attempt to change a file noted; photos may only be opened to be read.
@@ -76,29 +77,40 @@ def rows_of(table, done):
     return parquet.read_table(table).to_pylist()
 
 
-@pytest.mark.parametrize("suffix", [None, ".csv", ".jsonl", ".parquet"])
-def test_every_entry_is_one_row_in_order_with_a_score_or_a_named_error(
-    corpus, tiny_model, tmp_path, suffix
-):
+def test_every_entry_is_one_row_in_order_with_a_score_or_a_named_error(corpus, tiny_model):
     folder, expected = corpus
     before = fingerprint(folder)
-    table = tmp_path / f"table{suffix}" if suffix else None
-    out = ["--out", table] if table else []
-    done = run("score", folder, "--model", tiny_model, *out)
+    done = run("score", folder, "--model", tiny_model)
     assert b"Traceback" not in done.stderr
     assert b"WROTE" not in done.stderr
     assert fingerprint(folder) == before
     assert done.returncode == 1
+    check_rows(folder, rows_of(None, done), expected)
 
-    rows = rows_of(table, done)
-    found = [os.fspath(path) for path in find_photos([folder]).paths]
-    if suffix == ".parquet":  # whose text is UTF-8 and nothing else
-        found = [os.fsencode(path).decode("utf-8", "backslashreplace") for path in found]
-        expected = {
-            os.fsencode(name).decode("utf-8", "backslashreplace"): outcome
-            for name, outcome in expected.items()
-        }
-    assert [row["path"] for row in rows] == found
+
+@pytest.fixture(scope="module")
+def results(corpus, tiny_model):
+    return list(Scorer(tiny_model).score(corpus[0]))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_every_kind_of_table_has_every_entry(corpus, results, tmp_path, suffix):
+    folder, expected = corpus
+    table = tmp_path / f"table{suffix}"
+    write_table(results, table)
+    check_rows(folder, rows_of(table, None), expected, as_utf_8=suffix == ".parquet")
+
+
+def check_rows(folder, rows, expected, *, as_utf_8=False):
+    """That there is one row for each entry, in order; Parquet's text is UTF-8 and nothing else."""
+
+    def named(name):
+        return os.fsencode(name).decode("utf-8", "backslashreplace") if as_utf_8 else name
+
+    assert [row["path"] for row in rows] == [
+        named(os.fspath(path)) for path in find_photos([folder]).paths
+    ]
+    expected = {named(name): outcome for name, outcome in expected.items()}
     by_name = {os.path.relpath(row["path"], folder): row for row in rows}
     assert set(by_name) == {name for name, outcome in expected.items() if outcome != SKIPPED}
     for name, row in by_name.items():
