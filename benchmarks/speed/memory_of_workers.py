@@ -3,7 +3,9 @@
     python benchmarks/speed/memory_of_workers.py BIQ2021/Images --out FILE.json
 
 Every 30th photo of the folder, by name, at most 400; the released model with its own views. All
-rows are of one run, in turns, so that their ratios hold on a machine that has other work too.
+rows are of one run, in turns, so that their ratios hold on a machine that has other work too. Then
+`--view native` with the other released model, whose views have one size each, over parts of the
+same photos that are cut to sizes that all differ.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -31,6 +34,9 @@ ROWS: dict[str, tuple[int, int]] = {
     "2 workers, 4 photos each": (2, 4),
     "16 workers": (16, 1),
 }
+# Photos of sizes that all differ.
+NATIVE_PHOTOS = (100, 300, 900)
+LEAST_PX = 300
 
 
 def measure(photos: list[Path], rounds: int) -> dict[str, Any]:
@@ -59,6 +65,30 @@ def measure(photos: list[Path], rounds: int) -> dict[str, Any]:
     }
 
 
+def measure_native(photos: list[Path]) -> dict[int, float]:
+    """Peak memory of a command with `--view native`, by the number of sizes that it meets."""
+    random = np.random.default_rng(0)
+    found = {}
+    with tempfile.TemporaryDirectory() as name:
+        cut, out = Path(name) / "photos", Path(name) / "t.csv"
+        cut.mkdir()
+        made: set[tuple[int, int]] = set()
+        for count in NATIVE_PHOTOS:
+            while len(made) < count:
+                with Image.open(photos[len(made) % len(photos)]) as picture:
+                    size = tuple(int(random.integers(LEAST_PX, side + 1)) for side in picture.size)
+                    if size not in made:
+                        picture.convert("RGB").crop((0, 0, *size)).save(
+                            cut / f"{len(made):04d}.jpg", quality=90
+                        )
+                        made.add(size)
+            command = [sys.executable, "-m", "siamese_nima", "score", str(cut), "--quiet"]
+            command += ["--no-cache", "--workers", "2", "--model", "appeal", "--view", "native"]
+            found[count] = round(peak_mb([*command, "--out", str(out)], dict(os.environ))[0], 1)
+            print("native", count, found[count], file=sys.stderr)
+    return found
+
+
 def main() -> None:
     """Measure and print; with --out, write the JSON too."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -79,6 +109,12 @@ def main() -> None:
         "photos": len(photos),
         "size_px": list(common),
         "rows": measure(photos, options.rounds),
+        "native": {
+            "model": "appeal",
+            "workers": 2,
+            "sides_px": [LEAST_PX, min(common)],
+            "peak_mb_by_sizes": measure_native(photos),
+        },
     }
     report(figures, options.out)
 
