@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 from PIL import ExifTags, Image
 
 from siamese_nima.errors import PhotoError
-from siamese_nima.photos import boxes, colour, png, psd, tiff
+from siamese_nima.photos import boxes, colour, png, psd, tiff, tiff_pixels
 from siamese_nima.photos.avif import read_avif
 from siamese_nima.photos.formats import (
     PILLOW_FORMATS,
@@ -111,14 +111,18 @@ def _decode_tiff(
             if not sensor:
                 raise
             return _preview(pictures, label, **limits)
+    if picture and (kind := tiff_pixels.unsupported_kind(picture)):
+        raise PhotoError(
+            f"{label}: TIFF with {kind} is not supported. Save it as JPEG, PNG or plain TIFF."
+        )
     rewritten = thumbnail_first or contents.startswith(b"MM\0+")
-    if picture is None or not (tiff.needs_own_reader(picture) or rewritten):
+    if picture is None or not (tiff_pixels.needs_own_reader(picture) or rewritten):
         image = open_as("TIFF", BytesIO(contents), label)
-        if picture and image.mode == "P" and (palette := tiff.palette_of_bytes(picture)):
+        if picture and image.mode == "P" and (palette := tiff_pixels.palette_of_bytes(picture)):
             image.putpalette(palette)
         return load(image, label, **limits)
-    if tiff.needs_own_reader(picture):
-        image, turned = tiff.read_picture(picture, label, max_pixels), 0
+    if tiff_pixels.needs_own_reader(picture):
+        image, turned = tiff_pixels.read_picture(picture, label, max_pixels), 0
     else:
         image = open_as("TIFF", BytesIO(tiff.as_first(picture)), label)
         turned = picture.number(tiff.ORIENTATION)  # which Pillow applies as it loads
