@@ -2,6 +2,7 @@
 
 import io
 import os
+import zipfile
 
 import fsspec
 import pyarrow as pa
@@ -107,6 +108,18 @@ def test_tables_stand_between_names(both, tmp_path):
         f"{tmp_path}/more10.parquet",
     ]
     assert found.photos == 8
+
+
+def test_endings_in_capitals_are_endings(both, tmp_path):
+    folder, _ = both
+    photo = str(folder / "photo2.jpg")
+    table = write_table(tmp_path / "T.PARQUET", {"path": [photo]})
+    (tmp_path / "L.TXT").write_text(f"{photo}\n")
+    with zipfile.ZipFile(tmp_path / "A.ZIP", "w") as archive:
+        archive.write(photo, "b.jpg")
+    found = find_sources([table, str(tmp_path / "A.ZIP"), str(tmp_path / "L.TXT")])
+    assert found.photos == 3
+    assert (type(found.parts[0]), found.parts[2]) == (PhotoTable, [photo])
 
 
 def test_a_table_that_changes_has_another_state(tmp_path):

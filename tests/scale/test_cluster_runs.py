@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +92,33 @@ def test_photos_and_results_of_a_store(cluster, store, photos, tiny_model, local
         for column in ("path", "error"):
             row[column] = row[column] and row[column].replace(f"{photos}/", "s3://shoot/in/")
     assert table.to_pylist() == expected
+
+
+def test_archives_and_data_sets_of_a_store(cluster, store, photos, tiny_model, tmp_path):
+    names = [Path(name) for name in find_photos([photos]).names[10:25]]
+    with (
+        tarfile.open(tmp_path / "a.tar", "w") as tar,
+        zipfile.ZipFile(tmp_path / "b.zip", "w") as z,
+    ):
+        for name in names:
+            tar.add(name, name.name)
+            z.write(name, name.name)
+    images = [{"bytes": name.read_bytes(), "path": name.name} for name in names]
+    pq.write_table(pa.table({"image": images, "label": range(15)}), tmp_path / "c.parquet")
+    for name in ("a.tar", "b.zip", "c.parquet"):
+        store.upload_file(str(tmp_path / name), "shoot", f"sets/{name}")
+    wanted = ["s3://shoot/sets/*.tar", "s3://shoot/sets/b.zip", "s3://shoot/sets/c.parquet"]
+    done = run(cluster, tiny_model, *wanted, "--out", tmp_path / "out")
+    assert "42 of 45 photos scored" in done.stderr
+    here = [sys.executable, "-m", "siamese_nima", "score", "--model", tiny_model, "--distribution"]
+    here += [*wanted, "--out", tmp_path / "here.parquet"]
+    assert subprocess.run([*map(str, here)], capture_output=True, timeout=240).returncode == 1
+    table = pq.read_table(tmp_path / "out")
+    assert table.equals(pq.read_table(tmp_path / "here.parquet"))
+    rows = table.to_pylist()
+    assert rows[0]["path"] == f"s3://shoot/sets/a.tar::{names[0].name}"
+    assert [row["label"] for row in rows] == [None] * 30 + [*range(15)]
+    assert [row["score"] for row in rows[:15]] == [row["score"] for row in rows[15:30]]
 
 
 def test_results_that_cannot_be_written_end_the_run_with_their_name(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import zipfile
 from dataclasses import asdict
 
 import numpy as np
@@ -98,6 +99,60 @@ def test_shards_give_the_same_rows_locally_and_on_workers(shards, tiny_model, mo
     assert rows[13]["error"].startswith("shard-1.tar::0013.png: not a photo")
     expected = Scorer(tiny_model).score([photo(number) for number in (0, 19)])
     assert [rows[0]["score"], rows[19]["score"]] == [round(one.score, 4) for one in expected]
+
+
+@pytest.fixture
+def in_store(shards, data_set, tmp_path):
+    """The same collections in a store, the shards zipped too; the store's URL."""
+    pytest.importorskip("fsspec")
+    import fsspec
+
+    with tarfile.open(shards / "shard-1.tar") as tar, zipfile.ZipFile(shards / "s.zip", "w") as out:
+        for member in tar:
+            out.writestr(member.name, tar.extractfile(member).read(), zipfile.ZIP_DEFLATED)
+    url = f"memory:///{tmp_path.name}"
+    for path in (*shards.glob("shard-*.tar"), shards / "s.zip", data_set):
+        with fsspec.open(f"{url}/{path.name}", "wb") as file:
+            file.write(path.read_bytes())
+    return url
+
+
+@pytest.mark.parametrize("what", ["shard-*.tar", "s.zip", "train.parquet"])
+def test_collections_in_a_store_give_the_rows_of_those_on_a_disk(
+    shards, in_store, tiny_model, tmp_path, monkeypatch, what
+):
+    monkeypatch.chdir(shards)
+    expected = local(tiny_model, "disk.parquet", what)
+    table = local(tiny_model, "store.parquet", f"{in_store}/{what}")
+    assert on_workers(tiny_model, "out", [f"{in_store}/{what}"]).equals(table)
+    names = [name for name in table.column_names if name not in ("path", "error")]
+    assert table.select(names).equals(expected.select(names))
+    # A table is named by its file, as an archive is by the whole of its place.
+    assert [row["path"].removeprefix(f"{in_store}/") for row in table.to_pylist()] == (
+        expected.column("path").to_pylist()
+    )
+
+
+def test_a_store_that_fails_in_the_midst_of_an_archive_costs_its_photo_alone(
+    in_store, tiny_model, tmp_path, monkeypatch
+):
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    whole = MemoryFileSystem.cat_file
+
+    def fails(self, path, start=None, end=None, **more):
+        if start is not None and start > 10_000:
+            raise RuntimeError("the store is away")
+        return whole(self, path, start=start, end=end, **more)
+
+    monkeypatch.setattr("siamese_nima.photos.stores._FIRST_PAUSE_S", 0)
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", fails)
+    table = local(tiny_model, tmp_path / "t.parquet", f"{in_store}/shard-0.tar").to_pylist()
+    failed = [row for row in table if row["error"]]
+    assert 0 < len(failed) < len(table) == 10
+    assert failed[0]["error"] == (
+        f"{failed[0]['path']}: not fetched in 4 attempts (the store is away)."
+    )
 
 
 def test_what_was_scored_is_known_of_an_archive_that_was_moved(shards, tiny_model, tmp_path):

@@ -75,7 +75,7 @@ class ArchivedPhoto(FetchedPhoto):
         if self.flaw:
             raise PhotoError(f"{self.name}: {self.flaw}.")
         if self.method is None:
-            content = read_range(self.archive, self.start, self.start + self.size)
+            content = read_range(self.archive, self.start, self.start + self.size, self.name)
         else:
             content = self._unzipped()
         if len(content) != self.size:
@@ -85,7 +85,7 @@ class ArchivedPhoto(FetchedPhoto):
     def _unzipped(self) -> bytes:
         name = len(self.name.encode("utf-8", "surrogateescape"))
         end = self.start + _LOCAL_HEADER.size + name + _EXTRA_BYTES + self.packed
-        found = read_range(self.archive, self.start, end)
+        found = read_range(self.archive, self.start, end, self.name)
         if len(found) < _LOCAL_HEADER.size or not found.startswith(_LOCAL_MAGIC):
             raise PhotoError(f"{self.name}: the archive is damaged or has changed.")
         *_, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(found[: _LOCAL_HEADER.size])
@@ -93,7 +93,7 @@ class ArchivedPhoto(FetchedPhoto):
         packed = found[begin : begin + self.packed]
         if len(packed) < self.packed:
             start = self.start + begin
-            packed = read_range(self.archive, start, start + self.packed)
+            packed = read_range(self.archive, start, start + self.packed, self.name)
         if self.method == zipfile.ZIP_STORED:
             content = packed
         else:

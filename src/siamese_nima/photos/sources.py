@@ -237,7 +237,7 @@ def _is_collection(pattern: str) -> bool:
 def _collection(file: str, image_column: str | None) -> tuple[Part, FoundPhotos]:
     """A table or an archive, and what was passed over in it."""
     nothing = FoundPhotos(names=())
-    if file.endswith(_TABLE):
+    if file.lower().endswith(_TABLE):
         return photo_table(file, image_column), nothing
     archive = file if is_url(file) else str(Path(file).absolute())
     try:
@@ -265,7 +265,7 @@ def _matching(pattern: str) -> Iterator[str]:
     else:
         found = glob.glob(pattern, recursive=True)  # noqa: PTH207 -- keeps relative names as they are
     if not found:
-        kind = "table" if pattern.endswith(_TABLE) else "archive"
+        kind = "table" if pattern.lower().endswith(_TABLE) else "archive"
         raise TableError(f"{pattern}: no such {kind}")
     yield from sorted(found, key=natural_key)
 
@@ -286,7 +286,7 @@ def _found(
             yield from _listed(_lines(_standard_input(stdin).read()))
         elif guarded and _is_web(pattern):
             yield FoundPhotos(names=(pattern,))
-        elif pattern.endswith(_LISTING) and not Path(pattern).is_dir():
+        elif pattern.lower().endswith(_LISTING) and not Path(pattern).is_dir():
             yield from _listed(_lines(_listing(pattern)))
         elif is_url(pattern):
             yield _search(pattern)

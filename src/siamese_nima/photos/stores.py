@@ -104,16 +104,17 @@ class StoredPhoto(FetchedPhoto):
             OSError: There is no such file, or no permission.
         """
         system, path = open_store(self.url)
-        try:
-            contents: bytes = retried(lambda: system.cat_file(path))
-        except _FINAL:
-            raise
-        except Exception as error:
-            reason = reason_of(error)
-            raise PhotoError(
-                f"{self.url}: not fetched in {ATTEMPTS} attempts ({reason})."
-            ) from error
-        return contents
+        return _fetched(self.url, lambda: system.cat_file(path))
+
+
+def _fetched(photo: str, call: Callable[[], bytes]) -> bytes:
+    try:
+        return retried(call)
+    except _FINAL:
+        raise
+    except Exception as error:
+        reason = reason_of(error)
+        raise PhotoError(f"{photo}: not fetched in {ATTEMPTS} attempts ({reason}).") from error
 
 
 def open_file(name: str) -> BinaryIO:
@@ -140,22 +141,22 @@ def state_of(name: str) -> str:
     return f"{details.get('size')} {time}".strip()
 
 
-def read_range(file: str, start: int, end: int) -> bytes:
+def read_range(file: str, start: int, end: int, photo: str) -> bytes:
     """Bytes of a file, fewer where it ends before.
 
     Args:
         file: A local path, or a URL of a store.
         start: Place of the first byte.
         end: Place behind the last one.
+        photo: Whose bytes these are, for the error.
 
     Raises:
+        PhotoError: The store failed several times.
         OSError: There is no such file, or no permission.
-        Exception: Of the store, when it failed several times.
     """
     if not is_url(file):
         with Path(file).open("rb") as opened:
             opened.seek(start)
             return opened.read(end - start)
     system, path = open_store(file)
-    content: bytes = retried(lambda: system.cat_file(path, start=start, end=end))
-    return content
+    return _fetched(photo, lambda: system.cat_file(path, start=start, end=end))
