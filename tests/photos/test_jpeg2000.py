@@ -1,10 +1,11 @@
 """JPEG 2000: profiles, orders of channels, palettes and coarser grids."""
 
+import io
 import struct
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from icc_profiles import ADOBE_RGB
 from siamese_nima.errors import PhotoError
@@ -79,7 +80,7 @@ def test_a_fourth_channel_that_is_no_opacity_is_no_part_of_the_picture(scene, en
 
 
 @pytest.mark.parametrize(("depth", "code"), [(7, "B"), (15, "H")])
-def test_a_palette_in_which_a_colour_stands_twice(encoded, difference, depth, code):
+def test_a_palette_in_which_a_colour_stands_twice(encoded, depth, code):
     numbers = np.arange(64, dtype=np.uint8).reshape(8, 8)
     colours = np.array([[0, 0, 0], [0, 0, 0], *([n, 255 - n, 2 * n] for n in range(2, 64))])
     entries = (colours * (1 if depth == 7 else 257)).flatten()
@@ -111,3 +112,50 @@ def test_channels_at_a_coarser_grid(encoded, width):
             read_photo(bytes(coarse))
     else:
         assert read_photo(bytes(coarse)).size == (width, 16)
+
+
+def test_parts_of_tiles_that_are_counted_one_short(scene, encoded, difference):
+    contents = encoded(scene, "JPEG2000", tile_size=(64, 64))
+    at, parts = contents.index(b"\xff\x90"), []
+    start = at
+    while contents[at : at + 2] == b"\xff\x90":
+        (size,) = struct.unpack_from(">I", contents, at + 6)
+        parts.append(contents[at : at + size])
+        at += size
+    assert len(parts) == 4
+    empty = b"\xff\x93"
+    ends = [b"\xff\x90\0\x0a" + struct.pack(">HIBB", tile, 14, 1, 1) + empty for tile in range(4)]
+    short = contents[:start] + b"".join([*parts, *ends]) + contents[at:]
+    last = boxes.span(contents, b"jp2c")
+    body = short[last.head + 8 : len(short)]
+    short = short[: last.head] + box(b"jp2c", body)
+    with pytest.raises(OSError, match="broken data stream"):
+        Image.open(io.BytesIO(short)).load()
+    assert difference(read_photo(short), scene) == 0
+
+
+def test_lab_by_its_number(scene, encoded, difference):
+    profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    transform = ImageCms.buildTransform(*profiles, inMode="RGB", outMode="LAB")
+    stored = Image.merge("RGB", ImageCms.applyTransform(scene, transform).split())
+    contents = with_header(encoded(stored, "JPEG2000", mct=0), named(14))
+    assert difference(read_photo(contents), scene) < 2.5
+
+
+def test_a_colour_space_that_is_not_known_is_named(scene, encoded):
+    contents = with_header(encoded(scene, "JPEG2000"), named(21))
+    with pytest.raises(PhotoError, match=r"^a\.jp2: JPEG 2000 in colour space 21 is not supported"):
+        read_photo(contents, name="a.jp2")
+    profile = box(b"colr", b"\2\0\0" + ADOBE_RGB)
+    assert read_photo(with_header(encoded(scene, "JPEG2000"), named(21), profile))
+
+
+def test_a_profile_whose_colours_fall_together_does_not_count(scene, encoded, difference):
+    places = range(132, 132 + 12 * struct.unpack_from(">I", ADOBE_RGB, 128)[0], 12)
+    broken = bytearray(ADOBE_RGB)
+    for place in places:
+        kind, at, _ = struct.unpack_from(">4sII", ADOBE_RGB, place)
+        if kind in (b"rXYZ", b"bXYZ"):
+            broken[at + 8 : at + 20] = bytes(12)
+    photo = read_photo(encoded(scene, "PNG", icc_profile=bytes(broken)))
+    assert difference(photo, scene) == 0

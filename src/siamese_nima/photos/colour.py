@@ -39,6 +39,7 @@ _REFERENCE_WHITE_NITS = 203  # ITU-R BT.2408: where a photo's white stands in PQ
 _HLG_PEAK_NITS, _HLG_SYSTEM_GAMMA = 1000, 1.2
 _CURVE_POINTS = 4096
 _NEARLY = 25
+_LEAST_VOLUME = 1e5  # of 255 ** 3, by the colours that a profile's primaries span
 _SCREEN_GAMMA_NEARLY = 0.02
 _BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
@@ -290,7 +291,20 @@ def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform |
         )
     except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
         return None
-    return None if _changes_nothing(transform, mode) else transform
+    unusable = _changes_nothing(transform, mode) or _loses_colours(transform, mode)
+    return None if unusable else transform
+
+
+def _loses_colours(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Whether a profile cannot be meant: what is red, green and blue becomes less than three."""
+    if mode != "RGB":
+        return False
+    stored = np.array([[[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)
+    shown = np.asarray(
+        ImageCms.applyTransform(Image.fromarray(stored), transform), dtype=np.float64
+    )
+    black, *primaries = shown[0]
+    return abs(float(np.linalg.det(np.array(primaries) - black))) < _LEAST_VOLUME
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:

@@ -14,8 +14,13 @@ from siamese_nima.photos import boxes
 from siamese_nima.photos.loading import check_size, open_as
 
 _CODESTREAM = b"\xff\x4f\xff\x51"
-_BY_NUMBER, _RESTRICTED_PROFILE, _ANY_PROFILE = 1, 2, 3  # how a `colr` box tells colours
-_SRGB, _GREY, _SYCC = 16, 17, 18
+_TILE_PART = b"\xff\x90"
+# How a `colr` box tells colours.
+_BY_NUMBER, _RESTRICTED_PROFILE, _ANY_PROFILE = b"\1", b"\2", b"\3"
+_LEAST_PROFILE = 3 + 128
+_WHITE_IS_ZERO, _CMYK, _LAB, _BLACK_IS_ZERO, _SRGB, _GREY, _SYCC = 0, 12, 14, 15, 16, 17, 18
+_KNOWN = {_WHITE_IS_ZERO, _CMYK, _LAB, _BLACK_IS_ZERO, _SRGB, _GREY, _SYCC}
+_APPLIED_HERE = (b"pclr", b"cmap", b"cdef")
 _OPACITY, _PREMULTIPLIED, _UNSPECIFIED = 1, 2, 65535
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 _SIZES = struct.Struct(">2xH8IH")
@@ -40,33 +45,33 @@ def read_jpeg2000(contents: bytes, label: str, max_pixels: int) -> Image.Image:
     """The picture with its ICC profile, channels in their usual order.
 
     Raises:
-        PhotoError: Larger than `max_pixels`, or with colours stored at a coarser grid that does
-            not fit the picture, which OpenJPEG's reader in Pillow puts in wrong places.
+        PhotoError: Larger than `max_pixels`, in colours that are known by a number alone which is
+            not known here, or with colours at a coarser grid that does not fit the picture, which
+            Pillow puts in wrong places.
         Exception: Whatever Pillow raises on a damaged file.
     """
     header = boxes.find(contents, b"jp2h") or b""
     palette = boxes.find(header, b"pclr")
-    if palette:  # of which Pillow drops colours that stand there twice
-        contents = _named(_without_palette(contents), _GREY)
     channels = _channels(boxes.find(header, b"cdef") or b"")
+    number, profile = _colours(header, label)
     in_order = channels.places == list(range(len(channels.places)))
-    sycc = not in_order and _colour_number(header) == _SYCC
-    if sycc:  # or Pillow makes RGB of channels in the wrong order
-        contents = _named(contents, _SRGB)
-    image = open_as("JPEG2000", BytesIO(contents), label)
+    # Else Pillow makes RGB of channels in the wrong order.
+    by_pillow = palette is None and (number != _SYCC or in_order) and number != _LAB
+    contents = _with_plain_header(contents, number if by_pillow else None)
+    image = open_as("JPEG2000", BytesIO(_with_counted_parts(contents)), label)
     check_size(*image.size, label, max_pixels)
     _check_grids(contents, label)
-    profile = _profile(header)
-    if profile:
-        image.info["icc_profile"] = profile
     changed = image
-    if palette:
-        changed = _looked_up(image, palette, boxes.find(header, b"cmap") or b"")
+    if palette:  # of which Pillow drops colours that stand there twice
+        bits = (boxes.find(header, b"ihdr") or bytes(11))[10] % 128 + 1
+        changed = _looked_up(image, bits, palette, boxes.find(header, b"cmap") or b"")
     if channels.places:
         changed = _in_order(changed, channels)
-    if sycc and changed.mode in ("RGB", "RGBA"):
+    if number == _SYCC and not in_order and changed.mode in ("RGB", "RGBA"):
         changed = _from_ycc(changed)
-    changed.info = image.info
+    if number == _LAB and changed.mode == "RGB":
+        changed = Image.merge("LAB", changed.split())
+    changed.info = {**image.info, "icc_profile": profile} if profile else image.info
     return changed
 
 
@@ -84,18 +89,64 @@ def _in_order(image: Image.Image, channels: _Channels) -> Image.Image:
     return _straight(ordered) if channels.premultiplied else ordered
 
 
-def _without_palette(contents: bytes) -> bytes:
-    """The file with its palette, and what uses it, under names that readers skip."""
+def _with_plain_header(contents: bytes, number: int | None) -> bytes:
+    """The file with what is applied here under names that readers skip.
+
+    Args:
+        contents: The file.
+        number: The colour space that is left to be read, if it is there.
+    """
     header = boxes.span(contents, b"jp2h")
     changed = bytearray(contents)
     for each in boxes.spans(contents, header.start, header.end) if header else ():
-        if each.kind in (b"pclr", b"cmap", b"cdef"):
+        colours = each.kind == b"colr" and _number(contents[each.start : each.end]) != number
+        if colours or (number is None and each.kind == b"colr") or each.kind in _APPLIED_HERE:
             changed[each.start - 4 : each.start] = b"free"
     return bytes(changed)
 
 
-def _looked_up(image: Image.Image, palette: bytes, mapping: bytes) -> Image.Image:
+def _with_counted_parts(contents: bytes) -> bytes:
+    """The file with the right number of parts of each tile, which some programs count one short.
+
+    OpenJPEG forgives that when it decodes a picture at once, but Pillow decodes tile by tile.
+    """
+    at = contents.find(_CODESTREAM) + 2
+    parts: dict[int, list[bytes]] = {}
+    claimed: dict[int, int] = {}
+    start = 0
+    while at >= 2 and at + 12 <= len(contents):
+        marker, length = struct.unpack_from(">2sH", contents, at)
+        if marker != _TILE_PART:
+            if start:
+                break
+            at += 2 + length
+            continue
+        start = start or at
+        tile, size, _, count = struct.unpack_from(">HIBB", contents, at + 4)
+        if size < 14 or at + size > len(contents):
+            return contents
+        parts.setdefault(tile, []).append(contents[at : at + size])
+        claimed[tile] = max(count, claimed.get(tile, 0))
+        at += size
+    if all(claimed[tile] in (0, len(found)) for tile, found in parts.items()):
+        return contents
+    body = b"".join(
+        part[:11] + bytes([len(found)]) + part[12:]
+        for _, found in sorted(parts.items())
+        for part in found
+        if len(found) < 256
+    )
+    return contents[:start] + body + contents[at:]
+
+
+def _looked_up(image: Image.Image, bits: int, palette: bytes, mapping: bytes) -> Image.Image:
     """Channels as a `cmap` box makes them of the components and the columns of a `pclr` box.
+
+    Args:
+        image: Its components, of which Pillow has made 8 bits.
+        bits: What they had before.
+        palette: Content of a `pclr` box.
+        mapping: Content of a `cmap` box.
 
     Source: ISO/IEC 15444-1, annexes I.5.3.4 and I.5.3.5.
     """
@@ -111,7 +162,7 @@ def _looked_up(image: Image.Image, palette: bytes, mapping: bytes) -> Image.Imag
         band = bands[component]
         if looked_up:
             levels = table[f"{column}"].astype(np.uint32) * 255 // (2 ** depths[column] - 1)
-            band = levels.astype(np.uint8)[np.minimum(band, count - 1)]
+            band = levels.astype(np.uint8)[np.minimum(band >> max(0, 8 - bits), count - 1)]
         channels.append(Image.fromarray(band))
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[len(channels)]
     return Image.merge(mode, channels)
@@ -149,32 +200,29 @@ def _channels(definition: bytes) -> _Channels:
     return _Channels(places, opacity, premultiplied)
 
 
-def _colour_number(header: bytes) -> int | None:
-    """The number of the colour space, where the first `colr` box gives one."""
-    colours = boxes.find(header, b"colr") or b""
-    named = colours[:1] == bytes([_BY_NUMBER]) and len(colours) >= 7
-    return int.from_bytes(colours[3:7]) if named else None
+def _number(colours: bytes) -> int | None:
+    """The number of the colour space that a `colr` box gives, if it gives one."""
+    return int.from_bytes(colours[3:7]) if colours[:1] == _BY_NUMBER and len(colours) > 6 else None
 
 
-def _profile(header: bytes) -> bytes | None:
-    """The ICC profile, where the first `colr` box that can be followed holds one."""
+def _colours(header: bytes, label: str) -> tuple[int | None, bytes | None]:
+    """The number of the colour space, or the ICC profile, of the first `colr` box that is known."""
+    unknown = None
     for kind, content in boxes.boxes(header):
-        if kind == b"colr" and content[:1] == bytes([_BY_NUMBER]):
-            return None
-        if kind == b"colr" and content[:1] in (
-            bytes([_RESTRICTED_PROFILE]),
-            bytes([_ANY_PROFILE]),
-        ):
-            return content[3:]
-    return None
-
-
-def _named(contents: bytes, number: int) -> bytes:
-    """The file with its first named colour space as another, so that no colours are converted."""
-    at = contents.find(b"colr\1", contents.find(b"jp2h"))
-    if at < 0:
-        return contents
-    return contents[: at + 7] + struct.pack(">I", number) + contents[at + 11 :]
+        if kind != b"colr":
+            continue
+        if content[:1] in (_RESTRICTED_PROFILE, _ANY_PROFILE) and len(content) > _LEAST_PROFILE:
+            return None, content[3:]
+        number = _number(content)
+        if number in _KNOWN:
+            return number, None
+        unknown = unknown if number is None else number
+    if unknown is not None:
+        raise PhotoError(
+            f"{label}: JPEG 2000 in colour space {unknown} is not supported. Save it as JPEG, PNG"
+            " or TIFF."
+        )
+    return None, None
 
 
 def _check_grids(contents: bytes, label: str) -> None:
