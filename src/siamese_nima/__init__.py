@@ -32,7 +32,6 @@ if TYPE_CHECKING:
         write_crop,
     )
     from siamese_nima.curation.explain import Explanation, explain_photo
-    from siamese_nima.curation.report import ThumbnailReader, write_report
     from siamese_nima.curation.sidecars import UndoLog, Undone, undo_stars
     from siamese_nima.curation.stars import (
         SidecarChange,
@@ -71,6 +70,7 @@ if TYPE_CHECKING:
     from siamese_nima.taste.learn import LearnConfig, Learnt, learn
     from siamese_nima.training.config import DataConfig, TrainConfig
     from siamese_nima.training.run import TrainedRun, train
+    from siamese_nima.web.report import ThumbnailReader, write_report
 
 # ONNX Runtime reads this when it is first imported, so it stands before every import of it: its
 # Linux wheels would otherwise write a device id into the user's cache and open a connection.
@@ -160,7 +160,7 @@ _HOMES = {
     "curation.copies": "copy_ranked",
     "curation.crops": "Crop CropRule CropSuggestion suggest_crops write_crop",
     "curation.explain": "Explanation explain_photo",
-    "curation.report": "ThumbnailReader write_report",
+    "web.report": "ThumbnailReader write_report",
     "curation.sidecars": "UndoLog Undone undo_stars",
     "curation.stars": "SidecarChange StarRule give_stars plan_stars write_stars",
     "errors": (

@@ -11,7 +11,7 @@ def test_a_folder_becomes_a_page_with_its_bursts_and_its_errors(tiny_model, phot
     )
     text = page.read_text()
     assert done.returncode == 1
-    assert f"wrote {page} (0.0 MB)" in done.stdout
+    assert f"wrote {page} (0.1 MB)" in done.stdout
     assert "photo2.png" in done.stderr
     assert "<h1>A &lt;shoot&gt;</h1>" in text
     assert "10 photos scored by tiny, 1 could not be read" in text

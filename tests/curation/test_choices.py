@@ -1,24 +1,47 @@
-"""Choices of a folder are on the disk, and in no file that is something else."""
+"""Choices of a folder are on the disk, in no file that is something else, and reach sidecars."""
 
 import sqlite3
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from siamese_nima.curation.choices import ChoiceStore
-from siamese_nima.errors import NimaError
+from siamese_nima.curation.choices import Choice, ChoiceStore
+from siamese_nima.curation.sidecars import UndoLog, undo_stars
+from siamese_nima.curation.stars import plan_choices, plan_stars, write_stars
+from siamese_nima.curation.xmp import DIGIKAM_COLOUR, DIGIKAM_PICK, LABEL, RATING, Packet
+from siamese_nima.errors import ConfigError, NimaError
+from siamese_nima.ratings import AVA_SCALE
+from siamese_nima.scoring.results import ScoredPhoto
+from sidecar_examples import WITH_RATING
+
+PICKED = Choice(flag="pick")
 
 
 def test_choices_are_there_again_whatever_photos_are_called(tmp_path):
-    names = ["a.jpg", "day 1/b.jpg", "caf\udce9.jpg", "x'); DROP TABLE chosen; --"]
+    names = ["a.jpg", "day 1/b.jpg", "caf\udce9.jpg", "x'); DROP TABLE choice; --"]
+    wanted = {name: Choice(stars=number + 1) for number, name in enumerate(names)}
     with ChoiceStore(tmp_path) as store:
-        for name in [*names, "c.jpg", "a.jpg"]:
-            store.choose(name, chosen=True)
-        store.choose("c.jpg", chosen=False)
-        store.choose("never.jpg", chosen=False)
+        for name, choice in wanted.items():
+            store.choose(name, PICKED)
+            store.choose(name, choice)
+        store.choose("c.jpg", Choice(flag="reject", colour="red"))
+        store.choose("c.jpg", Choice())
         with ChoiceStore(tmp_path) as other:
-            assert other.chosen() == {*names}
+            assert other.choices() == {**wanted, "c.jpg": Choice()}
     with ChoiceStore(tmp_path) as again:
-        assert again.chosen() == {*names}
+        assert again.choices() == {**wanted, "c.jpg": Choice()}
+
+
+def test_what_an_earlier_version_kept_is_picked(tmp_path):
+    with sqlite3.connect(tmp_path / "nima-choices.sqlite") as database:
+        database.execute("PRAGMA application_id = 0x4E434843")
+        database.execute("CREATE TABLE chosen(path BLOB PRIMARY KEY) WITHOUT ROWID")
+        database.execute("INSERT INTO chosen VALUES (?)", (b"a.jpg",))
+    database.close()
+    for _ in range(2):
+        with ChoiceStore(tmp_path) as store:
+            assert store.choices() == {"a.jpg": PICKED}
 
 
 def test_another_file_under_that_name_is_left_alone(tmp_path):
@@ -38,3 +61,75 @@ def test_another_file_under_that_name_is_left_alone(tmp_path):
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(NimaError, match="choices cannot be kept"):
         ChoiceStore(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"stars": 6}, {"stars": 0}, {"flag": "best"}, {"colour": "pink"}]
+)
+def test_other_choices_are_refused(wrong):
+    with pytest.raises(ConfigError):
+        Choice(**wrong)
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (8, 8)).save(path)
+    return ScoredPhoto(path=str(path), model="tiny-1@0", scale=AVA_SCALE, score=6.0)
+
+
+def write(photo, choice, number=0, **options):
+    log = photo.path + f".{number}.log"
+    with UndoLog(Path(log)) as undo:
+        return [e.action for e in write_stars(plan_choices([photo], [choice], **options), undo)]
+
+
+def marks(path):
+    packet = Packet.parse(path.read_bytes(), str(path))
+    return [packet.value(name) for name in (RATING, LABEL, DIGIKAM_PICK, DIGIKAM_COLOUR)]
+
+
+def test_a_choice_is_written_changed_taken_back_and_undone(tmp_path, photo):
+    sidecar = tmp_path / "a.jpg.xmp"
+    chosen = Choice(stars=4, flag="pick", colour="green")
+    assert write(photo, chosen) == ["create"]
+    assert marks(sidecar) == ["4", "Green", "3", "4"]
+    assert write(photo, chosen, 1) == ["same"]
+    assert write(photo, Choice(stars=4, flag="reject"), 2) == ["change"]
+    assert marks(sidecar) == ["-1", "", "1", "0"]
+    assert write(photo, Choice(), 3) == ["change"]
+    assert marks(sidecar) == ["0", "", "0", "0"]
+    for number in (3, 2, 0):
+        list(undo_stars(Path(f"{photo.path}.{number}.log")))
+    assert not sidecar.exists()
+
+
+@pytest.mark.parametrize("program", WITH_RATING)
+def test_a_rating_of_another_program_stays_unless_told(tmp_path, photo, program):
+    sidecar = tmp_path / "a.jpg.xmp"
+    sidecar.write_text(WITH_RATING[program].replace("{rating}", "2"))
+    before = sidecar.read_bytes()
+    assert write(photo, Choice(stars=5)) == ["keep"]
+    assert sidecar.read_bytes() == before
+    assert write(photo, Choice(stars=5), 1, overwrite=True) == ["change"]
+    assert marks(sidecar)[0] == "5"
+    assert write(photo, Choice(stars=3), 2) == ["change"]  # what was chosen here changes freely
+    assert marks(sidecar)[0] == "3"
+
+
+def test_the_stars_of_scores_never_replace_a_choice(tmp_path, photo):
+    sidecar = tmp_path / "a.jpg.xmp"
+    with UndoLog(tmp_path / "log") as log:
+        list(write_stars(plan_stars([photo], [4]), log))
+    assert write(photo, Choice(stars=4)) == ["change"]
+    [entry] = plan_stars([photo], [5])
+    assert (entry.action, entry.was) == ("keep", 4)
+    assert write(photo, Choice(stars=2), 1) == ["change"]
+    [entry] = plan_stars([photo], [5])
+    assert (entry.action, entry.was) == ("keep", 2)
+    assert marks(sidecar)[0] == "2"
+
+
+def test_an_empty_choice_of_an_unmarked_photo_writes_nothing(tmp_path, photo):
+    assert write(photo, Choice()) == ["same"]
+    assert not list(tmp_path.glob("*.xmp"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from siamese_nima.curation.bursts import Burst
-from siamese_nima.curation.filing import FilingLog, file_photos, plan_filing, undo_filing
+from siamese_nima.curation.filing import FilingLog, file_photos, plan_filing_of_bursts, undo_filing
 from siamese_nima.errors import ConfigError, NimaError
 from siamese_nima.ratings import AVA_SCALE
 from siamese_nima.scoring.results import ScoredPhoto
@@ -41,7 +41,7 @@ def contents(folder):
 
 def run(folder, shoot, **options):
     with FilingLog(folder / "log") as log:
-        return list(file_photos(plan_filing(*shoot, **options), log))
+        return list(file_photos(plan_filing_of_bursts(*shoot, **options), log))
 
 
 def test_the_best_and_single_photos_are_copied_with_what_belongs_to_them(tmp_path, shoot):
@@ -85,7 +85,7 @@ def test_what_a_photo_shares_with_one_that_stays_stays(tmp_path, shoot):
 def test_photos_without_a_score_stay(tmp_path, shoot):
     broken = ScoredPhoto(path=str(tmp_path / "in/b.jpg"), model="m", scale=AVA_SCALE, error="b: x")
     (tmp_path / "in/b.jpg").write_text("broken")
-    plan = plan_filing(
+    plan = plan_filing_of_bursts(
         [*shoot[0], broken], shoot[1], best_to=tmp_path / "best", rest_to=tmp_path / "rest"
     )
     assert all(filed.source.name != "b.jpg" for filed in plan)
@@ -105,7 +105,7 @@ def test_nothing_is_overwritten_and_all_is_checked_first(tmp_path, shoot):
 
 
 def test_a_name_that_is_taken_while_files_are_moved_is_left_alone(tmp_path, shoot):
-    plan = plan_filing(*shoot, rest_to=tmp_path / "rest")
+    plan = plan_filing_of_bursts(*shoot, rest_to=tmp_path / "rest")
     (tmp_path / "rest").mkdir()
     (tmp_path / "rest/a2.jpg").write_text("mine")
     with FilingLog(tmp_path / "log") as log:
@@ -155,7 +155,7 @@ def test_two_folders_of_one_name_are_kept_apart(tmp_path):
 
 def test_one_folder_for_both_is_refused(tmp_path, shoot):
     with pytest.raises(ConfigError, match="need a folder each"):
-        plan_filing(*shoot, best_to=tmp_path / "x", rest_to=tmp_path / "in/../x")
+        plan_filing_of_bursts(*shoot, best_to=tmp_path / "x", rest_to=tmp_path / "in/../x")
 
 
 def test_a_log_of_stars_is_none_of_bursts(tmp_path):

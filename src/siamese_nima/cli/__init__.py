@@ -48,6 +48,7 @@ _PLACES = {
     "report": _Place("curate", "report", _PHOTOS),
     "explain": _Place("curate", "explain", _PHOTOS),
     "crop": _Place("curate", "crop", _PHOTOS),
+    "cull": _Place("serve", "cull", _PHOTOS),
     "serve": _Place("serve", "serve", _PHOTOS),
     "pick": _Place("pick", "pick", _TASTE),
     "learn": _Place("learn", "learn", _TASTE),

@@ -43,11 +43,10 @@ from siamese_nima.curation.filing import (
     Filed,
     FilingLog,
     file_photos,
-    plan_filing,
+    plan_filing_of_bursts,
     undo_filing,
 )
 from siamese_nima.curation.programs import REJECTED, program_named
-from siamese_nima.curation.report import ThumbnailReader, write_report
 from siamese_nima.curation.sidecars import Naming, UndoLog, undo_stars
 from siamese_nima.curation.stars import (
     PERCENTILES,
@@ -69,6 +68,7 @@ from siamese_nima.scoring.ranking import one_per_shot
 from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.scoring.scorer import DEFAULT_MODEL, ScorerOptions
 from siamese_nima.scoring.tables import read_table
+from siamese_nima.web.report import ThumbnailReader, write_report
 
 _RULE = BurstRule()
 # Where --undo needs none.
@@ -173,7 +173,9 @@ def bursts(
         typer.echo(burst_csv(burst_rows(results, found, best_only=best_only)), nl=False)
     failed = 0
     if copy_best_to or move_rest_to:
-        plan = plan_filing(results, found, best_to=copy_best_to, rest_to=move_rest_to, apart=apart)
+        plan = plan_filing_of_bursts(
+            results, found, best_to=copy_best_to, rest_to=move_rest_to, apart=apart
+        )
         with FilingLog(log or _log_name("bursts")) as filing:
             failed = _count_filed(file_photos(plan, filing), quiet=scoring.quiet)
         if filing.begun and not scoring.quiet:

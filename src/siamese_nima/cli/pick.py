@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
-import webbrowser
 from contextlib import closing, suppress
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +12,7 @@ import typer
 from siamese_nima.cli import options
 from siamese_nima.cli.options import Scoring, scoring_command
 from siamese_nima.cli.run import FolderRun, progress_bar
+from siamese_nima.cli.serve import show_page
 from siamese_nima.curation.bursts import FrameReader, find_bursts
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.find import find_photos
@@ -94,7 +91,7 @@ def pick(
         address = http.address_of(listener, host)
         with features.extracting_meanwhile(session, folder, find_model(model), _say):
             http.run_until_ended(
-                app, listener, ready=lambda: _show(address, browser=not no_browser)
+                app, listener, ready=lambda: show_page(address, browser=not no_browser)
             )
         _say_end(session, store.path)
 
@@ -134,14 +131,6 @@ def _check_enough(photos: int, folder: Path) -> None:
     if photos < 2:
         found = "one photo" if photos else "no photo"
         raise PhotoError(f"{folder}: {found} that can be read; a pair needs two")
-
-
-def _show(address: str, *, browser: bool) -> None:
-    typer.echo(f"{address}\nCtrl-C ends.")
-    # Without a desktop, what is found is a browser inside this terminal.
-    desktop = sys.platform in ("win32", "darwin") or {"DISPLAY", "WAYLAND_DISPLAY"} & {*os.environ}
-    if browser and desktop:
-        threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
 
 
 def _say(words: str) -> None:

@@ -1,15 +1,19 @@
-"""`nima serve`: scores over HTTP, and a page of a scored folder."""
+"""`nima serve`: scores over HTTP, and a page of a scored folder; `nima cull`: that page alone."""
 
 from __future__ import annotations
 
 import logging
 import math
 import os
+import sys
+import threading
+import webbrowser
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -114,7 +118,8 @@ def serve(
     urls = _url_rules(url_host or (), limits, private=private_urls)
     with closing(http.open_port(host, port)) as listener:
         scorer = scoring.scorer(*options.named_models(model), max_pixels=limits.photo_pixels)
-        gallery = _gallery(folder, scoring, scorer) if folder else None
+        writes = host in (*safety.LOOPBACK_NAMES, "::1")
+        gallery = _gallery(folder, scoring, scorer, writes=writes) if folder else None
         observability.log_to_stderr(log_format.value)
         service = Service(scorer, limits, urls=urls)
         app = application.guarded(
@@ -127,8 +132,56 @@ def serve(
         )
 
 
-def _check_extra() -> None:
-    with options.needs_extra("serve", "nima serve"):
+@scoring_command
+def cull(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help="The folder of photos.", metavar="FOLDER", exists=True, file_okay=False
+        ),
+    ],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = _PORT,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Only print the address of the page.")
+    ] = False,
+    model: options.Models = DEFAULT_MODEL,
+    *,
+    scoring: Scoring,
+) -> None:
+    """Decide on a local page which photos of a folder to keep; every decision is kept.
+
+    Bursts are stacks with the best on top; stars, picked and rejected photos go into sidecars, and
+    files are copied or moved, when you say so, and back again.
+
+    Example: nima cull holiday/
+    """
+    _check_extra("nima cull")
+    from siamese_nima.web import http, safety
+    from siamese_nima.web.service import app as application
+    from siamese_nima.web.service.queue import Service
+    from siamese_nima.web.service.uploads import Limits
+
+    with closing(http.open_port("127.0.0.1", port)) as listener:
+        scorer = scoring.scorer(*options.named_models(model))
+        gallery = _gallery(folder, scoring, scorer)
+        api = application.api(Service(scorer, Limits()), gallery=gallery)
+        app = safety.HostAndOriginCheck(cast("http.App", api), safety.rules_for("127.0.0.1", ()))
+        address = http.address_of(listener, "127.0.0.1")
+        ready = partial(show_page, address, browser=not no_browser)
+        http.run_until_ended(app, listener, ready=ready)
+
+
+def show_page(address: str, *, browser: bool) -> None:
+    """Say where a page is, and open it in the browser of this desktop, if there is one."""
+    typer.echo(f"{address}\nCtrl-C ends.")
+    # Without a desktop, what is found is a browser inside this terminal.
+    desktop = sys.platform in ("win32", "darwin") or {"DISPLAY", "WAYLAND_DISPLAY"} & {*os.environ}
+    if browser and desktop:
+        threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
+
+
+def _check_extra(command: str = "nima serve") -> None:
+    with options.needs_extra("serve", command):
         import fastapi  # noqa: F401
         import prometheus_client  # noqa: F401
         import python_multipart  # noqa: F401
@@ -178,7 +231,7 @@ def _url_rules(hosts: Sequence[str], limits: Limits, *, private: bool) -> UrlRul
     )
 
 
-def _gallery(folder: Path, scoring: Scoring, scorer: Scorer) -> Gallery:
+def _gallery(folder: Path, scoring: Scoring, scorer: Scorer, *, writes: bool = True) -> Gallery:
     """Score a folder as `nima report` does, and make its page."""
     from siamese_nima.web.gallery import Gallery, ServedFolder
 
@@ -196,4 +249,5 @@ def _gallery(folder: Path, scoring: Scoring, scorer: Scorer) -> Gallery:
         bursts = find_bursts(results, scorer, frames, report=progress)
     with suppress(typer.Exit):  # photos that failed are on the page, with the reason
         folder_run.end()
-    return Gallery(served, results, scorer.card, bursts=bursts, title=folder.resolve().name)
+    title = folder.resolve().name
+    return Gallery(served, results, scorer.card, bursts=bursts, title=title, writes=writes)

@@ -1,4 +1,4 @@
-"""Copy the best of bursts into a folder, or move the rest into one; nothing is ever deleted."""
+"""Copy photos into a folder, or move them into one; nothing is ever deleted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 import filecmp
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -48,11 +48,12 @@ class FilingLog(Journal):
 
 
 def plan_filing(
-    results: Sequence[ScoredPhoto],
-    bursts: Sequence[Burst],
+    photos: Sequence[str],
     *,
-    best_to: Path | None = None,
-    rest_to: Path | None = None,
+    copy: Collection[str] = (),
+    copy_to: Path | None = None,
+    move: Collection[str] = (),
+    move_to: Path | None = None,
     apart: bool = False,
 ) -> list[Filed]:
     """Decide which files go where; nothing is written.
@@ -63,10 +64,11 @@ def plan_filing(
     not made again.
 
     Args:
-        results: All photos.
-        bursts: As `group_bursts` finds them.
-        best_to: Copy the best photo of each burst and all photos in none there.
-        rest_to: Move the others of each burst there.
+        photos: Paths of all photos.
+        copy: Those to copy.
+        copy_to: Where to; None copies nothing.
+        move: Those to move.
+        move_to: Where to; None moves nothing.
         apart: The photos alone.
 
     Raises:
@@ -74,28 +76,56 @@ def plan_filing(
         NimaError: A file of another content has the name of one to be made; or a folder cannot be
             read.
     """
-    if best_to is not None and rest_to is not None and _real(best_to) == _real(rest_to):
-        raise ConfigError(f"{best_to}: the best and the rest need a folder each")
-    kept = {photo.path for photo in keepers(results, bursts)}
-    rest = [photo.path for burst in bursts for photo in burst.photos if photo.path not in kept]
-    others = [photo.path for photo in results if photo.path not in rest]
+    if copy_to is not None and move_to is not None and _real(copy_to) == _real(move_to):
+        raise ConfigError(f"{copy_to}: the best and the rest need a folder each")
+    copied, moved = set(copy), set(move)
     belonging = FilesOfShots()
 
     def files(path: str) -> list[Path]:
         return [Path(path)] if apart else belonging.of(Path(path))
 
     try:
-        start = _common_folder(photo.path for photo in results)
-        stay = {_real(file) for path in others for file in files(path)}
+        start = _common_folder(photos)
+        stay = {_real(file) for path in photos if path not in moved for file in files(path)}
         plan = [
-            *(Filed("copy", f, best_to / _below(f, start))
-              for path in others if best_to and path in kept for f in files(path)),
-            *(Filed("move", f, rest_to / _below(f, start))
-              for path in rest if rest_to for f in files(path) if _real(f) not in stay),
+            *(Filed("copy", f, copy_to / _below(f, start))
+              for path in photos if copy_to and path in copied for f in files(path)),
+            *(Filed("move", f, move_to / _below(f, start))
+              for path in photos if move_to and path in moved for f in files(path)
+              if _real(f) not in stay),
         ]  # fmt: skip
         return _checked(plan)
     except OSError as error:
         raise NimaError(f"{error.filename}: cannot be read ({error.strerror})") from error
+
+
+def plan_filing_of_bursts(
+    results: Sequence[ScoredPhoto],
+    bursts: Sequence[Burst],
+    *,
+    best_to: Path | None = None,
+    rest_to: Path | None = None,
+    apart: bool = False,
+) -> list[Filed]:
+    """The same by bursts.
+
+    Args:
+        results: All photos.
+        bursts: As `group_bursts` finds them.
+        best_to: Copy the best photo of each burst and all photos in none there.
+        rest_to: Move the others of each burst there.
+        apart: The photos alone.
+    """
+    kept = {photo.path for photo in keepers(results, bursts)}
+    rest = [photo.path for burst in bursts for photo in burst.photos if photo.path not in kept]
+    return plan_filing(
+        [photo.path for photo in results],
+        copy=kept,
+        copy_to=best_to,
+        move=rest,
+        move_to=rest_to,
+        apart=apart,
+    )
 
 
 def file_photos(plan: Iterable[Filed], log: FilingLog) -> Iterator[Filed]:

@@ -28,7 +28,7 @@ from siamese_nima.photos.formats import RAW_EXTENSIONS
 # By digiKam's numbers. The names are those of xmp:Label in programs that are set to English.
 COLOURS = {"red": 1, "yellow": 3, "green": 4, "blue": 5, "purple": 6}
 REJECTED = -1
-_DIGIKAM_REJECTED, _DIGIKAM_ACCEPTED = "1", "3"
+DIGIKAM_REJECTED, DIGIKAM_ACCEPTED = "1", "3"
 # DNG is camera raw with a place for XMP, where Adobe programs look and nowhere else.
 _WITHOUT_PLACE_FOR_XMP = RAW_EXTENSIONS - {".dng", ".gpr"}
 
@@ -163,7 +163,7 @@ class Marks:
         if not self.digikam:
             return
         picked = self.pick_from is not None and stars >= self.pick_from
-        pick = _DIGIKAM_REJECTED if stars == REJECTED else _DIGIKAM_ACCEPTED if picked else None
+        pick = DIGIKAM_REJECTED if stars == REJECTED else DIGIKAM_ACCEPTED if picked else None
         yield DIGIKAM_PICK, OUR_DIGIKAM_PICK, pick
         number = COLOURS.get(colour)
         yield DIGIKAM_COLOUR, OUR_DIGIKAM_COLOUR, None if number is None else str(number)

@@ -1,4 +1,4 @@
-"""Scores as stars: what writing them would change, decided beforehand, and the writing."""
+"""Scores and choices as stars: what writing them would change, decided beforehand; the writing."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, TypedDict, Unpack, get_args
+from typing import Literal, Protocol, TypedDict, Unpack, get_args
 
+from siamese_nima.curation.choices import Choice
 from siamese_nima.curation.jpeg_xmp import JpegXmp
 from siamese_nima.curation.programs import REJECTED, Marks, Program, program_named
 from siamese_nima.curation.sidecars import Folder, Naming, UndoLog, read_sidecar
@@ -18,6 +19,7 @@ from siamese_nima.curation.xmp import (
     OUR_RATING,
     OUR_SCORE,
     RATING,
+    Name,
     Packet,
     embedded_packet_rating,
     stars_of_percent,
@@ -120,7 +122,7 @@ class SidecarChange:
             where the program would not read what can be written; or "fail", nothing can be done.
         sidecar: The sidecar or photo; for a failure, what the error is about.
         result: The photo; of several that share the sidecar, the one with the highest score.
-        stars: What it gets, -1 to 5; None for a failure.
+        stars: What it gets, -1 to 5; None for a failure, and where the rating stays as it is.
         was: The rating there is; None where there is none, not a number where there may be one that
             cannot be read: it is kept too.
         before: The file's bytes; None where it does not exist.
@@ -161,6 +163,61 @@ class PlanOptions(TypedDict, total=False):
     labels: Mapping[int, str]
 
 
+class _Mark(Protocol):
+    """What a photo gets.
+
+    Attributes:
+        rating: -1 to 5; None leaves the rating as it is.
+    """
+
+    @property
+    def rating(self) -> int | None: ...
+
+    def persons(self, packet: Packet) -> float | None:
+        """The rating of a sidecar that a person gave and that this one would replace; or None."""
+
+    def differs(self, rating: float) -> bool:
+        """Whether a rating that a person gave elsewhere speaks against this one."""
+
+    def values(self, packet: Packet, result: ScoredPhoto, overwrite: bool) -> dict[Name, str]:
+        """Properties to write into a sidecar."""
+
+
+@dataclass(frozen=True, slots=True)
+class _StarsOfScore:
+    rating: int
+    marks: Marks
+
+    def persons(self, packet: Packet) -> float | None:
+        return packet.persons_rating
+
+    def differs(self, rating: float) -> bool:  # noqa: ARG002
+        return True
+
+    def values(self, packet: Packet, result: ScoredPhoto, overwrite: bool) -> dict[Name, str]:
+        values = {RATING: str(self.rating), OUR_RATING: str(self.rating)}
+        values |= {OUR_SCORE: f"{result.score:.4f}", OUR_MODEL: result.model}
+        return values | self.marks.values(packet, self.rating, overwrite=overwrite)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    choice: Choice
+
+    @property
+    def rating(self) -> int | None:
+        return self.choice.rating
+
+    def persons(self, packet: Packet) -> float | None:
+        return self.choice.contradicts(packet)
+
+    def differs(self, rating: float) -> bool:
+        return self.choice.rating is not None and rating != self.choice.rating
+
+    def values(self, packet: Packet, result: ScoredPhoto, overwrite: bool) -> dict[Name, str]:  # noqa: ARG002
+        return self.choice.values(packet, overwrite=overwrite)
+
+
 def plan_stars(
     results: Sequence[ScoredPhoto], stars: Sequence[int | None], **options: Unpack[PlanOptions]
 ) -> Iterator[SidecarChange]:
@@ -185,22 +242,48 @@ def plan_stars(
     Raises:
         ConfigError: An unknown naming.
     """
+    reader = program_named(options.get("program"))
+    pick_from = options.get("pick_from")
+    # Nobody but digiKam reads its labels; without a program in mind they do no harm.
+    digikam = pick_from is not None if reader is None else reader.digikam
+    marks = Marks(pick_from=pick_from, labels=options.get("labels"), digikam=digikam)
+    given = [None if s is None else _StarsOfScore(s, marks) for s in stars]
+    yield from _plan(zip(results, given, strict=True), options)
+
+
+def plan_choices(
+    results: Sequence[ScoredPhoto], choices: Sequence[Choice | None], **options: Unpack[PlanOptions]
+) -> Iterator[SidecarChange]:
+    """The same for what a person chose: stars, rejected, picked, colours.
+
+    They are the person's own from then on, and `plan_stars` leaves them alone. What the person
+    marked in other programs stays, and is an entry "keep" where it is another rating.
+
+    Args:
+        results: Of photo files; their scores do not matter.
+        choices: Parallel to `results`; None leaves a photo out. What is empty takes back what an
+            earlier choice has written.
+        options: Without `pick_from` and `labels`.
+    """
+    given = [None if choice is None else _Chosen(choice) for choice in choices]
+    yield from _plan(zip(results, given, strict=True), options)
+
+
+def _plan(
+    marked: Iterable[tuple[ScoredPhoto, _Mark | None]], options: PlanOptions
+) -> Iterator[SidecarChange]:
     naming = options.get("naming", "auto")
     if naming not in get_args(Naming):
         raise ConfigError(f"sidecars are {', '.join(get_args(Naming))}, not {naming!r}")
     reader = program_named(options.get("program"))
     if reader is not None and naming == "auto":
         naming = reader.naming
-    pick_from = options.get("pick_from")
-    # Nobody but digiKam reads its labels; without a program in mind they do no harm.
-    digikam = pick_from is not None if reader is None else reader.digikam
-    marks = Marks(pick_from=pick_from, labels=options.get("labels"), digikam=digikam)
     folders: dict[Path, Folder | SidecarError] = {}
     unread: list[SidecarChange] = []
     shared: dict[Path, list[_Rated]] = {}
     failed: dict[Path, SidecarChange] = {}
-    for result, given in zip(results, stars, strict=True):
-        if given is None:
+    for result, mark in marked:
+        if mark is None:
             continue
         photo = Path(result.path)
         try:
@@ -209,7 +292,7 @@ def plan_stars(
             if name is None:
                 raise SidecarError(f"{photo}: no such photo")
             files = (str(folder.path / name),) if options.get("apart") else folder.shot(name).files
-            rated = _Rated(result, given, folder, tuple(Path(file).name for file in files))
+            rated = _Rated(result, mark, folder, tuple(Path(file).name for file in files))
             # All of them first: of a shot that cannot be rated in whole, nothing is.
             targets = [*_targets(rated, naming, reader, options.get("into_photos", False))]
             for target in targets:
@@ -217,14 +300,14 @@ def plan_stars(
             if not targets:
                 path = folder.path / name
                 unread.append(
-                    SidecarChange(action="unread", sidecar=path, result=result, stars=given)
+                    SidecarChange(action="unread", sidecar=path, result=result, stars=mark.rating)
                 )
         except SidecarError as error:
             failed[photo] = SidecarChange(
                 action="fail", sidecar=photo, result=result, error=str(error)
             )
     for sidecar, photos in shared.items():
-        yield _entry(sidecar, photos, marks, options.get("overwrite", False))
+        yield _entry(sidecar, photos, options.get("overwrite", False))
     yield from unread
     yield from failed.values()
 
@@ -263,13 +346,13 @@ class _Rated:
 
     Attributes:
         result: Of one of its files.
-        stars: What all get.
+        mark: What all get.
         folder: Where they are.
         files: Their names.
     """
 
     result: ScoredPhoto
-    stars: int
+    mark: _Mark
     folder: Folder
     files: tuple[str, ...]
 
@@ -289,38 +372,40 @@ def _targets(
                 yield sidecar
 
 
-def _entry(sidecar: Path, photos: Sequence[_Rated], marks: Marks, overwrite: bool) -> SidecarChange:
+def _entry(sidecar: Path, photos: Sequence[_Rated], overwrite: bool) -> SidecarChange:
     best = max(photos, key=lambda photo: photo.result.mean or 0)
-    result, stars = best.result, best.stars
+    result, mark = best.result, best.mark
     try:
         before = read_sidecar(sidecar)
         inside = None
         if sidecar.suffix.lower() in JPEG_EXTENSIONS:
             inside = JpegXmp.read(before or b"", str(sidecar))
         packet = Packet.parse(inside.packet if inside else before, str(sidecar))
-        was = packet.persons_rating
+        was = mark.persons(packet)
         elsewhere = (_persons_rating(p.folder, file, sidecar) for p in photos for file in p.files)
-        was = was or next((rating for rating in elsewhere if rating is not None), None)
+        others = (rating for rating in elsewhere if rating is not None and mark.differs(rating))
+        was = was or next(others, None)
         if was is not None and not overwrite:
-            return _made("keep", sidecar, result, stars, was, before)
-        values = {RATING: str(stars), OUR_RATING: str(stars)}
-        values |= {OUR_SCORE: f"{result.score:.4f}", OUR_MODEL: result.model}
-        after = packet.with_values(values | marks.values(packet, stars, overwrite=overwrite))
-        if Packet.parse(after, str(sidecar)).rating != (stars or None):
+            return _made("keep", sidecar, result, mark.rating, was, before)
+        values = mark.values(packet, result, overwrite)
+        if not values:
+            return _made("same", sidecar, result, mark.rating, packet.rating, before)
+        after = packet.with_values(values)
+        if RATING in values and Packet.parse(after, str(sidecar)).rating != (mark.rating or None):
             raise SidecarError(f"{sidecar}: the rating cannot be written safely")
         if inside:
             after = inside.with_packet(after, str(sidecar))
     except SidecarError as error:
         return SidecarChange(action="fail", sidecar=sidecar, result=result, error=str(error))
     action: Action = "create" if before is None else "same" if after == before else "change"
-    return _made(action, sidecar, result, stars, was or packet.rating, before, after)
+    return _made(action, sidecar, result, mark.rating, was or packet.rating, before, after)
 
 
 def _made(
     action: Action,
     sidecar: Path,
     result: ScoredPhoto,
-    stars: int,
+    stars: int | None,
     was: float | None,
     before: bytes | None,
     after: bytes | None = None,

@@ -32,6 +32,9 @@ OUR_RATING, OUR_SCORE, OUR_MODEL = (NIMA, "Rating"), (NIMA, "Score"), (NIMA, "Mo
 LABEL, OUR_LABEL = (XMP, "Label"), (NIMA, "Label")
 DIGIKAM_PICK, OUR_DIGIKAM_PICK = (DIGIKAM, "PickLabel"), (NIMA, "PickLabel")
 DIGIKAM_COLOUR, OUR_DIGIKAM_COLOUR = (DIGIKAM, "ColorLabel"), (NIMA, "ColorLabel")
+# Written beside what a person chose on a page of ours, to know it again when the choice changes.
+CHOSEN_RATING, CHOSEN_LABEL = (NIMA, "ChosenRating"), (NIMA, "ChosenLabel")
+CHOSEN_DIGIKAM_PICK, CHOSEN_DIGIKAM_COLOUR = (NIMA, "ChosenPick"), (NIMA, "ChosenColor")
 # Ratings of other makers, in percent and in stars.
 MICROSOFT_RATING = ("http://ns.microsoft.com/photo/1.0/", "Rating")
 ACDSEE_RATING = ("http://ns.acdsee.com/iptc/1.0/", "rating")
@@ -42,6 +45,7 @@ _OF_INTEREST = frozenset(
     (
         *(RATING, OUR_RATING, OUR_SCORE, OUR_MODEL, MICROSOFT_RATING, ACDSEE_RATING, LABEL),
         *(OUR_LABEL, DIGIKAM_PICK, OUR_DIGIKAM_PICK, DIGIKAM_COLOUR, OUR_DIGIKAM_COLOUR),
+        *(CHOSEN_RATING, CHOSEN_LABEL, CHOSEN_DIGIKAM_PICK, CHOSEN_DIGIKAM_COLOUR),
     )
 )
 

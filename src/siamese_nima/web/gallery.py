@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 import os
 import stat
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar
 from urllib.parse import quote
 
 from fastapi import APIRouter
 from fastapi.responses import Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict
 
 from siamese_nima.card import ModelCard
 from siamese_nima.cores import usable_cores
 from siamese_nima.curation.bursts import Burst
-from siamese_nima.curation.choices import ChoiceStore
-from siamese_nima.curation.report import Entry, make_entries, page_part, report_page
-from siamese_nima.errors import NimaError, PhotoError
+from siamese_nima.errors import PhotoError
 from siamese_nima.photos.names import printable
 from siamese_nima.photos.read import read_photo
 from siamese_nima.photos.thumbnails import SIDE_PX, shrunk
 from siamese_nima.scoring.results import ScoredPhoto
-from siamese_nima.web.http import RequestError
+from siamese_nima.web.culling import Culling, culling_routes
+from siamese_nima.web.http import RequestError, static_part
+from siamese_nima.web.pictures import FULL_PX, SIDES_PX, ScreenPictures, screen_picture
+from siamese_nima.web.report import SCRIPTS, STYLES, Entry, make_entries, report_page
 
 Found = TypeVar("Found")
 
-_log = logging.getLogger(__name__)
-
 _ID_DIGITS = 20
-# What browsers show; of other formats they get a large WebP picture.
+# What browsers show; of other formats they get a JPEG picture.
 SHOWN_TYPES = {
     ".jpg": "image/jpeg",
     ".jpeg": "image/jpeg",
@@ -44,7 +42,6 @@ SHOWN_TYPES = {
     ".avif": "image/avif",
     ".bmp": "image/bmp",
 }
-_LARGE_PX = 2048
 _KEPT_THUMBNAILS = 4096  # about 6 kB each
 _CHUNK = 1 << 18
 _KEEP_A_WHILE = {"cache-control": "private, max-age=300"}
@@ -133,6 +130,7 @@ class Gallery:
     Attributes:
         folder: What may be read.
         html: The page.
+        culling: What a person decides there.
     """
 
     def __init__(
@@ -143,6 +141,7 @@ class Gallery:
         *,
         bursts: Sequence[Burst] = (),
         title: str,
+        writes: bool = True,
     ) -> None:
         """Make the page.
 
@@ -152,9 +151,11 @@ class Gallery:
             card: Of the model that scored them.
             bursts: As `group_bursts` finds them.
             title: Heading of the page.
+            writes: Whether sidecars may be written from it, and files copied and moved.
         """
         self.folder = folder
-        self._choices = _choice_store(folder.given)
+        self.culling = Culling(folder.given, folder.photos, results, writes=writes)
+        self._screens = ScreenPictures(self._screen)
         self._decoding = asyncio.Semaphore(usable_cores())
         self._thumbnails: dict[str, bytes] = {}
         ids = {os.fspath(path): photo_id for photo_id, path in folder.photos.items()}
@@ -167,35 +168,10 @@ class Gallery:
         shown = [self._shown(entry, ids[entry.result.path]) for entry in entries]
         self.html = report_page(title, shown, card, inline=False).encode()
 
-    @property
-    def keeps_choices(self) -> bool:
-        """Whether the folder can be written; else choices stay in the browser."""
-        return self._choices is not None
-
     def close(self) -> None:
-        """Close the file of choices."""
-        if self._choices:
-            self._choices.close()
-
-    def chosen(self) -> list[str]:
-        """Ids of the photos that are chosen."""
-        paths = self._choices.chosen() if self._choices else set()
-        return [one for one, path in self.folder.photos.items() if self._name(path) in paths]
-
-    def choose(self, photo_id: str, *, chosen: bool) -> None:
-        """Choose a photo, or no longer; it is on the disk then.
-
-        Raises:
-            PhotoError: No photo has this id.
-            NimaError: The folder can no longer be written.
-        """
-        if photo_id not in self.folder.photos:
-            raise PhotoError(f"no photo has the id {photo_id[:40]!r}")
-        if self._choices:
-            self._choices.choose(self._name(self.folder.photos[photo_id]), chosen=chosen)
-
-    def _name(self, path: Path) -> str:
-        return Path(os.path.relpath(path, self.folder.given)).as_posix()
+        """Close the file of choices, and end the threads."""
+        self.culling.close()
+        self._screens.close()
 
     def media_type(self, photo_id: str) -> str:
         """What an original is, by its name; a browser only offers to save what it does not show."""
@@ -214,29 +190,35 @@ class Gallery:
         """
         found = self._thumbnails.pop(photo_id, None)
         if found is None:
-            found = await self._picture(photo_id, SIDE_PX)
+            found = await self._small(photo_id)
         self._thumbnails[photo_id] = found
         if len(self._thumbnails) > _KEPT_THUMBNAILS:
             del self._thumbnails[next(iter(self._thumbnails))]
         return found
 
-    async def large(self, photo_id: str) -> bytes:
-        """A large WebP picture.
+    async def screen(self, photo_id: str, side_px: int) -> bytes:
+        """A JPEG picture for a screen; the latest ones are kept.
 
         Raises:
-            PhotoError: There is no such photo, or it cannot be read.
+            PhotoError: There is no such photo, or it cannot be read; or no such size.
         """
-        return await self._picture(photo_id, _LARGE_PX)
+        if side_px not in SIDES_PX or photo_id not in self.folder.photos:
+            raise PhotoError("no such picture")
+        return await asyncio.to_thread(self._screens.get, photo_id, side_px)
 
-    async def _picture(self, photo_id: str, side_px: int) -> bytes:
+    def _screen(self, photo_id: Path | str, side_px: int) -> bytes:
+        with self.folder.open(str(photo_id)) as file:
+            return screen_picture(file, side_px, name=self.file_name(str(photo_id)))
+
+    async def _small(self, photo_id: str) -> bytes:
         async with self._decoding:
-            return await asyncio.to_thread(self._made, photo_id, side_px)
+            return await asyncio.to_thread(self._made, photo_id)
 
-    def _made(self, photo_id: str, side_px: int) -> bytes:
+    def _made(self, photo_id: str) -> bytes:
         with self.folder.open(photo_id) as file:
             name = self.file_name(photo_id)
-            photo = read_photo(file, min_short_side_px=side_px, name=name)
-        return shrunk(photo, side_px=side_px)
+            photo = read_photo(file, min_short_side_px=SIDE_PX, name=name)
+        return shrunk(photo)
 
     def _shown(self, entry: Entry, photo_id: str) -> Entry:
         """An entry under its path inside the folder: where that is, is nobody's business."""
@@ -244,29 +226,15 @@ class Gallery:
         name = os.path.relpath(entry.result.path, self.folder.given)
         error = entry.result.error and entry.result.error.replace(str(given), name)
         readable = entry.result.error is None
+        shown = given.suffix.lower() in SHOWN_TYPES
         return replace(
             entry,
             result=replace(entry.result, path=name, error=error),
             link=f"./photos/{photo_id}",
             thumbnail=f"./thumbnails/{photo_id}" if readable else None,
-            large=None if given.suffix.lower() in SHOWN_TYPES else f"./large/{photo_id}",
+            screen=f"./screens/{photo_id}/" if readable else None,
+            full=None if shown else f"./screens/{photo_id}/{FULL_PX}",
         )
-
-
-class Choice(BaseModel):
-    """What the page says of a photo."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    chosen: bool
-
-
-def _choice_store(folder: Path) -> ChoiceStore | None:
-    try:
-        return ChoiceStore(folder)
-    except NimaError as error:
-        _log.warning("%s; they stay in the browser", error)
-        return None
 
 
 def gallery_routes(gallery: Gallery) -> APIRouter:
@@ -277,32 +245,19 @@ def gallery_routes(gallery: Gallery) -> APIRouter:
     async def html() -> Response:
         return Response(gallery.html, media_type="text/html; charset=utf-8")
 
-    @router.get("/page.css")
-    async def style() -> Response:
-        return Response(page_part("page.css"), media_type="text/css; charset=utf-8")
-
-    @router.get("/page.js")
-    async def script() -> Response:
-        return Response(page_part("page.js"), media_type="text/javascript; charset=utf-8")
-
-    @router.get("/choices")
-    async def choices() -> dict[str, Any]:
-        chosen = await asyncio.to_thread(gallery.chosen)
-        return {"kept": gallery.keeps_choices, "chosen": chosen}
-
-    @router.put("/choices/{photo_id}", status_code=204)
-    async def choose(photo_id: str, choice: Choice) -> None:
-        await _found(asyncio.to_thread(gallery.choose, photo_id, chosen=choice.chosen))
+    for name in (*STYLES, *SCRIPTS):
+        router.get(f"/{name}")(partial(static_part, name))
+    router.include_router(culling_routes(gallery.culling))
 
     @router.get("/thumbnails/{photo_id}")
     async def thumbnail(photo_id: str) -> Response:
         picture = await _found(gallery.thumbnail(photo_id))
         return Response(picture, media_type="image/webp", headers=_KEEP_A_WHILE)
 
-    @router.get("/large/{photo_id}")
-    async def large(photo_id: str) -> Response:
-        picture = await _found(gallery.large(photo_id))
-        return Response(picture, media_type="image/webp", headers=_KEEP_A_WHILE)
+    @router.get("/screens/{photo_id}/{side_px}")
+    async def screen(photo_id: str, side_px: int) -> Response:
+        picture = await _found(gallery.screen(photo_id, side_px))
+        return Response(picture, media_type="image/jpeg", headers=_KEEP_A_WHILE)
 
     @router.get("/photos/{photo_id}")
     async def original(photo_id: str) -> Response:

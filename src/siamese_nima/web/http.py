@@ -64,6 +64,7 @@ KINDS = {
     "malformed-request": (400, "The request is malformed"),
     "key-wanted": (401, "An API key is wanted"),
     "origin-refused": (403, "Request of another website"),
+    "writes-refused": (403, "Nothing is written from here"),
     "url-refused": (403, "This URL is not fetched"),
     "not-found": (404, "There is nothing here"),
     "method-not-allowed": (405, "Another method is wanted"),

@@ -23,7 +23,7 @@ from siamese_nima.web.http import RequestError, answer_problems, static_part
 from siamese_nima.web.pictures import SIDES_PX, ScreenPictures
 from siamese_nima.web.safety import HostAndOriginCheck, HostRules
 
-_PARTS = ("", "pick.css", "pick.js", "zoom.js")
+_PARTS = ("", "base.css", "pick.css", "pick.js", "zoom.js")
 # Stand-ins of photos are new for every start, so that what a browser keeps is never another photo.
 _PICTURE_HEADERS = {"cache-control": "private, max-age=86400, immutable"}
 _LEAST_JUDGED = 10

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image, ImageOps
 
@@ -20,39 +22,57 @@ _QUALITY = 88
 _KEPT_BYTES = 96 << 20
 
 
-def screen_picture(path: Path, side_px: int) -> bytes:
+def screen_picture(photo: Path | BinaryIO, side_px: int, *, name: str | None = None) -> bytes:
     """A photo as a JPEG file in sRGB, its longer side at most `side_px`; never enlarged.
+
+    Args:
+        photo: Its path, or the open file.
+        side_px: In pixels.
+        name: What errors call it.
 
     Raises:
         PhotoError: The photo cannot be read.
     """
-    photo = read_photo(path, min_short_side_px=side_px)
-    if max(photo.size) > side_px:
-        photo = ImageOps.contain(photo, (side_px, side_px), Image.Resampling.LANCZOS)
+    picture = read_photo(photo, min_short_side_px=side_px, name=name)
+    if max(picture.size) > side_px:
+        picture = ImageOps.contain(picture, (side_px, side_px), Image.Resampling.LANCZOS)
     file = io.BytesIO()
-    photo.save(file, format="JPEG", quality=_QUALITY)
+    picture.save(file, format="JPEG", quality=_QUALITY)
     return file.getvalue()
 
 
 class ScreenPictures:
     """Makes such pictures, one thread a core, and keeps the last ones; may be used by threads."""
 
-    def __init__(self, *, kept_bytes: int = _KEPT_BYTES) -> None:
+    def __init__(
+        self,
+        made: Callable[[Path | str, int], bytes] | None = None,
+        *,
+        kept_bytes: int = _KEPT_BYTES,
+    ) -> None:
+        """Nothing is made yet.
+
+        Args:
+            made: Makes the picture of a photo, known by its path or by an id; by default
+                `screen_picture` of its path.
+            kept_bytes: About so much is kept.
+        """
+        self._made = made or (lambda path, side_px: screen_picture(Path(path), side_px))
         self._kept_bytes = kept_bytes
         self._pool = ThreadPoolExecutor(usable_cores(), thread_name_prefix="nima-pictures")
         self._lock = threading.Lock()
-        self._pictures: OrderedDict[tuple[Path, int], Future[bytes]] = OrderedDict()
+        self._pictures: OrderedDict[tuple[Path | str, int], Future[bytes]] = OrderedDict()
 
-    def get(self, path: Path, side_px: int) -> bytes:
+    def get(self, photo: Path | str, side_px: int) -> bytes:
         """The picture of a photo; made once even if several ask for it at the same time.
 
         Raises:
             PhotoError: The photo cannot be read.
         """
-        key = path, side_px
+        key = photo, side_px
         with self._lock:
             if key not in self._pictures:
-                self._pictures[key] = self._pool.submit(screen_picture, path, side_px)
+                self._pictures[key] = self._pool.submit(self._made, photo, side_px)
             self._pictures.move_to_end(key)
             picture = self._pictures[key]
         try:

@@ -15,6 +15,8 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 
 from PIL import Image
 
+from siamese_nima.web.report import SCRIPTS, STYLES, page_part
+
 
 def get(address: str, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
     request = urllib.request.Request(address + path, headers=headers)
@@ -42,7 +44,7 @@ def cards(html: str) -> dict[str, str]:
 
 
 def link(card: str, kind: str) -> str:
-    return "/" + re.search(rf'"\./({kind}/[0-9a-f]+)"', card)[1]
+    return "/" + re.search(rf'"\./({kind}/[0-9a-f]+/?)\d*"', card)[1]
 
 
 def test_the_page_shows_paths_inside_the_folder_and_no_others(html, shoot):
@@ -58,17 +60,18 @@ def test_the_page_shows_paths_inside_the_folder_and_no_others(html, shoot):
 
 def test_nothing_is_inline(html):
     assert "<style" not in html
-    assert re.findall(r"<script[^>]*>(.*?)</script>", html, re.DOTALL) == [""]
+    assert re.findall(r"<script[^>]*>(.*?)</script>", html, re.DOTALL) == [""] * len(SCRIPTS)
     assert 'src="data:' not in html
 
 
-@pytest.mark.parametrize(("path", "kind"), [("/page.css", "css"), ("/page.js", "javascript")])
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [*((name, "css") for name in STYLES), *((name, "javascript") for name in SCRIPTS)],
+)
 def test_style_and_script_are_files_that_the_report_has_too(address, path, kind):
-    from siamese_nima.curation.report import page_part
-
-    status, headers, body = get(address, path)
+    status, headers, body = get(address, f"/{path}")
     assert (status, headers["content-type"]) == (200, f"text/{kind}; charset=utf-8")
-    assert body.decode() == page_part(path.strip("/"))
+    assert body.decode() == page_part(path)
 
 
 def test_thumbnails_are_small_and_originals_are_the_files_themselves(address, html, shoot):
@@ -90,15 +93,20 @@ def test_thumbnails_are_small_and_originals_are_the_files_themselves(address, ht
         assert headers["x-content-type-options"] == "nosniff"
 
 
-def test_what_browsers_cannot_show_has_a_large_picture(address, html):
-    found = [path for path, card in cards(html).items() if "data-large" in card]
-    assert found == ["old.tif"]
-    status, headers, body = get(address, link(cards(html)["old.tif"], "large"))
-    assert (status, headers["content-type"]) == (200, "image/webp")
-    assert Image.open(io.BytesIO(body)).size == (640, 480)
+def test_photos_have_pictures_for_screens_and_what_browsers_cannot_show_one_of_all_pixels(
+    address, html
+):
+    found = [path for path, card in cards(html).items() if "data-full" in card]
+    assert found == ["old.tif", "broken.jpg"][: len(found)]
+    for side, size in ((640, (640, 480)), (8192, (640, 480))):
+        path = link(cards(html)["old.tif"], "screens").rpartition("/")[0]
+        status, headers, body = get(address, f"{path}/{side}")
+        assert (status, headers["content-type"]) == (200, "image/jpeg")
+        assert Image.open(io.BytesIO(body)).size == size
+    assert get(address, f"{path}/641")[0] == 404
 
 
-@pytest.mark.parametrize("kind", ["thumbnails", "large", "photos"])
+@pytest.mark.parametrize("kind", ["thumbnails", "screens", "photos"])
 @pytest.mark.parametrize(
     "name",
     [
@@ -107,7 +115,8 @@ def test_what_browsers_cannot_show_has_a_large_picture(address, html):
     ],
 )
 def test_no_address_leads_out_of_the_folder(address, kind, name):
-    status, headers, body = get(address, f"/{kind}/{name}")
+    size = "/640" if kind == "screens" else ""
+    status, headers, body = get(address, f"/{kind}/{name}{size}")
     assert status == 404
     assert headers["content-type"] == "application/problem+json"
     assert b"secret" not in body.replace(b"secret.jpg", b"")

@@ -55,14 +55,14 @@ def test_a_click_shows_the_whole_photo(page):
     page.click("#photos > li:has-text('photo10.png') .open")
     wait_until(page, "document.getElementById('view-picture').naturalWidth === 600")
     picture = page.get_attribute("#view-picture", "src")
-    assert "/photos/" in picture
-    assert page.get_attribute("#view-link", "href") == picture
+    assert "/screens/" in picture
+    assert "/photos/" in page.get_attribute("#view-link", "href")
 
 
 def test_a_format_that_browsers_cannot_show_is_shown_all_the_same(page):
     page.click("#photos > li:has-text('old.tif') .open")
     wait_until(page, "document.getElementById('view-picture').naturalWidth === 640")
-    assert "/large/" in page.get_attribute("#view-picture", "src")
+    assert "/screens/" in page.get_attribute("#view-picture", "src")
     assert "/photos/" in page.get_attribute("#view-link", "href")
     assert page.inner_text("#view-note") == ""
 
@@ -89,7 +89,7 @@ def test_everything_is_done_with_the_keyboard(page):
     wait_until(page, f"document.getElementById('view-name').innerText === {names(page)[0]!r}")
     page.keyboard.press("Escape")
     wait_until(page, "!document.getElementById('view').open")
-    assert page.inner_text("#chosen-count") == "1 chosen"
+    assert page.inner_text("[data-kind=rejected]") == "1 rejected"
 
 
 def test_hostile_names_are_text(page):

@@ -53,7 +53,7 @@ def choices(shoot):
 
 def test_a_person_with_a_keyboard_alone_can_answer_flag_undo_and_finish(page, shoot):
     first = names(page)
-    for key in ("ArrowLeft", "ArrowRight", " ", "f"):
+    for key in ("ArrowLeft", "ArrowRight", " ", "x"):
         press(page, key)
     assert choices(shoot) == ["left", "right", "tie", "flag"]
     kept = shoot.store.records()[0]
@@ -61,8 +61,8 @@ def test_a_person_with_a_keyboard_alone_can_answer_flag_undo_and_finish(page, sh
     assert 0.1 < kept.seconds < 30
     assert page.inner_text("#progress-words") == "3 of 6 answers, 1 pair set aside"
     assert page.inner_text("#status") == "Kept: set aside."
-    press(page, "z")
-    press(page, "z")
+    press(page, "u")
+    press(page, "u")
     assert choices(shoot) == ["left", "right"]
     assert page.inner_text("#status") == "Taken back."
     for key in ("ArrowUp", "ArrowDown", " "):
@@ -87,7 +87,7 @@ def test_the_end_can_be_undone(page, shoot):
     last = names(page)
     page.keyboard.press("ArrowLeft")
     wait_until(page, "!document.getElementById('end').hidden")
-    press(page, "z")
+    press(page, "u")
     assert names(page) == last
     assert page.is_visible("#pair")
     assert len(choices(shoot)) == 5
@@ -193,7 +193,7 @@ def zoomed_in(page):
 
 def test_keys_zoom_to_single_pixels_and_move_both_photos_to_the_same_place(page, shoot):
     page.set_viewport_size({"width": 700, "height": 600})
-    page.keyboard.press("x")
+    page.keyboard.press("z")
     wait_until(page, ZOOMED)
     photos = zoomed_in(page)
     assert [photo["size"] for photo in photos] == [photo["pixels"] for photo in photos]
@@ -216,7 +216,7 @@ def test_keys_zoom_to_single_pixels_and_move_both_photos_to_the_same_place(page,
 
 
 def test_an_answer_while_zoomed_in_counts_and_the_next_pair_is_whole(page, shoot):
-    page.keyboard.press("x")
+    page.keyboard.press("z")
     wait_until(page, ZOOMED)
     press(page, " ")
     assert choices(shoot) == ["tie"]
@@ -269,7 +269,7 @@ def test_a_finger_drags_and_taps_on_a_phone_with_three_pixels_a_point(chromium, 
 def test_photos_that_cannot_be_had_in_full_stay_whole(page, problems, shoot):
     page.route("**/8192", lambda route: route.abort())
     problems.append("console: Failed to load resource: net::ERR_FAILED")
-    page.keyboard.press("x")
+    page.keyboard.press("z")
     wait_until(page, "!document.getElementById('zoom-failed').hidden")
     assert page.evaluate(WHOLE)
     assert zoomed_in(page) == []
@@ -281,7 +281,7 @@ def test_photos_that_cannot_be_had_in_full_stay_whole(page, problems, shoot):
 def test_names_are_text_whatever_they_hold(page, shoot):
     seen = set(names(page))
     for _ in range(5):
-        press(page, "f")
+        press(page, "x")
         seen |= set(names(page))
     assert any("onerror" in name for name in seen)
     assert page.locator("figcaption img").count() == 0
@@ -302,7 +302,7 @@ def test_a_photo_that_goes_bad_is_passed_over_and_named(page, shoot, problems):
             "console: Failed to load resource: the server responded with a status of 410 (Gone)"
         )
     for _ in range(4):
-        press(page, "f")
+        press(page, "x")
     assert "cannot be read" in page.inner_text("#unreadable summary")
     assert set(names(page)) <= known
 
@@ -352,11 +352,11 @@ def test_everything_fits_and_can_be_read(page):
             assert min(left["height"], right["height"]) > 120
             assert page.evaluate(_PAGE_SIZE) == list(size)
             assert min(contrasts(page).values()) >= 4.5
-            page.keyboard.press("x")
+            page.keyboard.press("z")
             wait_until(page, ZOOMED)
             assert page.evaluate(_PAGE_SIZE) == list(size)
             assert min(contrasts(page).values()) >= 4.5
-            page.keyboard.press("x")
+            page.keyboard.press("z")
             page.click("#show-keys")
             assert min(contrasts(page).values()) >= 4.5
             page.keyboard.press("Escape")

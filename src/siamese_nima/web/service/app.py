@@ -286,7 +286,8 @@ def _start_page(service: Service, *, with_keys: bool) -> APIRouter:
         )
         return Response(shown, media_type="text/html; charset=utf-8")
 
-    start.get("/start.css")(partial(static_part, "start.css"))
+    for name in ("base.css", "start.css"):
+        start.get(f"/{name}")(partial(static_part, name))
     return start
 
 

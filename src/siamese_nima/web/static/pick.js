@@ -1,11 +1,11 @@
+"use strict";
 // Shows one pair after another. The server chooses them and keeps every answer; this page shows the
 // next pair, which is loaded and decoded by then, without waiting for it.
-
-import { isZoomed, leaveZoom, moveByKey, toggleZoom } from "./zoom.js";
 
 const byId = (id) => document.getElementById(id);
 const SIDES = ["left", "right"];
 const PICTURE_SIDES = [640, 960, 1280, 1920, 2560];
+const FULL_SIDE = 8192; // pixel for pixel; larger photos are shown at this size
 // Nobody presses twice in less: a key that bounces must not answer the next pair.
 const SHORTEST_MS = 150;
 
@@ -18,6 +18,7 @@ let busy = false;
 const waiting = []; // keys and clicks that came before they could be taken, in order
 let endless = false;
 const pictures = new Map(); // by number of the pair
+const zoomed = new Zoom(SIDES.map(byId), tellZoom);
 
 /** The size to ask for: what a photo can fill of this screen. */
 function pictureSide() {
@@ -55,7 +56,7 @@ function forgetPictures(kept) {
 /** Show a pair as soon as both its photos can be painted. */
 async function show(next) {
   pair = next;
-  leaveZoom();
+  zoomed.leave();
   byId("pair").hidden = false;
   byId("end").hidden = true;
   const { images, ready } = prepare(next);
@@ -118,7 +119,7 @@ function accept(answered) {
 
 function end() {
   pair = null;
-  leaveZoom();
+  zoomed.leave();
   const nothingLeft = state.queue.length === 0;
   byId("end-title").textContent = nothingLeft ? "Every pair was asked" : "That is all that was asked for";
   byId("summary").replaceChildren(
@@ -229,7 +230,16 @@ function undo() {
 }
 
 function zoom() {
-  if (byId("pair").ariaBusy !== "true") toggleZoom(pair);
+  if (byId("pair").ariaBusy === "true" || !pair) return;
+  if (zoomed.wanted) zoomed.leave();
+  else zoomed.enter(SIDES.map((where) => `photos/${pair[where].id}/${FULL_SIDE}`));
+}
+
+function tellZoom(state) {
+  byId("zoom").ariaPressed = String(state === "loading" || state === "zoomed");
+  byId("zoom").ariaBusy = String(state === "loading");
+  byId("zoom-keys").hidden = state !== "zoomed";
+  byId("zoom-failed").hidden = state !== "failed";
 }
 
 const KEYS = {
@@ -238,9 +248,9 @@ const KEYS = {
   ArrowRight: () => answer("right"),
   ArrowDown: () => answer("right"),
   " ": () => answer("tie"),
-  f: () => answer("flag"),
-  z: undo,
-  x: zoom,
+  x: () => answer("flag"),
+  u: undo,
+  z: zoom,
   "?": () => byId("keys").showModal(),
 };
 
@@ -248,9 +258,9 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
   // On a button, a key does what it does everywhere.
   if (event.key === " " && event.target.matches("button, summary")) return;
-  if (isZoomed() && (event.key === "Escape" || moveByKey(event.key))) {
+  if (zoomed.on && (event.key === "Escape" || zoomed.moveByKey(event.key))) {
     event.preventDefault();
-    if (event.key === "Escape") leaveZoom();
+    if (event.key === "Escape") zoomed.leave();
     return;
   }
   const does = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];

@@ -11,10 +11,10 @@ from urllib.parse import unquote_to_bytes
 import pytest
 from PIL import Image
 
-from siamese_nima.curation.report import write_report
 from siamese_nima.errors import NimaError
 from siamese_nima.ratings import AVA_SCALE
 from siamese_nima.scoring.results import ScoredPhoto, scored
+from siamese_nima.web.report import write_report
 from tiny_model import rate_tiny
 
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from siamese_nima.curation.bursts import Burst
-from siamese_nima.curation.report import write_report
 from siamese_nima.pair_error import PairError
 from siamese_nima.scoring.results import ScoredPhoto, scored
+from siamese_nima.web.report import write_report
 from tiny_model import rate_tiny
 
 HOSTILE = (

@@ -1,8 +1,8 @@
 from siamese_nima.curation.bursts import Burst
-from siamese_nima.curation.report import make_entries
 from siamese_nima.pair_error import PairError
 from siamese_nima.ratings import AVA_SCALE
 from siamese_nima.scoring.results import ScoredPhoto
+from siamese_nima.web.report import make_entries
 
 SURE_FROM_1 = PairError((0.0, 1.0, 9.0), (0.5, 0.85, 1.0), (0.5, 0.8, 1.0), pairs=100)
 

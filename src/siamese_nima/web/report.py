@@ -32,6 +32,10 @@ from siamese_nima.photos.thumbnails import shrunk, thumbnail
 from siamese_nima.scoring.ranking import RankPlace, rank_photos, rank_places
 from siamese_nima.scoring.results import ScoredPhoto
 
+# What the page is made of beside page.html, in order.
+STYLES = ("base.css", "page.css")
+SCRIPTS = ("zoom.js", "choices.js", "view.js", "page.js")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BurstPlace:
@@ -75,7 +79,9 @@ class Entry:
         burst: Its place in a burst, or None.
         link: Address of the original file, relative to the page; None for a photo without one.
         thumbnail: Address of a small picture, which may hold it (`inline_picture`), or None.
-        large: Address of a large picture, where browsers cannot show the original; or None.
+        screen: Address of a picture as large as a screen, up to the pixels of its longer side that
+            end it; or None.
+        full: Address of all its pixels, where browsers cannot show the original; or None.
         note: Why there is no thumbnail of a photo that has a score, or "".
     """
 
@@ -86,7 +92,8 @@ class Entry:
     burst: BurstPlace | None
     link: str | None = None
     thumbnail: str | None = None
-    large: str | None = None
+    screen: str | None = None
+    full: str | None = None
     note: str = ""
 
     @property
@@ -107,7 +114,7 @@ class Entry:
             return ""
         if place.best == place.worst:
             return str(place.rank)
-        return f"{place.rank}; {place.best} to {place.worst} are too close to call"
+        return f"{place.rank}, could be {place.best} to {place.worst}"
 
     @property
     def data(self) -> dict[str, object]:
@@ -122,10 +129,16 @@ class Entry:
             "data-spread": None if result.spread is None else f"{result.spread:.4f}",
             "data-burst": place and place.burst,
             "data-place": place and place.place,
+            "data-close": place and json.dumps(place.too_close),
+            "data-reason": place and place.reason,
+            "data-standing": place and place.text,
+            "data-scored": None if result.mean is None else f"score {result.mean:.2f}",
+            "data-others": json.dumps(self._others()) if result.others else None,
             "data-facts": json.dumps(list(self._facts())),
             "data-shares": json.dumps(self._shares()),
             "data-unlistable": None if self.path == result.path else "",
-            "data-large": self.large,
+            "data-screen": self.screen,
+            "data-full": self.full,
         }
 
     def _facts(self) -> Iterator[tuple[str, str]]:
@@ -139,12 +152,17 @@ class Entry:
         if self.place:
             yield "Rank", self.rank_text
             if self.place.over_next is not None:
-                yield "Before the next", f"for {100 * self.place.over_next:.0f} % of people"
+                share = min(100 * self.place.over_next, 99)
+                yield "Next one", f"{share:.0f} % of people would put this one before it"
         if self.burst:
             yield "Burst", f"{self.burst.burst}: {self.burst.text}"
         for name, other in result.others.items():
             if other.mean is not None:
                 yield f"Score by {name}", f"{other.mean:.2f} on a scale of {other.scale}"
+
+    def _others(self) -> dict[str, float]:
+        others = self.result.others.items()
+        return {name: round(o.mean, 4) for name, o in others if o.mean is not None}
 
     def _shares(self) -> list[tuple[str, str]]:
         shares = self.result.distribution or ()
@@ -289,15 +307,18 @@ def report_page(
         entries: The photos, best first.
         card: Of the model that scored them.
         inline: Whether style, script and content policy are inside; else the page asks for
-            `page.css` and `page.js` beside it, and the policy is for the server to send.
+            `STYLES` and `SCRIPTS` beside it, and the policy is for the server to send.
     """
     return _template().render(
         title=printable(title),
         summary=_summary(entries, card),
         entries=entries,
         card=card,
-        style=page_part("page.css") if inline else None,
-        script=page_part("page.js") if inline else None,
+        style="".join(map(page_part, STYLES)) if inline else None,
+        script="".join(map(page_part, SCRIPTS)) if inline else None,
+        styles=STYLES,
+        scripts=SCRIPTS,
+        others=list(dict.fromkeys(name for entry in entries for name in entry.result.others)),
         digest=_digest,
         inline=inline,
         bursts=sorted({entry.burst.burst for entry in entries if entry.burst}),
@@ -308,8 +329,8 @@ def report_page(
 
 @cache
 def page_part(name: str) -> str:
-    """One of the files that the page is made of: page.html, page.css or page.js."""
-    return (files(__package__) / "page" / name).read_text(encoding="utf-8")
+    """One of the files that the page is made of."""
+    return (files(__package__) / "static" / name).read_text(encoding="utf-8")
 
 
 def inline_picture(webp: bytes) -> str:
