@@ -46,8 +46,7 @@ def main() -> None:
                 executable_path=shutil.which("chromium"), args=["--no-sandbox"]
             )
             draw_report(browser, page.as_uri())
-            with served(browser) as gallery:
-                shoot(gallery, "serve-gallery")
+            draw_culling(browser)
     finally:
         page.unlink()
 
@@ -64,17 +63,43 @@ def draw_report(browser: Browser, address: str) -> None:
         shoot(page, "report-phone")
 
 
-@contextmanager
-def served(browser: Browser) -> Iterator[Page]:
-    """The gallery of `nima serve` over the example photos."""
-    command = [*NIMA, "serve", "--folder", "photos", "--port", str(PORT)]
-    server = subprocess.Popen(command, cwd=EXAMPLES)
-    try:
-        with opened(browser, f"http://127.0.0.1:{PORT}/", SCREEN, dark=True) as page:
-            yield page
-    finally:
-        server.terminate()
-        server.wait()
+def draw_culling(browser: Browser) -> None:
+    """The page of `nima cull` over a copy of the example photos."""
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent) / "wedding"
+        shutil.copytree(EXAMPLES / "photos", folder)
+        command = [*NIMA, "cull", str(folder), "--port", str(PORT), "--no-browser"]
+        server = subprocess.Popen([*command, "--model", "quality,appeal"])
+        address = f"http://127.0.0.1:{PORT}/"
+        try:
+            with opened(browser, address, SCREEN, dark=True) as page:
+                shoot(page, "serve-gallery")
+            with opened(browser, address, SCREEN, dark=False) as page:
+                draw_walk(page)
+            with opened(browser, address, PHONE, dark=True) as page:
+                shoot(page, "cull-phone")
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def draw_walk(page: Page) -> None:
+    """What the walk through culling shows, with some decisions made."""
+    for key in ("5", "ArrowLeft", "p", "p", "x"):
+        page.keyboard.press(key)
+    page.keyboard.press("Home")
+    shoot(page, "cull")
+    page.keyboard.press("s")
+    shoot(page, "cull-burst")
+    page.keyboard.press("c")
+    page.keyboard.press("z")
+    page.wait_for_timeout(1500)
+    shoot(page, "cull-compare")
+    page.keyboard.press("Escape")
+    page.click("#show-chosen")
+    page.click("[data-plan=sidecars]")
+    page.locator("#do-write").wait_for()
+    shoot(page, "cull-write")
 
 
 @contextmanager
@@ -88,7 +113,7 @@ def opened(browser: Browser, address: str, size: tuple[int, int], *, dark: bool)
     for _ in range(60):  # a server takes a moment to start, and to score
         try:
             page.goto(address, wait_until="networkidle")
-            if page.get_by_text("25 of 25 photos").count():
+            if page.get_by_text("of 25 photos shown").count():
                 break
         except Exception as error:
             if "CONNECTION_REFUSED" not in str(error):

@@ -232,25 +232,31 @@ class Culling:
 
     def _planned(self, order: Order) -> list[_Line]:
         if order.what == "sidecars":
-            return [self._line(change) for change in self._sidecars(order)]
+            choices = self._choices()
+            return [self._line(change, choices) for change in self._sidecars(order)]
         return [self._filed(filed) for filed in self._files(order)]
 
     def _written(self, order: Order) -> Iterator[_Line]:
         if order.what == "sidecars":
+            choices = self._choices()
             with UndoLog(self._log_name(_STARS)) as log:
-                yield from map(self._line, write_stars(self._sidecars(order), log))
+                for change in write_stars(self._sidecars(order), log):
+                    yield self._line(change, choices)
         else:
             with FilingLog(self._log_name(_FILES)) as filing:
                 yield from map(self._filed, file_photos(self._files(order), filing))
 
     def _sidecars(self, order: Order) -> Iterator[SidecarChange]:
-        if self._store is None:
-            raise NimaError(f"{self._folder}: cannot be written")
-        choices = self._store.choices()
+        choices = self._choices()
         here = [r for path, r in self._results.items() if os.path.lexists(path)]
         results = [result for result in here if self._name(Path(result.path)) in choices]
         given = [choices[self._name(Path(result.path))] for result in results]
         yield from plan_choices(results, given, program=order.program, overwrite=order.overwrite)
+
+    def _choices(self) -> dict[str, Choice]:
+        if self._store is None:
+            raise NimaError(f"{self._folder}: cannot be written")
+        return self._store.choices()
 
     def _files(self, order: Order) -> list[Filed]:
         every = [path for path in self._results if os.path.lexists(path)]
@@ -260,11 +266,12 @@ class Culling:
             return plan_filing(every, copy=given, copy_to=target)
         return plan_filing(every, move=given, move_to=target)
 
-    def _line(self, change: SidecarChange) -> _Line:
-        name = self._inside(change.sidecar)
-        words = f"{_stars(change.was if change.action == 'keep' else change.stars)}  {name}"
+    def _line(self, change: SidecarChange, choices: Mapping[str, Choice]) -> _Line:
+        choice = choices[self._name(Path(change.result.path))]
+        words = f"{_said(choice)}  {self._inside(change.sidecar)}"
         if change.action in ("change", "keep") and change.was is not None:
-            words += f"  (was {_stars(change.was)})" if change.action == "change" else "  (kept)"
+            kept = "was" if change.action == "change" else "stays"
+            words += f"  ({kept} {_stars(change.was)})"
         identity = f"{change.action} {change.sidecar} {change.before!r} {change.after!r}"
         return _Line(change.action, words, identity, change.error and self._told(change.error))
 
@@ -388,9 +395,14 @@ def _described(log: Path) -> dict[str, str]:
     return {"log": log.name, "words": f"{what}, {when:%Y-%m-%d %H:%M:%S}"}
 
 
-def _stars(rating: float | None) -> str:
-    if rating is None:
-        return "no stars"
+def _said(choice: Choice) -> str:
+    """A choice in a few words."""
+    flag = {"pick": "picked", "reject": "rejected", None: ""}[choice.flag]
+    parts = [flag, "★" * (choice.stars or 0), choice.colour or ""]
+    return " ".join(part for part in parts if part) or "nothing"
+
+
+def _stars(rating: float) -> str:
     if rating != rating:  # not a number: there is one that cannot be read
         return "?"
     return "rejected" if rating < 0 else "★" * min(round(rating), 5)

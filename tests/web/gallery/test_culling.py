@@ -84,7 +84,7 @@ def test_sidecars_are_shown_written_for_all_files_of_a_shot_and_undone(folder, c
     culling.choose("2", Choice(flag="reject"))
     planned = culling.plan(Order(what="sidecars"))
     assert planned["summary"] == ["3 new sidecars"]
-    assert "★★★★★  a.jpg.xmp" in planned["lines"]
+    assert "picked ★★★★★  a.jpg.xmp" in planned["lines"]
     assert "rejected  day 2/c.jpg.xmp" in planned["lines"]
     assert contents(folder) == before
     done = do(culling, what="sidecars")
