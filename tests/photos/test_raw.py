@@ -243,3 +243,109 @@ def test_the_error_says_that_the_file_is_cut_off(scene):
 def test_a_camera_raw_file_that_is_whole_is_read(scene):
     pytest.importorskip("rawpy")
     assert read_photo(dng(scene.resize((96, 64)))).size == Image.new("L", (96, 64)).size
+
+
+@pytest.mark.usefixtures("_with_rawpy")
+def test_a_sensor_that_lacks_its_end_or_everything_is_an_error(scene):
+    sound = scene.resize((240, 160))
+    cut, empty = sound.copy(), Image.new("RGB", sound.size)
+    cut.paste("black", (0, 120, 240, 160))
+    assert read_photo(dng(sound))
+    with pytest.raises(PhotoError, match=r"^a\.dng: truncated, the sensor's picture breaks off\.$"):
+        read_photo(dng(cut), name="a.dng")
+    with pytest.raises(PhotoError, match=r"^a\.dng: the sensor's picture is empty\.$"):
+        read_photo(dng(empty), name="a.dng")
+
+
+def panasonic(packing, width=280, height=20):
+    """The head of an RW2 file, and as many bytes as its pixels have."""
+    size = width * height // 14 * 16 if packing else width * height * 2
+    tags = [(2, width), (3, height), (0x2D, packing), (0x118, 200)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    head = b"IIU\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+    return head.ljust(200, b"\0") + bytes(size)
+
+
+def olympus(order):
+    """The head of an ORF file, and a strip of pixels."""
+    tags = [(256, 40), (257, 30), (258, 16), (273, 200), (279, 2400)]
+    entries = b"".join(struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in tags)
+    mark = b"IIRO" if order == "<" else b"MMOR"
+    head = mark + struct.pack(f"{order}IH", 8, len(tags)) + entries + bytes(4)
+    return head.ljust(200, b"\0") + bytes(2400)
+
+
+@pytest.mark.parametrize(
+    "whole", [*(panasonic(packing) for packing in (4, 5, 6, 7)), olympus("<"), olympus(">")]
+)
+def test_panasonic_and_olympus_files_that_are_cut_off_end_early(whole):
+    assert not ends_early(whole)
+    assert all(ends_early(whole[:length]) for length in (40, 199, 201, len(whole) - 1))
+
+
+@pytest.mark.usefixtures("_with_rawpy")
+@pytest.mark.parametrize("whole", [panasonic(4), olympus("<")])
+def test_panasonic_and_olympus_files_that_are_cut_off_are_called_so(whole):
+    with pytest.raises(PhotoError, match=r"^card\.raw: truncated, the file ends before"):
+        read_photo(whole[:-1], name="card.raw")
+
+
+@pytest.mark.usefixtures("_with_rawpy")
+@pytest.mark.parametrize(
+    ("space", "index", "name", "is_adobe"),
+    [
+        (65535, b"R03\0", "a.dng", True),
+        (2, None, "a.dng", True),
+        (65535, None, "_DSC1.dng", True),
+        (65535, None, "DSC1.dng", False),
+        (1, b"R98\0", "_DSC1.dng", False),
+        (None, None, "_DSC1.dng", False),
+    ],
+)
+def test_a_preview_in_adobe_rgb_by_the_rules_of_camera_file_systems(
+    scene, encoded, difference, space, index, name, is_adobe
+):
+    preview = encoded(scene, "JPEG", quality=95)
+    exposure = [] if space is None else [(40961, 3, space)]
+    contents = with_exposure(dng(scene, preview=preview), exposure, index)
+    found = difference(read_photo(contents, name=name), read_photo(preview))
+    assert (found > 4) == is_adobe
+
+
+@pytest.mark.usefixtures("_with_rawpy")
+@pytest.mark.parametrize(("space", "is_adobe"), [(3, True), (2, False), (0, False)])
+def test_what_dng_says_of_its_previews_colours_counts_first(
+    scene, encoded, difference, space, is_adobe
+):
+    preview = encoded(scene, "JPEG", quality=95)
+    contents = with_exposure(dng(scene, preview=preview), [(40961, 3, 65535)], b"R03\0")
+    contents = with_tags(contents, [(50970, 4, space)])
+    found = difference(read_photo(contents), read_photo(preview))
+    assert (found > 4) == is_adobe
+
+
+def with_tags(contents, more):
+    """A little-endian TIFF file whose first directory has these numbers too, at its end."""
+    (start,) = struct.unpack_from("<I", contents, 4)
+    (count,) = struct.unpack_from("<H", contents, start)
+    entries = [contents[start + 2 + 12 * n :][:12] for n in range(count)]
+    entries += [struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in more]
+    contents += bytes(len(contents) % 2)
+    entries.sort(key=lambda entry: struct.unpack("<H", entry[:2]))
+    table = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    return contents[:4] + struct.pack("<I", len(contents)) + contents[8:] + table
+
+
+def with_exposure(contents, exposure, index):
+    """The same with an EXIF directory of these tags, and one of interoperability inside."""
+    contents += bytes(len(contents) % 2)
+    if index:
+        exposure = [*exposure, (40965, 4, len(contents))]
+        contents += struct.pack("<HHHI", 1, 1, 2, 4) + index + bytes(4)
+    if not exposure:
+        return contents
+    start = len(contents)
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in exposure)
+    return with_tags(
+        contents + struct.pack("<H", len(exposure)) + entries + bytes(4), [(34665, 4, start)]
+    )

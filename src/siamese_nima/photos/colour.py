@@ -3,6 +3,7 @@
 import struct
 from functools import lru_cache
 from io import BytesIO
+from pathlib import PurePath
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -38,6 +39,7 @@ _OTHER_CURVES = {
 _REFERENCE_WHITE_NITS = 203  # ITU-R BT.2408: where a photo's white stands in PQ, and 75 % in HLG
 _HLG_PEAK_NITS, _HLG_SYSTEM_GAMMA = 1000, 1.2
 _CURVE_POINTS = 4096
+_SRGB_SPACE, _ADOBE_SPACE, _UNCALIBRATED = 1, 2, 65535  # values of EXIF ColorSpace
 _NEARLY = 25
 _LEAST_VOLUME = 1e5  # of 255 ** 3, by the colours that a profile's primaries span
 _SCREEN_GAMMA_NEARLY = 0.02
@@ -198,6 +200,23 @@ def adobe_rgb_profile() -> bytes:
     """An ICC profile of Adobe RGB (1998), for cameras that only name it."""
     signal = np.linspace(0, 1, _CURVE_POINTS)
     return _matrix_profile(_ADOBE_PRIMARIES, signal**_ADOBE_GAMMA)
+
+
+def is_adobe_rgb(space: object, index: object, label: str) -> bool:
+    """Whether a camera says so by the rules for its file system: tag R03, or a name with "_".
+
+    Args:
+        space: ColorSpace of EXIF; None where it is missing.
+        index: InteroperabilityIndex of EXIF; None where it is missing.
+        label: The name of the photo.
+
+    Source: JEITA CP-3461B (DCF 2.0), optional colour space.
+    """
+    if space == _SRGB_SPACE:
+        return False
+    named = PurePath(label).name.startswith("_") and index is None
+    optional = str(index).startswith("R03") or space == _ADOBE_SPACE
+    return optional or (space == _UNCALIBRATED and named)
 
 
 @lru_cache(maxsize=16)

@@ -38,7 +38,6 @@ from siamese_nima.photos.loading import (
 from siamese_nima.photos.raw import NotCameraRawError, decode_raw
 
 _CFA, _LINEAR_RAW = 32803, 34892
-_SRGB_SPACE, _ADOBE_SPACE, _UNCALIBRATED = 1, 2, 65535  # values of EXIF ColorSpace
 _MAX_META_BYTES = 1 << 20
 _LEAST_BYTES = 8  # shorter than the head of any format
 _JPEG = b"\xff\xd8"
@@ -242,10 +241,6 @@ def _properties(stream: BinaryIO) -> list[boxes.Box]:
 
 
 def _is_adobe_rgb(image: Image.Image, label: str) -> bool:
-    """Whether a camera says so by the rules for its file system: tag R03, or a name with "_".
-
-    Source: JEITA CP-3461B (DCF 2.0), optional colour space.
-    """
     try:
         exif = image.getexif()
         space = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.ColorSpace)
@@ -253,12 +248,7 @@ def _is_adobe_rgb(image: Image.Image, label: str) -> bool:
     # A photo whose EXIF block is damaged is still a photo.
     except Exception:
         return False
-    if space == _SRGB_SPACE:
-        return False
-    named = PurePath(label).name.startswith("_") and index is None
-    return (
-        str(index).startswith("R03") or space == _ADOBE_SPACE or (space == _UNCALIBRATED and named)
-    )
+    return colour.is_adobe_rgb(space, index, label)
 
 
 _PILLOW_MODULES = r"PIL\."

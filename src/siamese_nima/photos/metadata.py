@@ -28,11 +28,13 @@ from siamese_nima.photos.formats import RAW_EXTENSIONS
 
 MAKE, MODEL, XMP_PACKET, RATING, RATING_PERCENT = 271, 272, 700, 0x4746, 0x4749
 TIME, TIME_FRACTION, TIME_ZONE, SERIAL_NUMBER = 36867, 37521, 36881, 42033
-_EXIF_IFD, _JPEG_IN_RAW = 34665, 0x2E
+COLOUR_SPACE, INTEROP_INDEX = 40961, 1
+_EXIF_IFD, _INTEROP_IFD, _JPEG_IN_RAW = 34665, 40965, 0x2E
 _WANTED = frozenset(
     (
         *(MAKE, MODEL, XMP_PACKET, RATING, RATING_PERCENT, _EXIF_IFD, _JPEG_IN_RAW),
         *(TIME, TIME_FRACTION, TIME_ZONE, SERIAL_NUMBER),
+        *(COLOUR_SPACE, INTEROP_INDEX, _INTEROP_IFD),
     )
 )
 
@@ -94,6 +96,16 @@ def read_metadata(path: str | os.PathLike[str]) -> Metadata:
     except (ValueError, LookupError, struct.error, zlib.error, RecursionError):
         found.complete = False
     return found if found.complete else _by_exiftool(Path(path), found)
+
+
+def metadata_of(contents: bytes) -> Metadata:
+    """The metadata of a photo file that is in memory, as far as they are read here."""
+    found = Metadata()
+    try:
+        _read(_Bytes(BytesIO(contents)), found)
+    except (ValueError, LookupError, struct.error, zlib.error, RecursionError):
+        found.complete = False
+    return found
 
 
 class _Bytes:
@@ -240,8 +252,12 @@ def _directory(data: _Bytes, place: int, order: str, big: bool, found: Metadata)
             _jpeg(data.part(where, length), found)
         elif tag == XMP_PACKET:
             found.xmp.append(data.at(where, length))
-        elif tag == _EXIF_IFD:
+        elif tag in (_EXIF_IFD, _INTEROP_IFD):
             below.append(data.number(where, f"{order}{_CODES[kind]}"))
+        elif tag == INTEROP_INDEX:  # other directories have other things at that number
+            text = _text(data.at(where, length))
+            if kind == 2 and text.startswith("R"):
+                _keep(found, tag, text)
         elif kind in (2, 7):
             _keep(found, tag, _text(data.at(where, length)))
         elif number:

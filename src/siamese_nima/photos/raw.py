@@ -9,7 +9,9 @@ from PIL import Image, JpegImagePlugin
 
 from siamese_nima.errors import MissingExtraError, PhotoError
 from siamese_nima.photos import tiff
+from siamese_nima.photos.colour import adobe_rgb_profile, is_adobe_rgb
 from siamese_nima.photos.loading import Stored, check_size, load
+from siamese_nima.photos.metadata import COLOUR_SPACE, INTEROP_INDEX, metadata_of
 
 # A preview of nearly the sensor's size is the photo in full: cameras crop a few border pixels.
 _FULL_SIZE_SHARE = 0.9
@@ -21,6 +23,7 @@ _TURNS = {
 }
 _QUARTER_TURNS = {5, 6}
 _SRGB_CURVE = (2.4, 12.92)
+_PREVIEW_SPACE, _PREVIEW_IN_ADOBE_RGB = 50970, 3
 
 _BOX_FILE = b"ftypcrx "
 _FUJIFILM = b"FUJIFILMCCD-RAW"
@@ -76,7 +79,14 @@ def decode_raw(
                 found = load(
                     preview, label, min_short_side_px=min_short_side_px, max_pixels=max_pixels
                 )
-                return Stored(found.pixels) if _turned_already(preview, raw) else found
+                turned = _turned_already(preview, raw)
+                return Stored(
+                    found.pixels,
+                    1 if turned else found.orientation,
+                    found.profile or _preview_profile(contents, label),
+                )
+            if _is_empty(raw):
+                raise PhotoError(f"{label}: the sensor's picture is empty.")
             if _lacks_its_end(raw):
                 raise PhotoError(f"{label}: truncated, the sensor's picture breaks off.")
             developed = raw.postprocess(
@@ -97,13 +107,33 @@ def _complaint(error: Exception, label: str) -> str:
     return f"{label}: camera raw that LibRaw cannot read ({reason})."
 
 
+def _preview_profile(contents: bytes, label: str) -> bytes | None:
+    """Adobe RGB, where the camera was set to it and the preview has no profile."""
+    try:
+        pictures = tiff.directories(contents)
+    except tiff.StructureError:
+        pictures = []
+    spaces = {each.number(_PREVIEW_SPACE) for each in pictures if _PREVIEW_SPACE in each.entries}
+    if spaces:  # Adobe DNG 1.2, PreviewColorSpace
+        return adobe_rgb_profile() if _PREVIEW_IN_ADOBE_RGB in spaces else None
+    tags = metadata_of(contents).tags
+    adobe = is_adobe_rgb(tags.get(COLOUR_SPACE), tags.get(INTEROP_INDEX), label)
+    return adobe_rgb_profile() if adobe else None
+
+
+def _is_empty(raw: Any) -> bool:
+    """Whether the sensor counted nothing: LibRaw fills up what it could not decode."""
+    sensor = raw.raw_image_visible
+    return sensor is not None and not sensor.any()
+
+
 def _lacks_its_end(raw: Any) -> bool:
     """Whether the sensor's last rows hold nothing: LibRaw fills up what it could not decode."""
     sensor = raw.raw_image_visible
     if sensor is None:
         return False
     rows = max(2, round(len(sensor) * _EMPTY_SHARE))
-    return not sensor[-rows:].any() and bool(sensor.any())
+    return not sensor[-rows:].any()
 
 
 def _rawpy(label: str) -> Any:
@@ -180,7 +210,10 @@ def _fujifilm_ends_early(contents: bytes) -> bool:
 
 def _panasonic_ends_early(contents: bytes) -> bool:
     """Whether an RW2 file, which names the place of its pixels but not their length, is cut off."""
-    first = next(iter(tiff.directories(contents)), None)
+    try:
+        first = next(iter(tiff.directories(contents)), None)
+    except tiff.StructureError:
+        return True
     if first is None or first.number(_PANASONIC_DATA) == 0:
         return False
     per_block = _PANASONIC_PIXELS_IN_16_BYTES.get(first.number(_PANASONIC_PACKING))
