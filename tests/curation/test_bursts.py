@@ -71,6 +71,13 @@ def test_photos_close_in_time_but_different_are_no_burst():
     assert grouped(frame("a", seed=1, at=0.0), frame("b", seed=2, at=0.1)) == []
 
 
+def test_a_camera_that_follows_what_moves_makes_one_burst_of_one_press_of_the_shutter():
+    frames = [frame(f"{n}", at=0.1 * n, noise=0.8) for n in range(5)]
+    assert grouped(*frames) == [["0", "1", "2", "3", "4"]]
+    assert grouped(*[frame(f"{n}", at=1.0 * n, noise=0.8) for n in range(5)]) == []
+    assert grouped(*frames, window_s=0.05) == []
+
+
 def test_two_cameras_make_two_bursts_even_of_one_scene():
     frames = [frame(f"{c}{n}", at=n, camera=c) for c in "xy" for n in range(2)]
     assert grouped(*frames) == [["x0", "x1"], ["y0", "y1"]]

@@ -86,6 +86,13 @@ _Detail = Annotated[
         help="Look at the photos of bursts at 100 % too, and say why the others lose.",
     ),
 ]
+_Faces = Annotated[
+    bool,
+    typer.Option(
+        "--faces/--no-faces",
+        help="With --detail, look for faces too: closed eyes are a reason, and the tie-breaker.",
+    ),
+]
 
 
 @scoring_command
@@ -129,6 +136,7 @@ def bursts(
         Path | None, typer.Option("--undo", help="Put all files back as before the run of LOG.")
     ] = None,
     detail: _Detail = True,
+    faces: _Faces = True,
     model: options.Model = DEFAULT_MODEL,
     apart: options.Apart = False,
     *,
@@ -162,7 +170,9 @@ def bursts(
             check_output(out, "a table of bursts", (), folder_run.names)
         results = list(folder_run.results())
     with progress_bar("finding bursts") as progress:
-        found = find_bursts(results, scorer, reader, rule=rule, detail=detail, report=progress)
+        found = find_bursts(
+            results, scorer, reader, rule=rule, detail=detail, faces=faces, report=progress
+        )
     if out and to_file:
         write_burst_table(out, burst_rows(results, found, best_only=best_only))
     elif best_only and not out:
@@ -469,6 +479,7 @@ def report(
     ],
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "Photos by score",
     detail: _Detail = True,
+    faces: _Faces = True,
     model: options.Models = DEFAULT_MODEL,
     apart: options.Apart = False,
     *,
@@ -490,7 +501,7 @@ def report(
         check_output(out, "a page", (), folder_run.names)
         results = list(folder_run.results())
     with progress_bar("finding bursts") as progress:
-        found = find_bursts(results, scorer, frames, detail=detail, report=progress)
+        found = find_bursts(results, scorer, frames, detail=detail, faces=faces, report=progress)
     with progress_bar("writing") as progress:
         page = write_report(
             out,
@@ -532,7 +543,8 @@ def explain(
     )
     with progress_bar("hiding") as progress:
         explanation = explain_photo(scorer, photo, report=progress)
-    lines = describe_explanation(explanation, scorer.card.pair_error, try_detail(photo))
+    detail = try_detail(photo, faces=True)
+    lines = describe_explanation(explanation, scorer.card.pair_error, detail)
     typer.echo(json.dumps(explanation.to_json()) if json_ else "\n".join(lines))
     if out:
         save_new_picture(draw_explanation(explanation, read_photo(photo), lines), out, photo)

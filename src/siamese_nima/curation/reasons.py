@@ -7,13 +7,17 @@ and saving the same frame anew does to the figures (docs/bursts.md).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from siamese_nima.scoring.detail import Detail
+from siamese_nima.scoring.faces import Face
 
 NO_DIFFERENCE = "no clear difference"
 # How much must differ before it is said: of logarithms to base e, of grey levels, of shares, stops.
 _SOFTER = 0.14
+_SOFTER_FACE = 0.25  # two tiles alone, where the whole photo has many
+_EYES = 20.0  # closed eyes are said before all else
 _SHAKEN_PX = 3.0
 _SHAKEN_MORE = 1.4
 _NOISIER = 0.25
@@ -41,7 +45,8 @@ class Reason:
     """One thing that tells two photos apart.
 
     Attributes:
-        kind: "shaken", "softer", "noisier", "compressed", "darker", "brighter" or "smaller".
+        kind: "eyes", "face", "shaken", "softer", "noisier", "compressed", "darker", "brighter" or
+            "smaller".
         size: How many times the least difference that is said.
         words: A short phrase with a number.
     """
@@ -54,6 +59,8 @@ class Reason:
 def reasons_against(photo: Detail, best: Detail) -> tuple[Reason, ...]:
     """What speaks against a photo beside another of the same scene, the weightiest first."""
     found = [
+        *_eyes_closed(photo, best),
+        *_softer_face(photo, best),
         *_softer(photo, best),
         *_noisier(photo, best),
         *_more_compressed(photo, best),
@@ -71,7 +78,7 @@ def reason_against(photo: Detail, best: Detail) -> str:
 
 def flaws(photo: Detail) -> tuple[Reason, ...]:
     """What is wrong with a photo by itself, the weightiest first; empty for a sound one."""
-    found = []
+    found = [Reason("eyes", _EYES, words) for words in _closed_in_words(photo.faces)]
     if photo.blur is not None and photo.blur > _SOFT_PX:
         size = photo.blur / _SOFT_PX
         if photo.shake is not None and photo.shake > 2.5 * photo.blur:
@@ -91,6 +98,50 @@ def flaws(photo: Detail) -> tuple[Reason, ...]:
     if stops > _BRIGHT_STOPS:
         found.append(Reason("brighter", 1.0, "blown out: nearly all of it is white"))
     return tuple(sorted(found, key=lambda reason: -reason.size))
+
+
+def _eyes_closed(photo: Detail, best: Detail) -> list[Reason]:
+    """Where more faces have closed eyes than in the best; one that cannot be told counts not."""
+    if closed_faces(photo) <= closed_faces(best):
+        return []
+    return [Reason("eyes", _EYES, words) for words in _closed_in_words(photo.faces)]
+
+
+def closed_faces(photo: Detail) -> int:
+    """How many faces have both eyes closed."""
+    return sum(face.eyes == "closed" for face in photo.faces)
+
+
+def _closed_in_words(faces: Sequence[Face]) -> list[str]:
+    closed = [place for place, face in enumerate(faces) if face.eyes == "closed"]
+    if not closed:
+        return []
+    if len(faces) == 1:
+        return ["eyes closed"]
+    if len(closed) == len(faces):
+        return [f"eyes closed (all {len(faces)} faces)"]
+    if len(closed) > 1:
+        return [f"eyes closed ({len(closed)} of {len(faces)} faces)"]
+    return [f"eyes closed ({_which(closed[0], len(faces))})"]
+
+
+def _which(place: int, faces: int) -> str:
+    """A face by its place from the left, from 0."""
+    if place == 0:
+        return "left face"
+    if place == faces - 1:
+        return "right face"
+    return "middle face" if faces == 3 else f"face {place + 1} from the left"
+
+
+def _softer_face(photo: Detail, best: Detail) -> list[Reason]:
+    """The eyes of the largest face, beside those of the best photo's."""
+    own, other = photo.main_face, best.main_face
+    if own is None or other is None or own.blur is None or other.blur is None:
+        return []
+    size = math.log(own.blur / other.blur) / _SOFTER_FACE
+    words = f"face softer: {own.blur:.1f} px of blur against {other.blur:.1f}"
+    return [Reason("face", size, words)] if size >= 1 else []
 
 
 def _softer(photo: Detail, best: Detail) -> list[Reason]:

@@ -26,6 +26,7 @@ from siamese_nima.errors import PhotoError
 from siamese_nima.ordered_pool import in_order
 from siamese_nima.photos.read import MAX_PIXELS, PhotoSource, open_photo
 from siamese_nima.ratings import Floats
+from siamese_nima.scoring.faces import Face, find_faces
 from siamese_nima.scoring.model import start_session
 from siamese_nima.scoring.results import ScoredPhoto, rounded
 
@@ -91,6 +92,7 @@ class Detail:
         light: Mean linear light, 0 to 1; its logarithm to base 2 counts stops.
         size: Width and height of the upright photo in pixels.
         tiles: All that were looked at.
+        faces: From left to right; empty where nobody looked for any.
     """
 
     blur: float | None
@@ -101,6 +103,12 @@ class Detail:
     light: float
     size: tuple[int, int]
     tiles: tuple[Tile, ...]
+    faces: tuple[Face, ...] = ()
+
+    @property
+    def main_face(self) -> Face | None:
+        """The largest of the faces."""
+        return max(self.faces, key=lambda face: face.box[2] * face.box[3], default=None)
 
     def map(self) -> NDArray[np.float64]:
         """Blur over the photo, shape (rows, columns) of about 8 by 6; NaN where it is not told."""
@@ -114,18 +122,38 @@ class Detail:
         return found
 
 
-def read_detail(photo: PhotoSource, *, max_pixels: int = MAX_PIXELS) -> Detail:
+def read_detail(photo: PhotoSource, *, faces: bool = False, max_pixels: int = MAX_PIXELS) -> Detail:
     """Judge the detail of one photo, which is read at its full size.
 
     Args:
         photo: As `read_photo` takes it.
+        faces: Look for faces too, for their eyes and how sharp those are.
         max_pixels: Larger photos are refused.
 
     Raises:
         PhotoError: It cannot be read, or is smaller than a tile.
     """
     opened = open_photo(photo, max_pixels=max_pixels)
-    return detail_of(np.asarray(opened.luminance()), name=opened.name)
+    luminance = np.asarray(opened.luminance())
+    detail = detail_of(luminance, name=opened.name)
+    if not faces:
+        return detail
+    found = tuple(replace(face, blur=_eye_blur(luminance, face)) for face in find_faces(opened))
+    return replace(detail, faces=found)
+
+
+def _eye_blur(luminance: NDArray[np.uint8], face: Face) -> float | None:
+    """Blur of the sharper eye of a face; None where neither has texture to tell it by."""
+    height, width = luminance.shape
+    corners = [
+        (
+            int(np.clip(place[0] * width - TILE_PX / 2, 0, width - TILE_PX)),
+            int(np.clip(place[1] * height - TILE_PX / 2, 0, height - TILE_PX)),
+        )
+        for place in face.eye_places
+    ]
+    said = _say(_tiles(luminance, corners))
+    return min((math.exp(row[0]) for row in said if math.exp(row[-1]) <= MOST_DOUBT), default=None)
 
 
 # Columns of a table, and their Arrow types.
@@ -152,10 +180,10 @@ def _with_detail(result: ScoredPhoto) -> ScoredPhoto:
     return replace(result, about={**result.about, **values})
 
 
-def try_detail(photo: PhotoSource) -> Detail | None:
+def try_detail(photo: PhotoSource, *, faces: bool = False) -> Detail | None:
     """As `read_detail`; None for a photo that cannot be read or is smaller than a tile."""
     try:
-        return read_detail(photo)
+        return read_detail(photo, faces=faces)
     except PhotoError:
         return None
 
@@ -170,8 +198,7 @@ def detail_of(luminance: NDArray[np.uint8], *, name: str = "(photo)") -> Detail:
     if min(height, width) < TILE_PX:
         raise PhotoError(f"{name}: {width} x {height} pixels are too few to judge detail.")
     corners = choose_tiles(luminance)
-    crops = [luminance[top : top + TILE_PX, left : left + TILE_PX] for left, top in corners]
-    said = _say(np.stack(crops))
+    said = _say(_tiles(luminance, corners))
     tiles = tuple(
         Tile(
             left,
@@ -279,6 +306,12 @@ def _sharpest_region(tiles: tuple[Tile, ...]) -> tuple[float | None, float | Non
     # Rows count downwards, people's angles upwards.
     direction = math.degrees(-math.atan2(across, along) / 2) % 180
     return blur, shake, direction
+
+
+def _tiles(luminance: NDArray[np.uint8], corners: Iterable[tuple[int, int]]) -> NDArray[np.uint8]:
+    return np.stack(
+        [luminance[top : top + TILE_PX, left : left + TILE_PX] for left, top in corners]
+    )
 
 
 def _say(tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
