@@ -100,7 +100,7 @@ def find_faces(photo: Photo | Image.Image) -> tuple[Face, ...]:
 
 def _shrunk(photo: Photo | Image.Image, factor: float) -> Image.Image:
     width, height = (max(round(side * factor), 1) for side in photo.size)
-    return photo.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=1.5)
+    return photo.resize((width, height), Image.Resampling.BOX, reducing_gap=1.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def _steps(length: int, side: float) -> Sequence[float]:
 
 def _look(photo: Image.Image, left: float, top: float, side: float) -> list[_Spot]:
     window = photo.crop((round(left), round(top), round(left + side), round(top + side)))
-    window = window.resize((_DETECTION_PX, _DETECTION_PX), Image.Resampling.BILINEAR)
+    window = window.resize((_DETECTION_PX, _DETECTION_PX), Image.Resampling.BOX)
     boxes, logits = _run("face_detection", np.asarray(window, np.float32) / np.float32(127.5) - 1)
     found = []
     for row in np.flatnonzero(logits[0, :, 0] > _logit(_LEAST_DETECTION)):
