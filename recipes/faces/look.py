@@ -51,7 +51,7 @@ def main() -> None:
         except PhotoError as error:
             print(error)
     found.sort(key=lambda pair: (_ORDER[pair[0].eyes], sum(pair[0].openness)))
-    rows = -(-len(found) // _COLUMNS)
+    rows = max(-(-len(found) // _COLUMNS), 1)
     sheet = Image.new("RGB", (_COLUMNS * _SIDE, rows * (_SIDE + _WORDS)), "white")
     pen = ImageDraw.Draw(sheet)
     for place, (face, picture) in enumerate(found):
