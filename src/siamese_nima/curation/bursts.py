@@ -138,7 +138,8 @@ class BurstRule:
         window_s: Longest time between two photos of a pair, in seconds. A burst can last longer:
             it goes on as long as no pause between its photos does.
         similarity: Correlation that the thumbnails of photos within the window must exceed, 0 to
-            1; of photos half a second apart at most, .5 is enough. What the numbers mean in practice: docs/bursts.md.
+            1; of photos half a second apart at most, .5 is enough. What the numbers mean in
+            practice: docs/bursts.md.
     """
 
     window_s: float = 10.0
