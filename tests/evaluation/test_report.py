@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image
@@ -10,6 +11,7 @@ from siamese_nima.evaluation.metrics import Interval
 from siamese_nima.evaluation.pairs import measure_pair_error
 from siamese_nima.evaluation.report import (
     best_and_worst,
+    comparison_verdict,
     gallery,
     model_sections,
     most_disagreed,
@@ -45,6 +47,31 @@ def test_what_is_not_known_is_left_out_or_a_dash():
     assert "EMD" not in text
     assert "same-scene pairs |" not in text
     assert "By subset" not in text
+
+
+def test_the_verdict_comes_first_and_in_words():
+    photos = rated(60)
+    perfect = report(replace(photos, scores=photos.labels))
+    first = perfect.split("## ")[1]
+    assert first.startswith("In short")
+    assert "agrees very well with people: the rank correlation is 1.00" in first
+    assert "Of 100 pairs of photos it puts 100 in people's order" in first
+    against = report(replace(photos, scores=-photos.labels))
+    assert "agrees hardly, if at all" in against
+    squeezed = replace(photos, scores=5 + 0.1 * photos.labels)
+    assert "Its scores are squeezed" in report(squeezed)
+    assert "nothing can be said" in report(replace(photos, scores=np.full(60, 5.0)))
+
+
+def test_two_models_are_judged_in_a_sentence():
+    def difference(winner):
+        return SimpleNamespace(winner=winner)
+
+    clear = {"srcc": difference("first"), "rmse": difference("second"), "plcc": difference("")}
+    words = comparison_verdict(("a", "b"), clear)
+    assert words == "a is better in SRCC; b is better in RMSE. No clear difference in the rest."
+    none = comparison_verdict(("a", "b"), {"srcc": difference("neither")})
+    assert none == "Neither model is clearly better than the other on these photos."
 
 
 def test_figures_are_short():

@@ -31,8 +31,9 @@ th, td { text-align: left; white-space: nowrap; padding: .25rem .9rem .25rem 0;
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr));
   gap: 1rem; align-items: start; }
 .plots figure { margin: 0; max-width: 30rem; }
-/* Plots are drawn in dark ink, so they keep their paper in the dark. */
-.plots img { width: 100%; height: auto; background: #fff; border-radius: 6px; }
+.plots img { width: 100%; height: auto; }
+/* Plots are drawn in dark ink on no paper: light and dark change places, hues stay. */
+@media (prefers-color-scheme: dark) { .plots img { filter: invert(1) hue-rotate(180deg); } }
 .photos { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr));
   gap: .8rem; }
 .photos figure { margin: 0; min-width: 0; }

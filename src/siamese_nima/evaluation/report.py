@@ -44,6 +44,7 @@ def model_sections(
     """
     every = figures["all"]
     sections = [
+        Section(title="In short", paragraphs=verdict(every)),
         Section(title="What was judged", paragraphs=about, warnings=warnings),
         Section(
             title="Agreement with people",
@@ -60,7 +61,28 @@ def model_sections(
             Section(title="By subset", paragraphs=[text], tables=[subset_table(figures)])
         )
     sections += [_plot_section(rated, every), _pair_section(every, pair_error)]
-    return [*sections, _photo_section(rated), *_disagreement_sections(rated)]
+    return [*sections, *_best_sections(rated), *_disagreement_sections(rated)]
+
+
+# Rank correlations from which on words say so; the words are ours, for readers without a glossary.
+_AGREEMENT = ((0.9, "very well"), (0.75, "well"), (0.5, "fairly well"), (0.25, "weakly"))
+
+
+def verdict(figures: Figures) -> list[str]:
+    """What the figures come to, in sentences."""
+    srcc = figures.agreement.srcc.value
+    if srcc != srcc:
+        return ["The scores do not differ, or the labels do not: nothing can be said."]
+    how = next((words for least, words in _AGREEMENT if srcc >= least), "hardly, if at all")
+    told = [f"The model agrees {how} with people: the rank correlation is {srcc:.2f}, at most 1."]
+    right = 100 * figures.pairs.total.value
+    if right == right:
+        told[0] += f" Of 100 pairs of photos it puts {right:.0f} in people's order; chance puts 50."
+    if figures.calibration_slope > 1.25:
+        told.append("Its scores are squeezed: they differ less than people's ratings do.")
+    elif figures.calibration_slope < 0.8:
+        told.append("Its scores are stretched: they differ more than people's ratings do.")
+    return told
 
 
 def subset_table(figures: Mapping[str, Figures]) -> Table:
@@ -182,16 +204,15 @@ def _pair_section(figures: Figures, pair_error: PairError | None) -> Section:
     )
 
 
-def _photo_section(rated: RatedPhotos) -> Section:
-    best, worst = best_and_worst(rated)
-    pictures: list[Picture] = []
-    for name, rows in (("best", best), ("worst", worst)):
-        pictures += gallery(rated, rows, [_caption(rated, int(row)) for row in rows], name)
-    return Section(
-        title="Best and worst by the model",
-        paragraphs=[f"The {len(best)} best, best first, then the {len(worst)} worst."],
-        photos=pictures,
-    )
+def _best_sections(rated: RatedPhotos) -> list[Section]:
+    return [
+        Section(
+            title=f"The {name} by the model",
+            paragraphs=[f"The {len(rows)} {name}, {name} first, with people's mean scores."],
+            photos=gallery(rated, rows, [_caption(rated, int(row)) for row in rows], name),
+        )
+        for name, rows in zip(("best", "worst"), best_and_worst(rated), strict=True)
+    ]
 
 
 def _disagreement_sections(rated: RatedPhotos) -> list[Section]:
@@ -243,7 +264,10 @@ def comparison_sections(
         about: Sentences on models and data.
         warnings: What a reader must know before believing a figure.
     """
-    sections = [Section(title="What was compared", paragraphs=about, warnings=warnings)]
+    sections = [
+        Section(title="In short", paragraphs=[comparison_verdict(names, differences["all"])]),
+        Section(title="What was compared", paragraphs=about, warnings=warnings),
+    ]
     for subset, found in differences.items():
         sections.append(
             Section(
@@ -259,6 +283,18 @@ def comparison_sections(
         plot = svg("pairs-by-gap", plot_gaps(gaps), "Pairs in the right order, by gap")
         sections.append(Section(title="Pairs by gap of the labels", plots=[plot]))
     return [*sections, *_photo_sections(names, models)]
+
+
+def comparison_verdict(names: tuple[str, str], found: Mapping[str, Difference]) -> str:
+    """Which of two models is better, in a sentence."""
+    won = {
+        name: [_TITLES.get(f, f).partition(" (")[0] for f, d in found.items() if d.winner == place]
+        for name, place in zip(names, ("first", "second"), strict=True)
+    }
+    told = [f"{name} is better in {', '.join(figures)}" for name, figures in won.items() if figures]
+    if not told:
+        return "Neither model is clearly better than the other on these photos."
+    return f"{'; '.join(told)}. No clear difference in the rest."
 
 
 def difference_table(names: tuple[str, str], differences: Mapping[str, Difference]) -> Table:
