@@ -159,3 +159,10 @@ def test_a_profile_whose_colours_fall_together_does_not_count(scene, encoded, di
             broken[at + 8 : at + 20] = bytes(12)
     photo = read_photo(encoded(scene, "PNG", icc_profile=bytes(broken)))
     assert difference(photo, scene) == 0
+
+
+@pytest.mark.parametrize("options", [{}, {"no_jp2": True}])
+def test_a_file_without_any_part_of_its_tiles_is_cut_off(scene, encoded, options):
+    contents = encoded(scene, "JPEG2000", **options)
+    with pytest.raises(PhotoError, match=r"^a\.jp2: truncated"):
+        read_photo(contents[: contents.index(b"\xff\x90")], name="a.jp2")

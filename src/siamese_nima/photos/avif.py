@@ -51,7 +51,7 @@ def read_avif(contents: bytes, label: str, max_pixels: int) -> Image.Image:
 def _clean_aperture(image: Image.Image, clap: bytes) -> tuple[int, int, int, int] | None:
     """The part of a picture that is to be shown (ISO/IEC 14496-12, 12.1.4).
 
-    Edges between two pixels go to the upper left one, as libheif has it.
+    An edge in the middle of a pixel goes to the left, or down, as libheif has it.
     """
     if len(clap) != 32:
         return None
@@ -60,7 +60,7 @@ def _clean_aperture(image: Image.Image, clap: bytes) -> tuple[int, int, int, int
         return None
     width, height = round(unsigned[0] / unsigned[1]), round(unsigned[2] / unsigned[3])
     left = math.floor((image.width - width) / 2 + signed[4] / unsigned[5])
-    top = math.floor((image.height - height) / 2 + signed[6] / unsigned[7])
+    top = math.floor((image.height - height) / 2 + signed[6] / unsigned[7] + 0.5)
     inside = left >= 0 and top >= 0 and left + width <= image.width and top + height <= image.height
     return (left, top, left + width, top + height) if inside and width and height else None
 

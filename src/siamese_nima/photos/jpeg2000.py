@@ -58,7 +58,7 @@ def read_jpeg2000(contents: bytes, label: str, max_pixels: int) -> Image.Image:
     # Else Pillow makes RGB of channels in the wrong order.
     by_pillow = palette is None and (number != _SYCC or in_order) and number != _LAB
     contents = _with_plain_header(contents, number if by_pillow else None)
-    image = open_as("JPEG2000", BytesIO(_with_counted_parts(contents)), label)
+    image = open_as("JPEG2000", BytesIO(_with_counted_parts(contents, label)), label)
     check_size(*image.size, label, max_pixels)
     _check_grids(contents, label)
     changed = image
@@ -105,10 +105,13 @@ def _with_plain_header(contents: bytes, number: int | None) -> bytes:
     return bytes(changed)
 
 
-def _with_counted_parts(contents: bytes) -> bytes:
+def _with_counted_parts(contents: bytes, label: str) -> bytes:
     """The file with the right number of parts of each tile, which some programs count one short.
 
     OpenJPEG forgives that when it decodes a picture at once, but Pillow decodes tile by tile.
+
+    Raises:
+        PhotoError: There are no parts at all.
     """
     at = contents.find(_CODESTREAM) + 2
     parts: dict[int, list[bytes]] = {}
@@ -128,6 +131,8 @@ def _with_counted_parts(contents: bytes) -> bytes:
         parts.setdefault(tile, []).append(contents[at : at + size])
         claimed[tile] = max(count, claimed.get(tile, 0))
         at += size
+    if not parts:
+        raise PhotoError(f"{label}: truncated, the file ends before the picture does.")
     if all(claimed[tile] in (0, len(found)) for tile, found in parts.items()):
         return contents
     body = b"".join(
