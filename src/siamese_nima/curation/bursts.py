@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from siamese_nima.atomic_write import write_whole
+from siamese_nima.card import ModelCard
 from siamese_nima.csv_rows import csv_writer
 from siamese_nima.curation.reasons import NO_DIFFERENCE, closed_faces, reason_against
 from siamese_nima.errors import ConfigError, PhotoError
@@ -236,6 +237,21 @@ def find_bursts(
         return tuple(
             with_detail(burst, [next(details) for _ in burst.photos], order) for burst in found
         )
+
+
+def as_burst(
+    results: Sequence[ScoredPhoto], details: Sequence[Detail | None], card: ModelCard
+) -> Burst:
+    """Photos that are known to show one thing, best first, with reasons.
+
+    Args:
+        results: Two or more, all with a score.
+        details: Parallel to `results`; None for photos that nobody has looked at.
+        card: Of the model of the scores.
+    """
+    found = dict(zip(map(id, results), details, strict=True))
+    burst = _ranked(list(results), card.scene_pair_error)
+    return with_detail(burst, [found[id(photo)] for photo in burst.photos], fine_order(card.name))
 
 
 def with_detail(burst: Burst, details: Sequence[Detail | None], order: FineOrder | None) -> Burst:

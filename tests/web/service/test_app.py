@@ -10,6 +10,9 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
+import numpy as np
+from PIL import Image, ImageFilter
+
 from photo_seeds import encoded, scene
 from siamese_nima.pair_error import PairError
 from siamese_nima.scoring.scorer import Scorer
@@ -99,6 +102,22 @@ def test_a_measured_model_says_how_sure_it_is(client_of, tiny_card, tmp_path, ph
         (row["rank"], row["rank_best"], row["rank_worst"]) for row in ranking.json()["ranking"]
     ]
     assert places == [(1, 1, 1), (2, 2, 3), (3, 2, 3)]
+
+
+def test_photos_of_one_thing_are_ordered_with_reasons(client):
+    blocks = np.random.default_rng(0).integers(0, 200, (15, 20))
+    texture = Image.fromarray(np.kron(blocks, np.ones((20, 20))).astype(np.uint8))
+    sharp, soft = (texture.filter(ImageFilter.GaussianBlur(blur)) for blur in (1, 3))
+    named = (("soft.png", soft), ("sharp.png", sharp.point(lambda v: min(255, v + 20))))
+    sent = [("photo", (name, encoded(photo, "PNG"))) for name, photo in named]
+    answer = client.post("/v1/burst", files=sent).json()
+    best, other = answer["photos"]
+    assert [best["position"], other["position"]] == [1, 0]
+    assert best["reason"] == ""
+    assert other["reason"].startswith("softer: ")
+    assert answer["verdict"] == "best; how sure is unknown"
+    broken = client.post("/v1/burst", files=[*sent, ("photo", ("b.jpg", b"no photo"))])
+    assert problem_kind(broken) == "photo-error"
 
 
 def test_a_comparison_with_a_broken_photo_is_a_problem_that_names_it(client, photos):
@@ -296,7 +315,7 @@ def test_openapi_has_an_example_of_every_answer_and_every_problem(client):
     document = client.get("/openapi.json").json()
     assert set(document["paths"]) == {
         *("/v1/score", "/v1/scores", "/v1/compare", "/v1/rank", "/v1/models", "/v1/models/{name}"),
-        *("/health/live", "/health/ready", "/metrics"),
+        *("/health/live", "/health/ready", "/metrics", "/v1/burst"),
     }
     score = document["paths"]["/v1/score"]["post"]
     assert set(score["requestBody"]["content"]) == {

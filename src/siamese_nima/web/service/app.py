@@ -37,6 +37,7 @@ from siamese_nima.web.safety import (
 from siamese_nima.web.service.observability import METRICS_TYPE, RequestLog
 from siamese_nima.web.service.queue import Service
 from siamese_nima.web.service.replies import (
+    BurstReply,
     Comparison,
     Health,
     ModelReply,
@@ -169,6 +170,22 @@ async def rank(request: Request, by: By = None) -> Ranking:
     name, pair_error = _judge(service, by)
     results = await service.results(request, least=2, most=service.limits.request_photos)
     return Ranking.of(results, name, pair_error)
+
+
+@router.post(
+    "/v1/burst",
+    tags=["photos"],
+    responses=_problems(*_SENT),
+    openapi_extra=_body(raw=False, least=2, most=None),
+)
+async def burst(request: Request) -> BurstReply:
+    """Order photos of the same thing, and say in words why the others lose."""
+    service = _service(request)
+    most = service.limits.request_photos
+    results = await service.results(request, least=2, most=most, detail=True)
+    for result in results:
+        _check_scored(result)
+    return BurstReply.of(results, service.scorer.card)
 
 
 @router.get("/v1/models", tags=["models"], responses=_problems(*_ALWAYS))

@@ -15,12 +15,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from starlette.requests import ClientDisconnect, Request
 
 from siamese_nima.photos.remote import UrlRules, fetch_photo
+from siamese_nima.scoring.detail import try_detail
 from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer
 from siamese_nima.web.http import RequestError
@@ -47,6 +48,7 @@ _FETCHES = 4  # URLs that are fetched at a time
 class _Waiting:
     name: str
     content: bytes
+    detail: bool = False
     future: Future[ScoredPhoto] = field(default_factory=Future)
     since: float = field(default_factory=time.perf_counter)
 
@@ -92,11 +94,15 @@ class PhotoQueue:
         """Seconds after which what waits now will be done, 1 or more."""
         return max(1, math.ceil(len(self._waiting) * self._pace_s))
 
-    def submit(self, photos: Sequence[tuple[str, bytes]]) -> list[Future[ScoredPhoto]]:
+    def submit(
+        self, photos: Sequence[tuple[str, bytes]], *, detail: bool = False
+    ) -> list[Future[ScoredPhoto]]:
         """Take all of these photos or none.
 
         Args:
             photos: What results are to call each photo, and the contents of its file.
+            detail: Look at them at 100 % too: `about` of a result then has a `Detail`, or None,
+                under "detail".
 
         Returns:
             One result per photo, in order; one that is cancelled before a worker has taken it is
@@ -106,7 +112,7 @@ class PhotoQueue:
             RequestError: They do not fit into the queue ("busy"), or the queue closes
                 ("stopping").
         """
-        new = [_Waiting(name, content) for name, content in photos]
+        new = [_Waiting(name, content, detail) for name, content in photos]
         with self._changed:
             if self._closing:
                 raise RequestError("stopping", "The server is stopping; ask another one.")
@@ -178,12 +184,20 @@ class PhotoQueue:
     def _outcomes(self, batch: Sequence[_Waiting]) -> list[ScoredPhoto | Exception]:
         """One outcome per photo; what fails unforeseen does not take the others with it."""
         try:
-            return [*self._scorer.score_together([(photo.name, photo.content) for photo in batch])]
+            named = [(photo.name, photo.content) for photo in batch]
+            results = self._scorer.score_together(named)
+            return [self._seen(*pair) for pair in zip(batch, results, strict=True)]
         except Exception as error:
             if len(batch) == 1:
                 _log.exception("a photo could not be scored")
                 return [error]
             return [outcome for photo in batch for outcome in self._outcomes([photo])]
+
+    def _seen(self, photo: _Waiting, result: ScoredPhoto) -> ScoredPhoto:
+        """The result, with what is seen at 100 % where that is wanted."""
+        if not photo.detail or result.score is None:
+            return result
+        return replace(result, about={"detail": try_detail(photo.content, faces=True)})
 
     def _note(self, waited_s: Sequence[float], took_s: float) -> None:
         pace_s = took_s / len(waited_s) / len(self._threads)
@@ -233,13 +247,16 @@ class Service:
         self.stopping = True
         await asyncio.to_thread(self._queue.close)
 
-    async def results(self, request: Request, *, least: int, most: int) -> list[ScoredPhoto]:
+    async def results(
+        self, request: Request, *, least: int, most: int, detail: bool = False
+    ) -> list[ScoredPhoto]:
         """Read the photos of a request and score them.
 
         Args:
             request: Its body is not read yet.
             least: Photos that it must have.
             most: Photos that it may have; the limits may be lower.
+            detail: As `PhotoQueue.submit` has it.
 
         Returns:
             One result per photo, in order.
@@ -254,7 +271,7 @@ class Service:
         try:
             with self._budget.held() as held:
                 uploads = await self._received(request, held, deadline, least=least, most=most)
-                results = await self._scored(request, uploads, held, deadline)
+                results = await self._scored(request, uploads, held, deadline, detail=detail)
         finally:
             self._under_way -= 1
         for result in results:
@@ -303,9 +320,16 @@ class Service:
         return upload
 
     async def _scored(
-        self, request: Request, uploads: Sequence[Upload], held: Held, deadline: float
+        self,
+        request: Request,
+        uploads: Sequence[Upload],
+        held: Held,
+        deadline: float,
+        *,
+        detail: bool,
     ) -> list[ScoredPhoto]:
-        queued = self._queue.submit([(upload.name, upload.content) for upload in uploads])
+        photos = [(upload.name, upload.content) for upload in uploads]
+        queued = self._queue.submit(photos, detail=detail)
         answer = asyncio.gather(*map(asyncio.wrap_future, queued))
         gone = asyncio.ensure_future(_hung_up(request))
         try:

@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from siamese_nima.card import ModelCard
+from siamese_nima.curation.bursts import as_burst
 from siamese_nima.pair_error import PairError
 from siamese_nima.photos.names import printable
 from siamese_nima.ratings import Floats
@@ -185,6 +187,44 @@ class Ranking(BaseModel):
             ],
             failed=[PhotoScore.of(results[position]) for position in order[len(places) :]],
             sentence=describe_ranking(ranked, pair_error),
+        )
+
+
+class BurstPhoto(BaseModel):
+    """A photo of a burst and how it stands against the best of it."""
+
+    position: int = Field(description="Place among the photos sent, from 0.")
+    too_close: bool | None = Field(
+        description="Whether it and the best (for the best: the second) are too close to call."
+    )
+    reason: str = Field(description="What speaks against it beside the best; empty for the best.")
+    score: PhotoScore
+
+
+class BurstReply(BaseModel):
+    """Photos of the same thing, best first, by score and detail at 100 % together."""
+
+    photos: list[BurstPhoto]
+    verdict: str = Field(description="How sure it is that the best is the best, in words.")
+
+    @classmethod
+    def of(cls, results: Sequence[ScoredPhoto], card: ModelCard) -> BurstReply:
+        """The order of results whose `about` has their detail."""
+        burst = as_burst(results, [result.about.get("detail") for result in results], card)
+        positions = {id(result): position for position, result in enumerate(results)}
+        unknown: tuple[bool | None, ...] = (burst.too_close, *[None] * (len(results) - 1))
+        close = burst.close or unknown
+        return cls(
+            verdict=burst.verdict,
+            photos=[
+                BurstPhoto(
+                    position=positions[id(photo)],
+                    too_close=close[place],
+                    reason=burst.reason(place),
+                    score=PhotoScore.of(photo),
+                )
+                for place, photo in enumerate(burst.photos)
+            ],
         )
 
 
