@@ -5,7 +5,8 @@
 The others are ImageMagick (`convert`) and libvips (`vipsthumbnail`), as Debian has them. All three
 give the first picture upright, in sRGB, on white, with 8 bits. Pictures are compared at a long side
 of 256 pixels at most: a mean difference of more than 3 levels of 255, or another shape, is a
-disagreement. What the others gave is kept, so that a second run reads with ours alone.
+disagreement. What the others gave is kept, so that a second run reads with ours alone. Each
+disagreement gets its cause from `differential_causes.toml`, where there is one.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +39,8 @@ SIDE_PX = 256
 LEVELS = 3.0
 SECONDS = 60
 READERS = ("imagemagick", "libvips")
+CAUSES = Path(__file__).with_name("differential_causes.toml")
+NOBODY = "error, 0 of 2 others read it"
 
 
 def small(picture: Image.Image) -> Image.Image:
@@ -159,6 +164,24 @@ def compare(path: Path, folder: Path, keep: Path, srgb: Path) -> dict[str, Any]:
     return row
 
 
+def cause_of(row: dict[str, Any], causes: list[dict[str, Any]]) -> str:
+    """Why a reading differs, by the first cause that fits."""
+    if row["verdict"] == NOBODY:
+        return "nobody reads it"
+    near = (row["levels"].get("imagemagick") or 0) <= LEVELS
+    for cause in causes:
+        named = any(fnmatchcase(row["file"], pattern) for pattern in cause.get("files", ["*"]))
+        error = cause.get("error")
+        told = bool(re.search(error, row["error"])) if error and "error" in row else not error
+        # A cause of readings is none of errors.
+        fits = named and told and ("error" in row) == bool(error)
+        fits &= cause.get("verdict") in (None, row["verdict"])
+        fits &= cause.get("libvips") in (None, row["levels"].get("libvips"))
+        if fits and (near or not cause.get("imagemagick_near")):
+            return str(cause["says"])
+    return "not looked at"
+
+
 def rows_of(folder: Path, keep: Path, threads: int) -> Iterator[dict[str, Any]]:
     """Compare all photos of a folder, in order."""
     srgb = keep / "srgb.icc"
@@ -178,11 +201,14 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.keep.mkdir(parents=True, exist_ok=True)
     kinds: dict[str, Counter[str]] = {}
-    listed = []
+    listed, by_cause = [], Counter[str]()
+    causes = tomllib.loads(CAUSES.read_text())["cause"]
     for number, row in enumerate(rows_of(arguments.folder, arguments.keep, arguments.threads)):
         kind = Path(row["file"]).suffix.lower()
         kinds.setdefault(kind, Counter())[row["verdict"]] += 1
         if row["verdict"] != "agree":
+            row["cause"] = cause_of(row, causes)
+            by_cause[row["cause"]] += 1
             listed.append(row)
         if number % 500 == 499:
             print(number + 1, "files", file=sys.stderr, flush=True)
@@ -190,6 +216,7 @@ def main() -> None:
         **provenance(),
         "files": sum(sum(counts.values()) for counts in kinds.values()),
         "kinds": {kind: dict(counts) for kind, counts in sorted(kinds.items())},
+        "causes": dict(by_cause.most_common()),
         "disagreements": listed,
     }
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
