@@ -94,8 +94,8 @@ def page(result: dict[str, Any], sweep: dict[str, Any]) -> list[str]:
             ["probability", "right", "pairs"],
             [[f"{b['chance']:.2f}", f"{b['right']:.2f}", b["pairs"]] for b in rated["calibration"]],
         ),
-        f"Through a focus sweep ({sweep['frames']} frames of a circuit board, `examples/depthmap` of "
-        "PetteriAimonen/focus-stack) the map follows the focal plane: in "
+        f"Through a focus sweep ({sweep['frames']} frames of a circuit board, `examples/depthmap` "
+        "of PetteriAimonen/focus-stack) the map follows the focal plane: in "
         f"{sweep['same_frame']:.0%} of the {sweep['cells']} cells with texture the frame with the "
         "least blur is the one with the largest variance of the Laplacian, by which focus stacking "
         "chooses (`benchmarks/quality/focus_sweep.py`).",
