@@ -24,6 +24,8 @@ HERE = Path(__file__).resolve().parent
 WINDOWS = os.name == "nt"
 # The optional parts that commands need; `pick answers` and most others need none.
 EXTRAS = {
+    "cull": ("serve",),
+    "mcp": ("mcp",),
     "pick": ("serve",),
     "learn": ("learn",),
     "serve": ("serve",),
@@ -37,7 +39,7 @@ EXTRAS = {
     "--engine ray": ("scale",),
     "--device openvino": ("openvino",),
 }
-TESTED = ("train", "parquet", "raw", "jxl", "quantise", "openvino", "serve", "scale", "s3")
+TESTED = ("train", "parquet", "raw", "jxl", "quantise", "openvino", "serve", "mcp", "scale", "s3")
 
 
 def main(arguments: list[str]) -> int:

@@ -59,6 +59,10 @@ class GivenChoice(BaseModel):
     flag: Flag | None = None
     colour: Literal["red", "yellow", "green", "blue", "purple"] | None = None
 
+    def choice(self) -> Choice:
+        """As the library has it."""
+        return Choice(stars=self.stars, flag=self.flag, colour=self.colour)
+
 
 class Order(BaseModel):
     """What is to be written.
@@ -69,6 +73,7 @@ class Order(BaseModel):
         to: Name of the folder that they go to, beside the folder of photos.
         program: The photo program that reads the sidecars, or None.
         overwrite: Replace ratings that were given in other programs.
+        choices: For sidecars, by id, in place of those that are kept.
         digest: Of the plan that the person has seen; without it nothing is written.
     """
 
@@ -79,6 +84,7 @@ class Order(BaseModel):
     to: Literal["picked", "rejected", "shown"] = "picked"
     program: str | None = None
     overwrite: bool = False
+    choices: dict[str, GivenChoice] | None = None
     digest: str | None = None
 
 
@@ -115,6 +121,7 @@ class Culling:
         results: Sequence[ScoredPhoto],
         *,
         writes: bool = True,
+        keeps: bool = True,
     ) -> None:
         """Open the file of choices.
 
@@ -123,12 +130,13 @@ class Culling:
             photos: Paths of its photos by id.
             results: Of them.
             writes: Whether sidecars may be written, and files copied and moved.
+            keeps: Whether choices are kept at all.
         """
         self.writes = writes
         self._folder = folder
         self._photos = photos
         self._results = {result.path: result for result in results}
-        self._store = _choice_store(folder)
+        self._store = _choice_store(folder) if keeps else None
         self._writing = threading.Lock()
 
     @property
@@ -225,20 +233,21 @@ class Culling:
     def _check(self, order: Order) -> None:
         if not self.writes:
             raise _not_here()
-        unknown = [photo for photo in order.photos if photo not in self._photos]
+        named = (*order.photos, *(order.choices or ()))
+        unknown = [photo for photo in named if photo not in self._photos]
         if unknown:
             raise PhotoError(f"no photo has the id {unknown[0][:40]!r}")
         program_named(order.program)
 
     def _planned(self, order: Order) -> list[_Line]:
         if order.what == "sidecars":
-            choices = self._choices()
+            choices = self._choices(order)
             return [self._line(change, choices) for change in self._sidecars(order)]
         return [self._filed(filed) for filed in self._files(order)]
 
     def _written(self, order: Order) -> Iterator[_Line]:
         if order.what == "sidecars":
-            choices = self._choices()
+            choices = self._choices(order)
             with UndoLog(self._log_name(_STARS)) as log:
                 for change in write_stars(self._sidecars(order), log):
                     yield self._line(change, choices)
@@ -247,13 +256,16 @@ class Culling:
                 yield from map(self._filed, file_photos(self._files(order), filing))
 
     def _sidecars(self, order: Order) -> Iterator[SidecarChange]:
-        choices = self._choices()
+        choices = self._choices(order)
         here = [r for path, r in self._results.items() if os.path.lexists(path)]
         results = [result for result in here if self._name(Path(result.path)) in choices]
         given = [choices[self._name(Path(result.path))] for result in results]
         yield from plan_choices(results, given, program=order.program, overwrite=order.overwrite)
 
-    def _choices(self) -> dict[str, Choice]:
+    def _choices(self, order: Order) -> dict[str, Choice]:
+        if order.choices is not None:
+            given = order.choices.items()
+            return {self._name(self._photos[photo]): one.choice() for photo, one in given}
         if self._store is None:
             raise NimaError(f"{self._folder}: cannot be written")
         return self._store.choices()
@@ -319,9 +331,8 @@ def culling_routes(culling: Culling) -> APIRouter:
 
     @router.put("/choices/{photo_id}", status_code=204)
     async def choose(photo_id: str, given: GivenChoice) -> None:
-        choice = Choice(stars=given.stars, flag=given.flag, colour=given.colour)
         try:
-            await asyncio.to_thread(culling.choose, photo_id, choice)
+            await asyncio.to_thread(culling.choose, photo_id, given.choice())
         except PhotoError as error:
             raise RequestError("not-found", str(error)) from error
 
