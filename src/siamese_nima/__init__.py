@@ -12,65 +12,79 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+# Names that are to be had from here, but are none that people begin with, stand twice: `X as X`.
+# isort: off
 if TYPE_CHECKING:
     from siamese_nima.card import ModelCard
     from siamese_nima.curation.bursts import (
-        Burst,
-        BurstRule,
-        Frame,
+        Burst as Burst,
+        BurstRule as BurstRule,
+        Frame as Frame,
         FrameReader,
         find_bursts,
         group_bursts,
-        keepers,
+        keepers as keepers,
     )
     from siamese_nima.curation.copies import copy_ranked
     from siamese_nima.curation.crops import (
-        Crop,
+        Crop as Crop,
         CropRule,
-        CropSuggestion,
+        CropSuggestion as CropSuggestion,
         suggest_crops,
         write_crop,
     )
-    from siamese_nima.curation.explain import Explanation, explain_photo
-    from siamese_nima.curation.sidecars import UndoLog, Undone, undo_stars
+    from siamese_nima.curation.explain import Explanation as Explanation, explain_photo
+    from siamese_nima.curation.sidecars import UndoLog as UndoLog, Undone as Undone, undo_stars
     from siamese_nima.curation.stars import (
-        SidecarChange,
+        SidecarChange as SidecarChange,
         StarRule,
         give_stars,
         plan_stars,
         write_stars,
     )
     from siamese_nima.errors import (
-        AnswerError,
-        CardError,
-        ConfigError,
-        ContaminationError,
-        MissingExtraError,
+        AnswerError as AnswerError,
+        CardError as CardError,
+        ConfigError as ConfigError,
+        ContaminationError as ContaminationError,
+        MissingExtraError as MissingExtraError,
         NimaError,
         PhotoError,
-        RatingError,
-        SidecarError,
-        TableError,
-        ViewError,
-        WeightsError,
+        RatingError as RatingError,
+        SidecarError as SidecarError,
+        TableError as TableError,
+        ViewError as ViewError,
+        WeightsError as WeightsError,
     )
-    from siamese_nima.evaluation.judging import Comparison, Evaluation, compare, evaluate
-    from siamese_nima.pair_error import PairError
+    from siamese_nima.evaluation.judging import (
+        Comparison as Comparison,
+        Evaluation as Evaluation,
+        compare,
+        evaluate,
+    )
+    from siamese_nima.pair_error import PairError as PairError
     from siamese_nima.photos import ViewPolicy, read_photo
-    from siamese_nima.photos.find import FoundPhotos, find_photos
+    from siamese_nima.photos.find import FoundPhotos as FoundPhotos, find_photos
     from siamese_nima.ratings import RatingScale
-    from siamese_nima.scoring.cache import cache_path
-    from siamese_nima.scoring.features import PhotoVector
-    from siamese_nima.scoring.ranking import RankPlace, describe_ranking, rank_photos, rank_places
-    from siamese_nima.scoring.results import Results, ScoredPhoto
+    from siamese_nima.scoring.cache import cache_path as cache_path
+    from siamese_nima.scoring.features import PhotoVector as PhotoVector
+    from siamese_nima.scoring.ranking import (
+        RankPlace as RankPlace,
+        describe_ranking as describe_ranking,
+        rank_photos,
+        rank_places as rank_places,
+    )
+    from siamese_nima.scoring.results import Results as Results, ScoredPhoto
     from siamese_nima.scoring.scorer import Scorer, ScorerOptions
     from siamese_nima.scoring.tables import read_table, write_table
     from siamese_nima.siamese import SiameseNIMA
     from siamese_nima.taste.answers import Answer, AnswerStore, answers_path
-    from siamese_nima.taste.learn import LearnConfig, Learnt, learn
+    from siamese_nima.taste.learn import LearnConfig as LearnConfig, Learnt as Learnt, learn
     from siamese_nima.training.config import DataConfig, TrainConfig
-    from siamese_nima.training.run import TrainedRun, train
-    from siamese_nima.web.report import ThumbnailReader, write_report
+    from siamese_nima.training.run import TrainedRun as TrainedRun, train
+    from siamese_nima.web.report import ThumbnailReader as ThumbnailReader, write_report
+
+# isort: on
 
 # ONNX Runtime reads this when it is first imported, so it stands before every import of it: its
 # Linux wheels would otherwise write a device id into the user's cache and open a connection.
@@ -80,67 +94,33 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Answer",
-    "AnswerError",
     "AnswerStore",
-    "Burst",
-    "BurstRule",
-    "CardError",
-    "Comparison",
-    "ConfigError",
-    "ContaminationError",
-    "Crop",
     "CropRule",
-    "CropSuggestion",
     "DataConfig",
-    "Evaluation",
-    "Explanation",
-    "FoundPhotos",
-    "Frame",
     "FrameReader",
-    "LearnConfig",
-    "Learnt",
-    "MissingExtraError",
     "ModelCard",
     "NimaError",
-    "PairError",
     "PhotoError",
-    "PhotoVector",
-    "RankPlace",
-    "RatingError",
     "RatingScale",
-    "Results",
     "ScoredPhoto",
     "Scorer",
     "ScorerOptions",
     "SiameseNIMA",
-    "SidecarChange",
-    "SidecarError",
     "StarRule",
-    "TableError",
-    "ThumbnailReader",
     "TrainConfig",
-    "TrainedRun",
-    "UndoLog",
-    "Undone",
-    "ViewError",
     "ViewPolicy",
-    "WeightsError",
     "answers_path",
-    "cache_path",
     "compare",
     "copy_ranked",
-    "describe_ranking",
     "evaluate",
     "explain_photo",
     "find_bursts",
     "find_photos",
     "give_stars",
     "group_bursts",
-    "keepers",
     "learn",
     "plan_stars",
     "rank_photos",
-    "rank_places",
     "read_photo",
     "read_table",
     "suggest_crops",
@@ -152,7 +132,8 @@ __all__ = [
     "write_table",
 ]
 
-# Where each name is. It is imported when it is first asked for: the package itself then loads in
+# Where each name is; those that are not above are what functions return, what rules they follow and
+# what they raise. Each is imported when it is first asked for: the package itself then loads in
 # milliseconds, and nobody who scores waits for torch.
 _HOMES = {
     "card": "ModelCard",
