@@ -20,27 +20,30 @@ from machine import provenance, report
 from siamese_nima import Scorer
 from siamese_nima.datasets.published import read_biq2021
 from siamese_nima.datasets.rating_table import RatingTable
-from siamese_nima.evaluation.metrics import srcc
+from siamese_nima.evaluation.metrics import pair_accuracy, same_scene_pairs, srcc
 from siamese_nima.networks.quantise import quantise_model
 from siamese_nima.scoring.catalogue import find_model
 
 SPLITS = Path(__file__).parents[2] / "recipes" / "quality" / "splits.csv"
 
 
-def scores(model: Path, table: RatingTable) -> NDArray[np.float64]:
-    """Mean scores; every photo must get one."""
-    found = list(Scorer(model, exact=True).score(table.paths))
-    if errors := [result.error for result in found if result.error]:
+def scores(models: list[Path], table: RatingTable) -> list[NDArray[np.float64]]:
+    """Mean scores by each model, whose files have different names; every photo must get one."""
+    found = list(Scorer(models, exact=True).score(table.paths))
+    if errors := [error for result in found for error in result.errors]:
         sys.exit(errors[0])
-    return np.array([result.mean for result in found])
+    of_models = zip(*((result, *result.others.values()) for result in found), strict=True)
+    return [np.array([result.mean for result in of_one]) for of_one in of_models]
 
 
 def agreement(found: NDArray[np.float64], table: RatingTable) -> dict[str, float]:
-    """SRCC with people, over all photos and in each subset."""
+    """SRCC with people, over all photos and in each subset; and pairs of one scene in order."""
     labels, subsets = np.asarray(table.mos), np.asarray(table.subsets)
     parts = {"all": np.full(len(labels), True)}
     parts |= {str(name): subsets == name for name in np.unique(subsets)}
-    return {name: round(srcc(found[part], labels[part]), 4) for name, part in parts.items()}
+    agreed = {name: round(srcc(found[part], labels[part]), 4) for name, part in parts.items()}
+    pairs = same_scene_pairs(labels, table.scenes)
+    return agreed | {"same_scene_pairs": round(pair_accuracy(found, pairs), 4)}
 
 
 def main() -> None:
@@ -61,7 +64,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         target = options.keep or Path(folder) / "int8.onnx"
         cost = quantise_model(source, [train.paths[place] for place in places], target)
-        before, after = scores(source, test), scores(target, test)
+        before, after = scores([source, target], test)
         sizes = {"fp32": source.stat().st_size, "int8": target.stat().st_size}
     moved = np.abs(after - before)
     result = {

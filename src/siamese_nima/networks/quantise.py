@@ -1,8 +1,9 @@
 """8-bit model files: the network of a model file with integer convolutions, and what that costs.
 
 Static quantisation: ranges of all activations are measured on photos, weights get one scale per
-output channel. Weights keep 7 of their 8 bits, so that sums of two products fit the 16 bits that
-processors without dot-product instructions add them in; scores are then the same everywhere.
+output channel and are rounded so that sums over real photos change least. Weights keep 7 of their 8
+bits, so that sums of two products fit the 16 bits that processors without dot-product instructions
+add them in; scores are then the same everywhere.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ from siamese_nima.atomic_write import write_whole
 from siamese_nima.card import METADATA_KEY, ModelCard, golden_photo
 from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.evaluation.metrics import srcc
+from siamese_nima.networks.weight_rounding import round_weights
 from siamese_nima.photos.read import PhotoSource, read_photo
 from siamese_nima.photos.views import DECODE_MARGIN
 from siamese_nima.ratings import mean
 from siamese_nima.scoring.model import INT8, ModelFile, open_network
 
 LEAST_PHOTOS = 4
+_LEVELS = 64  # to either side of 0: 7 bits
 
 _QUANTISED = (
     "Conv",
@@ -148,6 +151,17 @@ def _quantised(source: Path, views: Sequence[NDArray[np.uint8]]) -> onnx.ModelPr
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(folded)
         ort.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+        graph = onnx.load(folded)
+        steps = round_weights(graph, views, _LEVELS)
+        onnx.save(graph, folded)
+        # As they were rounded, also where no weight is as large as the largest was.
+        ranges = {
+            name: [
+                {"axis": 0, "rmin": np.float32(-_LEVELS * step), "rmax": np.float32(_LEVELS * step)}
+                for step in of_outputs
+            ]
+            for name, of_outputs in steps.items()
+        }
         with _quiet():
             quantize_static(
                 folded,
@@ -160,6 +174,7 @@ def _quantised(source: Path, views: Sequence[NDArray[np.uint8]]) -> onnx.ModelPr
                 # Unsigned: the instructions that processors have take unsigned times signed.
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
+                extra_options={"TensorQuantOverrides": ranges},
             )
         return onnx.load(target)
 
