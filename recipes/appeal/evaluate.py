@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -39,9 +38,14 @@ from people import Rated, Rows, decided_pairs, read_people
 from siamese_nima.evaluation.metrics import bootstrap_by_scene, srcc
 from siamese_nima.training.config import StageConfig
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from machine import provenance
+
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / "benchmarks" / "quality" / "appeal.json"
 FOLDS = 5
+DRAWS = 40
+_OF_DRAWS = {"mean": np.mean, "deviation": np.std, "lowest": np.min, "highest": np.max}
 SEEDS = (0, 1, 2)
 EMD_WEIGHT = 30.0  # beside 1 of an objective, which pulls some ten times harder
 
@@ -94,13 +98,9 @@ def main() -> None:
         "sources": [_source_row(name, rated, kept) for name, kept in scores["sources"].items()],
         "sets": [_set_row(name, rated, kept) for name, kept in scores["sets"].items()],
         "chosen": chosen,
-        "provenance": {
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": "python recipes/appeal/evaluate.py --oasis oasis --study sophoappeal "
-            f"--lite0 {options.lite0.name} --lite2 {options.lite2.name}",
-            "photos": len(rated.means),
-            "machine": machine(),
-        },
+        "draws": [_draws(rated, coordinates, chosen, together=one) for one in (True, False)],
+        "photos": len(rated.means),
+        "provenance": provenance(),
     }
     OUT.write_text(json.dumps(result, indent=1) + "\n")
     np.savez(
@@ -201,6 +201,33 @@ def _set_row(name: str, rated: Rated, seeds: Floats) -> dict[str, Any]:
     return row
 
 
+def _draws(
+    rated: Rated, coordinates: dict[str, Coordinates], chosen: dict[str, Any], *, together: bool
+) -> dict[str, Any]:
+    """How much a figure hangs on which fifth of OASIS is held out, of themes or of photos."""
+    way = most_chosen(chosen)
+    here = coordinates[way.backbones]
+    names = rated.themes if together else np.arange(len(rated.means)).astype(np.str_)
+    found = []
+    for seed in range(DRAWS):
+        drawn = np.random.default_rng(seed).permutation(np.unique(names[rated.of_oasis]))
+        held = np.flatnonzero(np.isin(names, drawn[: len(drawn) // FOLDS]) & rated.of_oasis)
+        rows = np.setdiff1d(np.arange(len(rated.means)), held)
+        (direction,) = ridge_directions(here, rated, rows, (way.ridge,))
+        found.append(srcc(here.plain[held] @ direction, rated.means[held]))
+    return {
+        "held out": "themes" if together else "photos",
+        "draws": DRAWS,
+        **{name: round(float(f(found)), 4) for name, f in _OF_DRAWS.items()},
+    }
+
+
+def most_chosen(chosen: dict[str, dict[str, Any]]) -> Choice:
+    """What was chosen most often inside the photos that were trained on for the figures."""
+    ways = [Choice(**way) for name, way in chosen.items() if not name.startswith("sets")]
+    return max(ways, key=ways.count)
+
+
 def _srcc(rated: Rated, seeds: Floats, rows: Rows) -> dict[str, float]:
     labels = rated.means[rows]
     if np.isnan(seeds[:, rows]).any():
@@ -211,14 +238,6 @@ def _srcc(rated: Rated, seeds: Floats, rows: Rows) -> dict[str, float]:
     interval = bootstrap_by_scene(figure, rated.themes[rows].tolist(), repeats=200)
     values = {"srcc": interval.value, "low": interval.low, "high": interval.high}
     return {key: round(value, 4) for key, value in values.items()}
-
-
-def machine() -> dict[str, str]:
-    """The processor, where the system tells its name, and what computed on it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return {"cpu": names[0] if names else platform.processor(), "torch": torch.__version__}
 
 
 def options_parser(description: str | None) -> argparse.ArgumentParser:

@@ -57,6 +57,12 @@ class Coordinates:
     the directions in which photos differ most.
 
     Measured on all photos; no rating takes part.
+
+    Attributes:
+        centre: Shape (F,), mean of the features.
+        factor: Shape (F,), what centred features are multiplied by.
+        trained: Shape (N, D), of photos and their mirror images, to learn from.
+        plain: Shape (N, D), of photos as they are scored.
     """
 
     def __init__(self, features: Features, blocks: tuple[str, ...]) -> None:
@@ -64,15 +70,15 @@ class Coordinates:
         seen = (both.plain + both.mirrored) / 2
         self.centre = seen.mean(0)
         ends = np.cumsum([BLOCKS[name] for name in BLOCKS if name in blocks])[:-1]
-        factor = np.concatenate(
+        self.factor: Floats = np.concatenate(
             [
                 1 / ((part.std(0) + _SMALL * part.std()) * np.sqrt(part.shape[1] * len(blocks)))
                 for part in np.split(seen, ends, axis=1)
             ]
         )
-        scaled = (seen - self.centre) * factor
+        scaled = (seen - self.centre) * self.factor
         _, directions = np.linalg.eigh(scaled.T @ scaled)
-        self._basis = factor[:, np.newaxis] * directions[:, -_DIRECTIONS:]
+        self._basis = self.factor[:, np.newaxis] * directions[:, -_DIRECTIONS:]
         self.trained: Floats = scaled @ directions[:, -_DIRECTIONS:]
         self.plain: Floats = (both.plain - self.centre) @ self._basis
 

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 from heads import Coordinates
-from people import Floats, Rows
+from people import OASIS_SCALE, SCALE, Floats, Rows
+
+from siamese_nima.taste.preference import Tastes
 
 DIRECTIONS = 16
+# Settled by what they are worth to people held out; half or twice as much is worth the same.
 _SMOOTHING = 3.0
+_ALONE = 0.3  # variance of a taste beside the directions, in spreads of a person's ratings
+_NOISE = 0.7
 _ROUNDS = 10
 _LEAST_SPREAD = 0.3  # of a person's ratings; some gave all photos the same
 
 
-def taste_directions(coordinates: Coordinates, ratings: Floats, rows: Rows) -> Floats:
-    """Directions on the features, shape (F, DIRECTIONS), by how far people differ along them.
+def people_who_choose(ratings: Floats) -> Rows:
+    """Those who did not give all photos about the same rating."""
+    return np.flatnonzero(np.nanstd(ratings, axis=1) > _LEAST_SPREAD)
+
+
+def population_tastes(coordinates: Coordinates, ratings: Floats, rows: Rows) -> Tastes:
+    """How people differ, on the features.
 
     A person's ratings, centred and of unit spread, less the crowd's, have a covariance between
     photos; its leading factors are brought to features by ridge regression.
@@ -23,10 +33,9 @@ def taste_directions(coordinates: Coordinates, ratings: Floats, rows: Rows) -> F
         ratings: Shape (people, photos of OASIS), NaN where there is none.
         rows: Photos of OASIS to learn from.
     """
-    here = ratings[:, rows]
-    spread = np.nanstd(here, axis=1, keepdims=True)
-    kept = spread[:, 0] > _LEAST_SPREAD
-    scaled = (here - np.nanmean(here, axis=1, keepdims=True))[kept] / spread[kept]
+    kept = ratings[people_who_choose(ratings)]
+    spread = np.nanstd(kept, axis=1, keepdims=True)
+    scaled = ((kept - np.nanmean(kept, axis=1, keepdims=True)) / spread)[:, rows]
     apart = scaled - np.nanmean(scaled, axis=0)
     known = (~np.isnan(apart)).astype(np.float64)
     apart = np.nan_to_num(apart)
@@ -38,9 +47,15 @@ def taste_directions(coordinates: Coordinates, ratings: Floats, rows: Rows) -> F
     factors = vectors * np.sqrt(values)
     inputs = coordinates.trained[rows] - coordinates.trained[rows].mean(0)
     square = inputs.T @ inputs + _SMOOTHING * np.eye(inputs.shape[1])
-    on_coordinates = np.linalg.solve(square, inputs.T @ factors)
+    on_coordinates = np.linalg.solve(square, inputs.T @ (factors - factors.mean(0)))
     directions, _ = coordinates.on_features(on_coordinates.T, np.zeros(DIRECTIONS))
-    return directions.T
+    points = (SCALE.high - SCALE.low) / (OASIS_SCALE.high - OASIS_SCALE.low)
+    return Tastes(
+        directions.T,
+        np.sqrt(_ALONE) * coordinates.factor,
+        float(np.median(spread) * points),
+        _NOISE,
+    )
 
 
 def _leading(covariance: Floats) -> tuple[Floats, Floats]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,9 @@ from evaluate import (
     CATEGORIES,
     OUT,
     SEEDS,
-    machine,
+    most_chosen,
     options_parser,
+    provenance,
 )
 from features import FIRST, OPTIONS, VIEW, Floats, ImageNet, read_features
 from heads import (
@@ -39,7 +39,7 @@ from heads import (
     train_emd,
 )
 from people import SCALE, Rated, decided_pairs, read_people
-from tastes import DIRECTIONS, taste_directions
+from tastes import DIRECTIONS, population_tastes
 
 from siamese_nima.card import ModelCard, Population
 from siamese_nima.datasets.contamination import record_of
@@ -47,7 +47,7 @@ from siamese_nima.datasets.rating_table import photo_hashes
 from siamese_nima.evaluation.pairs import measure_pair_error
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.onnx_export import export_onnx
-from siamese_nima.taste.features import keep_taste_prior
+from siamese_nima.taste.features import keep_tastes
 
 HERE = Path(__file__).parent
 MODEL = HERE.parents[1] / "src" / "siamese_nima" / "models" / "appeal.onnx"
@@ -88,26 +88,17 @@ def main() -> None:
     card = describe(rated, choice, oof, evidence, options)
     export_onnx(nima.eval(), card, options.out, storage="int8")
     model = onnx.load(options.out)
-    keep_taste_prior(model, taste_directions(here, rated.ratings, np.flatnonzero(rated.of_oasis)))
+    keep_tastes(model, population_tastes(here, rated.ratings, np.flatnonzero(rated.of_oasis)))
     onnx.save(model, options.out)
     result = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": "python recipes/appeal/train.py --oasis oasis --study sophoappeal "
-        f"--lite0 {options.lite0.name} --lite2 {options.lite2.name}",
-        "machine": machine(),
         "model_sha256": hashlib.sha256(options.out.read_bytes()).hexdigest(),
         "arm": ARM,
         "chosen": asdict(choice),
         "evidence": evidence["provenance"],
         "figures": figures(evidence),
+        "provenance": provenance(),
     }
     (HERE / "result.json").write_text(json.dumps(result, indent=1) + "\n")
-
-
-def most_chosen(chosen: dict[str, dict[str, Any]]) -> Choice:
-    """What was chosen most often inside the photos that were trained on for the figures."""
-    ways = [Choice(**way) for name, way in chosen.items() if not name.startswith("sets")]
-    return max(ways, key=ways.count)
 
 
 def figures(evidence: dict[str, Any]) -> dict[str, Any]:

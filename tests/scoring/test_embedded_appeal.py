@@ -68,8 +68,8 @@ def test_it_tells_how_tastes_differ(appeal: ModelFile) -> None:
     extractor = FeatureExtractor(embedded_models()["appeal"])
     views = appeal.card.view.views(golden_photo())[np.newaxis]
     features = extractor.features(extractor.rate(views))
-    assert features.directions is not None
-    assert features.directions.shape == (extractor.levels[-1], 16)
+    assert features.tastes is not None
+    assert features.tastes.directions.shape == (extractor.levels[-1], 16)
 
 
 def test_a_photo_scores_the_same_alone_and_in_a_batch(appeal: ModelFile) -> None:

@@ -11,8 +11,8 @@ from siamese_nima.errors import WeightsError
 from siamese_nima.networks.onnx_weights import read_onnx_weights
 from siamese_nima.scoring.catalogue import embedded_models
 from siamese_nima.scoring.model import ModelFile
-from siamese_nima.taste.features import FeatureExtractor, keep_taste_prior
-from siamese_nima.taste.preference import PreferenceModel, TastePrior
+from siamese_nima.taste.features import FeatureExtractor, keep_tastes
+from siamese_nima.taste.preference import PreferenceModel, TastePrior, Tastes
 from tiny_model import rate_tiny
 
 PRIOR = TastePrior(spread=1, noise=1)
@@ -96,20 +96,29 @@ def test_a_file_that_ends_otherwise_is_refused(tiny_model, tiny_card, tmp_path) 
 
 def test_how_tastes_differ_is_kept_in_a_file_and_damage_is_told(tiny_model, tmp_path) -> None:
     extractor = FeatureExtractor(tiny_model)
-    directions = np.random.default_rng(0).normal(size=(extractor.levels[-1], 2))
+    draw = np.random.default_rng(0)
+    tastes = Tastes(
+        1e-6 * draw.normal(size=(extractor.levels[-1], 2)),
+        100 * draw.uniform(size=extractor.levels[-1]),
+        2.4,
+        0.7,
+    )
     model = onnx.load(tiny_model)
-    keep_taste_prior(model, directions)
+    keep_tastes(model, tastes)
     onnx.save(model, tmp_path / "prior.onnx")
     opened = FeatureExtractor(tmp_path / "prior.onnx")
     rows = opened.rate(views_of(opened.card, golden_photo()))
-    kept = opened.features(rows).directions
-    np.testing.assert_allclose(kept, directions / np.abs(directions).max(), atol=1e-3)
+    kept = opened.features(rows).tastes
+    assert kept is not None
+    np.testing.assert_allclose(kept.directions, tastes.directions, atol=1e-9)
+    np.testing.assert_allclose(kept.alone, tastes.alone, atol=0.1)
+    assert (kept.spread, kept.noise) == (2.4, 0.7)
     model.metadata_props[-1].value = "{}"
     onnx.save(model, tmp_path / "damaged.onnx")
-    with pytest.raises(WeightsError, match="directions of tastes in it are damaged"):
+    with pytest.raises(WeightsError, match="what it says of tastes is damaged"):
         FeatureExtractor(tmp_path / "damaged.onnx")
     del model.metadata_props[-1]
-    keep_taste_prior(model, directions[1:])
+    keep_tastes(model, replace(tastes, directions=tastes.directions[1:], alone=tastes.alone[1:]))
     onnx.save(model, tmp_path / "other.onnx")
-    with pytest.raises(WeightsError, match=r"directions of tastes on \d+ features, the head reads"):
+    with pytest.raises(WeightsError, match=r"tastes differ on \d+ features, the head reads"):
         FeatureExtractor(tmp_path / "other.onnx")

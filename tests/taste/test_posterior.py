@@ -10,7 +10,8 @@ from siamese_nima.taste.choosing import (
     random_pairs,
 )
 from siamese_nima.taste.pickers import Picker
-from siamese_nima.taste.preference import PhotoFeatures, Posterior, learn_preference
+from siamese_nima.taste.posterior import Posterior
+from siamese_nima.taste.preference import PhotoFeatures, learn_preference
 from siamese_nima.taste.strengths import Comparisons, TastePrior, estimate_strengths
 
 SCALE = RatingScale(1, 5)

@@ -8,12 +8,15 @@ from scipy.optimize import minimize
 
 from siamese_nima.errors import ConfigError, RatingError
 from siamese_nima.ratings import RatingScale, emd
-from siamese_nima.taste.agreement import judge_held_out
+from siamese_nima.taste.agreement import compare_agreement, judge_held_out, judge_ratings
 from siamese_nima.taste.pickers import Picker
 from siamese_nima.taste.preference import (
     PhotoFeatures,
+    PreferenceModel,
     TastePrior,
+    Tastes,
     fit_preference,
+    fit_ratings,
     learn_preference,
     usual_priors,
 )
@@ -115,7 +118,7 @@ def test_answers_that_say_what_the_model_says_change_little() -> None:
     right = (left + draw.integers(1, 100, 150)) % 100
     answers = Comparisons.of(left, right, Picker(rated.scores(), 0.4).answers(left, right, draw))
     tilt = learn_preference(rated, answers)
-    assert tilt.prior.spread == min(prior.spread for prior in usual_priors(SCALE))
+    assert tilt.prior.spread == min(prior.spread for prior in usual_priors(rated))
     moved = emd(rated.tilted(tilt.tilts(rated.features)), rated.tilted())
     assert moved.mean() < 0.05
 
@@ -160,23 +163,91 @@ def test_impossible_input_is_refused() -> None:
         PhotoFeatures(rated.features, rated.logits, SCALE, (3,))
 
 
-def test_known_directions_of_taste_teach_more_from_few_answers() -> None:
+def known(photos: PhotoFeatures, direction: int, noise: float = 0.3) -> PhotoFeatures:
+    """People differ in how they like one of the last depth's features."""
+    directions = np.zeros((photos.levels[-1], 1))
+    directions[direction] = 0.8
+    alone = np.full(photos.levels[-1], 0.05)
+    return replace(photos, tastes=Tastes(directions, alone, 1.5, noise))
+
+
+def test_known_tastes_teach_more_from_few_answers_and_from_few_ratings() -> None:
     """Many features of which one matters to people: where that is known, 30 answers tell more."""
     draw = np.random.default_rng(3)
     photos = PhotoFeatures(
         draw.normal(0, 1, (200, 60)), draw.normal(0, 0.1, (200, 5)), SCALE, (30, 30)
     )
-    direction = np.zeros((30, 1))
-    direction[4] = 1
-    told = replace(photos, directions=direction)
+    told = known(photos, 4)
     liked = photos.scores() + 2 * photos.features[:, 34]
     left, right = np.arange(30), np.arange(30, 60)
     answers = Comparisons.of(left, right, liked[left] > liked[right])
+    stars = np.clip(np.round(3 + liked[:60]), 1, 5)
 
-    def order(known: PhotoFeatures) -> float:
-        taste = learn_preference(known, answers)
-        scores = known.scores(taste.tilts(known.features))[60:]
+    def order(taste: PreferenceModel) -> float:
+        scores = photos.scores(taste.tilts(photos.features))[60:]
         return float(np.corrcoef(scores, liked[60:])[0, 1])
 
-    assert order(told) > order(photos) + 0.1
-    assert order(told) > 0.8
+    for learnt, from_nothing in (
+        (learn_preference(told, answers), learn_preference(photos, answers)),
+        (
+            fit_ratings(told.select(np.arange(60)), stars),
+            fit_ratings(photos.select(np.arange(60)), stars),
+        ),
+    ):
+        assert order(learnt) > order(from_nothing) + 0.1
+        assert order(learnt) > 0.8
+
+
+def test_the_taste_of_ratings_is_the_mean_of_a_gaussian_regression() -> None:
+    """The same in weights in place of photos: ridge regression with an offset."""
+    photos = some_photos(12)
+    rated = known(photos, 1)
+    tastes = rated.tastes
+    assert tastes is not None
+    ratings = np.round(np.random.default_rng(5).normal(3, 1, 12))
+    scores = rated.scores()
+    slopes = rated.tilted() @ SCALE.grades**2 - scores**2
+    centred = (photos.features - photos.features.mean(axis=0))[:, 3:]
+    design = np.hstack([centred * tastes.alone, centred @ tastes.directions])
+    design = design * (slopes / slopes.mean())[:, np.newaxis]
+    missing = (ratings - ratings.mean()) / ratings.std() - (scores - scores.mean()) / tastes.spread
+    with_offset = np.hstack([design, np.sqrt(10) * np.ones((12, 1))])
+    weights = np.linalg.solve(
+        with_offset.T @ with_offset + tastes.noise * np.eye(with_offset.shape[1]),
+        with_offset.T @ missing,
+    )
+    expected = design @ weights[:-1] * tastes.spread / slopes
+    found = fit_ratings(rated, ratings).tilts(rated.features)
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+
+
+@given(st.floats(0.1, 50), st.floats(-100, 100))
+@settings(max_examples=20)
+def test_the_scale_of_ratings_plays_no_part(factor: float, offset: float) -> None:
+    rated = some_photos(20)
+    ratings = np.random.default_rng(5).integers(1, 6, 20).astype(np.float64)
+    first, second = fit_ratings(rated, ratings), fit_ratings(rated, factor * ratings + offset)
+    np.testing.assert_allclose(first.weights, second.weights, atol=1e-6)
+
+
+def test_held_out_ratings_show_a_taste_that_is_there_and_none_that_is_not() -> None:
+    rated = some_photos(200)
+    stars = np.clip(np.round(3 + rated.scores() + 1.5 * rated.features[:, 0]), 1, 5)
+    found = judge_ratings(rated, stars)
+    assert found.agreement.verdict == "better"
+    assert found.new_photos
+    left, right = found.comparisons.left, found.comparisons.right
+    np.testing.assert_array_equal(found.comparisons.outcome, stars[left] > stars[right])
+    assert np.all(stars[left] != stars[right])
+    by_pair = compare_agreement(found.gaps, found.gaps, found.comparisons).personal
+    by_photo = found.agreement.personal
+    assert by_photo.value == by_pair.value
+    assert by_photo.high - by_photo.low > by_pair.high - by_pair.low
+    coins = np.random.default_rng(1).integers(0, 2, 200).astype(np.float64)
+    assert judge_ratings(rated, coins).agreement.verdict != "better"
+
+
+def test_ratings_that_do_not_differ_teach_nothing() -> None:
+    for ratings in (np.ones(8), np.ones(7)):
+        with pytest.raises(RatingError, match="ratings that differ"):
+            fit_ratings(some_photos(8), ratings)

@@ -1,20 +1,8 @@
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from siamese_nima.errors import AnswerError
-from siamese_nima.ratings import RatingScale
-from siamese_nima.taste.agreement import compare_agreement, judge_held_out
-from siamese_nima.taste.preference import PhotoFeatures
-from siamese_nima.taste.ratings import (
-    answers_of_ratings,
-    keepers_and_rest,
-    read_ratings,
-    read_stars,
-)
-from siamese_nima.taste.strengths import Comparisons
+from siamese_nima.taste.ratings import keepers_and_rest, read_ratings, read_stars
 
 XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
@@ -74,39 +62,3 @@ def test_a_table_of_ratings_is_read_whatever_its_columns_are_called(folder) -> N
     table.write_text("photo,rating\na.jpg,3\na.jpg,4\n")
     with pytest.raises(AnswerError, match=r"line 3: a.jpg has a rating already"):
         read_ratings(table, folder)
-
-
-@given(st.lists(st.integers(-1, 5), min_size=10, max_size=60), st.integers(0, 3))
-def test_answers_name_the_higher_rating_and_stay_inside_parts(values, seed) -> None:
-    ratings = {f"{number:02}.jpg": float(value) for number, value in enumerate(values)}
-    answers = answers_of_ratings(ratings, seed=seed)
-    assert all(
-        ratings[answer.better or ""] == max(map(ratings.get, answer.pair)) for answer in answers
-    )
-    assert all(len({ratings[photo] for photo in answer.pair}) == 2 for answer in answers)
-    assert len({answer.pair for answer in answers}) == len(answers)
-    assert answers == [] or len(set(values)) > 1
-
-
-def rated_photos(count: int) -> tuple[PhotoFeatures, np.ndarray]:
-    draw = np.random.default_rng(0)
-    photos = PhotoFeatures(
-        draw.normal(0, 1, (count, 4)), draw.normal(0, 1, (count, 5)), RatingScale(1, 5), (4,)
-    )
-    return photos, np.round(photos.scores() + photos.features[:, 0])
-
-
-def test_a_taste_is_learnt_from_ratings_and_judged_on_photos_that_it_has_not_seen() -> None:
-    photos, values = rated_photos(200)
-    names = [f"{number:03}.jpg" for number in range(200)]
-    answers = answers_of_ratings(dict(zip(names, values.tolist(), strict=True)))
-    comparisons = Comparisons.from_answers(answers, {name: i for i, name in enumerate(names)})
-    held_out = judge_held_out(photos, comparisons, by_photo=True)
-    assert held_out.new_photos
-    assert held_out.agreement.verdict == "better"
-    by_pair = compare_agreement(np.ones(len(answers)), held_out.gaps, comparisons)
-    by_photo = compare_agreement(np.ones(len(answers)), held_out.gaps, comparisons, by_photo=True)
-    assert (
-        by_photo.personal.high - by_photo.personal.low
-        > by_pair.personal.high - by_pair.personal.low
-    )

@@ -9,7 +9,8 @@ from siamese_nima.errors import AnswerError
 from siamese_nima.ratings import AVA_SCALE
 from siamese_nima.taste.answers import Answer, AnswerStore
 from siamese_nima.taste.choosing import ChoosingRule
-from siamese_nima.taste.preference import PhotoFeatures, Posterior
+from siamese_nima.taste.posterior import Posterior
+from siamese_nima.taste.preference import PhotoFeatures
 from siamese_nima.taste.session import PickSession
 
 SCORES = {f"photo{number}.jpg": 4 + 0.3 * number for number in range(8)}

@@ -17,7 +17,6 @@ from siamese_nima.scoring.scorer import DEFAULT_MODEL
 from siamese_nima.taste.agreement import Share
 from siamese_nima.taste.answers import SOMEBODY, Answer, AnswerStore, answers_path
 from siamese_nima.taste.ratings import (
-    answers_of_ratings,
     keepers_and_rest,
     read_ratings,
     read_stars,
@@ -70,16 +69,15 @@ def learn(
         from siamese_nima.taste.learn import learn as learn_from
     config = LearnConfig(name=name, model=model, keep=keep, seed=seed)
     rated = _ratings(folder, keepers, ratings, stars=stars)
+    said: Sequence[Answer] | dict[str, float]
     if rated is None:
         with AnswerStore(answers or answers_path(folder), read_only=True) as store:
-            chosen = _chosen(store, person, pooled=pooled)
+            said = _chosen(store, person, pooled=pooled)
     else:
-        whose = person[0] if person else SOMEBODY
-        chosen = answers_of_ratings(rated, person=whose, seed=seed)
+        said = rated
+    whose = person[0] if person else SOMEBODY
     with progress_bar("looking at photos") as report:
-        learnt = learn_from(
-            folder, chosen, config, by_photo=rated is not None, workers=workers, report=report
-        )
+        learnt = learn_from(folder, said, config, person=whose, workers=workers, report=report)
     for line in report_lines(learnt):
         typer.echo(line)
     if learnt.model is None:
@@ -102,25 +100,26 @@ def report_lines(learnt: Learnt) -> Iterator[str]:
     general = learnt.general.rsplit("@", 1)[0].rsplit("-", 1)[0]
     ties = len(learnt.comparisons) - found.general.of
     people = " and ".join(learnt.people)
-    if learnt.by_photo:
-        yield f"ratings of {learnt.photos} photos, compared in {len(learnt.comparisons)} pairs"
+    by_photo = learnt.self_agreement is None
+    if by_photo:
+        yield f"ratings of {learnt.photos} photos"
     else:
         yield f"{len(learnt.comparisons)} answers of {people} about {learnt.photos} photos" + (
             f", {ties} of them too close to call" if ties else ""
         )
     for reason, count in learnt.left_out.items():
         if count:
-            yield f"left out: {count} answers whose {reason}"
+            yield f"left out: {count} {'ratings' if by_photo else 'answers'} whose {reason}"
     yield ""
-    what = "pairs" if learnt.by_photo else "answers"
+    what = "pairs" if by_photo else "answers"
     rows = [
         (general, found.general, what),
         (name, found.personal, what),
     ]
-    if not learnt.by_photo:
+    if learnt.self_agreement is not None:
         rows.append((f"{people}, asked again", learnt.self_agreement, "pairs"))
     width = max(len(label) for label, _, _ in rows)
-    yield "agrees with your ratings" if learnt.by_photo else "agrees with your answers"
+    yield "agrees with your ratings" if by_photo else "agrees with your answers"
     for label, share, what in rows:
         yield f"  {label:{width}}  {_percent(share, what)}"
     change = found.difference

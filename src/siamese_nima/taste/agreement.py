@@ -11,7 +11,12 @@ from numpy.typing import ArrayLike
 
 from siamese_nima.errors import RatingError
 from siamese_nima.ratings import Floats
-from siamese_nima.taste.preference import PhotoFeatures, learn_preference, photos_of
+from siamese_nima.taste.preference import (
+    PhotoFeatures,
+    fit_ratings,
+    learn_preference,
+    photos_of,
+)
 from siamese_nima.taste.strengths import Comparisons, Coupling, Indices
 
 Verdict = Literal["better", "worse", "no difference to be seen"]
@@ -19,6 +24,7 @@ Verdict = Literal["better", "worse", "no difference to be seen"]
 _REPEATS = 2000
 _ABOUT = 1.2  # of a fold's size
 _INSIDE = (0.025, 0.975)
+_PAIRS_OF_A_PHOTO = 3  # it is in about twice as many
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,23 +234,20 @@ class HeldOut:
 
     Attributes:
         agreement: Of the general model and of the person's, and which is better.
+        comparisons: The answers; of ratings, pairs that follow from them.
         gaps: Shape (M,), score of the left photo less that of the right one by the personal model
             that did not learn from this answer.
         new_photos: Whether the photos of the answers were new to it as well.
     """
 
     agreement: Agreement
+    comparisons: Comparisons
     gaps: Floats
     new_photos: bool
 
 
 def judge_held_out(
-    rated: PhotoFeatures,
-    comparisons: Comparisons,
-    *,
-    folds: int = FOLDS,
-    by_photo: bool = False,
-    seed: int = 0,
+    rated: PhotoFeatures, comparisons: Comparisons, *, folds: int = FOLDS, seed: int = 0
 ) -> HeldOut:
     """Judge what is learnt from answers by cross-validation: each is held out once.
 
@@ -252,7 +255,6 @@ def judge_held_out(
         rated: The photos, numbered as the answers have them.
         comparisons: Answers, at least as many as folds, one of them decided.
         folds: Times that a taste is learnt, from all answers but those of one fold.
-        by_photo: Whether answers follow from ratings; see `compare_agreement`.
         seed: Of the folds and the intervals.
 
     Raises:
@@ -271,5 +273,55 @@ def judge_held_out(
         shown = photos_of(comparisons.select(~out))
         new_photos &= not np.isin(photos_of(comparisons.select(out)), shown).any()
     before = general[comparisons.left] - general[comparisons.right]
-    agreement = compare_agreement(before, personal, comparisons, by_photo=by_photo, seed=seed)
-    return HeldOut(agreement, personal, bool(new_photos))
+    agreement = compare_agreement(before, personal, comparisons, seed=seed)
+    return HeldOut(agreement, comparisons, personal, bool(new_photos))
+
+
+def judge_ratings(
+    rated: PhotoFeatures, ratings: Floats, *, folds: int = FOLDS, seed: int = 0
+) -> HeldOut:
+    """Judge what is learnt from ratings: each photo is held out once.
+
+    Photos that are held out together are compared with each other: of two with different ratings,
+    the higher one is better. How generous a person is plays no part.
+
+    Args:
+        rated: N photos.
+        ratings: Shape (N,), any scale; more is better.
+        folds: Times that a taste is learnt.
+        seed: Of the folds, the pairs and the intervals.
+
+    Raises:
+        RatingError: No two photos of a fold, or of the rest, have different ratings.
+    """
+    draw = np.random.default_rng(seed)
+    order = draw.permutation(ratings.size)
+    order = order[np.argsort(ratings[order], kind="stable")]  # each fold has low and high ones
+    chosen: list[tuple[int, int]] = []
+    gaps: list[Floats] = []
+    for number in range(folds):
+        part = np.sort(order[number::folds])
+        pairs = _rated_pairs(part, ratings, draw)
+        if not len(pairs):
+            continue
+        others = np.setdiff1d(np.arange(ratings.size), part)
+        preference = fit_ratings(rated.select(others), ratings[others])
+        scores = rated.scores(preference.tilts(rated.features))
+        gaps.append(scores[pairs[:, 0]] - scores[pairs[:, 1]])
+        chosen.extend(map(tuple, pairs.tolist()))
+    left, right = np.array(chosen, np.intp).reshape(-1, 2).T
+    comparisons = Comparisons(left, right, (ratings[left] > ratings[right]).astype(np.float64))
+    personal, general = np.concatenate([*gaps, []]), rated.scores()
+    before = general[left] - general[right]
+    agreement = compare_agreement(before, personal, comparisons, by_photo=True, seed=seed)
+    return HeldOut(agreement, comparisons, personal, new_photos=True)
+
+
+def _rated_pairs(part: Indices, ratings: Floats, draw: np.random.Generator) -> Indices:
+    """Pairs of photos of a part with different ratings, each photo in about six, shape (M, 2)."""
+    found: set[tuple[int, int]] = set()
+    for photo in part.tolist():
+        others = draw.permutation(part[ratings[part] != ratings[photo]]).tolist()
+        fresh = [other for other in others if (other, photo) not in found]
+        found.update((photo, other) for other in fresh[:_PAIRS_OF_A_PHOTO])
+    return np.array(sorted(found), np.intp).reshape(-1, 2)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from siamese_nima.errors import ConfigError
 from siamese_nima.pair_error import WANTED
-from siamese_nima.taste.preference import Posterior
+from siamese_nima.taste.posterior import Posterior
 from siamese_nima.taste.strengths import Indices, Strengths
 
 _RESTING = 3  # photos of so many pairs before are not shown again at once

@@ -30,11 +30,11 @@ from siamese_nima.ordered_pool import in_order
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.model import ModelFile, start_session
 from siamese_nima.scoring.model_set import Member, ModelSet, WorkItem
-from siamese_nima.taste.preference import PhotoFeatures, PreferenceModel
+from siamese_nima.taste.preference import PhotoFeatures, PreferenceModel, Tastes
 from siamese_nima.taste.session import PickSession
 
 _VIEWS, _DISTRIBUTION, _SEEN, _TASTE = "views", "distribution", "seen", "taste"
-_PRIOR_KEY = "siamese_nima.tastes"
+_TASTES_KEY = "siamese_nima.tastes"
 _LINEAR = ("Gemm", "MatMul")
 _DOWN = ("Conv", "MaxPool", "AveragePool")
 
@@ -62,7 +62,7 @@ class FeatureExtractor:
         self.digest = hashlib.sha256(content).hexdigest()
         self._graph = onnx.load_from_string(content)
         self._logits = _logits_of(self.path, self._graph.graph)
-        self._directions = _taste_directions(self.path, self._graph)
+        self._tastes = _kept_tastes(self.path, self._graph)
         self._averages = _add_averages(self._graph.graph, self._logits)
         opened = onnx.ModelProto()
         opened.CopyFrom(self._graph)
@@ -78,10 +78,10 @@ class FeatureExtractor:
         self._session = start_session(self.path, opened.SerializeToString(), options)
         _, *seen = self._run(self.card.view.views(golden_photo())[np.newaxis])
         self.levels = tuple(average.shape[1] for average in seen)
-        if self._directions is not None and len(self._directions) != self.levels[-1]:
+        if self._tastes is not None and len(self._tastes.alone) != self.levels[-1]:
             raise WeightsError(
-                f"{self.path}: directions of tastes on {len(self._directions)} features, the head "
-                f"reads {self.levels[-1]}"
+                f"{self.path}: tastes differ on {len(self._tastes.alone)} features, the head reads "
+                f"{self.levels[-1]}"
             )
 
     @property
@@ -96,7 +96,7 @@ class FeatureExtractor:
     def features(self, rows: NDArray[np.float32]) -> PhotoFeatures:
         """What `rate` gave of some photos, taken apart."""
         logits, features = np.split(rows.astype(np.float64), [self.card.scale.size], axis=1)
-        return PhotoFeatures(features, logits, self.card.scale, self.levels, self._directions)
+        return PhotoFeatures(features, logits, self.card.scale, self.levels, self._tastes)
 
     def write(
         self, preference: PreferenceModel, card: ModelCard, path: str | os.PathLike[str]
@@ -131,32 +131,40 @@ class FeatureExtractor:
         return outputs
 
 
-def keep_taste_prior(model: onnx.ModelProto, directions: NDArray[np.float64]) -> None:
-    """Put into a model file how tastes differ, for `nima learn` to begin from.
+def keep_tastes(model: onnx.ModelProto, tastes: Tastes) -> None:
+    """Put into a model file how tastes differ, for a new person's to begin from.
 
     Args:
         model: Whose head reads F features.
-        directions: Shape (F, D), directions on these features, each as long as people differ in it.
+        tastes: On these.
     """
-    scaled = directions / np.abs(directions).max()
+    columns = np.concatenate([tastes.directions, tastes.alone[:, np.newaxis]], axis=1)
+    units = np.maximum(np.abs(columns).max(axis=0), np.finfo(np.float64).tiny)
     entry = model.metadata_props.add()
-    entry.key = _PRIOR_KEY
-    text = base64.b64encode(scaled.astype("<f2").tobytes()).decode()
-    entry.value = json.dumps({"directions": directions.shape[1], "float16": text})
+    entry.key = _TASTES_KEY
+    kept = {
+        "spread": tastes.spread,
+        "noise": tastes.noise,
+        "units": units.tolist(),
+        "float16": base64.b64encode((columns / units).astype("<f2").tobytes()).decode(),
+    }
+    entry.value = json.dumps(kept)
 
 
-def _taste_directions(path: Path, model: onnx.ModelProto) -> NDArray[np.float64] | None:
-    """What `keep_taste_prior` put into a file; None where there is nothing."""
+def _kept_tastes(path: Path, model: onnx.ModelProto) -> Tastes | None:
+    """What `keep_tastes` put into a file; None where there is nothing."""
     for entry in model.metadata_props:
-        if entry.key == _PRIOR_KEY:
+        if entry.key == _TASTES_KEY:
             try:
                 kept = json.loads(entry.value)
                 numbers = np.frombuffer(base64.b64decode(kept["float16"]), "<f2")
-                return numbers.reshape(-1, kept["directions"]).astype(np.float64)
+                columns = numbers.reshape(-1, len(kept["units"])) * np.array(kept["units"])
+                spread, noise = float(kept["spread"]), float(kept["noise"])
             except (ValueError, KeyError, TypeError) as error:
                 raise WeightsError(
-                    f"{path}: the directions of tastes in it are damaged ({error})"
+                    f"{path}: what it says of tastes is damaged ({error})"
                 ) from error
+            return Tastes(columns[:, :-1], columns[:, -1], spread, noise)
     return None
 
 

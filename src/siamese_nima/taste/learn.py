@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,15 +27,23 @@ from siamese_nima.taste.agreement import (
     Share,
     agreements,
     judge_held_out,
+    judge_ratings,
     self_agreement,
 )
-from siamese_nima.taste.answers import Answer
+from siamese_nima.taste.answers import SOMEBODY, Answer
 from siamese_nima.taste.features import FeatureExtractor, Report, extract_features
-from siamese_nima.taste.preference import PhotoFeatures, PreferenceModel, learn_preference
+from siamese_nima.taste.preference import (
+    PhotoFeatures,
+    PreferenceModel,
+    fit_ratings,
+    learn_preference,
+)
 from siamese_nima.taste.strengths import Comparisons
 
-LEAST_ANSWERS = 40  # below it a gain is hardly ever told from chance (docs/results.md)
+LEAST_ANSWERS = 40  # below it a gain is hardly ever told from chance (docs/taste.md)
 GOOD_ANSWERS = 200
+LEAST_RATINGS = 20
+_LEAST_UNUSUAL = FOLDS  # ratings unlike most: each part that is held out has one
 POPULATION_PHOTOS = 300
 _LEAST_POPULATION = 100  # below it percentiles would be of single photos
 _MADE_BY = "nima learn"
@@ -73,12 +82,10 @@ class Learnt:
         config: What was asked for.
         general: Name of the general model.
         people: Whose answers.
-        comparisons: The answers that were used.
         photos: How many photos they are about.
-        left_out: Answers that were not used, by the reason.
+        left_out: Answers or ratings that were not used, by the reason.
         held_out: How both models do on answers they have not learnt from.
-        self_agreement: How often the same answer was given again.
-        by_photo: Whether the answers follow from ratings.
+        self_agreement: How often the same answer was given again; None of ratings.
         model: The file that was written; None where the personal model is not better.
         card: Its card; None likewise.
     """
@@ -86,14 +93,24 @@ class Learnt:
     config: LearnConfig
     general: str
     people: tuple[str, ...]
-    comparisons: Comparisons
     photos: int
     left_out: dict[str, int]
     held_out: HeldOut
-    self_agreement: Share
-    by_photo: bool = False
+    self_agreement: Share | None
     model: Path | None = None
     card: ModelCard | None = None
+
+    @property
+    def comparisons(self) -> Comparisons:
+        """The answers that were used; of ratings, pairs of photos to judge by."""
+        return self.held_out.comparisons
+
+    @property
+    def source(self) -> str:
+        """What was learnt from, in words."""
+        if self.self_agreement is None:
+            return f"ratings of {self.photos} photos"
+        return f"answers to {len(self.comparisons)} pairs"
 
     @property
     def better(self) -> bool:
@@ -107,6 +124,7 @@ class Learnt:
             "name": self.config.name,
             "general": self.general,
             "people": list(self.people),
+            "from": "ratings" if self.self_agreement is None else "answers",
             "answers": len(self.comparisons),
             "ties": int(np.sum(self.comparisons.outcome == 0.5)),
             "photos": self.photos,
@@ -115,7 +133,7 @@ class Learnt:
                 "general": found.general.to_json(),
                 "personal": found.personal.to_json(),
                 "difference": found.difference.to_json(),
-                "self": self.self_agreement.to_json(),
+                "self": self.self_agreement.to_json() if self.self_agreement else None,
             },
             "verdict": found.verdict,
             "held_out": {"folds": FOLDS, "new_photos": self.held_out.new_photos},
@@ -125,63 +143,57 @@ class Learnt:
 
 def learn(
     folder: Path,
-    answers: Sequence[Answer],
+    said: Sequence[Answer] | Mapping[str, float],
     config: LearnConfig,
     *,
-    by_photo: bool = False,
+    person: str = SOMEBODY,
     workers: int | None = None,
     report: Report | None = None,
 ) -> Learnt:
-    """Learn a taste from answers, judge it on held-out ones, and write its model if it is better.
+    """Learn a taste, judge it on what is held out, and write its model if it is better.
 
     Args:
         folder: Where the photos are.
-        answers: About its photos; of one person, or of several to be pooled.
+        said: Answers about pairs of its photos, of one person or of several to be pooled; or one
+            person's ratings by name of photo, on any scale, more being better.
         config: What the model is called and made from.
-        by_photo: Whether the answers follow from ratings; see `ratings.answers_of_ratings`.
+        person: Whose ratings they are; answers say it themselves.
         workers: Threads; one per usable core by default.
         report: Called with photos looked at and photos in all.
 
     Raises:
-        AnswerError: Too few answers about photos that can be read.
+        AnswerError: Too few answers or ratings of photos that can be read.
         WeightsError: The general model cannot take a taste, or the file cannot be written.
         ConfigError: The name is taken by another model.
     """
     path = find_model(config.model)
     target = _target(config.name)
     opened = FeatureExtractor(path)
-    here = [a for a in answers if (folder / a.left).is_file() and (folder / a.right).is_file()]
-    _check_enough(here, len(answers) - len(here), folder)
-    asked = sorted({name for answer in here for name in answer.pair})
+    there = _about(said, lambda name: (folder / name).is_file())
+    _check_enough(there, len(said) - len(there), folder)
+    asked = _photos(there)
     more = _others(folder, asked, POPULATION_PHOTOS - len(asked), config.seed)
-    names = [*asked, *more]
-    rows = extract_features(folder, names, opened, workers=workers or usable_cores(), report=report)
-    used = [a for a in here if a.left in rows and a.right in rows]
-    _check_enough(used, len(answers) - len(used), folder)
-    names = sorted({name for answer in used for name in answer.pair})
+    workers = workers or usable_cores()
+    rows = extract_features(folder, [*asked, *more], opened, workers=workers, report=report)
+    used = _about(there, rows.__contains__)
+    _check_enough(used, len(said) - len(used), folder)
+    names = _photos(used)
     rated = opened.features(np.stack([rows[name] for name in names]))
-    comparisons = Comparisons.from_answers(
-        used, {name: number for number, name in enumerate(names)}
-    )
-    people = tuple(dict.fromkeys(answer.person for answer in used))
-    whose = np.array([people.index(answer.person) for answer in used])
+    judged, same, preference, people = _taste(used, names, rated, config.seed, person)
     learnt = Learnt(
         config=config,
         general=opened.model_id,
         people=people,
-        comparisons=comparisons,
         photos=len(names),
         left_out={
-            "photos are not there": len(answers) - len(here),
-            "photos cannot be read": len(here) - len(used),
+            "photos are not there": len(said) - len(there),
+            "photos cannot be read": len(there) - len(used),
         },
-        held_out=judge_held_out(rated, comparisons, by_photo=by_photo, seed=config.seed),
-        self_agreement=self_agreement(comparisons, whose, seed=config.seed),
-        by_photo=by_photo,
+        held_out=judged,
+        self_agreement=same,
     )
     if not (learnt.better or config.keep):
         return learnt
-    preference = learn_preference(rated, comparisons)
     prints = [_hash(folder / name) for name in names]
     everything = opened.features(np.stack(list(rows.values())))
     card = _card(learnt, opened, prints, preference, _population(everything, preference, folder))
@@ -190,6 +202,44 @@ def learn(
     text = json.dumps(learnt.to_json() | {"model": target.name}, indent=1, ensure_ascii=False)
     write_whole(target.with_suffix(".json"), text.encode() + b"\n", WeightsError)
     return replace(learnt, model=target, card=card)
+
+
+def _taste(
+    said: Sequence[Answer] | Mapping[str, float],
+    names: Sequence[str],
+    rated: PhotoFeatures,
+    seed: int,
+    person: str,
+) -> tuple[HeldOut, Share | None, PreferenceModel, tuple[str, ...]]:
+    """What is learnt from all, how it does held out, and whose it is."""
+    if isinstance(said, Mapping):
+        values = np.array([said[name] for name in names])
+        return judge_ratings(rated, values, seed=seed), None, fit_ratings(rated, values), (person,)
+    people = tuple(dict.fromkeys(answer.person for answer in said))
+    whose = np.array([people.index(answer.person) for answer in said])
+    numbers = {name: number for number, name in enumerate(names)}
+    comparisons = Comparisons.from_answers(said, numbers)
+    return (
+        judge_held_out(rated, comparisons, seed=seed),
+        self_agreement(comparisons, whose, seed=seed),
+        learn_preference(rated, comparisons),
+        people,
+    )
+
+
+def _about(
+    said: Sequence[Answer] | Mapping[str, float], there: Callable[[str], bool]
+) -> Sequence[Answer] | Mapping[str, float]:
+    """What was said of photos that are there."""
+    if isinstance(said, Mapping):
+        return {name: value for name, value in said.items() if there(name)}
+    return [answer for answer in said if there(answer.left) and there(answer.right)]
+
+
+def _photos(said: Sequence[Answer] | Mapping[str, float]) -> list[str]:
+    if isinstance(said, Mapping):
+        return sorted(said)
+    return sorted({name for answer in said for name in answer.pair})
 
 
 def _target(name: str) -> Path:
@@ -206,12 +256,24 @@ def _target(name: str) -> Path:
     return target
 
 
-def _check_enough(answers: Sequence[Answer], left_out: int, folder: Path) -> None:
-    decided = sum(answer.choice != "tie" for answer in answers)
+def _check_enough(
+    said: Sequence[Answer] | Mapping[str, float], left_out: int, folder: Path
+) -> None:
+    but = f" ({left_out} more are about photos that are not there or cannot be read)"
+    but = but if left_out else ""
+    if isinstance(said, Mapping):
+        unusual = len(said) - max(Counter(said.values()).values(), default=0)
+        if len(said) < LEAST_RATINGS or unusual < _LEAST_UNUSUAL:
+            raise AnswerError(
+                f"{folder}: {len(said)} rated photos{but}, {unusual} of them with another rating "
+                f"than most; a taste is learnt from {LEAST_RATINGS} or more with {_LEAST_UNUSUAL} "
+                f"or more others. 'nima pick {folder}' asks about pairs instead."
+            )
+        return
+    decided = sum(answer.choice != "tie" for answer in said)
     if decided < LEAST_ANSWERS:
-        but = f" ({left_out} more are about photos that are not there or cannot be read)"
         raise AnswerError(
-            f"{folder}: {decided} answers that name the better photo{but if left_out else ''}; "
+            f"{folder}: {decided} answers that name the better photo{but}; "
             f"a taste is learnt from {LEAST_ANSWERS} or more, {GOOD_ANSWERS} are a good number. "
             f"'nima pick {folder}' asks for more."
         )
@@ -263,12 +325,12 @@ def _card(
         parent,
         name=learnt.config.name,
         version="1",
-        description=f"What {people} would choose: {parent.name}, tilted by the answers to "
-        f"{len(learnt.comparisons)} pairs; {parent.scale}, higher is better.",
+        description=f"What {people} would choose: {parent.name}, tilted by the "
+        f"{learnt.source}; {parent.scale}, higher is better.",
         licence=f"that of {parent.name} ({parent.licence})",
         training={
             "by": _MADE_BY,
-            "data": f"{len(learnt.comparisons)} answers about {learnt.photos} photos",
+            "data": f"{learnt.source}, {learnt.photos} photos in all",
             **record_of(prints, parent),
             "start": learnt.general,
             "prior": {"spread": preference.prior.spread, "noise": preference.prior.noise},

@@ -21,14 +21,44 @@ from siamese_nima.ratings import Floats, RatingScale
 from siamese_nima.taste.strengths import Comparisons, Indices, TastePrior, logistic
 
 _SPREADS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of 1..10
-_SHARED = (0.0, 0.4, 0.8)  # of what photos are alike in, directions in which tastes differ
+# Where nothing is known of how tastes differ, beliefs about ratings: how far one person's spread,
+# in spreads of the model's scores; variance of the taste and of the noise, of theirs 1.
+_RATINGS_SPREADS = (1.0, 2.0, 4.0, 8.0)
+_TASTE_VARIANCES = (0.05, 0.2, 0.8)
+_RATINGS_NOISES = (0.3, 0.7)
+_LEVEL_VARIANCE = 10.0  # of what a person's ratings are about, in squared spreads
+_LOGISTIC = 0.588  # a logistic function of this unit is nearest to the normal one
 _STEPS = 60
 _HALVINGS = 12
 _TOLERANCE = 1e-4  # of a rating point
 _FLOOR = 1e-9
-_LEAST_ANSWERS = 10  # below it a taste is not worth fitting
-_LEAST_DOUBT = 1e-3  # of an answer: the variance of a choice, .25 at most
-_LEAST_VARIANCE = 1e-9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tastes:
+    """How the tastes of many people were found to differ, for a new one to begin from.
+
+    A person's ratings, in standard deviations of theirs, are the general model's score, and
+    features times weights. The weights are normal: along each direction, and beside them for each
+    feature on its own. So is the noise.
+
+    Attributes:
+        directions: Shape (F, D), on the features that the head reads, as long as people differ.
+        alone: Shape (F,), standard deviations of the features' own weights.
+        spread: Standard deviation of one person's ratings, in points of the model's scale.
+        noise: Variance of a rating about what the person thinks, in squared spreads.
+    """
+
+    directions: Floats
+    alone: Floats
+    spread: float
+    noise: float
+
+    @property
+    def of_pairs(self) -> TastePrior:
+        """The same of answers about pairs: spread, and how sure a choice is."""
+        noise = _LOGISTIC * self.spread * np.sqrt(2 * self.noise)
+        return TastePrior(spread=self.spread, noise=float(noise))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,15 +70,14 @@ class PhotoFeatures:
         logits: Shape (N, K), logarithms of its rating distributions up to a constant.
         scale: The rating scale.
         levels: How many of the features are of each depth; the last ones are what the head reads.
-        directions: Shape (F of the last depth, D), in which the tastes of many people were found to
-            differ; None where that is not known.
+        tastes: How tastes differ on those of the last depth; None where that is not known.
     """
 
     features: Floats
     logits: Floats
     scale: RatingScale
     levels: tuple[int, ...]
-    directions: Floats | None = None
+    tastes: Tastes | None = None
 
     def __post_init__(self) -> None:
         if self.features.shape[1] != sum(self.levels) or not self.levels:
@@ -103,51 +132,46 @@ class PreferenceModel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Kernel:
-    """How alike photos are: products of centred features with a mean square norm of 1.
+    """How alike photos are to people: products of centred features that are weighed.
 
     Attributes:
         centred: Shape (A, F).
         centre: Shape (F,), what was taken off.
-        unit: Shape (F,), what features are divided by; infinite for those that do not count.
+        alone: Shape (F,), what each feature counts on its own.
         directions: Shape (F, D), on which photos are alike beside that.
         products: Shape (A, A).
     """
 
     centred: Floats
     centre: Floats
-    unit: Floats
+    alone: Floats
     directions: Floats
     products: Floats
 
     @classmethod
-    def of(cls, rated: PhotoFeatures, shared: float = 0.0) -> _Kernel:
-        """Features of which every depth has as much as any other; or where some is shared, those
-        that the head reads, and by that share of the whole the directions in which tastes differ.
-        """
+    def of(cls, rated: PhotoFeatures) -> _Kernel:
+        """By what is known of tastes; else every depth as much as any other, 1 in all."""
         centre = rated.features.mean(axis=0)
         centred = rated.features - centre
-        directions = np.zeros((len(centre), 0))
-        counted = np.ones(len(rated.levels))
-        if shared and rated.directions is not None:
-            counted[:-1] = 0
-            directions = np.zeros((len(centre), rated.directions.shape[1]))
-            directions[-rated.levels[-1] :] = rated.directions
-            norm = np.sqrt(np.mean(np.sum((centred @ directions) ** 2, axis=1)))
-            directions *= np.sqrt(shared) / max(float(norm), _FLOOR)
+        if rated.tastes is None:
+            starts = np.cumsum((0, *rated.levels[:-1]))
+            norms = np.sqrt(np.add.reduceat((centred**2).mean(axis=0), starts))
+            alone = np.repeat(
+                1 / (np.maximum(norms, _FLOOR) * np.sqrt(len(rated.levels))), rated.levels
+            )
+            directions = np.zeros((len(centre), 0))
         else:
-            shared = 0.0
-        ends = np.cumsum((0, *rated.levels))
-        norms = np.sqrt(np.add.reduceat((centred**2).mean(axis=0), ends[:-1]))
-        shares = np.sqrt((1 - shared) * counted / counted.sum())
-        unit = np.maximum(norms, _FLOOR) / np.maximum(shares, _FLOOR)
-        unit = np.repeat(np.where(shares > 0, unit, np.inf), rated.levels)
-        scaled = np.concatenate([centred / unit, centred @ directions], axis=1)
-        return cls(centred, centre, unit, directions, scaled @ scaled.T)
+            before = np.zeros(sum(rated.levels[:-1]))
+            alone = np.concatenate([before, rated.tastes.alone])
+            known = rated.tastes.directions
+            directions = np.concatenate([np.zeros((len(before), known.shape[1])), known])
+        scaled = np.concatenate([centred * alone, centred @ directions], axis=1)
+        return cls(centred, centre, alone, directions, scaled @ scaled.T)
 
     def weights(self, dual: Floats) -> Floats:
         """Of features, shape (F,), such that photos get `products @ dual` up to a constant."""
         pulled = self.centred.T @ dual
-        result: Floats = pulled / self.unit**2 + self.directions @ (self.directions.T @ pulled)
+        result: Floats = pulled * self.alone**2 + self.directions @ (self.directions.T @ pulled)
         return result
 
 
@@ -185,26 +209,72 @@ def fit_preference(
     """
     if not len(comparisons):
         raise RatingError("a taste is learnt from answers, got none")
+    kernel = _Kernel.of(rated)
+    fits = [_fit(rated, kernel, comparisons, prior) for prior in priors or usual_priors(rated)]
+    return max(fits, key=lambda fit: fit.evidence)
+
+
+def fit_ratings(rated: PhotoFeatures, ratings: Floats) -> PreferenceModel:
+    """The most probable taste given a person's ratings, whatever their scale: more is better.
+
+    Gaussian regression of ratings, centred and of unit spread, on what is believed of tastes, with
+    scores linear about the general model's.
+
+    Args:
+        rated: The photos.
+        ratings: Shape (N,), of these photos; 2 or more, not all the same.
+
+    Raises:
+        RatingError: Ratings that do not differ, or not one per photo.
+    """
+    if ratings.shape != (len(rated.features),) or not np.ptp(ratings) > 0:
+        raise RatingError("a taste is learnt from ratings that differ, one per photo")
+    kernel = _Kernel.of(rated)
+    standard = (ratings - ratings.mean()) / ratings.std()
+    if rated.tastes is not None:
+        return _fit_ratings(rated, kernel, standard, rated.tastes.spread, 1.0, rated.tastes.noise)
+    own = max(float(rated.scores().std()), _FLOOR)
     fits = [
-        _fit(rated, kernel, comparisons, prior)
-        for kernel in _kernels(rated)
-        for prior in priors or usual_priors(rated.scale)
+        _fit_ratings(rated, kernel, standard, own * spread, size, noise)
+        for spread in _RATINGS_SPREADS
+        for size in _TASTE_VARIANCES
+        for noise in _RATINGS_NOISES
     ]
     return max(fits, key=lambda fit: fit.evidence)
 
 
-def _kernels(rated: PhotoFeatures) -> list[_Kernel]:
-    """Beliefs about what a taste may rest on; with more or less of how tastes differ."""
-    shares = (0.0,) if rated.directions is None else _SHARED
-    return [_Kernel.of(rated, shared) for shared in shares]
+def _fit_ratings(
+    rated: PhotoFeatures,
+    kernel: _Kernel,
+    standard: Floats,
+    spread: float,
+    size: float,
+    noise: float,
+) -> PreferenceModel:
+    distributions = rated.tilted()
+    slopes, scores = variances(distributions, rated.scale), distributions @ rated.scale.grades
+    per_tilt = spread / max(float(slopes.mean()), _FLOOR)
+    tilts = size * per_tilt**2 * kernel.products
+    missing = standard - (scores - scores.mean()) / spread
+    covariance = tilts * np.outer(slopes, slopes) / spread**2 + _LEVEL_VARIANCE
+    covariance[np.diag_indices_from(covariance)] += noise
+    root = np.linalg.cholesky(covariance)
+    white = np.linalg.solve(root, missing)
+    evidence = -0.5 * float(white @ white) - float(np.log(np.diag(root)).sum())
+    dual = slopes / spread * np.linalg.solve(root.T, white)
+    weights = size * per_tilt**2 * kernel.weights(dual)
+    prior = TastePrior(spread=spread, noise=_LOGISTIC * spread * float(np.sqrt(2 * noise)))
+    return PreferenceModel(weights, -float(kernel.centre @ weights), prior, evidence)
 
 
-def usual_priors(scale: RatingScale) -> tuple[TastePrior, ...]:
-    """Tastes from near the model's to far from it.
+def usual_priors(rated: PhotoFeatures) -> tuple[TastePrior, ...]:
+    """What is known of people; else tastes from near the model's to far from it.
 
     One noise is enough: what counts is how large the spread is beside it.
     """
-    share = (scale.high - scale.low) / 9
+    if rated.tastes is not None:
+        return (rated.tastes.of_pairs,)
+    share = (rated.scale.high - rated.scale.low) / 9
     return tuple(TastePrior(spread=spread * share, noise=share) for spread in _SPREADS)
 
 
@@ -291,8 +361,8 @@ def _height(
 
 
 def alikeness(rated: PhotoFeatures) -> Floats:
-    """How alike photos are to the network, shape (N, N): products of features of mean square 1."""
-    return _kernels(rated)[-1].products
+    """How alike photos are to people, shape (N, N), as far as is known; about 1 on average."""
+    return _Kernel.of(rated).products
 
 
 def tilt_variance(rated: PhotoFeatures, prior: TastePrior) -> float:
@@ -311,97 +381,3 @@ def variances(distributions: Floats, scale: RatingScale) -> Floats:
 def _centred(scale: RatingScale) -> Floats:
     result: Floats = scale.grades - scale.grades.mean()
     return result
-
-
-class Posterior:
-    """Scores after the answers, and how uncertain they are to each other.
-
-    Answers about some photos say something of all others, through what the network sees in them.
-
-    Attributes:
-        photos: Shape (N,), the numbers that others know the photos by.
-        values: Shape (N,), expected scores.
-        covariance: Shape (N, N), of the scores before the answers, in squared rating points.
-        prior: What was believed before.
-    """
-
-    def __init__(self, rated: PhotoFeatures, photos: Indices, answers: Comparisons) -> None:
-        """What answers say.
-
-        Args:
-            rated: What the network sees of N photos.
-            photos: Shape (N,), the numbers of these photos, different ones.
-            answers: About photos by these numbers; about others they say nothing here.
-        """
-        self.photos = photos
-        self.prior = TastePrior.on(rated.scale)
-        self._place = {int(photo): place for place, photo in enumerate(photos)}
-        known = np.isin(answers.left, photos) & np.isin(answers.right, photos)
-        tilts = np.zeros(len(photos))
-        if known.sum() >= _LEAST_ANSWERS:
-            here = answers.select(known)
-            left, right = self.places(here.left), self.places(here.right)
-            given = Comparisons(left, right, here.outcome)
-            tilts = learn_preference(rated, given, [self.prior]).tilts(rated.features)
-        slopes = variances(rated.tilted(tilts), rated.scale)
-        self.values = rated.scores(tilts)
-        self.covariance = alikeness(rated) * np.outer(slopes, slopes)
-        self.covariance *= tilt_variance(rated, self.prior)
-
-    def expected_information(self, pairs: Indices, asked: Indices, others: Indices) -> Floats:
-        """How much less uncertain other pairs become by an answer, in squared rating points.
-
-        The sum over other pairs of the variance of their gaps that the answer takes away, each by
-        how probable it is that their photos are equally good.
-
-        Args:
-            pairs: Shape (P, 2), places of photos in `photos`.
-            asked: Shape (M, 2), pairs that were asked before.
-            others: Shape (Q, 2), pairs that are to become less uncertain.
-
-        Returns:
-            Shape (P,).
-
-        Reference:
-            Yu, Bi and Tresp, "Active learning via transductive experimental design", ICML 2006.
-            Differs: other pairs are weighed by how open their order is.
-        """
-        both = np.concatenate([pairs, others])
-        root = np.linalg.cholesky(self._between(asked, asked) + np.diag(self._doubt(asked)))
-        told = np.linalg.solve(root, self._between(asked, both))
-        first, second = told[:, : len(pairs)], told[:, len(pairs) :]
-        shared = self._between(pairs, others) - first.T @ second
-        own = np.maximum(self._variance(pairs) - np.sum(first**2, axis=0), 0.0)
-        open_by = np.sqrt(
-            np.maximum(self._variance(others) - np.sum(second**2, axis=0), _LEAST_VARIANCE)
-        )
-        density = np.exp(-0.5 * (self._gaps(others) / open_by) ** 2) / open_by
-        result: Floats = (shared**2 @ density) / (own + self._doubt(pairs))
-        return result
-
-    def places(self, photos: Indices) -> Indices:
-        """Where photos are in `photos`; numbers of any shape."""
-        places = [self._place[photo] for photo in photos.ravel().tolist()]
-        return np.array(places, np.intp).reshape(photos.shape)
-
-    def _gaps(self, pairs: Indices) -> Floats:
-        gaps: Floats = self.values[pairs[:, 0]] - self.values[pairs[:, 1]]
-        return gaps
-
-    def _doubt(self, pairs: Indices) -> Floats:
-        """Variance of an answer as a measurement of a gap."""
-        chosen = logistic(self._gaps(pairs) / self.prior.noise)
-        result: Floats = self.prior.noise**2 / np.maximum(chosen * (1 - chosen), _LEAST_DOUBT)
-        return result
-
-    def _variance(self, pairs: Indices) -> Floats:
-        left, right = pairs.T
-        own = self.covariance
-        result: Floats = own[left, left] + own[right, right] - 2 * own[left, right]
-        return result
-
-    def _between(self, pairs: Indices, others: Indices) -> Floats:
-        """Covariances of gaps, shape (P, Q)."""
-        rows = self.covariance[pairs[:, 0]] - self.covariance[pairs[:, 1]]
-        result: Floats = rows[:, others[:, 0]] - rows[:, others[:, 1]]
-        return result

@@ -1,16 +1,13 @@
 """A taste from what people have already: stars in files, keepers in a folder, a table of ratings.
 
-Ratings of one person become answers about pairs: of two photos with different ratings, the higher
-one is better. What a person's stars mean, and how generous they are with them, plays no part.
+What a person's stars mean, and how generous they are with them, plays no part: they are centred and
+brought to one spread (see `preference.fit_ratings`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
 
 from siamese_nima.csv_rows import as_on_disk, read_table
 from siamese_nima.curation.sidecars import Folder, read_sidecar
@@ -18,10 +15,7 @@ from siamese_nima.curation.stars import embedded_rating
 from siamese_nima.curation.xmp import Packet
 from siamese_nima.errors import AnswerError, SidecarError
 from siamese_nima.photos import find_photos
-from siamese_nima.taste.answers import SOMEBODY, Answer, now
 
-PARTS = 5  # photos of one part are compared with each other alone, so that a part can be held out
-PAIRS_OF_A_PHOTO = 3  # it is in about twice as many
 _PHOTO_COLUMNS = ("photo", "path", "file_name", "file", "filename", "name", "image")
 _RATING_COLUMNS = ("rating", "stars", "score", "mos")
 
@@ -98,43 +92,6 @@ def read_ratings(table: Path, folder: Path) -> dict[str, float]:
             raise AnswerError(f"{table} line {row.line}: {name} has a rating already")
         found[name] = row.number(rating)
     return found
-
-
-def answers_of_ratings(
-    ratings: Mapping[str, float], *, person: str = SOMEBODY, seed: int = 0
-) -> list[Answer]:
-    """Answers that follow from ratings: of two photos, the one with the higher rating is better.
-
-    Photos are divided into five parts, and compared with photos of their own part: so a part can be
-    held out without its photos being known.
-
-    Args:
-        ratings: By name of photo.
-        person: Whose they are.
-        seed: Of the pairs.
-    """
-    draw = np.random.default_rng(seed)
-    names = np.array(sorted(ratings))[draw.permutation(len(ratings))]
-    moment = now()
-    answers: list[Answer] = []
-    for part in np.array_split(names, PARTS):
-        values = np.array([ratings[name] for name in part.tolist()])
-        drawn: set[tuple[int, int]] = set()
-        for place in range(len(part)):
-            others = draw.permutation(np.flatnonzero(values != values[place]))
-            fresh = [int(other) for other in others if (int(other), place) not in drawn]
-            for other in fresh[:PAIRS_OF_A_PHOTO]:
-                drawn.add((place, other))
-                answers.append(
-                    Answer(
-                        left=str(part[place]),
-                        right=str(part[other]),
-                        choice="left" if values[place] > values[other] else "right",
-                        person=person,
-                        at=moment,
-                    )
-                )
-    return answers
 
 
 def _listed(folder: Path) -> Folder | None:

@@ -11,7 +11,8 @@ import numpy as np
 from siamese_nima.errors import AnswerError
 from siamese_nima.taste.answers import Answer, AnswerStore, Choice, check_person, now
 from siamese_nima.taste.choosing import Asked, ChoosingRule, Why, choose_pair
-from siamese_nima.taste.preference import PhotoFeatures, Posterior
+from siamese_nima.taste.posterior import Posterior
+from siamese_nima.taste.preference import PhotoFeatures
 from siamese_nima.taste.strengths import (
     Comparisons,
     Strengths,
