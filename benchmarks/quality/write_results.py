@@ -15,10 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "taste"))
 sys.path.insert(0, str(Path(__file__).parent))
 from appeal_tables import appeal_tables
-from taste_tables import draw_tastes, taste_tables
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -106,8 +104,7 @@ def tables(root: Path = ROOT) -> dict[str, str]:
         f"cores, by `{stages['command']}`."
     )
     found = json.loads((quality / "appeal.json").read_text())
-    texts |= {name: _markdown(table) for name, table in appeal_tables(found).items()}
-    return texts | taste_tables(root)
+    return texts | {name: _markdown(table) for name, table in appeal_tables(found).items()}
 
 
 def filled(page: str, texts: Mapping[str, str]) -> str:
@@ -131,7 +128,6 @@ def main() -> None:
     PLOTS.mkdir(exist_ok=True)
     draw_differences(stages["depths"][HEAD], PLOTS / "siamese-differences.png")
     draw_ladders(stages["depths"][HEAD], PLOTS / "ladder-steps.png")
-    draw_tastes(ROOT, PLOTS / "taste-answers.png")
 
 
 def draw_differences(arms: Mapping[str, Any], path: Path) -> None:

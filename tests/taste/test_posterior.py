@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from picker import Picker
 from siamese_nima.ratings import RatingScale
 from siamese_nima.taste.choosing import (
     Asked,
@@ -9,7 +10,6 @@ from siamese_nima.taste.choosing import (
     most_informative_pair,
     random_pairs,
 )
-from siamese_nima.taste.pickers import Picker
 from siamese_nima.taste.posterior import Posterior
 from siamese_nima.taste.preference import PhotoFeatures, learn_preference
 from siamese_nima.taste.strengths import Comparisons, TastePrior, estimate_strengths

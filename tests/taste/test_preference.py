@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+from picker import Picker
 from siamese_nima.errors import ConfigError, RatingError
 from siamese_nima.ratings import RatingScale, emd
 from siamese_nima.taste.agreement import compare_agreement, judge_held_out, judge_ratings
-from siamese_nima.taste.pickers import Picker
 from siamese_nima.taste.preference import (
     PhotoFeatures,
     PreferenceModel,

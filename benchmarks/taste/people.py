@@ -1,0 +1,285 @@
+"""What a person's own ratings and answers are worth, on people whom nothing has learnt from.
+
+    python benchmarks/taste/people.py --oasis oasis --study sophoappeal --lite0 F.pth \
+        --lite2 F.pth --out benchmarks/taste/people.json
+
+Single ratings of beauty of OASIS (recipes/appeal/README.md). A third of the people is new: how
+tastes differ is learnt from the others. Photos are new too: in turn a fifth of the themes is left
+out of the general model and of the tastes. A new person's ratings of one half of these photos are
+held out; of their other ratings, 10, 20, 50 or 100 are learnt from. So the person has rated other
+photos of the same subjects, as in a folder. `other subjects`: they have not.
+
+Ways: `ratings`, what `nima learn` does; `no prior`, the same where nothing is known of tastes;
+`nothing`, ridge regression without the general model; answers to `random pairs` and to `chosen
+pairs`, as `nima pick` chooses, taken from the ratings of both photos.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2] / "recipes" / "appeal"))
+import torch
+from evaluate import FOLDS, options_parser
+from features import Features, ImageNet, read_features
+from heads import CANDIDATES, Coordinates, Targets, ridge_directions, train_emd
+from people import SCALE, Floats, Rated, Rows, decided_pairs, read_people
+from scipy.stats import rankdata
+from tastes import people_who_choose, population_tastes
+
+from machine import provenance, report
+from siamese_nima.taste.choosing import Asked, most_informative_pair, random_pairs
+from siamese_nima.taste.posterior import Posterior
+from siamese_nima.taste.preference import PhotoFeatures, fit_ratings, learn_preference
+from siamese_nima.taste.session import REFIT
+from siamese_nima.taste.strengths import Comparisons
+
+COUNTS = (10, 20, 50, 100)
+BACKBONES, RIDGE, EMD = "Lite0 and Lite2", 4.0, 1.0  # as chosen for the model
+PEOPLE_PARTS, HALVES = 3, 2
+PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0)
+DRAWS = 1000
+Way = Callable[[PhotoFeatures, Floats, Rows, Rows, np.random.Generator], dict[int, Floats]]
+
+
+def main() -> None:
+    """Measure and write the figures."""
+    parser = options_parser(__doc__)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--people", type=int, default=150, help="who rate, of all")
+    parser.add_argument("--pickers", type=int, default=24, help="of them, who answer pairs too")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rated = read_people(options.oasis, options.study)
+    features = read_features(rated, ImageNet(options.lite0, options.lite2), options.work)
+    world = World.of(rated, features)
+    found: dict[str, dict[str, list[tuple[int, float, float]]]] = {
+        protocol: defaultdict(list) for protocol in ("same subjects", "other subjects")
+    }
+    people = np.random.default_rng(0).permutation(people_who_choose(rated.ratings))
+    people = people[: options.people]
+    parts = np.arange(len(people)) % PEOPLE_PARTS
+    for part in range(PEOPLE_PARTS):
+        others = world.others(np.setdiff1d(np.arange(len(rated.ratings)), people[parts == part]))
+        for number in np.flatnonzero(parts == part).tolist():
+            ways = RATING_WAYS | (PAIR_WAYS if number < options.pickers else {})
+            for protocol, kept in found.items():
+                here = ways if protocol == "same subjects" else RATING_WAYS
+                for name, figures in others.judged(int(people[number]), here, protocol):
+                    kept[name].append((number, *figures))
+        print(f"part {part} of the people done", file=sys.stderr, flush=True)
+    report(
+        {
+            **provenance(),
+            "photos": int(rated.of_oasis.sum()),
+            "people": len(people),
+            "pickers": min(options.pickers, len(people)),
+            "protocols": {protocol: summary(kept) for protocol, kept in found.items()},
+        },
+        options.out,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class World:
+    """Photos of OASIS, and what a general model says that has seen none of their theme."""
+
+    rated: Rated
+    coordinates: Coordinates
+    photos: PhotoFeatures
+    fold: Rows
+
+    @classmethod
+    def of(cls, rated: Rated, features: Features) -> World:
+        """Train a general model for each fifth of the themes, by the others."""
+        here = Coordinates(features, CANDIDATES[BACKBONES])
+        fold, count = rated.folds(FOLDS, seed=0), int(rated.of_oasis.sum())
+        logits = np.zeros((count, SCALE.size))
+        pairs = decided_pairs(rated.ratings)
+        for number in range(FOLDS):
+            held = np.flatnonzero(fold == number)
+            rows = np.setdiff1d(np.arange(len(rated.means)), held)
+            (direction,) = ridge_directions(here, rated, rows, (RIDGE,))
+            head = train_emd(here.trained[rows], Targets.of(rated, rows, pairs), direction, EMD)
+            weight, bias = (value.detach().numpy() for value in (head.weight, head.bias))
+            logits[held] = here.plain[held] @ weight.T + bias
+        seen = features.select(CANDIDATES[BACKBONES]).plain[:count]
+        return cls(rated, here, PhotoFeatures(seen, logits, SCALE, (seen.shape[1],)), fold[:count])
+
+    def others(self, known: Rows) -> Others:
+        """What some people's ratings teach of tastes, once for each fifth of the themes."""
+        ratings = self.rated.ratings[known]
+        told = [
+            replace(
+                self.photos,
+                tastes=population_tastes(
+                    self.coordinates, ratings, np.flatnonzero(self.fold != number)
+                ),
+            )
+            for number in range(FOLDS)
+        ]
+        spread = np.maximum(np.nanstd(ratings, axis=1, keepdims=True), 0.3)
+        crowd = np.nanmean((ratings - np.nanmean(ratings, axis=1, keepdims=True)) / spread, axis=0)
+        return Others(self, told, crowd)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Others:
+    """What is known from other people.
+
+    Attributes:
+        world: The photos.
+        told: For each fifth of the themes, photos with the tastes learnt without it.
+        crowd: Shape (photos,), the others' mean.
+    """
+
+    world: World
+    told: list[PhotoFeatures]
+    crowd: Floats
+
+    def judged(
+        self, person: int, ways: dict[str, Way], protocol: str
+    ) -> Iterator[tuple[str, tuple[float, float]]]:
+        """SRCC and pair agreement of a new person's held-out ratings, by way and count."""
+        ratings, fold = self.world.rated.ratings[person], self.world.fold
+        have = np.flatnonzero(~np.isnan(ratings))
+        scores: dict[str, Floats] = defaultdict(lambda: np.full(len(ratings), np.nan))
+        general = self.world.photos.scores()
+        scores["general model"][have] = general[have]
+        scores["crowd"][have] = self.crowd[have]
+        for number, told in enumerate(self.told):
+            here = np.random.default_rng([person, number]).permutation(have[fold[have] == number])
+            for half, held in enumerate(np.array_split(here, HALVES)):
+                draw = np.random.default_rng([person, number, half])
+                other = np.setdiff1d(have, held if protocol == "same subjects" else here)
+                learnt = draw.permutation(other)
+                for name, way in ways.items():
+                    for count, values in way(told, ratings, learnt, held, draw).items():
+                        scores[f"{name}, {count}"][held] = values
+        for name, values in scores.items():
+            yield name, (_srcc(values[have], ratings[have]), _agreed(values[have], ratings[have]))
+
+
+def _of_ratings(
+    told: PhotoFeatures, ratings: Floats, learnt: Rows, held: Rows, _draw: Any
+) -> dict[int, Floats]:
+    found = {}
+    new = told.select(held)
+    for count in COUNTS:
+        rows = learnt[:count]
+        if not np.ptp(ratings[rows]):
+            found[count] = new.scores()
+            continue
+        taste = fit_ratings(told.select(rows), ratings[rows])
+        found[count] = new.scores(taste.tilts(new.features))
+    return found
+
+
+def _no_prior(
+    told: PhotoFeatures, ratings: Floats, learnt: Rows, held: Rows, draw: Any
+) -> dict[int, Floats]:
+    return _of_ratings(replace(told, tastes=None), ratings, learnt, held, draw)
+
+
+def _nothing(
+    told: PhotoFeatures, ratings: Floats, learnt: Rows, held: Rows, _draw: Any
+) -> dict[int, Floats]:
+    """Ridge regression on the features; the penalty by leaving one out."""
+    found = {}
+    assert told.tastes is not None
+    for count in COUNTS:
+        rows = learnt[:count]
+        centre = told.features[rows].mean(axis=0)
+        inputs, new = ((told.features[i] - centre) * told.tastes.alone for i in (rows, held))
+        values, vectors = np.linalg.eigh(inputs @ inputs.T)
+        targets = ratings[rows] - ratings[rows].mean()
+        best, dual = np.inf, np.zeros(len(rows))
+        for penalty in PENALTIES:
+            inverse = (vectors / (values.clip(0) + penalty)) @ vectors.T
+            tried = inverse @ targets
+            missed = float(np.mean((tried / np.diag(inverse)) ** 2))
+            if missed < best:
+                best, dual = missed, tried
+        found[count] = new @ (inputs.T @ dual)
+    return found
+
+
+def _of_pairs(*, chosen: bool) -> Way:
+    def way(
+        told: PhotoFeatures, ratings: Floats, learnt: Rows, held: Rows, draw: np.random.Generator
+    ) -> dict[int, Floats]:
+        rated, values = told.select(learnt), ratings[learnt]
+        at_random = random_pairs(len(learnt), max(COUNTS), draw)
+        numbers = np.arange(len(learnt))
+        asked: list[Asked] = []
+        found, new = {}, told.select(held)
+        for answered in range(max(COUNTS) + 1):
+            left, right = (np.array([getattr(a, s) for a in asked], np.intp) for s in SIDES)
+            given = Comparisons(left, right, (np.sign(values[left] - values[right]) + 1) / 2)
+            if answered in COUNTS:
+                taste = learn_preference(rated, given)
+                found[answered] = new.scores(taste.tilts(new.features))
+            if answered == max(COUNTS):
+                return found
+            if chosen and answered % REFIT == 0:
+                posterior = Posterior(rated, numbers, given)
+            pair = most_informative_pair(posterior, asked, draw) if chosen else None
+            first, second = pair or at_random[answered].tolist()
+            asked.append(Asked(first, second, answered=True))
+        return found
+
+    return way
+
+
+SIDES = ("left", "right")
+RATING_WAYS: dict[str, Way] = {"ratings": _of_ratings, "no prior": _no_prior, "nothing": _nothing}
+PAIR_WAYS = {"random pairs": _of_pairs(chosen=False), "chosen pairs": _of_pairs(chosen=True)}
+
+
+def _srcc(scores: Floats, ratings: Floats) -> float:
+    if not np.ptp(scores):
+        return 0.0
+    return float(np.corrcoef(rankdata(scores), rankdata(ratings))[0, 1])
+
+
+def _agreed(scores: Floats, ratings: Floats) -> float:
+    first, second = np.triu_indices(len(scores), 1)
+    side = np.sign(ratings[first] - ratings[second])
+    met = (np.sign(scores[first] - scores[second]) * side + 1) / 2
+    return float(met[side != 0].mean())
+
+
+def summary(kept: dict[str, list[tuple[int, float, float]]]) -> dict[str, Any]:
+    """Medians over people, what they gain on the general model, and intervals of 95 %."""
+    general = {number: srcc for number, srcc, _ in kept["general model"]}
+    found = {}
+    for name, figures in kept.items():
+        values = np.array([figure[1:] for figure in figures])
+        gain = values[:, 0] - [general[number] for number, *_ in figures]
+        draws = np.random.default_rng(0).integers(0, len(values), (DRAWS, len(values)))
+        found[name] = {
+            "people": len(values),
+            "srcc": _interval(values[:, 0], draws),
+            "agreement": _interval(values[:, 1], draws),
+            "gain": _interval(gain, draws),
+            "better": round(float(np.mean(gain > 0)), 3),
+        }
+    return found
+
+
+def _interval(values: Floats, draws: Rows) -> dict[str, float]:
+    low, high = np.quantile(np.median(values[draws], axis=1), (0.025, 0.975))
+    shown = {"median": np.median(values), "low": low, "high": high}
+    return {key: round(float(value), 4) for key, value in shown.items()}
+
+
+if __name__ == "__main__":
+    main()
