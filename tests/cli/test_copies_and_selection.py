@@ -101,7 +101,7 @@ def test_errors_of_one_kind_are_said_once(tiny_model, photo_folder):
         (["features", "{folder}", "--out", "{photo}"], "a table of features ends in"),
         (["score", "{folder}/notes.csv", "--out", "{folder}/notes.csv"], "is read, and would be"),
         (["report", "{folder}/x.html", "--out", "{folder}/x.html"], "is read, and would be"),
-        (["crop", "{photo}", "--out", "{photo}"], "this is the photo itself"),
+        (["crop", "{photo}", "--out", "{photo}"], "is read, and would be replaced"),
     ],
 )
 def test_no_result_is_written_over_what_it_is_made_from(tiny_model, photo_folder, command, words):

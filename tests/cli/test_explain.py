@@ -59,4 +59,4 @@ def test_neither_ever_writes_to_the_photo(tiny_model, photo):
     for command in ("explain", "crop"):
         done = nima(command, photo, "--model", tiny_model, "--out", photo)
         assert isinstance(done.exception, ConfigError)
-        assert "this is the photo itself" in str(done.exception)
+        assert "is read, and would be replaced" in str(done.exception)

@@ -35,3 +35,8 @@ def test_frames_come_in_the_order_given_and_an_unreadable_photo_has_none(photo_f
         str(photo_folder / name) for name in names[::2]
     ]
     assert calls == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_one_path_is_one_photo(photo_folder):
+    (frame,) = FrameReader().frames(str(photo_folder / "photo1.png"))
+    assert frame is not None

@@ -81,6 +81,16 @@ def test_linear_light_and_premultiplied_opacity(monkeypatch, encoded, scene, dif
     assert difference(read_photo(contents), read_photo(encoded(straight, "PNG"))) < 2
 
 
+def test_the_first_frame_of_an_animation_is_taken(monkeypatch):
+    first, last = np.full((8, 8, 3), 10, np.uint8), np.full((8, 8, 3), 200, np.uint8)
+    codec = SimpleNamespace(
+        probe=lambda _: {"width": 8, "height": 8, "have_animation": True},
+        decode=lambda _, metadata=False: (last, {}) if metadata else first,
+    )
+    monkeypatch.setitem(sys.modules, "pylibjxl", codec)
+    assert np.asarray(read_photo(bits((1, 1)))).max() == 10
+
+
 @pytest.mark.parametrize("orientation", [1, 3, 6])
 def test_a_jpeg_made_jpeg_xl_lies_as_the_jpeg_does(scene, encoded, difference, orientation):
     pylibjxl = pytest.importorskip("pylibjxl")

@@ -88,7 +88,7 @@ class FrameReader:
 
     def frames(
         self,
-        paths: Sequence[str | os.PathLike[str]],
+        paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         *,
         threads: int = 4,
         report: Callable[[int, int], None] | None = None,
@@ -96,10 +96,12 @@ class FrameReader:
         """The frame of each photo, in order; None for one that cannot be read.
 
         Args:
-            paths: As they were given to be scored.
+            paths: As they were given to be scored; one path is one photo.
             threads: Photos read at a time, of those that were not seen yet.
             report: Called with photos done and photos in all.
         """
+        if isinstance(paths, (str, os.PathLike)):
+            paths = [paths]
         found: list[Frame | None] = []
         for frame in self._read([os.fspath(path) for path in paths], threads):
             found.append(frame)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from siamese_nima.atomic_write import write_whole
+from siamese_nima.atomic_write import check_output, write_whole
 from siamese_nima.curation.explain import Box, score_all, shrunk_to
 from siamese_nima.errors import ConfigError
 from siamese_nima.photos.read import PhotoSource, read_photo
@@ -217,13 +217,9 @@ def check_new_picture(path: str | os.PathLike[str], photo: str | os.PathLike[str
     """Whether a picture made of `photo` may be saved at `path`; better asked before it is made.
 
     Raises:
-        ConfigError: The ending is unknown, or `path` is the photo itself, by whatever name.
+        ConfigError: See `check_output`; `path` may be the photo itself by no name.
     """
-    target = Path(path)
-    if target.suffix.lower() not in PICTURE_FORMATS:
-        raise ConfigError(f"{target}: a picture ends in {', '.join(PICTURE_FORMATS)}")
-    if target.exists() and Path(photo).exists() and target.samefile(photo):
-        raise ConfigError(f"{target}: this is the photo itself; choose another name")
+    check_output(path, "a picture", PICTURE_FORMATS, [photo])
 
 
 def save_new_picture(

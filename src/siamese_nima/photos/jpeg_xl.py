@@ -74,6 +74,8 @@ def read_jpeg_xl(contents: bytes, label: str, max_pixels: int) -> Image.Image:
     announced = codec.probe(contents)
     check_size(announced["width"], announced["height"], label, max_pixels)
     pixels, metadata = codec.decode(contents, metadata=True)
+    if announced.get("have_animation"):  # of which that was the last frame
+        pixels = codec.decode(contents)
     embedded = metadata.get("icc_profile", b"")
     if embedded[16:20] == b"CMYK":
         raise PhotoError(f"{label}: JPEG XL in CMYK is not supported. Save it as JPEG or TIFF.")
