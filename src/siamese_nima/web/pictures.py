@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -10,15 +11,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from siamese_nima.cores import usable_cores
-from siamese_nima.photos.read import read_photo
+from siamese_nima.photos.decode import pillow_muted
+from siamese_nima.photos.read import open_photo
 
 FULL_PX = 8192  # of a photo seen pixel for pixel; zoom.js asks for it
 SIDES_PX = (640, 960, 1280, 1920, 2560, FULL_PX)
 # At 88 no difference shows on a screen; WebP would be smaller but takes eight times as long.
 _QUALITY = 88
+_REDUCING_GAP = 2.0  # whole pixels are averaged first, down to twice the size: nothing of it shows
 _KEPT_BYTES = 96 << 20
 
 
@@ -33,12 +36,30 @@ def screen_picture(photo: Path | BinaryIO, side_px: int, *, name: str | None = N
     Raises:
         PhotoError: The photo cannot be read.
     """
-    picture = read_photo(photo, min_short_side_px=side_px, name=name)
-    if max(picture.size) > side_px:
-        picture = ImageOps.contain(picture, (side_px, side_px), Image.Resampling.LANCZOS)
+    found = open_photo(photo, min_short_side_px=_short_side_px(photo, side_px), name=name)
+    scale = side_px / max(found.size)
+    if scale < 1:
+        size = (max(1, round(found.size[0] * scale)), max(1, round(found.size[1] * scale)))
+        picture = found.resize(size, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
+    else:
+        picture = found.whole()
     file = io.BytesIO()
     picture.save(file, format="JPEG", quality=_QUALITY)
     return file.getvalue()
+
+
+def _short_side_px(photo: Path | BinaryIO, side_px: int) -> int:
+    """The short side of a photo whose longer one has `side_px`; `side_px` where its header does
+    not say, which is always enough."""
+    try:
+        with pillow_muted(), Image.open(photo) as header:
+            short, long = sorted(header.size)
+    except Exception:  # reading the photo will say what is wrong with it
+        return side_px
+    finally:
+        if not isinstance(photo, Path):
+            photo.seek(0)
+    return max(1, math.ceil(side_px * short / long))
 
 
 class ScreenPictures:

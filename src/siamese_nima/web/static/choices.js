@@ -22,11 +22,13 @@ let undone = []; // what to go back to, the latest last: lists of [key, before]
 let sending = false;
 let server = { writes: false, undo: [] }; // what it says of itself
 
-function keyOf(card) {
-  const link = SERVER ? card.querySelector("h3 a") : null;
-  return link ? link.href.split("/").pop() : card.dataset.path;
-}
-
+const keys = new Map(
+  cards.map((card) => {
+    const link = SERVER ? card.querySelector("h3 a") : null;
+    return [card, link ? link.getAttribute("href").split("/").pop() : card.dataset.path];
+  }),
+);
+const keyOf = (card) => keys.get(card);
 const cardOf = new Map(cards.map((card) => [keyOf(card), card]));
 const choiceOf = (card) => chosen.get(keyOf(card)) ?? NOTHING;
 const isPicked = (card) => choiceOf(card).flag === "pick";

@@ -1,0 +1,147 @@
+"""How soon the page of `nima cull` shows the first picture, and the next photo in full size.
+
+    python benchmarks/speed/culling_page.py --photos-from PHOTOS --out culling_page.json
+
+Takes photos of a folder in turn until there are enough, as hard links under names of their own,
+scores each file once, serves them, and drives Chromium with Playwright. A photo counts as shown when
+the frame that has its picture for the screen, not the preview, is painted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import cycle, islice
+from pathlib import Path
+
+import uvicorn
+from playwright.sync_api import Browser, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from machine import provenance, report
+from siamese_nima import Scorer, find_photos
+from siamese_nima.web.gallery import Gallery, ServedFolder
+from siamese_nima.web.http import open_port
+from siamese_nima.web.safety import HostRules
+from siamese_nima.web.service.app import api, guarded
+from siamese_nima.web.service.queue import Service
+
+FIRST = """() => new Promise((done) => {
+  const look = () => {
+    const first = document.querySelector("#photos img");
+    if (first?.complete && first.naturalWidth) requestAnimationFrame(() => done(performance.now()));
+    else requestAnimationFrame(look);
+  };
+  look();
+})"""
+# Presses a key, and waits for the frame in which another photo is there with its large picture.
+NEXT = """(key) => new Promise((done) => {
+  const before = byId("view-name").textContent;
+  const started = performance.now();
+  document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+  const look = () => {
+    const shown = byId("view-picture");
+    const ready = shown.complete && shown.naturalWidth && !shown.classList.contains("preview");
+    if (ready && byId("view-name").textContent !== before) {
+      requestAnimationFrame(() => done(performance.now() - started));
+    } else requestAnimationFrame(look);
+  };
+  look();
+})"""
+
+
+@contextmanager
+def served(folder: Path, files: list[Path], photos: int) -> Iterator[str]:
+    """The page of that many photos; hard links, so that each is a file inside the folder."""
+    scorer = Scorer()
+    scores = list(scorer.score(files))
+    results = []
+    for number, result in enumerate(islice(cycle(scores), photos)):
+        path = folder / f"{number:05d}-{Path(result.path).name}"
+        try:
+            path.hardlink_to(Path(result.path))
+        except OSError:  # another disk
+            shutil.copyfile(result.path, path)
+        results.append(replace(result, path=str(path)))
+    shown = ServedFolder(folder, [Path(result.path) for result in results])
+    gallery = Gallery(shown, results, scorer.card, title="photos")
+    listener = open_port("127.0.0.1", 0)
+    app = guarded(api(Service(scorer), gallery=gallery), HostRules())
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    server.should_exit = True
+    thread.join()
+
+
+def measure(browser: Browser, address: str, looks: int) -> dict:
+    """One round: the first picture, then photo after photo with a second for each."""
+    page = browser.new_page(viewport={"width": 1920, "height": 1080})
+    page.goto(address, wait_until="commit")
+    first_s = page.evaluate(FIRST) / 1000
+    page.wait_for_load_state("load")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(3000)
+    moved = []
+    for key in ["ArrowRight", "3"] * (looks // 2):
+        moved.append(page.evaluate(NEXT, key))
+        page.wait_for_timeout(1000)
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Performance.enable")
+    devtools.send("HeapProfiler.collectGarbage")
+    metrics = {m["name"]: m["value"] for m in devtools.send("Performance.getMetrics")["metrics"]}
+    page.close()
+    return {"first_s": first_s, "next_ms": moved, "heap_mb": metrics["JSHeapUsedSize"] / 1e6}
+
+
+def main() -> None:
+    """Measure and print; with --out, write the JSON too."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=int, default=2000)
+    parser.add_argument("--photos-from", type=Path, default=Path("examples/photos"))
+    parser.add_argument("--files", type=int, default=200, help="different photos, at most")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--looks", type=int, default=20, help="photos looked at in a round")
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    files = find_photos([arguments.photos_from]).paths[: arguments.files]
+    parent = arguments.photos_from.resolve().parent
+    with tempfile.TemporaryDirectory(dir=parent) as folder, sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        rounds = []
+        started = time.perf_counter()
+        with served(Path(folder), files, arguments.photos) as address:
+            ready_s = time.perf_counter() - started
+            for _ in range(arguments.rounds):
+                rounds.append(measure(browser, address, arguments.looks))
+        moved = sorted(ms for one in rounds for ms in one["next_ms"])
+        values = {
+            **provenance(),
+            "browser": f"Chromium {browser.version}",
+            "photos": arguments.photos,
+            "files": len(files),
+            "photos_from": arguments.photos_from.name,
+            "scored_and_served_s": round(ready_s, 2),
+            "first_picture_s": [round(one["first_s"], 3) for one in rounds],
+            "next_photo_ms_median": round(statistics.median(moved), 1),
+            "next_photo_ms_worst": round(moved[-1], 1),
+            "next_photos": len(moved),
+            "heap_mb": [round(one["heap_mb"], 1) for one in rounds],
+        }
+        browser.close()
+    report(values, arguments.out)
+
+
+if __name__ == "__main__":
+    main()
