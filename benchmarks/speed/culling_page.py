@@ -3,8 +3,8 @@
     python benchmarks/speed/culling_page.py --photos-from PHOTOS --out culling_page.json
 
 Takes photos of a folder in turn until there are enough, as hard links under names of their own,
-scores each file once, serves them, and drives Chromium with Playwright. A photo counts as shown when
-the frame that has its picture for the screen, not the preview, is painted.
+scores each file once, serves them, and drives Chromium with Playwright. A photo counts as shown in
+the frame that has its picture for the screen, not the preview.
 """
 
 from __future__ import annotations
