@@ -42,6 +42,8 @@ def outcome(contents: bytes, name: str) -> str:
     except PhotoError as error:
         if isinstance(error.__cause__, MemoryError):
             return f"memory: {error}"
+        if isinstance(error.__cause__, NameError):
+            return f"ours: {error}"
         return "error" if str(error).startswith(name) else f"unnamed: {error}"
     except BaseException as error:
         return f"{type(error).__name__}: {error}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import random
+import struct
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,15 @@ def seeds() -> dict[str, bytes]:
         options = {"photometric": "rgb", "planarconfig": "separate", **layout}
         tifffile.imwrite(file, planes, **options)
         found["tiff-planes-" + next(iter(layout))] = file.getvalue()
+    for name, array, options in (
+        ("float", np.asarray(picture, np.float32) / 255, {"photometric": "rgb", "compression": 8}),
+        ("grey-32", np.asarray(grey, np.uint32) << 24, {"photometric": "minisblack"}),
+        ("cmyka", np.asarray(clear.convert("CMYK")), {"photometric": "separated"}),
+    ):
+        file = io.BytesIO()
+        tifffile.imwrite(file, array, **options)
+        found["tiff-" + name] = file.getvalue()
+    found["jpeg2000-palette"] = _with_palette(encoded(palette.convert("L"), "JPEG2000"))
     if importlib.util.find_spec("pylibjxl"):
         import pylibjxl
 
@@ -81,6 +91,21 @@ def seeds() -> dict[str, bytes]:
         pillow_heif.register_heif_opener()
         found["heic"] = encoded(picture, "HEIF", **metadata)
     return found
+
+
+def _with_palette(contents: bytes) -> bytes:
+    """A JP2 file of one channel, made places in a palette."""
+    at = contents.index(b"jp2h") - 4
+    (size,) = struct.unpack_from(">I", contents, at)
+    table = bytes(value * part % 256 for value in range(256) for part in (1, 2, 3))
+    palette = struct.pack(">HB3B", 256, 3, 7, 7, 7) + table
+    mapping = b"".join(struct.pack(">HBB", 0, 1, column) for column in range(3))
+    added = b"".join(
+        struct.pack(">I4s", 8 + len(content), kind) + content
+        for kind, content in ((b"pclr", palette), (b"cmap", mapping))
+    )
+    header = struct.pack(">I", size + len(added)) + contents[at + 4 : at + size] + added
+    return contents[:at] + header + contents[at + size :]
 
 
 def encoded(picture: Image.Image, image_format: str, **options: Any) -> bytes:
