@@ -6,6 +6,7 @@ python benchmarks/speed/write_page.py > docs/speed.md
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,9 @@ MEMORY_SETTINGS = """\
 So a worker takes one photo at a time on a processor: more together are no faster and take more.
 Workers are threads around one network, whose weights they share. By default there are as many as
 cores that the process may use (its affinity, and the quota of its container), fewer where less
-than 100 MB of free memory are there for each beyond the first 200. Views of varying size
-(`--view native`) are computed without plans of memory, which would be kept for every size.
+than 100 MB of free memory are there for each beyond the first 200.
+
+{native}
 
 Peak resident memory over folders of many small photos with small views ({view}), in MB, since it is
 their number that matters here:"""
@@ -102,7 +104,7 @@ def main() -> None:
     workers = _read(HERE / "memory_of_workers.json")
     width, height = workers["size_px"]
     sections += [MEMORY.format(photos=workers["photos"], width=width, height=height)]
-    sections += [_workers(workers), _measured(workers), MEMORY_SETTINGS.format(view=memory["view"])]
+    sections += [_workers(workers), _measured(workers), _settings(workers, memory)]
     sections += [_memory(memory), _measured(memory), MEMORY_GROWS, _large(large)]
     sections += [_formats(big), _measured(big), DEVICES]
     print("\n\n".join(sections))
@@ -257,6 +259,19 @@ def _workers(workers: dict[str, Any]) -> str:
         for name, row in workers["rows"].items()
     ]
     return _table(["", "peak, MB", "processor, ms for a photo"], rows)
+
+
+def _settings(workers: dict[str, Any], memory: dict[str, Any]) -> str:
+    native = workers["native"]
+    low, high = native["sides_px"]
+    peaks = [f"{peak:.0f} MB over {sizes}" for sizes, peak in native["peak_mb_by_sizes"].items()]
+    text = (
+        "Views of varying size (`--view native`) are computed without plans of memory, which would "
+        f"be kept for every size: `{native['model']}` with {native['workers']} workers takes "
+        f"{', '.join(peaks[:-1])} and {peaks[-1]} photos whose sizes all differ, with sides of "
+        f"{low} to {high} pixels (the same run)."
+    )
+    return MEMORY_SETTINGS.format(view=memory["view"], native=textwrap.fill(text, 100))
 
 
 def _memory(memory: dict[str, Any]) -> str:

@@ -241,7 +241,7 @@ class SiameseNIMA:
 
     def predict(
         self,
-        predict_raw: Sequence[Any] | NDArray[Any],
+        predict_raw: str | os.PathLike[str] | Sequence[Any] | NDArray[Any],
         batch_size: int = 1,
         target_size: tuple[int, int] | None = None,
         nima_weight_path: str | os.PathLike[str] | None = None,
@@ -251,7 +251,7 @@ class SiameseNIMA:
         """Rate photos.
 
         Args:
-            predict_raw: What `load_data` returned, or paths.
+            predict_raw: What `load_data` returned, paths, or one path.
             batch_size: Photos that go through the network together where their sizes are equal.
             target_size: (height, width) that every photo is resized to, with the nearest pixel
                 as the origin's Keras does. None leaves the view to the model: the photo's own
@@ -332,7 +332,9 @@ class SiameseNIMA:
         return nima_weight_path
 
 
-def _paths(predict_raw: Sequence[Any] | NDArray[Any]) -> list[str]:
+def _paths(predict_raw: str | os.PathLike[str] | Sequence[Any] | NDArray[Any]) -> list[str]:
+    if isinstance(predict_raw, str | os.PathLike):
+        return [os.fspath(predict_raw)]
     given: Iterable[Any] = predict_raw[0] if isinstance(predict_raw, tuple) else predict_raw
     return [os.fspath(path) for path in given]
 

@@ -139,8 +139,8 @@ def read_sidecar(path: Path) -> bytes | None:
 class UndoLog(Journal):
     """What each sidecar or photo was before stars were written; `undo_stars` puts it back."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, _HEADER)
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(Path(path), _HEADER)
 
     def write(self, sidecar: Path, before: bytes | None, after: bytes) -> None:
         """Replace the content of a sidecar or photo, or make a new sidecar.
@@ -179,7 +179,7 @@ class Undone:
     error: str | None = None
 
 
-def undo_stars(log: Path) -> Iterator[Undone]:
+def undo_stars(log: str | os.PathLike[str]) -> Iterator[Undone]:
     """Put sidecars back as they were before the run that wrote `log`, the last one first.
 
     A sidecar that has changed since is left as it is, and is an error.
@@ -187,7 +187,7 @@ def undo_stars(log: Path) -> Iterator[Undone]:
     Raises:
         NimaError: The log cannot be read or is none.
     """
-    lines = read_journal(log, _HEADER, (_KEYS, _PHOTO_KEYS), "nima stars")
+    lines = read_journal(Path(log), _HEADER, (_KEYS, _PHOTO_KEYS), "nima stars")
     if lines:
         # Sidecars are written one by one: only the last one's writing can have been cut short.
         with suppress(OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -34,11 +35,11 @@ _BAR_WIDTH = 40
 
 
 def read_source(
-    source: str,
+    source: str | os.PathLike[str],
     *,
-    photos: Path | None = None,
+    photos: str | os.PathLike[str] | None = None,
     scale: RatingScale | None = None,
-    splits: Path | None = None,
+    splits: str | os.PathLike[str] | None = None,
     columns: Mapping[str, str] | None = None,
     raters: int | None = None,
 ) -> RatingTable:
@@ -49,11 +50,11 @@ def read_source(
 
 
 def understood_source(
-    source: str,
+    source: str | os.PathLike[str],
     *,
-    photos: Path | None = None,
+    photos: str | os.PathLike[str] | None = None,
     scale: RatingScale | None = None,
-    splits: Path | None = None,
+    splits: str | os.PathLike[str] | None = None,
     columns: Mapping[str, str] | None = None,
     raters: int | None = None,
 ) -> tuple[RatingTable, TableReading | None]:
@@ -71,6 +72,8 @@ def understood_source(
     Raises:
         TableError: The name is unknown, or the set cannot be read.
     """
+    source = os.fspath(source)
+    photos = None if photos is None else Path(photos)
     name, _, folder = source.partition(":")
     reading = None
     if folder and name.casefold() in READERS:
@@ -88,7 +91,7 @@ def understood_source(
         raise TableError(
             f"{source}: neither a CSV nor NAME:FOLDER with one of the names {', '.join(READERS)}"
         )
-    return (table if splits is None else apply_splits(table, splits)), reading
+    return (table if splits is None else apply_splits(table, Path(splits))), reading
 
 
 def parse_columns(texts: Sequence[str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -136,14 +137,14 @@ class Evaluation:
             "threshold": None if self.threshold is None else plain_figures(asdict(self.threshold)),
         }
 
-    def write(self, folder: Path, *, log: Path | None = None) -> Path:
+    def write(self, folder: str | os.PathLike[str], *, log: Path | None = None) -> Path:
         """Write report.md, report.html, figures.json and scores.csv; gives the page.
 
         Args:
             folder: Made if need be.
             log: The log of the model's training, whose curves the report then has.
         """
-        model = self.model
+        folder, model = Path(folder), self.model
         about = [model.about, model.about_photos(model.rated)]
         verdict = self.figures["all"].verdict
         if self.threshold:
@@ -221,8 +222,9 @@ class Comparison:
             ],
         }
 
-    def write(self, folder: Path) -> Path:
+    def write(self, folder: str | os.PathLike[str]) -> Path:
         """Write report.md, report.html and figures.json; gives the page."""
+        folder = Path(folder)
         first, second = self.models
         sections = comparison_sections(
             self.names,
@@ -240,11 +242,11 @@ class Comparison:
 
 def evaluate(
     scorer: Scorer,
-    data: str | Path,
+    data: str | os.PathLike[str],
     *,
-    photos: Path | None = None,
+    photos: str | os.PathLike[str] | None = None,
     scale: RatingScale | None = None,
-    splits: Path | None = None,
+    splits: str | os.PathLike[str] | None = None,
     columns: Mapping[str, str] | None = None,
     raters: int | None = None,
     split: str | None = None,
@@ -276,9 +278,9 @@ def evaluate(
         TableError: The data cannot be read, or no photo could be scored.
     """
     source = read_source(
-        str(data), photos=photos, scale=scale, splits=splits, columns=columns, raters=raters
+        data, photos=photos, scale=scale, splits=splits, columns=columns, raters=raters
     )
-    model = _judge(scorer, str(data), source, split, force=force, report=report)
+    model = _judge(scorer, os.fspath(data), source, split, force=force, report=report)
     figures = measure_by_subset(model.rated, repeats=repeats)
     threshold = None
     if good is not None:
@@ -290,11 +292,11 @@ def evaluate(
 def compare(
     first: Scorer,
     second: Scorer,
-    data: str | Path,
+    data: str | os.PathLike[str],
     *,
-    photos: Path | None = None,
+    photos: str | os.PathLike[str] | None = None,
     scale: RatingScale | None = None,
-    splits: Path | None = None,
+    splits: str | os.PathLike[str] | None = None,
     columns: Mapping[str, str] | None = None,
     raters: int | None = None,
     split: str | None = None,
@@ -309,11 +311,11 @@ def compare(
         TableError: The data cannot be read, or no photo was scored by both.
     """
     source = read_source(
-        str(data), photos=photos, scale=scale, splits=splits, columns=columns, raters=raters
+        data, photos=photos, scale=scale, splits=splits, columns=columns, raters=raters
     )
     models = (
-        _judge(first, str(data), source, split, force=force, report=report),
-        _judge(second, str(data), source, split, force=force, report=report),
+        _judge(first, os.fspath(data), source, split, force=force, report=report),
+        _judge(second, os.fspath(data), source, split, force=force, report=report),
     )
     rated = _on_same_photos(models)
     others = rated[1].by_subset()

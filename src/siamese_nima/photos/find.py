@@ -70,11 +70,11 @@ class FoundPhotos:
 
 
 def find_photos(
-    patterns: str | Path | Iterable[str | Path],
+    patterns: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     *,
     stdin: IO[str] | IO[bytes] | None = None,
-    inside: str | Path | None = None,
-    without: str | Path | Iterable[str | Path] | None = None,
+    inside: str | os.PathLike[str] | None = None,
+    without: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
 ) -> FoundPhotos:
     """Photos that files, folders, globs and `-` stand for, each file once.
 
@@ -106,10 +106,11 @@ def find_photos(
     if inside is not None:
         search.within = os.path.join(_real(Path(inside)), "")  # noqa: PTH118 -- ends in a separator
     if without is not None:
-        folders = [without] if isinstance(without, str | Path) else without
+        folders = [without] if isinstance(without, str | os.PathLike) else without
         search.without = frozenset(_real(Path(folder)) for folder in folders)
-    for pattern in [patterns] if isinstance(patterns, str | Path) else patterns:
-        if str(pattern) == "-":
+    given = [patterns] if isinstance(patterns, str | os.PathLike) else patterns
+    for pattern in (os.fspath(one) for one in given):
+        if pattern == "-":
             for line in _lines(stdin):
                 search.take_named(_local(line) if _URL.match(line) else as_on_disk(line))
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -61,7 +62,7 @@ class LearnConfig:
     """
 
     name: str
-    model: str = "quality"
+    model: str | os.PathLike[str] = "quality"
     keep: bool = False
     seed: int = 0
 
@@ -142,7 +143,7 @@ class Learnt:
 
 
 def learn(
-    folder: Path,
+    folder: str | os.PathLike[str],
     said: Sequence[Answer] | Mapping[str, float],
     config: LearnConfig,
     *,
@@ -166,7 +167,7 @@ def learn(
         WeightsError: The general model cannot take a taste, or the file cannot be written.
         ConfigError: The name is taken by another model.
     """
-    path = find_model(config.model)
+    folder, path = Path(folder), find_model(config.model)
     target = _target(config.name)
     opened = FeatureExtractor(path)
     there = _about(said, lambda name: (folder / name).is_file())

@@ -7,6 +7,7 @@ the name of the entry, with what was found and what is wanted.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -71,7 +72,11 @@ class _Table(BaseModel):
 
 
 def _path(value: Any) -> Any:
-    return Path(value) if isinstance(value, str) else value
+    return Path(value) if isinstance(value, str | os.PathLike) else value
+
+
+def _text(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _scale(value: Any) -> Any:
@@ -95,6 +100,7 @@ def _sequence(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+_NameOrPath = Annotated[str, BeforeValidator(_text)]
 _TomlPath = Annotated[Path, BeforeValidator(_path), PlainSerializer(str)]
 _TomlScale = Annotated[
     RatingScale,
@@ -289,7 +295,7 @@ class DataConfig(_Table):
             stop the run.
     """
 
-    source: str
+    source: _NameOrPath
     photos: _TomlPath | None = None
     scale: _TomlScale | None = None
     splits: _TomlPath | None = None
@@ -381,7 +387,7 @@ class TrainConfig(_Table):
     """
 
     data: DataConfig
-    start: str = "quality"
+    start: _NameOrPath = "quality"
     out: _TomlPath = Path("runs/train")
     name: str = ""
     levels: Annotated[tuple[str, ...], BeforeValidator(_sequence)] = ()
