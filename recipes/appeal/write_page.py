@@ -49,11 +49,12 @@ def page(card: ModelCard, result: dict[str, Any], evidence: dict[str, Any]) -> s
         "it. `appeal` judges whether people like the picture, whatever its sharpness. To clear "
         "out a folder take `quality`; to find the pictures worth showing take both: keep the "
         "sharp ones, order them by appeal.",
-        "    nima rank holiday/ --model appeal,quality --by appeal\n"
-        "    nima score holiday/ --model appeal,quality --out both.csv",
-        "The second writes both scores side by side; drop the rows in the lower third of "
-        "`quality` and sort the rest by `appeal`. Both are on 1..10, but 5 of one is not 5 of the "
-        "other. For a taste of your own see [teach it your taste](../taste.md).",
+        "    nima rank holiday/ --top 60% --columns path --quiet --out - | "
+        "nima rank - --model appeal\n"
+        "    nima rank holiday/ --model appeal,quality --order-by appeal",
+        "The first keeps the better 60 % by `quality` and orders these by `appeal`. The second "
+        "orders all by `appeal` and shows both scores. Both are on 1..10, but 5 of one is not 5 of "
+        "the other. For a taste of your own see [teach it your taste](../taste.md).",
         "## Training",
         f"{card.training['data']}; labels: {card.training['labels']}. The backbones keep their "
         f"ImageNet weights; the head alone is trained. Chosen: `{result['chosen']}`. The file "

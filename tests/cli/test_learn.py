@@ -1,12 +1,20 @@
 """`nima learn`: what it prints, and how it ends."""
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from siamese_nima.cli import app
-from siamese_nima.errors import ConfigError
+from siamese_nima.errors import AnswerError, ConfigError
 from siamese_nima.scoring.catalogue import models_folder
+from siamese_nima.scoring.scorer import Scorer
 from siamese_nima.taste.answers import Answer, AnswerStore, answers_path
+
+XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+    'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+    'xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="{}"/></rdf:RDF></x:xmpmeta>'
+)
 
 
 def fill(folder, *, preferred="left", person="Ana", count=60) -> None:
@@ -55,6 +63,52 @@ def test_a_model_that_is_not_better_is_not_written_unless_kept(photo_folder, tin
     assert kept.exit_code == 0
     assert "my-taste is not shown to be better than tiny; written as you asked." in kept.stdout
     assert (models_folder() / "my-taste.onnx").exists()
+
+
+@pytest.fixture
+def rated_folder(tmp_path):
+    """Of 24 grey photos the dark ones are liked: by stars, in a folder, and in a table."""
+    folder = tmp_path / "holiday"
+    (folder / "best").mkdir(parents=True)
+    rows = ["photo,rating"]
+    for number in range(24):
+        name = f"{'best/' if number < 8 else ''}{number:02}.png"
+        Image.new("RGB", (16, 12), (5 + 10 * number,) * 3).save(folder / name)
+        stars = 5 - number // 6
+        (folder / name).with_suffix(".xmp").write_text(XMP.format(stars))
+        rows.append(f"{name},{24 - number}")
+    (tmp_path / "ratings.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize("source", ["stars", "keepers", "ratings"])
+def test_what_people_have_already_is_enough(rated_folder, tiny_model, source) -> None:
+    given = {
+        "stars": ["--stars"],
+        "keepers": ["--keepers", rated_folder / "best"],
+        "ratings": ["--ratings", rated_folder.parent / "ratings.csv"],
+    }
+    done = run(rated_folder, *given[source], "--model", tiny_model, "--name", "dark")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[0] == "ratings of 24 photos"
+    assert "agrees with your ratings" in done.stdout
+    assert "asked again" not in done.stdout
+    assert "Judged on photos that it had not learnt from." in done.stdout
+    assert (models_folder() / "dark.onnx").exists()
+    assert "ratings of 24 photos" in Scorer("dark").card.description
+
+
+def test_too_few_ratings_or_all_alike_are_refused(rated_folder, tiny_model) -> None:
+    table = rated_folder.parent / "ratings.csv"
+    rows = table.read_text().splitlines()
+    table.write_text("\n".join(rows[:20]))
+    few = run(rated_folder, "--ratings", table, "--model", tiny_model)
+    assert isinstance(few.exception, AnswerError)
+    assert "19 rated photos, 18 of them with another rating than most" in str(few.exception)
+    alike = [row.split(",")[0] + ",3" for row in rows[1:]]
+    table.write_text("\n".join([rows[0], *alike]))
+    same = run(rated_folder, "--ratings", table, "--model", tiny_model)
+    assert "24 rated photos, 0 of them with another" in str(same.exception)
 
 
 def test_people_are_kept_apart_or_pooled_as_told(photo_folder, tiny_model) -> None:
