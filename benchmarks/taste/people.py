@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "recipes" / "appeal"))
 import torch
 from evaluate import FOLDS, options_parser
 from features import Features, ImageNet, read_features
-from heads import CANDIDATES, Coordinates, Targets, ridge_directions, train_emd
+from heads import Coordinates, Targets, ridge_directions, train_emd
 from people import SCALE, Floats, Rated, Rows, decided_pairs, read_people
 from scipy.stats import rankdata
 from tastes import people_who_choose, population_tastes
@@ -43,7 +43,7 @@ from siamese_nima.taste.session import REFIT
 from siamese_nima.taste.strengths import Comparisons
 
 COUNTS = (10, 20, 50, 100)
-BACKBONES, RIDGE, EMD = "Lite0 and Lite2", 4.0, 1.0  # as chosen for the model
+RIDGE, EMD = 4.0, 1.0  # as chosen for the model
 PEOPLE_PARTS, HALVES = 3, 2
 PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0)
 DRAWS = 1000
@@ -100,7 +100,7 @@ class World:
     @classmethod
     def of(cls, rated: Rated, features: Features) -> World:
         """Train a general model for each fifth of the themes, by the others."""
-        here = Coordinates(features, CANDIDATES[BACKBONES])
+        here = Coordinates(features)
         fold, count = rated.folds(FOLDS, seed=0), int(rated.of_oasis.sum())
         logits = np.zeros((count, SCALE.size))
         pairs = decided_pairs(rated.ratings)
@@ -111,7 +111,7 @@ class World:
             head = train_emd(here.trained[rows], Targets.of(rated, rows, pairs), direction, EMD)
             weight, bias = (value.detach().numpy() for value in (head.weight, head.bias))
             logits[held] = here.plain[held] @ weight.T + bias
-        seen = features.select(CANDIDATES[BACKBONES]).plain[:count]
+        seen = features.plain[:count]
         return cls(rated, here, PhotoFeatures(seen, logits, SCALE, (seen.shape[1],)), fold[:count])
 
     def others(self, known: Rows) -> Others:

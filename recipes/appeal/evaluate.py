@@ -24,7 +24,6 @@ import numpy as np
 import torch
 from features import Floats, ImageNet, read_features
 from heads import (
-    CANDIDATES,
     Choice,
     Coordinates,
     Targets,
@@ -82,7 +81,7 @@ def main() -> None:
     rated = read_people(options.oasis, options.study)
     features = read_features(rated, ImageNet(options.lite0, options.lite2), options.work)
     pairs = decided_pairs(rated.ratings)
-    coordinates = {name: Coordinates(features, blocks) for name, blocks in CANDIDATES.items()}
+    coordinates = Coordinates(features)
     scores: dict[str, dict[str, Floats]] = {"themes": {}, "sources": {}, "sets": {}}
     chosen: dict[str, Any] = {}
     with ProcessPoolExecutor(options.processes, get_context("fork")) as pool:
@@ -110,7 +109,7 @@ def main() -> None:
 
 def _held_out(
     rated: Rated,
-    coordinates: dict[str, Coordinates],
+    coordinates: Coordinates,
     pairs: tuple[Floats, Floats],
     kind: str,
     name: str,
@@ -122,18 +121,19 @@ def _held_out(
     if kind == "sets":
         rows = rows[rated.of_oasis[rows] != rated.of_oasis[held[0]]]
     choice = choose(coordinates, rated, rows, pairs)
-    here = coordinates[choice.backbones]
-    (direction,) = ridge_directions(here, rated, rows, (choice.ridge,))
-    found = {("ridge", 0): here.plain[held] @ direction}
+    (direction,) = ridge_directions(coordinates, rated, rows, (choice.ridge,))
+    found = {("ridge", 0): coordinates.plain[held] @ direction}
     targets = Targets.of(rated, rows, pairs)
-    first = train_emd(here.trained[rows], targets, direction, choice.emd)
-    found["EMD", 0] = first.scores(here.plain[held])
+    first = train_emd(coordinates.trained[rows], targets, direction, choice.emd)
+    found["EMD", 0] = first.scores(coordinates.plain[held])
     for arm, objective in ARMS.items():
         if objective.weight and not rated.of_oasis[rows].any():
             continue  # the study has no single people
         for seed in SEEDS:
-            head = go_on_with_pairs(first, here.trained[rows], targets, objective, choice.emd, seed)
-            found[arm, seed] = head.scores(here.plain[held])
+            head = go_on_with_pairs(
+                first, coordinates.trained[rows], targets, objective, choice.emd, seed
+            )
+            found[arm, seed] = head.scores(coordinates.plain[held])
     labels = rated.means[held]
     figures = {key: round(srcc(values, labels), 3) for key, values in found.items() if not key[1]}
     print(datetime.now().strftime("%H:%M:%S"), kind, name, choice, figures, file=sys.stderr)
@@ -202,19 +202,18 @@ def _set_row(name: str, rated: Rated, seeds: Floats) -> dict[str, Any]:
 
 
 def _draws(
-    rated: Rated, coordinates: dict[str, Coordinates], chosen: dict[str, Any], *, together: bool
+    rated: Rated, coordinates: Coordinates, chosen: dict[str, Any], *, together: bool
 ) -> dict[str, Any]:
     """How much a figure hangs on which fifth of OASIS is held out, of themes or of photos."""
     way = most_chosen(chosen)
-    here = coordinates[way.backbones]
     names = rated.themes if together else np.arange(len(rated.means)).astype(np.str_)
     found = []
     for seed in range(DRAWS):
         drawn = np.random.default_rng(seed).permutation(np.unique(names[rated.of_oasis]))
         held = np.flatnonzero(np.isin(names, drawn[: len(drawn) // FOLDS]) & rated.of_oasis)
         rows = np.setdiff1d(np.arange(len(rated.means)), held)
-        (direction,) = ridge_directions(here, rated, rows, (way.ridge,))
-        found.append(srcc(here.plain[held] @ direction, rated.means[held]))
+        (direction,) = ridge_directions(coordinates, rated, rows, (way.ridge,))
+        found.append(srcc(coordinates.plain[held] @ direction, rated.means[held]))
     return {
         "held out": "themes" if together else "photos",
         "draws": DRAWS,

@@ -63,11 +63,6 @@ class Features:
     plain: Floats
     mirrored: Floats
 
-    def select(self, blocks: tuple[str, ...]) -> Features:
-        """Those of some blocks."""
-        rows = np.concatenate([np.full(size, name in blocks) for name, size in BLOCKS.items()])
-        return Features(self.plain[:, rows], self.mirrored[:, rows])
-
 
 def read_features(rated: Rated, imagenet: ImageNet, work: Path) -> Features:
     """Features of all photos, computed now or earlier."""

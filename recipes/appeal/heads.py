@@ -24,10 +24,6 @@ from siamese_nima.training.objectives import pair_loss
 from siamese_nima.training.pairs import Pairs, all_pairs
 
 GRADES = torch.tensor(SCALE.grades, dtype=torch.float32)
-CANDIDATES = {
-    "Lite0": ("lite0.blocks.5.3", "lite0"),
-    "Lite0 and Lite2": tuple(BLOCKS),
-}
 PENALTIES = (1.0, 2.0, 4.0, 8.0)  # of ridge regression
 EMD_PENALTIES = (0.03, 0.1, 0.3, 1.0)
 _FIRST_SLOPE = 0.3
@@ -42,12 +38,10 @@ class Choice:
     """What is chosen inside the photos trained on.
 
     Attributes:
-        backbones: A name in CANDIDATES.
         ridge: Penalty of ridge regression.
         emd: Penalty of the earth mover's distance.
     """
 
-    backbones: str
     ridge: float
     emd: float
 
@@ -65,14 +59,13 @@ class Coordinates:
         plain: Shape (N, D), of photos as they are scored.
     """
 
-    def __init__(self, features: Features, blocks: tuple[str, ...]) -> None:
-        both = features.select(blocks)
-        seen = (both.plain + both.mirrored) / 2
+    def __init__(self, features: Features) -> None:
+        seen = (features.plain + features.mirrored) / 2
         self.centre = seen.mean(0)
-        ends = np.cumsum([BLOCKS[name] for name in BLOCKS if name in blocks])[:-1]
+        ends = np.cumsum(list(BLOCKS.values()))[:-1]
         self.factor: Floats = np.concatenate(
             [
-                1 / ((part.std(0) + _SMALL * part.std()) * np.sqrt(part.shape[1] * len(blocks)))
+                1 / ((part.std(0) + _SMALL * part.std()) * np.sqrt(part.shape[1] * len(BLOCKS)))
                 for part in np.split(seen, ends, axis=1)
             ]
         )
@@ -80,7 +73,7 @@ class Coordinates:
         _, directions = np.linalg.eigh(scaled.T @ scaled)
         self._basis = self.factor[:, np.newaxis] * directions[:, -_DIRECTIONS:]
         self.trained: Floats = scaled @ directions[:, -_DIRECTIONS:]
-        self.plain: Floats = (both.plain - self.centre) @ self._basis
+        self.plain: Floats = (features.plain - self.centre) @ self._basis
 
     def on_features(self, weight: Floats, bias: Floats) -> tuple[Floats, Floats]:
         """Weight (K, F) and bias (K,) on the features themselves."""
@@ -280,31 +273,25 @@ def go_on_with_pairs(
 
 
 def choose(
-    coordinates: dict[str, Coordinates], rated: Rated, rows: Rows, pairs: tuple[Floats, Floats]
+    coordinates: Coordinates, rated: Rated, rows: Rows, pairs: tuple[Floats, Floats]
 ) -> Choice:
     """The choice that predicts best inside these rows, by parts that are held out in turn."""
-    splits = _inner(rated, rows)
-    found: dict[tuple[str, float], float] = {}
-    for name in coordinates:
-        figures = np.zeros(len(PENALTIES))
-        for held in splits:
-            trained = np.setdiff1d(rows, held)
-            found_here = ridge_directions(coordinates[name], rated, trained, PENALTIES)
-            scores = found_here @ coordinates[name].plain[held].T
-            figures += [srcc(row, rated.means[held]) for row in scores]
-        found |= {(name, p): f for p, f in zip(PENALTIES, figures.tolist(), strict=True)}
-    backbones, ridge = max(found, key=lambda key: found[key])
+    by_ridge = np.zeros(len(PENALTIES))
+    splits = [(held, np.setdiff1d(rows, held)) for held in _inner(rated, rows)]
+    for held, trained in splits:
+        scores = (
+            ridge_directions(coordinates, rated, trained, PENALTIES) @ coordinates.plain[held].T
+        )
+        by_ridge += [srcc(row, rated.means[held]) for row in scores]
+    ridge = PENALTIES[int(np.argmax(by_ridge))]
     by_emd = dict.fromkeys(EMD_PENALTIES, 0.0)
-    for held in splits:
-        trained = np.setdiff1d(rows, held)
+    for held, trained in splits:
         targets = Targets.of(rated, trained, pairs)
-        here = coordinates[backbones]
-        (direction,) = ridge_directions(here, rated, trained, (ridge,))
+        (direction,) = ridge_directions(coordinates, rated, trained, (ridge,))
         for penalty in EMD_PENALTIES:
-            head = train_emd(here.trained[trained], targets, direction, penalty)
-            scores = head.scores(here.plain[held])
-            by_emd[penalty] += srcc(scores, rated.means[held])
-    return Choice(backbones, ridge, max(by_emd, key=lambda penalty: by_emd[penalty]))
+            head = train_emd(coordinates.trained[trained], targets, direction, penalty)
+            by_emd[penalty] += srcc(head.scores(coordinates.plain[held]), rated.means[held])
+    return Choice(ridge, max(by_emd, key=lambda penalty: by_emd[penalty]))
 
 
 def _inner(rated: Rated, rows: Rows) -> list[Rows]:

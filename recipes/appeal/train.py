@@ -30,7 +30,6 @@ from evaluate import (
 )
 from features import FIRST, OPTIONS, VIEW, Floats, ImageNet, read_features
 from heads import (
-    CANDIDATES,
     Choice,
     Coordinates,
     Targets,
@@ -67,7 +66,7 @@ def main() -> None:
     crossed = np.load(options.work / "scores.npz")
     rows = np.arange(len(rated.means))
     choice = most_chosen(evidence["chosen"])
-    here = Coordinates(features, CANDIDATES[choice.backbones])
+    here = Coordinates(features)
     (direction,) = ridge_directions(here, rated, rows, (choice.ridge,))
     targets = Targets.of(rated, rows, pairs)
     first = train_emd(here.trained, targets, direction, choice.emd)
