@@ -141,3 +141,22 @@ def test_the_command_speaks_over_standard_input_and_output(shoot, tiny_model):
             return answer.structured_content
 
     assert asyncio.run(ranked())["photos"][0]["photo"] == "photo3.png"
+
+
+def test_camera_raw_and_jpeg_of_one_shot_are_one_photo(shoot, tiny_model):
+    (shoot / "photo1.dng").write_bytes(b"raw")
+    Image.new("RGB", (300, 200), "white").save(shoot / "photo1.jpg")
+    server = assistant_server([shoot], Scorer(tiny_model))
+
+    async def told():
+        async with mcp.Client(server) as client:
+            named = await client.call_tool("folders_named", {})
+            both = ["photo1.jpg", "photo1.dng"]
+            scores = await client.call_tool("score", {"folder": "shoot", "photos": both})
+            return named.structured_content, scores.structured_content
+
+    named, scores = asyncio.run(told())
+    assert list(named["result"].values() if "result" in named else named.values()) == [5]
+    first, second = scores["result"]
+    assert first == second
+    assert first["photo"] == "photo1.jpg"

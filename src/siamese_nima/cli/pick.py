@@ -110,7 +110,9 @@ def _scored(
     """Results of all photos; and the names of those of each burst, where bursts are wanted."""
     frames = FrameReader(scorer.decode_px)
     look = frames.look if bursts else None
-    with FolderRun(scorer, [str(folder)], quiet=scoring.quiet, on_photo=look) as folder_run:
+    with FolderRun(
+        scorer, [str(folder)], quiet=scoring.quiet, on_photo=look, apart=False
+    ) as folder_run:
         results = list(folder_run.results())
     # Photos that fail are named, and the others asked about.
     with suppress(typer.Exit):

@@ -243,7 +243,9 @@ def _gallery(folder: Path, scoring: Scoring, scorer: Scorer, *, writes: bool = T
         raise PhotoError(f"no photo found in {folder}")
     frames = FrameReader(scorer.decode_px)
     names = [os.fspath(path) for path in served.photos.values()]
-    with FolderRun(scorer, names, quiet=scoring.quiet, on_photo=frames.look) as folder_run:
+    with FolderRun(
+        scorer, names, quiet=scoring.quiet, on_photo=frames.look, apart=False
+    ) as folder_run:
         results = list(folder_run.results())
     with progress_bar("finding bursts") as progress:
         bursts = find_bursts(results, scorer, frames, report=progress)

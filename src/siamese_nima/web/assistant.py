@@ -22,6 +22,7 @@ from siamese_nima.curation.reasons import NO_DIFFERENCE, flaws, reason_against
 from siamese_nima.errors import NimaError, PhotoError
 from siamese_nima.photos.find import find_photos
 from siamese_nima.photos.names import printable
+from siamese_nima.photos.shots import group_shots
 from siamese_nima.scoring.detail import try_detail
 from siamese_nima.scoring.ranking import describe_order, describe_ranking, rank_photos
 from siamese_nima.scoring.results import ScoredPhoto
@@ -51,6 +52,7 @@ class NamedFolder:
         self.photos: Mapping[str, Path] = {
             Path(os.path.relpath(photo, path)).as_posix(): photo for photo in found.paths
         }
+        self.shots = group_shots(os.fspath(photo) for photo in found.paths)
 
     @cached_property
     def _frames(self) -> FrameReader:
@@ -58,9 +60,8 @@ class NamedFolder:
 
     @cached_property
     def results(self) -> list[ScoredPhoto]:
-        """A result for each photo."""
-        names = [os.fspath(photo) for photo in self.photos.values()]
-        return list(self._scorer.score(names, on_photo=self._frames.look))
+        """A result for each photo; camera raw and JPEG of one shot are one."""
+        return list(self._scorer.score_shots(self.shots, on_photo=self._frames.look))
 
     @cached_property
     def bursts(self) -> Sequence[Burst]:
@@ -85,7 +86,9 @@ class NamedFolder:
         path = self.photos.get(photo)
         if path is None:
             raise PhotoError(f"no photo {photo[:200]!r} in this folder; `rank` names them")
-        found = next(result for result in self.results if result.path == os.fspath(path))
+        named = os.fspath(path)
+        place = next(place for place, shot in enumerate(self.shots) if named in shot.files)
+        found = self.results[place]
         if found.error is not None:
             raise PhotoError(self.told(found.error))
         return found
@@ -128,7 +131,7 @@ def assistant_server(folders: Sequence[Path], scorer: Scorer) -> MCPServer:
     @tool(_READS)
     def folders_named() -> dict[str, int]:
         """The folders that can be asked about, and how many photos each has."""
-        return {name: len(folder.photos) for name, folder in known.items()}
+        return {name: len(folder.shots) for name, folder in known.items()}
 
     @tool(_READS)
     def score(folder: str, photos: list[str]) -> list[dict[str, Any]]:
