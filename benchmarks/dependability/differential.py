@@ -191,6 +191,21 @@ def rows_of(folder: Path, keep: Path, threads: int) -> Iterator[dict[str, Any]]:
         yield from pool.map(partial(compare, folder=folder, keep=keep, srgb=srgb), paths)
 
 
+def table(rows: list[dict[str, Any]]) -> str:
+    """Causes of disagreement with how many files each has, as Markdown."""
+    verdicts = ("agrees with one of two", "ours differs", "error", "ours alone reads it")
+    found: dict[str, Counter[str]] = {}
+    for row in rows:
+        if row["verdict"] != NOBODY:
+            verdict = "error" if "error" in row else row["verdict"]
+            found.setdefault(row["cause"], Counter())[verdict] += 1
+    lines = ["| why | as one | other | error here | alone |", "|---|---|---|---|---|"]
+    for cause, counts in sorted(found.items(), key=lambda each: -each[1].total()):
+        lines.append(" | ".join((f"| {cause}", *(str(counts[v] or "") for v in verdicts))) + " |")
+    sums = [str(sum(counts[v] for counts in found.values())) for v in verdicts]
+    return "\n".join([*lines, " | ".join(("| all", *sums)) + " |"])
+
+
 def main() -> None:
     """Compare, and write all that is not plain agreement."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -221,6 +236,7 @@ def main() -> None:
     }
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result["kinds"], indent=1))
+    print(table(listed))
 
 
 if __name__ == "__main__":
