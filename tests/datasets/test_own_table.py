@@ -61,7 +61,7 @@ def test_a_rater_may_leave_photos_out(tmp_path):
     assert table.mos.tolist() == [4, 1.5]
     assert table.rater_counts().tolist() == [1, 2]
     source = write(tmp_path, "path,rater1,rater2", [("a.jpg", "", ""), ("b.jpg", 1, 9)])
-    with pytest.raises(TableError, match="line 2: no rater gave a grade"):
+    with pytest.raises(TableError, match=r"line 2: no rater gave a grade\n  line 3: .* outside"):
         read_table_csv(source, scale=FIVE)
 
 
@@ -77,7 +77,7 @@ def test_grades_need_a_scale_or_say_what_they_are(tmp_path):
     source = write(tmp_path, "path,rater1,rater2", [("a.jpg", 4, 3), ("b.jpg", 1, 2)])
     with pytest.raises(TableError, match=r"need a scale; they are 1 to 4; .* --scale 1\.\.5"):
         read_table_csv(source)
-    with pytest.raises(TableError, match=r"line 2: column 'rater1' holds 4, wanted a grade of 1"):
+    with pytest.raises(TableError, match=r"line 2: column 'rater1' holds 4, outside the scale 1"):
         read_table_csv(source, scale=RatingScale(1, 3))
 
 
@@ -142,6 +142,17 @@ def test_stars_say_their_scale(tmp_path):
     assert "1..5" in reading.notes[0]
     with pytest.raises(TableError, match="need a scale; they are 0 to 5"):
         read_table_csv(write(tmp_path, "path,stars", [("a.jpg", 5), ("b.jpg", 0)]))
+
+
+def test_cells_off_the_scale_are_listed_with_those_that_are_no_numbers(tmp_path):
+    rows = [("a.jpg", "x"), ("b.jpg", 9), ("c.jpg", 2)]
+    for names in ("path,mos", "path,rater1"):
+        table = write(tmp_path, names, rows)
+        columns = None if names.endswith("mos") else {"grades": "rater1"}
+        with pytest.raises(TableError, match="2 cells or lines cannot be used") as error:
+            read_table_csv(table, scale=FIVE, columns=columns)
+        assert "line 3: column" in str(error.value)
+        assert "holds 9, outside the scale 1..5" in str(error.value)
 
 
 def test_all_bad_cells_are_listed_with_their_lines(tmp_path):

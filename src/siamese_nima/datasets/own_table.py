@@ -312,7 +312,7 @@ def _means_of(kind: str, rows: Sequence[TableRow], names: tuple[str, ...]) -> Fl
     except TableError:
         return None
     if kind == "grades":
-        return np.asarray(np.nanmean(cells, axis=1)) if not _all_empty(cells).any() else None
+        return np.asarray(np.nanmean(cells, axis=1))
     if cells.min() < 0 or not cells.sum(axis=1).all():
         return None
     return np.asarray(cells @ np.arange(cells.shape[1]) / cells.sum(axis=1))
@@ -388,15 +388,7 @@ def _with_grades(
     notes: list[str],
 ) -> RatingTable:
     table = rows[0].table
-    cells = _numbers(rows, columns.grades, empty=True)
-    _refuse(
-        table,
-        (
-            f"line {row.line}: no rater gave a grade"
-            for row, none in zip(rows, _all_empty(cells), strict=True)
-            if none
-        ),
-    )
+    cells = _numbers(rows, columns.grades, empty=True, scale=scale)
     lowest, highest = float(np.nanmin(cells)), float(np.nanmax(cells))
     if scale is None:
         raise TableError(
@@ -404,15 +396,6 @@ def _with_grades(
             f"{highest:g}; give the lowest and the highest grade that people could give, such as "
             "--scale 1..5"
         )
-    _refuse(
-        table,
-        (
-            f"line {row.line}: column {name!r} holds {cell:g}, wanted a grade of {scale}"
-            for row, values in zip(rows, cells, strict=True)
-            for name, cell in zip(columns.grades, values, strict=True)
-            if not (np.isnan(cell) or (scale.low <= cell <= scale.high))
-        ),
-    )
     given = ~np.isnan(cells)
     counts, means = given.sum(axis=1), np.nanmean(cells, axis=1)
     if np.all(cells[given] == np.floor(cells[given])):
@@ -437,7 +420,7 @@ def _with_scores(
     table = rows[0].table
     assert columns.mos is not None  # TableColumns holds ratings of some kind
     needed = tuple(name for name in (columns.mos, columns.spread) if name is not None)
-    cells = _numbers(rows, needed)
+    cells = _numbers(rows, needed, scale=scale, scaled=(columns.mos,))
     mos, spread = cells[:, 0], cells[:, 1] if columns.spread else None
     if scale is None and columns.mos.casefold() == "stars" and np.all((mos >= 1) & (mos <= 5)):
         scale = _STARS
@@ -448,14 +431,6 @@ def _with_scores(
             f"{mos.max():g}; give the lowest and the highest score that people could give, such as "
             "--scale 1..5"
         )
-    _refuse(
-        table,
-        (
-            f"line {row.line}: column {columns.mos!r} holds {score:g}, outside the scale {scale}"
-            for row, score in zip(rows, mos, strict=True)
-            if not scale.low <= score <= scale.high
-        ),
-    )
     if spread is not None:
         largest = np.sqrt((mos - scale.low) * (scale.high - mos))
         _refuse(
@@ -496,15 +471,27 @@ def _scale_of_votes(table: Path, columns: Sequence[str]) -> RatingScale:
     return RatingScale(grades[0], grades[-1])
 
 
-def _numbers(rows: Sequence[TableRow], names: Sequence[str], *, empty: bool = False) -> Floats:
+def _numbers(
+    rows: Sequence[TableRow],
+    names: Sequence[str],
+    *,
+    empty: bool = False,
+    scale: RatingScale | None = None,
+    scaled: Sequence[str] | None = None,
+) -> Floats:
     """The cells of some columns, shape (N, C); with `empty`, nan where there is none.
 
+    With a scale, cells of the columns `scaled` (None: of all) must be on it.
+
     Raises:
-        TableError: Cells are empty or no numbers; all are listed.
+        TableError: Cells are empty, no numbers or not on the scale; all are listed.
     """
+    bounded = () if scale is None else names if scaled is None else scaled
     cells = np.full((len(rows), len(names)), np.nan)
     bad: list[str] = []
     for i, row in enumerate(rows):
+        if empty and not any(row.cells[name] for name in names):
+            bad.append(f"line {row.line}: no rater gave a grade")
         for j, name in enumerate(names):
             if empty and not row.cells[name]:
                 continue
@@ -512,6 +499,10 @@ def _numbers(rows: Sequence[TableRow], names: Sequence[str], *, empty: bool = Fa
                 cells[i, j] = row.number(name)
             except TableError as error:
                 bad.append(str(error).removeprefix(f"{row.table} "))
+                continue
+            if scale and name in bounded and not scale.low <= cells[i, j] <= scale.high:
+                holds = f"column {name!r} holds {cells[i, j]:g}"
+                bad.append(f"line {row.line}: {holds}, outside the scale {scale}")
     _refuse(rows[0].table, bad)
     return cells
 
@@ -548,10 +539,6 @@ def _expanded(text: str) -> tuple[str, ...]:
 
 def _listed(names: Sequence[str]) -> str:
     return ",".join(names) if len(names) < 4 else f"{names[0]}..{names[-1]}"
-
-
-def _all_empty(cells: Floats) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    return np.asarray(np.isnan(cells).all(axis=1))
 
 
 def _scenes(rows: Sequence[TableRow], names: Sequence[str], column: str | None) -> tuple[str, ...]:
