@@ -176,6 +176,13 @@ class Burst:
     reasons: tuple[str, ...] = ()
     close: tuple[bool, ...] = ()
 
+    def _repr_html_(self) -> str:
+        from siamese_nima.scoring.notebook import html_table
+
+        return html_table(
+            self.photos, [self.verdict, *map(self.reason, range(1, len(self.photos)))]
+        )
+
     @property
     def best(self) -> ScoredPhoto:
         """The photo that is before all others."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import textwrap
 from collections.abc import Callable, Iterator
@@ -63,6 +64,17 @@ class Explanation:
     score: float
     regions: tuple[Region, ...]
     cells: Floats
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the photo under its heat map, if it is still there, and the sentences."""
+        from siamese_nima.scoring.notebook import html_picture
+
+        lines = describe_explanation(self)
+        try:
+            photo = read_photo(self.path, min_short_side_px=_LONG_SIDE_PX)
+        except PhotoError:
+            return "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+        return html_picture(draw_explanation(self, photo, lines))
 
     @property
     def rests_on(self) -> Region:

@@ -8,6 +8,8 @@ import io
 import os
 from collections.abc import Sequence
 
+from PIL import Image
+
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.names import printable
 from siamese_nima.photos.read import read_photo
@@ -17,25 +19,40 @@ _ROWS = 50
 _THUMBNAIL_PX = 96
 
 
-def html_table(results: Sequence[ScoredPhoto]) -> str:
+def html_table(results: Sequence[ScoredPhoto], remarks: Sequence[str] = ()) -> str:
     """A table of the first 50 results, their pictures inside it.
 
     Photos that were no files, or are not there any more, have no picture.
+
+    Args:
+        results: What to show.
+        remarks: Parallel to `results`, in a column of their own; empty for none.
     """
-    rows = "".join(_row(result) for result in results[:_ROWS])
+    said = remarks or [""] * len(results)
+    rows = "".join(_row(*pair) for pair in zip(results[:_ROWS], said, strict=False))
     more = len(results) - _ROWS
     rest = f"<p>... and {more} more</p>" if more > 0 else ""
-    head = "<tr><th></th><th>photo</th><th>score</th><th>percentile</th></tr>"
+    titles = ("", "photo", "score", "percentile", *([""] if remarks else []))
+    head = f"<tr>{''.join(f'<th>{title}</th>' for title in titles)}</tr>"
     return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>{rest}"
 
 
-def _row(result: ScoredPhoto) -> str:
+def html_picture(picture: Image.Image) -> str:
+    """A picture inside a page."""
+    file = io.BytesIO()
+    picture.convert("RGB").save(file, "JPEG", quality=80)
+    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}">'
+
+
+def _row(result: ScoredPhoto, remark: str) -> str:
     name = html.escape(printable(result.path))
     if result.score is None:
         said = f'<td colspan="2">{html.escape(printable(result.error or ""))}</td>'
     else:
         share = "" if result.percentile is None else f"{result.percentile:.0f} %"
         said = f"<td>{result.score:.2f} <small>of {result.scale}</small></td><td>{share}</td>"
+    if remark:
+        said += f"<td>{html.escape(remark)}</td>"
     return f"<tr><td>{_thumbnail(result)}</td><td>{name}</td>{said}</tr>"
 
 
@@ -47,6 +64,4 @@ def _thumbnail(result: ScoredPhoto) -> str:
     except PhotoError:  # it has changed since
         return ""
     picture.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=80)
-    return f'<img src="data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}">'
+    return html_picture(picture)
