@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 INTERRUPT_WHILE_LOADING = """
 import sys
 from siamese_nima.__main__ import start
@@ -20,6 +22,22 @@ def test_ctrl_c_while_the_command_loads_shows_no_traceback():
         [sys.executable, "-c", INTERRUPT_WHILE_LOADING], capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize("module", ["siamese_nima.cli", "siamese_nima.cli.score"])
+def test_a_library_that_finds_no_memory_is_one_line(module):
+    failing = (
+        INTERRUPT_WHILE_LOADING.replace(
+            "KeyboardInterrupt", 'ImportError("x.so: failed to map segment from shared object")'
+        )
+        .replace("siamese_nima.cli", module, 2)
+        .replace(f"{module}\n", "siamese_nima.cli\n")
+    )
+    command = [sys.executable, "-c", failing, "score", "a.jpg"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("nima: there is not enough memory")
+    assert done.stderr.count("\n") == 1
 
 
 def test_the_module_is_the_command():

@@ -14,6 +14,8 @@ def start() -> None:
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except ImportError as error:
+        if "failed to map" in str(error):  # by the system's loader, where memory is limited
+            sys.exit("nima: there is not enough memory to start")
         if "DLL load failed" not in str(error):
             raise
         sys.exit(

@@ -151,6 +151,9 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+_NO_MEMORY = "there is not enough memory; give fewer --workers, or smaller photos"
+
+
 def main() -> None:
     """Run the command; errors of this package end it with one line, not with a traceback."""
     streams.fit_streams()
@@ -177,7 +180,13 @@ def _run() -> int:
         _say(str(error))
         return 1
     except MemoryError:
-        _say("there is not enough memory; give fewer --workers, or smaller photos")
+        _say(_NO_MEMORY)
+        return 1
+    except ImportError as error:
+        # What the system's loader says where a library does not fit into the memory allowed.
+        if "failed to map" not in str(error):
+            raise
+        _say(_NO_MEMORY)
         return 1
     except OSError as error:
         if streams.is_broken_pipe(error):

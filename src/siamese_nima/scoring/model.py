@@ -54,6 +54,7 @@ GOLDEN_TOLERANCE = 1e-3
 INT8_GOLDEN_TOLERANCE = 2e-2
 
 # A network takes a second or less; one that never ends is to be an error.
+_NO_MEMORY = "bad_alloc"  # in the words of C++
 _SELF_TEST_S = 60.0
 
 INT8 = "int8"  # among the metrics of the cards of 8-bit models: what the 8 bits cost
@@ -311,6 +312,8 @@ def start_session(
         session = ort.InferenceSession(content, options, providers=[provider])
     # ONNX Runtime raises bare exceptions of its own extension module.
     except Exception as error:
+        if _NO_MEMORY in str(error):
+            raise WeightsError(f"{path}: there is not enough memory to load it") from error
         reason = str(error).splitlines()[0]
         raise WeightsError(f"{path}: not a model file that can be loaded ({reason})") from error
     # Where a driver or a library is missing, ONNX Runtime takes the processor and only logs it.
