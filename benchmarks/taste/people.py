@@ -54,7 +54,7 @@ def main() -> None:
     """Measure and write the figures."""
     parser = options_parser(__doc__)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--people", type=int, default=150, help="who rate, of all")
+    parser.add_argument("--people", type=int, default=120, help="who rate, of all")
     parser.add_argument("--pickers", type=int, default=24, help="of them, who answer pairs too")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -24,7 +24,7 @@ Verdict = Literal["better", "worse", "no difference to be seen"]
 _REPEATS = 2000
 _ABOUT = 1.2  # of a fold's size
 _INSIDE = (0.025, 0.975)
-_PAIRS_OF_A_PHOTO = 3  # it is in about twice as many
+_PAIRS_OF_A_PHOTO = 8  # it is in about twice as many
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +318,7 @@ def judge_ratings(
 
 
 def _rated_pairs(part: Indices, ratings: Floats, draw: np.random.Generator) -> Indices:
-    """Pairs of photos of a part with different ratings, each photo in about six, shape (M, 2)."""
+    """Pairs of photos of a part with different ratings, each photo in up to 16, shape (M, 2)."""
     found: set[tuple[int, int]] = set()
     for photo in part.tolist():
         others = draw.permutation(part[ratings[part] != ratings[photo]]).tolist()
