@@ -150,8 +150,9 @@ def _broken() -> Iterator[Entry]:
     yield "film.jpg", b"\0\0\0\x18ftypmp42" + noise, "error: not a photo"
     yield "overwritten.jpg", damaged_at(jpeg, middle, noise), "error: breaks off at byte"
     yield "hole.jpg", damaged_at(jpeg, middle, bytes(2048)), "error: a hole of 2"
-    yield "float.tif", encoded(Image.new("F", (9, 9)), "TIFF"), "error: floating-point"
-    yield "int32.tif", encoded(Image.new("I", (9, 9)), "TIFF"), "error: 32-bit integer"
+    yield "float.tif", encoded(Image.new("F", (9, 9), 7), "TIFF"), "error: floating-point"
+    yield "float-sound.tif", encoded(Image.new("F", (9, 9), 0.5), "TIFF"), SCORE
+    yield "int32.tif", encoded(Image.new("I", (9, 9)), "TIFF"), "error: signed integer"
     yield "no-width.png", _png(0, 5, b""), "error: "
     yield "broken.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + noise, "error: "
     yield "broken.nef", b"MM\0*" + noise, "error: "
