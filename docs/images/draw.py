@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ NIMA = (sys.executable, "-m", "siamese_nima")
 SCREEN, PHONE = (1280, 800), (390, 800)
 EXPLANATION_WIDTH = 760
 PORT = 8765
+FIT = {"astronaut.jpg", "chelsea.jpg", "coffee.jpg", "rocket.jpg", "hubble-deep-field.jpg"}
 
 
 def main() -> None:
@@ -47,6 +49,7 @@ def main() -> None:
             )
             draw_report(browser, page.as_uri())
             draw_culling(browser)
+            draw_picking(browser)
     finally:
         page.unlink()
 
@@ -100,6 +103,28 @@ def draw_walk(page: Page) -> None:
     page.click("[data-plan=sidecars]")
     page.locator("#do-write").wait_for()
     shoot(page, "cull-write")
+
+
+def draw_picking(browser: Browser) -> None:
+    """What `nima pick` shows on a desktop and on a phone, once a pair is fit to be seen."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [*NIMA, "pick", "photos", "--port", "0", "--no-browser"]
+        command += ["--answers", str(Path(folder) / "answers.sqlite")]
+        with subprocess.Popen(command, cwd=EXAMPLES, stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdout is not None
+            address = server.stdout.readline().strip()
+            page = browser.new_page(viewport={"width": SCREEN[0], "height": SCREEN[1]})
+            page.goto(address)
+            page.wait_for_timeout(3000)
+            while not {page.inner_text(f"#{side}-name") for side in ("left", "right")} <= FIT:
+                page.keyboard.press("ArrowLeft")
+                page.wait_for_timeout(700)
+            shoot(page, "pick")
+            page.emulate_media(color_scheme="dark")
+            page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+            shoot(page, "pick-phone")
+            page.close()
+            server.send_signal(signal.SIGINT)
 
 
 @contextmanager

@@ -32,8 +32,10 @@ th, td { text-align: left; white-space: nowrap; padding: .25rem .9rem .25rem 0;
   gap: 1rem; align-items: start; }
 .plots figure { margin: 0; max-width: 30rem; }
 .plots img { width: 100%; height: auto; }
-/* Plots are drawn in dark ink on no paper: light and dark change places, hues stay. */
-@media (prefers-color-scheme: dark) { .plots img { filter: invert(1) hue-rotate(180deg); } }
+/* Light and dark change places, hues stay, and the paper, black then, lets the page through. */
+@media (prefers-color-scheme: dark) {
+  .plots img { filter: invert(1) hue-rotate(180deg); mix-blend-mode: screen; }
+}
 .photos { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr));
   gap: .8rem; }
 .photos figure { margin: 0; min-width: 0; }
