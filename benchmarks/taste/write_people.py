@@ -18,7 +18,7 @@ PICTURE = ROOT / "docs" / "images" / "taste-people.png"
 COUNTS = (10, 20, 50, 100)
 WAYS = {
     "ratings": "**ratings, with what is known of tastes: `nima learn`**",
-    "no prior": "ratings, without it",
+    "no prior": "ratings, without what is known",
     "nothing": "ratings alone, without `appeal`",
     "random pairs": "answers to random pairs",
     "chosen pairs": "answers to pairs that `nima pick` chooses",
@@ -65,7 +65,8 @@ def text(found: Found, folder: Found) -> str:
             "Median SRCC by the number of ratings or answers; in parentheses the median gain on "
             "`appeal` alone, and the share of people who gain:",
             _table(same),
-            f"Pairs were answered by {found['pickers']} of them. With 100 ratings "
+            f"Pairs were answered by {found['pickers']} of them, too few to tell chosen pairs from "
+            "random ones. With 100 ratings "
             f"{_percent(learnt)} of the decisions are met. Where the person has rated nothing of "
             "the same themes, as in a folder of other subjects:",
             _table(other),
