@@ -11,6 +11,7 @@ Transformers", ICLR 2023. arXiv:2210.17323
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,35 +26,54 @@ _DAMPING = 0.01  # of the mean square input: what was seen on a few photos is no
 _PATCHES = 600  # of one photo and layer; neighbours say the same
 
 
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """What the weights of a layer were rounded to.
+
+    Attributes:
+        levels: They are whole multiples, from -levels to levels, of a step.
+        steps: The step of every output, shape (outputs,).
+    """
+
+    levels: int
+    steps: Floats
+
+
 def round_weights(
-    graph: onnx.ModelProto, views: Iterable[NDArray[np.uint8]], levels: int
-) -> dict[str, Floats]:
+    graph: onnx.ModelProto,
+    views: Iterable[NDArray[np.uint8]],
+    *,
+    levels: int,
+    levels_of_depthwise: int,
+) -> dict[str, Grid]:
     """Round the weights of all convolutions, in place.
 
     Args:
         graph: A network with constant weights; its input is called "views".
         views: Of photos such as will be scored, each of shape (1, V, H, W, 3).
         levels: Weights become whole multiples, from -levels to levels, of a step for each output.
+        levels_of_depthwise: The same where each output sees one channel.
 
     Returns:
-        By the name of the weights the step of every output, shape (outputs,).
+        The grids by the names of the weights.
     """
     weights = {tensor.name: tensor for tensor in graph.graph.initializer}
     layers = [node for node in graph.graph.node if node.op_type == "Conv" and _plain(node)]
-    steps = {}
+    grids = {}
     for layer, squares in zip(layers, _input_squares(graph, layers, views), strict=True):
         tensor = weights[layer.input[1]]
         kernel = numpy_helper.to_array(tensor)
         rows = kernel.reshape(len(kernel), -1)
         own = len(rows) // len(squares)  # outputs that see the same inputs
+        most = levels_of_depthwise if kernel.shape[1] == 1 and len(squares) > 1 else levels
         parts = [
-            rounded(rows[own * group : own * (group + 1)], square, levels)
+            rounded(rows[own * group : own * (group + 1)], square, most)
             for group, square in enumerate(squares)
         ]
         values = np.concatenate([part for part, _ in parts]).reshape(kernel.shape)
-        steps[tensor.name] = np.concatenate([step for _, step in parts])
+        grids[tensor.name] = Grid(most, np.concatenate([step for _, step in parts]))
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), tensor.name))
-    return steps
+    return grids
 
 
 def rounded(rows: NDArray[Any], squares: Floats, levels: int) -> tuple[Floats, Floats]:
