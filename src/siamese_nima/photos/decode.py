@@ -16,6 +16,7 @@ from PIL import ExifTags, Image
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos import boxes, colour, png, psd, tiff, tiff_pixels
 from siamese_nima.photos.avif import read_avif
+from siamese_nima.photos.bitmaps import read_bmp, without_runs
 from siamese_nima.photos.formats import (
     PILLOW_FORMATS,
     RAW_EXTENSIONS,
@@ -77,7 +78,15 @@ def decode(
         stream.seek(0)
         return load(psd.read_merged(stream, label, max_pixels), label, **limits)
     image = _with_colours(_open(stream, head, label, max_pixels), stream, label)
-    return load(image, label, **limits)
+    try:
+        return load(image, label, **limits)
+    except OSError:
+        if image.format != "TGA":
+            raise
+        plain = without_runs(whole_file(stream))
+        if plain is None:
+            raise
+        return load(open_as("TGA", BytesIO(plain), label), label, **limits)
 
 
 def _decode_tiff(
@@ -159,6 +168,8 @@ def _open(stream: BinaryIO, head: bytes, label: str, max_pixels: int) -> Image.I
     match container_of(head):
         case Container.HEIF:
             return _heif(stream, label)
+        case Container.BMP:
+            return read_bmp(whole_file(stream), label, max_pixels)
         case Container.AVIF:
             return read_avif(whole_file(stream), label, max_pixels)
         case Container.JPEG_2000:

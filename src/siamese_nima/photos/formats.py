@@ -35,6 +35,7 @@ class Container(Enum):
 
     HEIF = "HEIF"
     AVIF = "AVIF"
+    BMP = "BMP"
     PNG = "PNG"
     JPEG_2000 = "JPEG 2000"
     JPEG_XL = "JPEG XL"
@@ -61,6 +62,8 @@ def container_of(head: bytes) -> Container | None:
     """
     if head.startswith(_PNG):
         return Container.PNG
+    if head.startswith(b"BM"):
+        return Container.BMP
     if head.startswith(_JPEG_2000):
         return Container.JPEG_2000
     if head.startswith(_JPEG_XL):
