@@ -12,6 +12,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from siamese_nima._version import __version__ as __version__
+
 # Names that are to be had from here, but are none that people begin with, stand twice: `X as X`.
 # isort: off
 if TYPE_CHECKING:
@@ -89,8 +91,6 @@ if TYPE_CHECKING:
 # ONNX Runtime reads this when it is first imported, so it stands before every import of it: its
 # Linux wheels would otherwise write a device id into the user's cache and open a connection.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Answer",

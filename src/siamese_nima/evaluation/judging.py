@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from siamese_nima import __version__
+from siamese_nima._version import __version__
 from siamese_nima.atomic_write import write_whole
 from siamese_nima.card import ModelCard
 from siamese_nima.csv_rows import csv_writer
