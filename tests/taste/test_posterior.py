@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from siamese_nima.taste.choosing import (
     random_pairs,
 )
 from siamese_nima.taste.posterior import Posterior
-from siamese_nima.taste.preference import PhotoFeatures, learn_preference
+from siamese_nima.taste.preference import PhotoFeatures, Tastes, learn_preference
 from siamese_nima.taste.strengths import Comparisons, TastePrior, estimate_strengths
 
 SCALE = RatingScale(1, 5)
@@ -40,6 +42,20 @@ def test_before_any_answer_it_is_the_model_and_the_prior(rated) -> None:
     belief = Posterior(rated, PHOTOS, NONE)
     np.testing.assert_allclose(belief.values, rated.scores())
     assert np.sqrt(np.diag(belief.covariance).mean()) == pytest.approx(4 / 9, rel=0.25)
+
+
+def test_it_begins_from_what_is_known_of_tastes(rated) -> None:
+    """Photos that differ in what people differ in: there an answer tells of all others."""
+    directions = np.array([[1.0], [0.0], [0.0], [0.0]])
+    tastes = Tastes(directions, np.full(4, 0.01), spread=1.2, noise=0.8)
+    belief = Posterior(replace(rated, tastes=tastes), PHOTOS, NONE)
+    assert belief.prior == tastes.of_pairs
+    assert belief.prior.spread == 1.2
+    shares = belief.covariance / np.sqrt(np.outer(*[np.diag(belief.covariance)] * 2))
+    liked = rated.features[:, 0] - rated.features[:, 0].mean()
+    far = np.abs(liked) > 0.3
+    signs = np.sign(np.outer(liked, liked))
+    np.testing.assert_allclose(shares[far][:, far], signs[far][:, far], atol=0.02)
 
 
 def test_after_answers_the_values_are_those_of_the_taste(rated) -> None:
