@@ -97,3 +97,13 @@ def test_what_is_written_never_replaces_what_is_read(leaking, command, out, said
     assert done.exit_code != 0
     assert said in str(done.exception)
     assert {path.name: path.read_bytes() for path in leaking.iterdir()} == before
+
+
+def test_crossing_pairs_never_replace_the_splits_that_they_are_found_by(leaking):
+    splits = leaking / "splits.csv"
+    splits.write_text("file_name,subset\n" + "\n".join(f"{n}.png,train" for n in range(6)))
+    before = splits.read_bytes()
+    command = ("data", "check", leaking / "t.csv", "--scale", "0..9", "--splits", splits)
+    done = nima(*command, "--out", splits)
+    assert "is read, and would be replaced" in str(done.exception)
+    assert splits.read_bytes() == before

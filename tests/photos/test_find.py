@@ -420,3 +420,9 @@ def test_junctions_are_links(tree, monkeypatch):
     monkeypatch.setattr(os, "scandir", Scan)
     assert names(find_photos(["a"])) == ["a/phone.heic"]
     assert names(find_photos(["a/**/*.heic"])) == ["a/phone.heic"]
+
+
+def test_a_standard_input_that_is_closed_is_an_error(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(PhotoError, match="reads a list from standard input, and there is none"):
+        find_photos("-")

@@ -97,7 +97,8 @@ def check(
             typer.echo(printable(line))
         photo_set, rated = PhotoSet.of_table(table), table.ratings_differ
     if out:
-        check_output(out, "a table of pairs", (".csv",), (source, *photo_set.paths))
+        inputs: list[str | Path] = [source, *([splits] if splits else []), *photo_set.paths]
+        check_output(out, "a table of pairs", (".csv",), inputs)
     with progress_bar("reading") as report:
         result = check_set(photo_set, threads=usable_cores(), report=report)
     typer.echo(result.describe())
