@@ -36,8 +36,8 @@ class RatingScale:
 
     @property
     def grades(self) -> Floats:
-        """Shape (K,), the grades in ascending order; not to be written to."""
-        return _grades(self.low, self.high)
+        """Shape (K,), the grades in ascending order."""
+        return _grades(self.low, self.high).copy()
 
     @property
     def size(self) -> int:
@@ -117,7 +117,9 @@ def mean(distributions: ArrayLike, scale: RatingScale = AVA_SCALE) -> Floats:
     >>> float(mean([0.5, 0, 0, 0, 0.5], RatingScale(1, 5)))
     3.0
     """
-    result: Floats = np.asarray(np.asarray(distributions, dtype=np.float64) @ scale.grades)
+    result: Floats = np.asarray(
+        np.asarray(distributions, dtype=np.float64) @ _grades(scale.low, scale.high)
+    )
     return result
 
 
@@ -130,7 +132,7 @@ def spread(distributions: ArrayLike, scale: RatingScale = AVA_SCALE) -> Floats:
     2.0
     """
     rows = np.asarray(distributions, dtype=np.float64)
-    centred = scale.grades - mean(rows, scale)[..., np.newaxis]
+    centred = _grades(scale.low, scale.high) - mean(rows, scale)[..., np.newaxis]
     result: Floats = np.asarray(np.sqrt(np.sum(rows * centred**2, axis=-1)))
     return result
 
