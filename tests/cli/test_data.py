@@ -101,7 +101,9 @@ def test_what_is_written_never_replaces_what_is_read(leaking, command, out, said
 
 def test_crossing_pairs_never_replace_the_splits_that_they_are_found_by(leaking):
     splits = leaking / "splits.csv"
-    splits.write_text("file_name,subset\n" + "\n".join(f"{n}.png,train" for n in range(6)))
+    splits.write_text(
+        "file_name,subset,scene,split\n" + "\n".join(f"{n}.png,a,{n},train" for n in range(6))
+    )
     before = splits.read_bytes()
     command = ("data", "check", leaking / "t.csv", "--scale", "0..9", "--splits", splits)
     done = nima(*command, "--out", splits)
