@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=MODEL, help="the model file")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    made = provenance()  # before the files that are made
     imagenet = ImageNet(options.lite0, options.lite2)
     rated = read_people(options.oasis, options.study)
     features = read_features(rated, imagenet, options.work)
@@ -95,7 +96,7 @@ def main() -> None:
         "chosen": asdict(choice),
         "evidence": evidence["provenance"],
         "figures": figures(evidence),
-        "provenance": provenance(),
+        "provenance": made,
     }
     (HERE / "result.json").write_text(json.dumps(result, indent=1) + "\n")
 
