@@ -13,14 +13,11 @@ import argparse
 import hashlib
 import json
 import multiprocessing
-import os
-import platform
 import random
 import resource
 import sys
 import time
 from collections import Counter
-from datetime import date
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -29,6 +26,9 @@ from PIL import Image
 from photo_seeds import damaged, seeds
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos import read_photo
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+from machine import provenance
 
 MEMORY_BYTES = 3 << 30
 SECONDS_PER_FILE = 10
@@ -132,11 +132,7 @@ def main() -> int:
             worker = Worker()
     worker.stop()
     report = {
-        "command": f"python tests/fuzz_photos.py --seconds {arguments.seconds:g}"
-        f" --seed {arguments.seed}",
-        "date": date.today().isoformat(),
-        "machine": {"cpu": platform.machine(), "cores": os.cpu_count(), "os": platform.system()},
-        "python": platform.python_version(),
+        **provenance(),
         "pillow": Image.__version__,
         "files": total,
         "files_per_second": round(total / (time.monotonic() - started), 1),
