@@ -3,11 +3,15 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
+
+from siamese_nima.cli import app
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = sorted([*REPOSITORY.glob("README*.md"), *REPOSITORY.glob("docs/**/*.md")])
@@ -26,6 +30,27 @@ def blocks() -> list[tuple[str, str]]:
 def test_python_blocks_of_the_pages_run(page, code, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     exec(compile(code, page, "exec"), {"__name__": "__main__"})
+
+
+def commands() -> list[tuple[str, str]]:
+    """(page, arguments) of every `nima ...` that pages show as a line of a shell."""
+    found = []
+    for page in PAGES:
+        text = page.read_text().replace("\\\n", " ")
+        for line in re.findall(r"^ {4}(?:\$ )?nima (.+)$", text, re.M):
+            found.append((page.relative_to(REPOSITORY).as_posix(), line))
+    return found
+
+
+@pytest.mark.parametrize(("page", "line"), commands())
+def test_commands_of_the_pages_are_there_with_their_options(page, line):
+    words = shlex.split(re.split(r" [|>&;]", line)[0], comments=True)
+    command = typer.main.get_command(app)
+    context = command.context_class(command, info_name="nima")
+    while hasattr(command, "commands") and words and not words[0].startswith("-"):
+        _, command, words = command.resolve_command(context, words)
+        context = command.context_class(command, parent=context)
+    command.make_parser(context).parse_args(list(words))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
