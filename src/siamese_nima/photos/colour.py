@@ -80,6 +80,13 @@ def to_srgb(image: Image.Image, profile: bytes | None, label: str) -> Image.Imag
     return srgb
 
 
+def straight(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Colours that were multiplied by their alpha, divided by it again."""
+    alpha = levels[..., -1:].astype(np.uint16)
+    divided = levels[..., :-1].astype(np.uint32) * 255 // np.maximum(alpha, 1)
+    return np.concatenate([np.minimum(divided, 255).astype(np.uint8), levels[..., -1:]], axis=-1)
+
+
 @lru_cache(maxsize=64)
 def averages_like_srgb(profile: bytes | None, mode: str) -> bool:
     """Whether the mean of some pixels is the same colour before and after conversion to sRGB.

@@ -11,6 +11,7 @@ from PIL import Image
 
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos import boxes
+from siamese_nima.photos.colour import straight
 from siamese_nima.photos.loading import check_size, open_as
 
 _CODESTREAM = b"\xff\x4f\xff\x51"
@@ -86,7 +87,9 @@ def _in_order(image: Image.Image, channels: _Channels) -> Image.Image:
         return image
     parts = image.split()
     ordered = Image.merge(mode, [parts[place] for place in places])
-    return _straight(ordered) if channels.premultiplied else ordered
+    if not channels.premultiplied:
+        return ordered
+    return Image.fromarray(straight(np.asarray(ordered)))
 
 
 def _with_plain_header(contents: bytes, number: int | None) -> bytes:
@@ -171,14 +174,6 @@ def _looked_up(image: Image.Image, bits: int, palette: bytes, mapping: bytes) ->
         channels.append(Image.fromarray(band))
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[len(channels)]
     return Image.merge(mode, channels)
-
-
-def _straight(image: Image.Image) -> Image.Image:
-    """Colours that were multiplied by their opacity, divided by it again."""
-    levels = np.asarray(image).astype(np.uint16)
-    divided = levels[..., :-1] * 255 // np.maximum(levels[..., -1:], 1)
-    straight = np.concatenate([np.minimum(divided, 255), levels[..., -1:]], axis=-1)
-    return Image.fromarray(straight.astype(np.uint8))
 
 
 def _from_ycc(image: Image.Image) -> Image.Image:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass, replace
 
-import numpy as np
 from PIL import Image
 
 from siamese_nima.errors import PhotoError
@@ -81,9 +80,7 @@ def read_jpeg_xl(contents: bytes, label: str, max_pixels: int) -> Image.Image:
         raise PhotoError(f"{label}: JPEG XL in CMYK is not supported. Save it as JPEG or TIFF.")
     head = head_of(contents)
     if head.premultiplied and pixels.ndim == 3 and pixels.shape[2] in (2, 4):
-        alpha = np.maximum(pixels[..., -1:], 1).astype(np.uint16)
-        straight = pixels[..., :-1].astype(np.uint16) * 255 // alpha
-        pixels[..., :-1] = np.minimum(straight, 255)
+        pixels = colour.straight(pixels)
     image = Image.fromarray(pixels)
     profile = head.profile(embedded)
     image.info = {"icc_profile": profile} if profile else {}

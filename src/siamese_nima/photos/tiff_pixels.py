@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
 from siamese_nima.errors import PhotoError
+from siamese_nima.photos.colour import straight
 from siamese_nima.photos.loading import check_size
 from siamese_nima.photos.tiff import (
     BITS,
@@ -120,7 +121,7 @@ def read_picture(picture: Directory, label: str, max_pixels: int) -> Image.Image
     if photometric == WHITE_IS_ZERO:
         levels[..., 0] = 255 - levels[..., 0]
     if keep > colours and alpha == _PREMULTIPLIED:
-        levels = _straight(levels)
+        levels = straight(levels)
     if photometric == ICCLAB:
         levels[..., 1:3] ^= 128  # a* and b* are signed in the bytes that Pillow takes
     if keep > colours and photometric in _WHITES:
@@ -158,13 +159,6 @@ def _on_white(levels: NDArray[np.uint8], photometric: int) -> NDArray[np.uint8]:
     opacity = levels[..., -1:].astype(np.int32)
     mixed = white + (colours - white) * opacity // 255
     return mixed.astype(np.int16).astype(np.uint8)
-
-
-def _straight(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Colours that were multiplied by their alpha, divided by it again."""
-    alpha = levels[..., -1:].astype(np.uint16)
-    divided = levels[..., :-1].astype(np.uint32) * 255 // np.maximum(alpha, 1)
-    return np.concatenate([np.minimum(divided, 255).astype(np.uint8), levels[..., -1:]], axis=-1)
 
 
 def _eight_bits(wide: NDArray[Any], picture: Directory, label: str) -> NDArray[Any]:
