@@ -1,6 +1,9 @@
 """Choices of a folder are on the disk, in no file that is something else, and reach sidecars."""
 
+import json
+import shutil
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -133,3 +136,51 @@ def test_the_stars_of_scores_never_replace_a_choice(tmp_path, photo):
 def test_an_empty_choice_of_an_unmarked_photo_writes_nothing(tmp_path, photo):
     assert write(photo, Choice()) == ["same"]
     assert not list(tmp_path.glob("*.xmp"))
+
+
+OURS = ("nima", "xmp.Rating", "xmp.Label", "digiKam.PickLabel", "digiKam.ColorLabel")
+
+
+def read_by_exiv2(path):
+    pyexiv2 = pytest.importorskip("pyexiv2", reason="pyexiv2 is not installed")
+    image = pyexiv2.Image(str(path))
+    read = image.read_xmp()
+    image.close()
+    return read
+
+
+def read_by_exiftool(path):
+    if not shutil.which("exiftool"):
+        pytest.skip("exiftool is not installed")
+    command = ["exiftool", "-json", "-n", "-G1", "-a", "-XMP:all", "-warning", str(path)]
+    [read] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    return read
+
+
+def others(read):
+    """All properties but those that a choice writes."""
+    plain = {name.replace("XMP-", "").replace(":", "."): value for name, value in read.items()}
+    return {n: v for n, v in plain.items() if not any(own in n for own in (*OURS, "SourceFile"))}
+
+
+@pytest.mark.parametrize("program", WITH_RATING)
+def test_sidecars_of_programs_survive_a_round_of_culling(tmp_path, photo, program):
+    sidecar = tmp_path / "a.jpg.xmp"
+    sidecar.write_text(WITH_RATING[program].replace("{rating}", "2"))
+    original, before = sidecar.read_bytes(), read_by_exiftool(sidecar)
+    known = read_by_exiv2(sidecar)
+    rounds = [
+        (Choice(stars=5, flag="pick", colour="green"), "5", "Green", "3"),
+        (Choice(flag="reject", colour="red"), "-1", "Red", "1"),
+    ]
+    for number, (choice, rating, label, pick) in enumerate(rounds):
+        write(photo, choice, number, overwrite=True)
+        exiv2, exiftool = read_by_exiv2(sidecar), read_by_exiftool(sidecar)
+        assert (exiv2["Xmp.xmp.Rating"], exiv2["Xmp.xmp.Label"]) == (rating, label)
+        assert exiv2["Xmp.digiKam.PickLabel"] == pick
+        assert (exiftool["XMP-xmp:Rating"], exiftool["XMP-xmp:Label"]) == (int(rating), label)
+        assert others(exiftool) == others(before)
+        assert others(exiv2) == others(known)
+    for number in (1, 0):
+        list(undo_stars(Path(f"{photo.path}.{number}.log")))
+    assert sidecar.read_bytes() == original
