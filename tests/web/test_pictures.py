@@ -1,11 +1,13 @@
+import io
 import threading
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from siamese_nima.errors import PhotoError
 from siamese_nima.web import pictures
-from siamese_nima.web.pictures import ScreenPictures, screen_picture
+from siamese_nima.web.pictures import FACE_PX, ScreenPictures, face_pictures, screen_picture
 
 
 @pytest.fixture
@@ -63,3 +65,13 @@ def test_a_photo_that_could_not_be_read_is_tried_again(photos, kept):
         kept.get(photos[0], 640)
     photos[0].write_bytes(content)
     assert kept.get(photos[0], 640)
+
+
+def test_faces_are_cut_out_and_large_enough_to_see_their_eyes():
+    path = Path(__file__).parents[2] / "examples/photos/astronaut.jpg"
+    with path.open("rb") as file:
+        [face] = face_pictures(file)
+    assert face.eyes in ("open", "unclear")
+    assert max(Image.open(io.BytesIO(face.picture)).size) == FACE_PX
+    with (path.parent / "coffee.jpg").open("rb") as file:
+        assert face_pictures(file) == []

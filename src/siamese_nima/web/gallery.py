@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import os
 import stat
@@ -26,7 +27,13 @@ from siamese_nima.photos.thumbnails import SIDE_PX, shrunk
 from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.web.culling import Culling, culling_routes
 from siamese_nima.web.http import RequestError, static_part
-from siamese_nima.web.pictures import FULL_PX, SIDES_PX, ScreenPictures, screen_picture
+from siamese_nima.web.pictures import (
+    FULL_PX,
+    SIDES_PX,
+    ScreenPictures,
+    face_pictures,
+    screen_picture,
+)
 from siamese_nima.web.report import SCRIPTS, STYLES, Entry, make_entries, report_page
 
 Found = TypeVar("Found")
@@ -43,6 +50,7 @@ SHOWN_TYPES = {
     ".bmp": "image/bmp",
 }
 _KEPT_THUMBNAILS = 4096  # about 6 kB each
+_KEPT_FACES = 256  # photos
 _CHUNK = 1 << 18
 _KEEP_A_WHILE = {"cache-control": "private, max-age=300"}
 # An original that is opened alone runs nothing, whatever it holds; the style is the browser's own,
@@ -158,6 +166,7 @@ class Gallery:
         self._screens = ScreenPictures(self._screen)
         self._decoding = asyncio.Semaphore(usable_cores())
         self._thumbnails: dict[str, bytes] = {}
+        self._faces: dict[str, list[dict[str, str]]] = {}
         ids = {os.fspath(path): photo_id for photo_id, path in folder.photos.items()}
         entries = make_entries(
             results,
@@ -205,6 +214,30 @@ class Gallery:
         if side_px not in SIDES_PX or photo_id not in self.folder.photos:
             raise PhotoError("no such picture")
         return await asyncio.to_thread(self._screens.get, photo_id, side_px)
+
+    async def faces(self, photo_id: str) -> list[dict[str, str]]:
+        """The faces of a photo, as the page shows them under it; the latest ones are kept.
+
+        Raises:
+            PhotoError: There is no such photo, or it cannot be read.
+        """
+        found = self._faces.pop(photo_id, None)
+        if found is None:
+            async with self._decoding:
+                found = await asyncio.to_thread(self._found_faces, photo_id)
+        self._faces[photo_id] = found
+        if len(self._faces) > _KEPT_FACES:
+            del self._faces[next(iter(self._faces))]
+        return found
+
+    def _found_faces(self, photo_id: str) -> list[dict[str, str]]:
+        with self.folder.open(photo_id) as file:
+            faces = face_pictures(file, name=self.file_name(photo_id))
+        address = "data:image/jpeg;base64,"
+        return [
+            {"eyes": face.eyes, "picture": address + base64.b64encode(face.picture).decode()}
+            for face in faces
+        ]
 
     def _screen(self, photo_id: Path | str, side_px: int) -> bytes:
         with self.folder.open(str(photo_id)) as file:
@@ -258,6 +291,10 @@ def gallery_routes(gallery: Gallery) -> APIRouter:
     async def screen(photo_id: str, side_px: int) -> Response:
         picture = await _found(gallery.screen(photo_id, side_px))
         return Response(picture, media_type="image/jpeg", headers=_KEEP_A_WHILE)
+
+    @router.get("/faces/{photo_id}")
+    async def faces(photo_id: str) -> list[dict[str, str]]:
+        return await _found(gallery.faces(photo_id))
 
     @router.get("/photos/{photo_id}")
     async def original(photo_id: str) -> Response:

@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +16,8 @@ from PIL import Image
 
 from siamese_nima.cores import usable_cores
 from siamese_nima.photos.decode import pillow_muted
-from siamese_nima.photos.read import open_photo
+from siamese_nima.photos.read import Photo, open_photo
+from siamese_nima.scoring.faces import Face, find_faces
 
 FULL_PX = 8192  # of a photo seen pixel for pixel; zoom.js asks for it
 SIDES_PX = (640, 960, 1280, 1920, 2560, FULL_PX)
@@ -23,6 +25,10 @@ SIDES_PX = (640, 960, 1280, 1920, 2560, FULL_PX)
 _QUALITY = 88
 _REDUCING_GAP = 2.0  # whole pixels are averaged first, down to twice the size: nothing of it shows
 _KEPT_BYTES = 96 << 20
+FACE_PX = 144
+_FACES_PX = 1500  # short side of a photo whose faces are looked for
+_MOST_FACES = 8
+_AROUND_FACE = 1.5  # side of what is shown, in sides of the face
 
 
 def screen_picture(photo: Path | BinaryIO, side_px: int, *, name: str | None = None) -> bytes:
@@ -46,6 +52,50 @@ def screen_picture(photo: Path | BinaryIO, side_px: int, *, name: str | None = N
     file = io.BytesIO()
     picture.save(file, format="JPEG", quality=_QUALITY)
     return file.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class FacePicture:
+    """A face, cut out of a photo.
+
+    Attributes:
+        eyes: "open", "closed" or "unclear", as `Face` has them.
+        picture: A JPEG file, at most `FACE_PX` high and wide.
+    """
+
+    eyes: str
+    picture: bytes
+
+
+def face_pictures(photo: BinaryIO, *, name: str | None = None) -> list[FacePicture]:
+    """The faces of a photo, from left to right; of many the largest.
+
+    Raises:
+        PhotoError: It cannot be read.
+    """
+    found = open_photo(photo, min_short_side_px=_FACES_PX, name=name)
+    faces = find_faces(found)
+    large = sorted(faces, key=lambda face: -face.box[2] * face.box[3])[:_MOST_FACES]
+    return [_cut_out(found, face) for face in faces if face in large]
+
+
+def _cut_out(photo: Photo, face: Face) -> FacePicture:
+    width, height = photo.size
+    left, top, wide, high = face.box
+    side = _AROUND_FACE * max(wide * width, high * height)
+    middle = (left + wide / 2) * width, (top + high / 2) * height
+    box = (
+        max(0.0, middle[0] - side / 2),
+        max(0.0, middle[1] - side / 2),
+        min(float(width), middle[0] + side / 2),
+        min(float(height), middle[1] + side / 2),
+    )
+    across, down = box[2] - box[0], box[3] - box[1]
+    scale = FACE_PX / max(across, down)
+    size = (max(1, round(across * scale)), max(1, round(down * scale)))
+    file = io.BytesIO()
+    photo.resize(size, Image.Resampling.LANCZOS, box).save(file, format="JPEG", quality=_QUALITY)
+    return FacePicture(face.eyes, file.getvalue())
 
 
 def _short_side_px(photo: Path | BinaryIO, side_px: int) -> int:

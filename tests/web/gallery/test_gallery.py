@@ -161,3 +161,10 @@ def test_folders_without_photos_are_refused(tmp_path: Path, tiny_model):
     result = CliRunner().invoke(app, ["serve", *options])
     assert result.exit_code == 1
     assert str(result.exception) == f"no photo found in {tmp_path}"
+
+
+def test_a_photo_without_faces_has_none_and_a_broken_one_is_missed(address, html):
+    path = link(cards(html)["photo1.png"], "photos").replace("photos", "faces")
+    status, _, body = get(address, path)
+    assert (status, body) == (200, b"[]")
+    assert get(address, "/faces/0")[0] == 404

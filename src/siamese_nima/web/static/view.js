@@ -203,6 +203,7 @@ function showPair() {
     figure.querySelector("b").textContent = card.querySelector("h3 .name").textContent;
     figure.querySelector(".reason").textContent = card.dataset.standing || card.dataset.scored || "";
     figure.querySelector(".decided").replaceChildren(...signs(choiceOf(card)));
+    showFaces(figure.querySelector(".faces"), card);
     figure.ariaLabel = `${place ? "Challenger" : "Best so far"}: ${figure.querySelector("b").textContent}`;
   }
   const others = rivals.filter((card) => card !== champion);
@@ -213,6 +214,33 @@ function showPair() {
   showOnBar(compare, choiceOf(marked()));
   if (compareZoom.wanted) zoomInto(compareZoom, [champion, challenger]);
   prefetch([others[place + 1], others[place + 2]], stages[1]);
+}
+
+const EYES = { open: "eyes open", closed: "eyes closed", unclear: "" };
+const faces = new Map(); // by key: what the server says, asked for once
+
+/** The faces of a photo in a row, large enough to see the eyes. */
+async function showFaces(strip, card) {
+  strip.replaceChildren();
+  strip.shows = card;
+  if (!SERVER) return;
+  const key = keyOf(card);
+  if (!faces.has(key)) {
+    const asked = fetch(`./faces/${key}`).then((answer) => (answer.ok ? answer.json() : []));
+    faces.set(key, asked.catch(() => []));
+  }
+  const found = await faces.get(key);
+  if (strip.shows !== card) return;
+  strip.replaceChildren(
+    ...found.map(({ eyes, picture: source }) => {
+      const [face, image] = [document.createElement("span"), new Image()];
+      face.dataset.eyes = eyes;
+      image.src = source;
+      image.alt = "face";
+      face.append(image, EYES[eyes]);
+      return face;
+    }),
+  );
 }
 
 /** Which of both decisions are about: the one that had the focus last. */
