@@ -10,6 +10,7 @@ the frame that has its picture for the screen, not the preview.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import statistics
 import sys
@@ -129,6 +130,7 @@ def main() -> None:
         values = {
             **provenance(),
             "browser": f"Chromium {browser.version}",
+            "load_average": round(os.getloadavg()[0], 1),
             "photos": arguments.photos,
             "files": len(files),
             "photos_from": arguments.photos_from.name,
