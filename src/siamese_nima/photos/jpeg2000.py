@@ -100,12 +100,16 @@ def _with_plain_header(contents: bytes, number: int | None) -> bytes:
         number: The colour space that is left to be read, if it is there.
     """
     header = boxes.span(contents, b"jp2h")
-    changed = bytearray(contents)
-    for each in boxes.spans(contents, header.start, header.end) if header else ():
-        colours = each.kind == b"colr" and _number(contents[each.start : each.end]) != number
-        if colours or (number is None and each.kind == b"colr") or each.kind in _APPLIED_HERE:
+    if header is None:
+        return contents
+    changed = bytearray(contents[header.start : header.end])
+    for each in boxes.spans(bytes(changed)):
+        given = _number(bytes(changed[each.start : each.end]))
+        if each.kind in _APPLIED_HERE or (
+            each.kind == b"colr" and (number is None or given != number)
+        ):
             changed[each.start - 4 : each.start] = b"free"
-    return bytes(changed)
+    return contents[: header.start] + bytes(changed) + contents[header.end :]
 
 
 def _with_counted_parts(contents: bytes, label: str) -> bytes:
@@ -117,7 +121,7 @@ def _with_counted_parts(contents: bytes, label: str) -> bytes:
         PhotoError: There are no parts at all.
     """
     at = contents.find(_CODESTREAM) + 2
-    parts: dict[int, list[bytes]] = {}
+    parts: dict[int, list[tuple[int, int]]] = {}
     claimed: dict[int, int] = {}
     start = 0
     while at >= 2 and at + 12 <= len(contents):
@@ -131,7 +135,7 @@ def _with_counted_parts(contents: bytes, label: str) -> bytes:
         tile, size, _, count = struct.unpack_from(">HIBB", contents, at + 4)
         if size < 14 or at + size > len(contents):
             return contents
-        parts.setdefault(tile, []).append(contents[at : at + size])
+        parts.setdefault(tile, []).append((at, at + size))
         claimed[tile] = max(count, claimed.get(tile, 0))
         at += size
     if not parts:
@@ -139,9 +143,9 @@ def _with_counted_parts(contents: bytes, label: str) -> bytes:
     if all(claimed[tile] in (0, len(found)) for tile, found in parts.items()):
         return contents
     body = b"".join(
-        part[:11] + bytes([len(found)]) + part[12:]
+        contents[first : first + 11] + bytes([len(found)]) + contents[first + 12 : end]
         for _, found in sorted(parts.items())
-        for part in found
+        for first, end in found
         if len(found) < 256
     )
     return contents[:start] + body + contents[at:]
