@@ -70,13 +70,14 @@ def text(found: Found, folder: Found) -> str:
             f"{_percent(learnt)} of the decisions are met. Where the person has rated nothing of "
             "the same themes, as in a folder of other subjects:",
             _table(other),
-            "![Median SRCC by number of ratings or answers](images/taste-people.png)",
+            "![Median gain in SRCC by number of ratings or answers](images/taste-people.png)",
             f"`{found['command']}`, {found['date']}, {found['machine']['cpu']}, commit "
             f"{found['commit']} (`benchmarks/taste/people.json`).",
-            f"`nima learn` on a folder of {folder['photos']} photos of 500 x 400 with stars: "
-            f"{folder['seconds']:.0f} s on {folder['machine']['cores']} cores that other work kept "
-            f"busy (load {folder['load_average']}), {folder['processor_seconds']:.0f} s of "
-            f"processor time (`benchmarks/taste/rated_folder.py`, {folder['date']}).",
+            f"`nima learn` on a folder of {folder['photos']} photos of 500 x 400 with stars takes "
+            f"{folder['processor_seconds']:.0f} s of processor time, which cores share; "
+            f"{folder['seconds']:.0f} s passed on {folder['machine']['cores']} cores on which "
+            f"{folder['load_average']:.0f} other programs were at work "
+            f"(`benchmarks/taste/rated_folder.py`, {folder['date']}).",
         ]
     )
 
