@@ -104,7 +104,7 @@ def test_scores_of_further_models_are_told(ranked_card, shoot, tmp_path):
     both = replace(shoot[0], others={"appeal": shoot[1]})
     text = write_report(tmp_path / "page.html", [both], ranked_card).read_text()
     said = html.unescape(text)
-    assert f'Score by appeal", "{shoot[1].mean:.2f} on a scale of 1..10' in said
+    assert f"Score by appeal\t{shoot[1].mean:.2f} on a scale of 1..10" in said
 
 
 def test_the_page_says_when_nobody_measured_the_pair_error(tiny_card, shoot, tmp_path):

@@ -157,10 +157,15 @@ async function recall() {
   } else {
     local = waiting;
   }
-  for (const key of cardOf.keys()) {
-    if (!touched.has(key)) note(key, local[key] ?? known[key] ?? NOTHING);
+  const news = [];
+  for (const [key, card] of cardOf) {
+    if (touched.has(key)) continue;
+    const before = choiceOf(card);
+    note(key, local[key] ?? known[key] ?? NOTHING);
+    if (JSON.stringify(before) !== JSON.stringify(choiceOf(card))) news.push(card);
   }
-  showDecisions(cards);
+  showDecisions(news);
+  if (server.gone?.length) update();
 }
 
 // How decisions are shown

@@ -262,7 +262,7 @@ function undoLast() {
 /** Show what has been decided about some photos. */
 function showDecisions(about) {
   for (const card of about) showOn(card);
-  if (OF_DECISIONS() || about.length === cards.length) update();
+  if (OF_DECISIONS()) update();
   else tellCounts();
   if (current) showOnBar(byId("decide"), choiceOf(current));
 }
@@ -380,6 +380,7 @@ async function undoWrite(log) {
   await toldOf(async () => ["Undone: ", await ask("./undo", { log })]);
   for (const card of cards) card.classList.remove("gone");
   await recall();
+  update();
   showUndo();
 }
 

@@ -132,7 +132,8 @@ function zoomInto(zoom, photos) {
 }
 
 function facts(card) {
-  const given = [["Path", card.dataset.path], ...JSON.parse(card.dataset.facts)];
+  const known = card.dataset.facts ? card.dataset.facts.split("\n").map((fact) => fact.split("\t")) : [];
+  const given = [["Path", card.dataset.path], ...known];
   return given.flatMap(([name, value]) => {
     const [term, description] = [document.createElement("dt"), document.createElement("dd")];
     [term.textContent, description.textContent] = [name, value];
@@ -148,7 +149,7 @@ function chart(card) {
     document.createElement("div"),
     document.createElement("figcaption"),
   ];
-  const shares = JSON.parse(card.dataset.shares);
+  const shares = card.dataset.shares.split(",").map((share) => share.split(" "));
   bars.removeAttribute("aria-hidden");
   bars.setAttribute("role", "img");
   bars.setAttribute("aria-label", shares.map(([grade, share]) => `${grade}: ${share} %`).join(", "));
