@@ -39,6 +39,8 @@ EXTRAS = {
     "--engine ray": ("scale",),
     "--device openvino": ("openvino",),
 }
+# What Windows on ARM has no build of.
+NOT_ON_WINDOWS_ARM = {"train": "PyTorch", "parquet": "pyarrow", "scale": "Ray and pyarrow"}
 TESTED = ("train", "parquet", "raw", "jxl", "quantise", "openvino", "serve", "mcp", "scale", "s3")
 
 
@@ -49,10 +51,13 @@ def main(arguments: list[str]) -> int:
     if not arguments or arguments[0] in {"-h", "--help"}:
         print(__doc__)
         return 0
+    extras = TESTED if arguments[0] == "test" else extras_of(arguments)
+    if problem := lacking(extras, platform.system(), platform.machine()):
+        sys.exit(problem)
     if arguments[0] == "test":
         python = environment(".venv-test", TESTED, "--group", "test")
         return checks(python, arguments[1:])
-    python = environment(".venv", extras_of(arguments))
+    python = environment(".venv", extras)
     return run([python, "-m", "siamese_nima", *arguments])
 
 
@@ -69,6 +74,21 @@ def unsuitable(version: tuple[int, int], system: str, machine: str) -> str | Non
             f"{this}: use Python 3.11 to 3.13"
         )
     return None
+
+
+def lacking(extras: tuple[str, ...], system: str, machine: str) -> str | None:
+    """Why optional parts cannot be installed here, and what to do; None if they can."""
+    if (system, machine) != ("Windows", "ARM64"):
+        return None
+    names = [NOT_ON_WINDOWS_ARM[extra] for extra in extras if extra in NOT_ON_WINDOWS_ARM]
+    if len(names) > 1 and "Ray and pyarrow" in names and "pyarrow" in names:
+        names.remove("pyarrow")
+    if not names:
+        return None
+    return (
+        f"this needs {', '.join(names)}, which Windows on ARM has no build of: install Python for "
+        "x64, which runs there too, and start bootstrap.py with it; all else works with this one"
+    )
 
 
 def extras_of(arguments: list[str]) -> tuple[str, ...]:

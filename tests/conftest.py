@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,3 +75,41 @@ def chromium():
         browser = driver.chromium.launch(executable_path=path, args=arguments)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def held_files(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Files behave as on Windows: none is renamed, replaced or removed while somebody has it.
+
+    This process has what it has open or mapped into memory; a test adds what others have.
+    """
+    if not Path("/proc/self/maps").exists():
+        pytest.skip("needs /proc")
+    others: set[str] = set()
+
+    def held() -> set[str]:
+        maps = Path("/proc/self/maps").read_text().splitlines()
+        found = {line.split(maxsplit=5)[-1] for line in maps}
+        for number in Path("/proc/self/fd").iterdir():
+            with suppress(OSError):
+                found.add(str(number.readlink()))
+        return found | others
+
+    def place(path: str | os.PathLike[str], folder: int | None) -> str:
+        start = Path(f"/proc/self/fd/{folder}").readlink() if folder is not None else Path.cwd()
+        return str(start / path)
+
+    def refused(change):
+        def call(path, *others, **options):
+            named = [path, *others[: change.__name__ != "unlink"]]
+            for name in named:
+                if place(name, options.get("dir_fd")) in held():
+                    raise PermissionError(errno.EACCES, "used by another process", os.fspath(name))
+            return change(path, *others, **options)
+
+        return call
+
+    for name in ("rename", "replace", "unlink"):
+        monkeypatch.setattr(os, name, refused(getattr(os, name)))
+    monkeypatch.setattr("siamese_nima.atomic_write._PAUSES_S", (0.01, 0.01))
+    return others

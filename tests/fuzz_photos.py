@@ -14,7 +14,6 @@ import hashlib
 import json
 import multiprocessing
 import random
-import resource
 import sys
 import time
 from collections import Counter
@@ -53,7 +52,10 @@ def outcome(contents: bytes, name: str) -> str:
 
 def work(pipe: Connection) -> None:
     """Answer files with outcomes until the pipe is closed."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    if sys.platform != "win32":  # which has no such limit
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     while True:
         try:
             contents, name = pipe.recv()

@@ -2,10 +2,11 @@
 
 import errno
 import os
+import time
 
 import pytest
 
-from siamese_nima.atomic_write import check_output, replacing, unfinished, write_whole
+from siamese_nima.atomic_write import check_output, clear_away, replacing, unfinished, write_whole
 from siamese_nima.errors import ConfigError, NimaError, WeightsError
 
 
@@ -57,6 +58,42 @@ def test_a_folder_in_its_place_and_no_folder_around_it_are_named(tmp_path):
         write_whole(tmp_path, b"")
     with pytest.raises(NimaError, match=r"/none/a: cannot be written \(No such file"):
         write_whole(tmp_path / "none" / "a", b"")
+
+
+def test_a_file_that_is_held_for_a_moment_is_replaced_after_it(path, held_files, monkeypatch):
+    held_files.add(str(path))
+    monkeypatch.setattr(time, "sleep", lambda _: held_files.clear())
+    write_whole(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_a_file_that_stays_held_is_an_error_that_changes_nothing(path, held_files):
+    held_files.add(str(path))
+    with pytest.raises(NimaError, match=r"a.txt: cannot be written \(used by another process\)"):
+        write_whole(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_that_a_file_is_held_is_known_before(path, held_files):
+    check_output(path, "a table", [".txt"])
+    held_files.add(str(path))
+    words = r"a.txt: cannot be replaced \(used by another process\); if .* as spreadsheets do"
+    with pytest.raises(ConfigError, match=words):
+        check_output(path, "a table", [".txt"])
+
+
+def test_a_folder_is_cleared_away_or_what_is_left_is_said(tmp_path, held_files):
+    folder = tmp_path / "work"
+    for name in ("a", "b"):
+        folder.mkdir()
+        (folder / name).touch()
+        if name == "a":
+            assert clear_away(folder) == ""
+            assert not folder.exists()
+    with (folder / "b").open():
+        said = clear_away(folder)
+    assert said == f"{folder}: could not be removed (used by another process); nobody needs it"
 
 
 def test_permissions_are_those_of_the_old_file_or_of_any_new_one(path):

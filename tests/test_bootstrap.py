@@ -61,6 +61,33 @@ def test_what_cannot_go_is_said_in_a_sentence(version, system, machine, words):
 
 
 @pytest.mark.parametrize(
+    ("extras", "words"),
+    [
+        (("train",), "PyTorch"),
+        (("parquet",), "pyarrow"),
+        (("scale", "s3"), "Ray and pyarrow"),
+        (("train", "scale"), "PyTorch, Ray and pyarrow"),
+    ],
+)
+def test_parts_that_windows_on_arm_lacks_are_named_before_pip_is_asked(extras, words):
+    said = bootstrap.lacking(extras, "Windows", "ARM64")
+    assert said.startswith(f"this needs {words}, which Windows on ARM has no build of")
+    assert "Python for x64" in said
+
+
+@pytest.mark.parametrize(
+    ("extras", "system", "machine"),
+    [
+        (("serve", "learn"), "Windows", "ARM64"),
+        (("train", "scale", "parquet"), "Windows", "AMD64"),
+        (("train", "scale", "parquet"), "Darwin", "arm64"),
+    ],
+)
+def test_parts_that_can_be_had_are_let_through(extras, system, machine):
+    assert bootstrap.lacking(extras, system, machine) is None
+
+
+@pytest.mark.parametrize(
     ("version", "system", "machine"),
     [
         ((3, 11), "Linux", "x86_64"),

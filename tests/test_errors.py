@@ -24,6 +24,14 @@ def installed(monkeypatch):
     return install
 
 
+def test_a_part_that_windows_on_arm_lacks_is_not_offered(monkeypatch):
+    monkeypatch.setattr("platform.system", lambda: "Windows")
+    monkeypatch.setattr("platform.machine", lambda: "ARM64")
+    said = str(MissingExtraError.of("nima train", "train"))
+    assert said.startswith("nima train needs PyTorch, which Windows on ARM has no build of: use ")
+    assert "pip install" in str(MissingExtraError.of("nima pick", "serve"))
+
+
 def hint():
     return str(MissingExtraError.of("nima pick", "serve"))
 

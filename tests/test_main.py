@@ -49,3 +49,14 @@ def test_the_module_is_the_command():
     )
     assert done.returncode == 0
     assert done.stdout.startswith("siamese-nima ")
+
+
+def test_a_runtime_that_windows_lacks_is_named_in_a_line():
+    error = "DLL load failed while importing onnxruntime_pybind11_state: the module was not found"
+    failing = INTERRUPT_WHILE_LOADING.replace("KeyboardInterrupt", f"ImportError({error!r})")
+    done = subprocess.run(
+        [sys.executable, "-c", failing], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"nima: {error}. On Windows this is mostly the Microsoft Visual")
+    assert done.stderr.count("\n") == 1

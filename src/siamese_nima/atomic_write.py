@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import glob
 import os
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from siamese_nima.errors import ConfigError, NimaError
 
 _END = ".part"
+# Between attempts, about a second in all.
+_PAUSES_S = (0.05, 0.1, 0.2, 0.3, 0.4)
 
 
 def check_output(
@@ -30,7 +35,7 @@ def check_output(
 
     Raises:
         ConfigError: The ending does not fit, it is a folder, its folder is missing, or it is one
-            of the inputs, by whatever name.
+            of the inputs, by whatever name; or another program holds it open, as spreadsheets do.
     """
     target, fitting = Path(path), list(endings)
     if fitting and target.suffix.lower() not in fitting:
@@ -47,6 +52,54 @@ def check_output(
     for source in inputs:
         if _is_file(source, there):
             raise ConfigError(f"{target}: is read, and would be replaced; choose another name")
+    try:
+        # Changes nothing, and fails where the file could not be replaced.
+        put_in_place(target, target)
+    except PermissionError as error:
+        raise ConfigError(
+            f"{target}: cannot be replaced ({error.strerror}); if another program has it open, as "
+            "spreadsheets do, close it there, or choose another name"
+        ) from error
+
+
+def put_in_place(part: Path, target: Path) -> None:
+    """Let a finished file take the place of another, or of none.
+
+    On Windows a file that somebody has open can be neither renamed nor replaced, and programs that
+    look for viruses hold new files open for a moment: so it is tried for about a second.
+
+    Raises:
+        PermissionError: It is still held, or may not be replaced.
+        OSError: Something else.
+    """
+    _patiently(lambda: part.replace(target))
+
+
+def clear_away(folder: Path) -> str:
+    """Remove a folder of files that nobody needs any more.
+
+    Files that are still mapped into memory cannot be removed on Windows; let go of them before.
+
+    Returns:
+        What could not be removed and why, for a warning; empty if all is well.
+    """
+    gc.collect()  # or cycles of objects would keep maps of files
+    try:
+        _patiently(lambda: shutil.rmtree(folder))
+    except OSError as error:
+        return f"{folder}: could not be removed ({error.strerror or error}); nobody needs it"
+    return ""
+
+
+def _patiently(call: Callable[[], object]) -> None:
+    for pause in _PAUSES_S:
+        try:
+            call()
+        except PermissionError:
+            time.sleep(pause)
+        else:
+            return
+    call()
 
 
 def _is_file(path: str | os.PathLike[str], found: os.stat_result) -> bool:
@@ -81,9 +134,10 @@ def replacing(path: str | os.PathLike[str], error: type[NimaError] = NimaError) 
             with part.open("r+b") as file:
                 os.fsync(file.fileno())
             part.chmod(_mode(target))
-            part.replace(target)
+            put_in_place(part, target)
         finally:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
     except OSError as problem:
         reason = problem.strerror or problem
         raise error(f"{target}: cannot be written ({reason})") from problem

@@ -82,12 +82,24 @@ class ContaminationError(NimaError):
     """A model would be evaluated on photos that it was trained on."""
 
 
+# As bootstrap.py has them, which runs before this package is installed.
+_NOT_ON_WINDOWS_ARM = {"train": "PyTorch", "parquet": "pyarrow", "scale": "Ray and pyarrow"}
+
+
 class MissingExtraError(NimaError, ImportError):
     """An optional dependency is not installed; the message says which extra brings it."""
 
     @classmethod
     def of(cls, purpose: str, extra: str) -> "MissingExtraError":
         """The error for `purpose` (starts the sentence), which needs the optional `extra`."""
+        import platform
+
+        missing = _NOT_ON_WINDOWS_ARM.get(extra)
+        if missing and (platform.system(), platform.machine()) == ("Windows", "ARM64"):
+            return cls(
+                f"{purpose} needs {missing}, which Windows on ARM has no build of: use Python for "
+                "x64, which runs there too"
+            )
         return cls(f"{purpose} needs an optional part: {_install_command(extra)}")
 
     @classmethod

@@ -19,6 +19,10 @@ from siamese_nima.photos import find_photos, read_photo
 from siamese_nima.scoring.scorer import Scorer
 from siamese_nima.scoring.tables import write_table
 
+pytestmark = pytest.mark.skipif(
+    os.name != "posix", reason="the corpus has pipes, sockets, links and names of bytes"
+)
+
 TIME_LIMIT_S = 300
 # Runs the command with every attempt to change a file noted; photos may only be opened to be read.
 WATCHED = """

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from siamese_nima.errors import PhotoError, TableError
 from siamese_nima.photos import find_photos
 from siamese_nima.photos.find import _Search, natural_key
+from systems import needs_pipes
 
 
 @pytest.fixture
@@ -200,6 +201,7 @@ def test_a_folder_named_like_a_photo_is_a_folder(tree):
     assert names(find_photos(["album.jpg"])) == ["album.jpg/one.png"]
 
 
+@needs_pipes
 def test_pipes_and_sockets_are_counted_and_not_taken(tree):
     os.mkfifo("a/pipe.jpg")
     with socket.socket(socket.AF_UNIX) as server:
@@ -209,6 +211,7 @@ def test_pipes_and_sockets_are_counted_and_not_taken(tree):
     assert found.skipped_special == 2
 
 
+@needs_pipes
 def test_a_named_pipe_stays_so_that_reading_reports_it(tree):
     os.mkfifo("pipe.jpg")
     assert names(find_photos(["pipe.jpg"])) == ["pipe.jpg"]

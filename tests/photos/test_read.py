@@ -13,6 +13,7 @@ from PIL import Image
 
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.photos import read_photo
+from systems import needs_pipes
 
 ORIENTATION = 0x0112
 PILLOWS_WARNING = "Skipping tag 270|Truncated File Read"
@@ -238,6 +239,7 @@ def test_a_folder_that_cannot_be_listed_says_so(tmp_path, monkeypatch):
         read_photo(tmp_path)
 
 
+@needs_pipes
 def test_a_pipe_is_an_error_and_is_never_opened(tmp_path):
     path = tmp_path / "pipe.jpg"
     os.mkfifo(path)

@@ -19,6 +19,7 @@ from PIL import Image
 from siamese_nima.photos import find_photos
 from siamese_nima.scoring.scorer import Scorer
 from siamese_nima.scoring.tables import Columns, open_table
+from systems import needs_sigkill
 
 pytestmark = pytest.mark.slow
 
@@ -134,6 +135,7 @@ def test_results_that_cannot_be_written_end_the_run_with_their_name(
     assert error.endswith(": cannot be read (Not a directory)")
 
 
+@needs_sigkill
 def test_a_driver_that_is_killed_is_gone_on_with(cluster, photos, tiny_model, local, tmp_path):
     out = tmp_path / "out"
     with (tmp_path / "stderr").open("wb") as stderr:

@@ -18,6 +18,7 @@ from siamese_nima.scale.plan import NOTES, Folder, Slice, open_plan
 from siamese_nima.scale.worker import Done, Job, Worker, scored_isolated
 from siamese_nima.scoring.scorer import Scorer
 from siamese_nima.scoring.tables import Columns, open_table
+from systems import needs_sigkill
 
 
 @pytest.fixture
@@ -108,6 +109,7 @@ class Killer:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+@needs_sigkill
 @pytest.mark.slow
 def test_a_photo_that_ends_its_process_is_a_row_with_an_error(job, photo_folder):
     name = str(photo_folder / "photo2.png")

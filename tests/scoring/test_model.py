@@ -13,6 +13,7 @@ from siamese_nima.card import METADATA_KEY, golden_photo
 from siamese_nima.errors import ConfigError, PhotoError, ViewError, WeightsError
 from siamese_nima.photos import ViewPolicy
 from siamese_nima.scoring.model import ModelFile, fitting_view, read_card
+from systems import needs_pipes
 from tiny_model import rate_tiny, tiny_graph, write_model
 
 
@@ -75,6 +76,7 @@ def test_views_the_network_cannot_take_are_a_photo_error(tiny_model):
         ModelFile(tiny_model).rate(np.zeros((1, 1, 5, 4, 7), np.uint8))
 
 
+@needs_pipes
 def test_a_pipe_given_as_a_model_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "pipe.onnx")
     with pytest.raises(WeightsError, match=r"pipe.onnx: a pipe, socket or device"):

@@ -2,7 +2,7 @@
 
 import csv
 import json
-import os
+import re
 from dataclasses import replace
 
 import pyarrow.parquet as pq
@@ -168,7 +168,31 @@ def write_and_interrupt(path):
         raise KeyboardInterrupt
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no locks of this kind")
+def test_a_table_that_a_spreadsheet_holds_is_refused_before_the_run(path, held_files):
+    held_files.add(str(path))
+    with pytest.raises(ConfigError, match="as spreadsheets do, close it there"):
+        write_and_interrupt(path)
+
+
+def test_a_table_that_a_spreadsheet_opens_meanwhile_is_kept_under_another_name(path, held_files):
+    path.with_stem(f"{path.stem}-2").touch()
+
+    def write():
+        with open_table(path, ONE_MODEL) as table:
+            table.write(GOOD)
+            held_files.add(str(path))
+
+    kept = path.with_stem(f"{path.stem}-3")
+    with pytest.raises(NimaError, match=f"the finished table is .*{re.escape(kept.name)}$"):
+        write()
+    assert path.read_bytes() == b"old"
+    assert kept.stat().st_size > 3
+    held_files.clear()
+    with open_table(path, ONE_MODEL) as table:
+        table.write(GOOD)
+    assert path.read_bytes() == kept.read_bytes() or path.suffix == ".parquet"
+
+
 def test_two_runs_do_not_write_one_table(path):
     with open_table(path, ONE_MODEL) as table:
         table.write(GOOD)

@@ -23,6 +23,7 @@ from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.scorer import Scorer
 from siamese_nima.training.run import train
 from siamese_nima.training.watch import Watch
+from systems import needs_sigkill
 from training_runs import STAGE, run_config, write_photos, write_start
 
 SIAMESE = {**STAGE, "kind": "siamese", "sampler": "scene"}
@@ -169,6 +170,7 @@ def test_photos_without_splits_are_divided_and_the_division_kept(start, tmp_path
     assert run.card.training["photos"] == 33
 
 
+@needs_sigkill
 def test_a_killed_run_goes_on_to_the_result_of_an_uninterrupted_one(table, start, tmp_path):
     stages = [{**STAGE, "freeze": "backbone", "patience": 9}, {**SIAMESE, "epochs": 6}]
     whole = train(run_config(table, start, tmp_path / "whole" / "mine", stage=stages))

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from siamese_nima.atomic_write import put_in_place
 from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.rating_table import RatingTable, photo_hashes
 from siamese_nima.errors import PhotoError, TableError, ViewError, name_some
@@ -270,7 +271,7 @@ class _Progress:
         self.count = count
         partial = self.path.with_suffix(".partial")
         partial.write_text(str(count))
-        partial.replace(self.path)
+        put_in_place(partial, self.path)
 
 
 def _open(

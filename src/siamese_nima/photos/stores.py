@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable
@@ -29,13 +30,20 @@ def is_url(name: str) -> bool:
     return "://" in name
 
 
-def without_file_scheme(name: str) -> str:
+def without_file_scheme(name: str, *, windows: bool = os.name == "nt") -> str:
     """A `file://` URL as the path it means; other names as they are.
 
     >>> without_file_scheme("file:///photos/a.jpg")
     '/photos/a.jpg'
+    >>> without_file_scheme("file:///C:/a.jpg", windows=True)
+    'C:/a.jpg'
+    >>> without_file_scheme("file://server/share/a.jpg", windows=True)
+    '//server/share/a.jpg'
     """
-    return name.removeprefix("file://")
+    rest = name.removeprefix("file://")
+    if not windows or rest == name:
+        return rest
+    return rest[1:] if rest.startswith("/") else f"//{rest}"
 
 
 def open_store(name: str) -> tuple[Any, str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from siamese_nima.atomic_write import put_in_place
 from siamese_nima.errors import WeightsError
 
 _CHUNK_BYTES = 1 << 20
@@ -114,7 +115,7 @@ def download(
         if not target.exists():
             _fetch(weights.url, part, on_progress)
             _check(weights, part)
-            part.replace(target)
+            put_in_place(part, target)
         else:
             _check(weights, target)
     except urllib.error.HTTPError as error:

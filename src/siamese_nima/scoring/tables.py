@@ -6,13 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TextIO
 
-from siamese_nima.atomic_write import check_output
+from siamese_nima.atomic_write import check_output, put_in_place
 from siamese_nima.csv_rows import as_on_disk, csv_writer, read_text, table_lines
 from siamese_nima.errors import (
     ConfigError,
@@ -26,7 +26,9 @@ from siamese_nima.ratings import AVA_SCALE, RatingScale
 from siamese_nima.scoring.ranking import RankPlace
 from siamese_nima.scoring.results import ScoredPhoto, rounded
 
-if sys.platform != "win32":
+if sys.platform == "win32":
+    import msvcrt
+else:
     import fcntl
 
 TABLE_FORMATS = (".csv", ".jsonl", ".parquet", ".tsv", ".json")
@@ -150,7 +152,8 @@ def open_table(path: str | os.PathLike[str], columns: Columns) -> Iterator[Resul
     Raises:
         ConfigError: Another ending.
         MissingExtraError: Parquet without pyarrow.
-        NimaError: The file cannot be written, or another run is writing it (not seen on Windows).
+        NimaError: The file cannot be written, or another run is writing it; or another
+            program holds it open in the end, then the message names the finished file.
     """
     target = Path(path)
     kind = target.suffix.lower()
@@ -185,28 +188,72 @@ def _part_of(target: Path) -> Iterator[Path]:
     which is locked and used again.
     """
     part = target.with_name(f".{target.name}.part")
-    with _claimed(part, target):
+    with _claimed(target):
         try:
             yield part
-            part.replace(target)
         except BaseException:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
             raise
+        try:
+            put_in_place(part, target)
+        except PermissionError as error:
+            raise NimaError(
+                f"{target}: cannot be replaced ({error.strerror}), so another program may have it "
+                f"open; the finished table is {_kept(part, target)}"
+            ) from error
+
+
+def _kept(part: Path, target: Path) -> Path:
+    """The finished table under a name that no run uses."""
+    names = (target.with_stem(f"{target.stem}-{number}") for number in count(2))
+    kept = next(name for name in names if not name.exists())
+    put_in_place(part, kept)
+    return kept
 
 
 @contextmanager
-def _claimed(part: Path, target: Path) -> Iterator[None]:
-    if sys.platform == "win32":
+def _claimed(target: Path) -> Iterator[None]:
+    """Keep other runs from a table, by a locked file; the lock ends with the process at the latest.
+
+    Raises:
+        NimaError: Another run is writing the table.
+    """
+    path = target.with_name(f".{target.name}.lock")
+    claim = _locked(path)
+    if claim is None:
+        raise NimaError(
+            f"{target}: another run is writing this table; wait for it or write elsewhere"
+        )
+    try:
         yield
-        return
-    with part.open("ab") as claim:
+    finally:
+        # While it is locked, so that nobody locks a file that is gone; Windows removes no open one.
+        with suppress(OSError):
+            path.unlink()
+        claim.close()
+        if sys.platform == "win32":
+            with suppress(OSError):
+                path.unlink()
+
+
+def _locked(path: Path) -> BinaryIO | None:
+    """The file, open and locked; None if another has locked it."""
+    while True:
+        claim = path.open("ab")
         try:
-            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise NimaError(
-                f"{target}: another run is writing this table; wait for it or write elsewhere"
-            ) from error
-        yield
+            if sys.platform == "win32":
+                msvcrt.locking(claim.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(claim.fileno()), path.stat()):
+                return claim
+        except FileNotFoundError:
+            pass  # the run that had locked it has just removed it
+        except OSError:
+            claim.close()
+            return None
+        claim.close()
 
 
 class CsvWriter:

@@ -43,7 +43,7 @@ def val_figures(
         A figure without photos to measure it on is left out. All but those of ladders and of the
         loss are over the photos themselves: their copies on ladders do not count again.
     """
-    grades = torch.as_tensor(scale.grades, dtype=torch.float32)
+    grades = torch.tensor(scale.grades, dtype=torch.float32)
     known: dict[str, float] = {}
     if config.weight:
         index = some_pairs(len(labels.means), _PAIR_LIMIT)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from siamese_nima.atomic_write import put_in_place
 from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.rating_table import RatingTable, photo_hashes
 from siamese_nima.datasets.view_cache import ViewCache
@@ -86,7 +87,8 @@ def build_ladder_views(
             for place, rungs in enumerate(pool.map(cut, photos.tolist(), names)):
                 pixels[0, place * RUNGS : (place + 1) * RUNGS] = rungs
         pixels.flush()
-        partial_path.replace(path)
+        del pixels  # a file that is mapped into memory cannot be renamed on Windows
+        put_in_place(partial_path, path)
     return LadderViews(ViewCache(np.load(path, mmap_mode="r"), policy, key), photos, names)
 
 

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
+from siamese_nima.atomic_write import clear_away
 from siamese_nima.card import ModelCard
 from siamese_nima.datasets.contamination import PHOTO_PRINTS, training_record
 from siamese_nima.datasets.rating_table import RatingTable
@@ -175,12 +176,13 @@ class OriginRun:
             ConfigError: Labels that make no pairs or, where the earth mover's distance is used, lie
                 outside the rating scale.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            labelled = _read(train_raw, view, Path(folder, "train.npy"))
+
+        def fitted() -> tuple[ModelCard, list[Figures]]:
+            labelled = _read(train_raw, view, folder / "train.npy")
             train = _photos(labelled, card.scale, self.config)
             val = None
             if val_raw is not None and len(val_raw) == 2:
-                read = _read(val_raw, view, Path(folder, "val.npy"))
+                read = _read(val_raw, view, folder / "val.npy")
                 val = _photos(read, card.scale, self.config)
             trained = self._card(card, labelled.paths, weights=weights, frozen=frozen)
             callbacks = list(self.callbacks)
@@ -188,7 +190,14 @@ class OriginRun:
                 callbacks.insert(
                     0, NimaCheckpoints(checkpoints, nima, trained, self.checkpoint_format)
                 )
-            epochs = self._fit(nima, trained, train, val, callbacks)
+            return trained, self._fit(nima, trained, train, val, callbacks)
+
+        folder = Path(tempfile.mkdtemp())
+        try:
+            trained, epochs = fitted()  # whose variables keep files of views mapped into memory
+        finally:
+            if problem := clear_away(folder):
+                warnings.warn(problem, stacklevel=3)
         last = epochs[-1] if epochs else {}
         return replace(trained, metrics=validation_metrics(last)), epochs
 

@@ -251,7 +251,7 @@ def vote_preference(distributions: Tensor, index: Tensor) -> Tensor:
 
 
 def _spreads(distributions: Tensor, scale: RatingScale) -> Tensor:
-    grades = torch.as_tensor(scale.grades, dtype=distributions.dtype, device=distributions.device)
+    grades = torch.tensor(scale.grades, dtype=distributions.dtype, device=distributions.device)
     means = distributions @ grades
     return (distributions * (grades - means[:, None]).square()).sum(-1).sqrt()
 

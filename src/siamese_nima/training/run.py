@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import shutil
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from siamese_nima.atomic_write import write_whole
+from siamese_nima.atomic_write import clear_away, write_whole
 from siamese_nima.card import ModelCard
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.datasets.view_cache import LiveViews
@@ -127,14 +126,27 @@ def train(config: TrainConfig, watch: Watch | None = None) -> TrainedRun:
     _record(config, {"data_sha256": data_digest(tables), "start_sha256": start.digest})
     cache = config.cache or config.out / "cache"
     cache.mkdir(parents=True, exist_ok=True)
+    run = _trained(config, tables, start, cache, watch, write=first)
+    if config.cache is None and first and (problem := clear_away(cache)):
+        watch.note(problem)
+    return run
+
+
+def _trained(
+    config: TrainConfig,
+    tables: dict[str, RatingTable],
+    start: Start,
+    cache: Path,
+    watch: Watch,
+    *,
+    write: bool,
+) -> TrainedRun:
+    """The run; only its variables keep files of the cache mapped into memory."""
     splits = cut_views(tables, start.card.view, config, cache, watch)
     _measure_norms(start, config, splits)
     before = None if start.new_head else _figures(start, splits["val"])
     epochs = _train_stages(config, start, splits, cache, watch)
-    run = _finish(config, start, tables, splits, before, epochs, write=first)
-    if config.cache is None and first:
-        shutil.rmtree(cache)
-    return run
+    return _finish(config, start, tables, splits, before, epochs, write=write)
 
 
 def _train_stages(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.find import find_photos
 from siamese_nima.web.gallery import ServedFolder
+from systems import needs_pipes
 
 SECRET = b"a secret"
 
@@ -119,7 +120,9 @@ def put(path: Path, what: str, outside: Path) -> None:
             path.mkdir()
 
 
-@pytest.mark.parametrize("what", ["nothing", "link", "pipe", "folder"])
+@pytest.mark.parametrize(
+    "what", ["nothing", "link", pytest.param("pipe", marks=needs_pipes), "folder"]
+)
 def test_what_takes_the_place_of_a_photo_later_is_not_read(tmp_path, what):
     (tmp_path / "secret.jpg").write_bytes(SECRET)
     folder = tmp_path / "served"
