@@ -169,12 +169,14 @@ def write_and_interrupt(path):
 
 
 def test_a_table_that_a_spreadsheet_holds_is_refused_before_the_run(path, held_files):
+    path.write_bytes(b"old")
     held_files.add(str(path))
     with pytest.raises(ConfigError, match="as spreadsheets do, close it there"):
         write_and_interrupt(path)
 
 
 def test_a_table_that_a_spreadsheet_opens_meanwhile_is_kept_under_another_name(path, held_files):
+    path.write_bytes(b"old")
     path.with_stem(f"{path.stem}-2").touch()
 
     def write():
