@@ -67,6 +67,14 @@ MEMORY_GROWS = """\
 What grows with the number of photos is the list of their names, 100 bytes and more for each; a
 ranking holds its results too."""
 
+START_UP = """\
+## From cold
+
+Processor time, user and system, of whole processes; byte code is compiled before, as an
+installation does. A command imports what it needs and nothing of the other commands. A photo that
+the cache knows is not opened; its time is what each of {known:,} such photos adds to `nima score`
+with a table as its output."""
+
 DEVICES = """\
 ## Devices
 
@@ -106,7 +114,10 @@ def main() -> None:
     sections += [MEMORY.format(photos=workers["photos"], width=width, height=height)]
     sections += [_workers(workers), _measured(workers), _settings(workers, memory)]
     sections += [_memory(memory), _measured(memory), MEMORY_GROWS, _large(large)]
-    sections += [_formats(big), _measured(big), DEVICES]
+    sections += [_formats(big), _measured(big)]
+    cold = _read(HERE / "start_up.json")
+    sections += [START_UP.format(known=cold["known_photos"]), _start_up(cold), _measured(cold)]
+    sections.append(DEVICES)
     print("\n\n".join(sections))
 
 
@@ -231,12 +242,12 @@ def _pipelines(parts: dict[str, Any]) -> str:
 
 
 def _int8(int8: dict[str, Any]) -> str:
-    names = list(int8["srcc"]["fp32"])
+    names = {name: name.replace("_", " ") for name in int8["srcc"]["fp32"]}
     rows = [
         [
             kind,
             f"{int8['file_mb'][kind]} MB",
-            *(f"{int8['srcc'][kind][name]:.3f}" for name in names),
+            *(f"{int8['srcc'][kind][name]:.4f}" for name in names),
         ]
         for kind, figures in int8["srcc"].items()
     ]
@@ -244,13 +255,28 @@ def _int8(int8: dict[str, Any]) -> str:
     return (
         f"`{int8['model']}` and what `nima models quantise` makes of it with "
         f"{int8['quantised_with']} photos of the train split of BIQ2021; SRCC with people on "
-        f"{int8['photos']:,} photos of its test split:\n\n"
-        + _table(["", "file", *names], rows)
+        f"{int8['photos']:,} photos of its test split, and the share of pairs of one scene in the "
+        "order that people give:\n\n"
+        + _table(["", "file", *names.values()], rows)
         + f"\n\nScores move by {moved['mean_absolute']:.3f} rating points on average, 99 of 100 by "
         f"less than {moved['99 of 100 below']:.2f}, none by more than {moved['largest']:.2f}; the "
         f"rank correlation of both is {int8['rank_correlation_of_both']:.4f}. Every 8-bit model "
         "carries such figures of its own in its card, and a self-test of its own."
     )
+
+
+def _start_up(cold: dict[str, Any]) -> str:
+    rows = [
+        [f"`{name}`", f"{1000 * figures['median']:.0f} ms", _least_most(figures, 1000)]
+        for name, figures in cold["processor_s"].items()
+    ]
+    known = cold["known_photo_us"]
+    rows.append(["a photo that the cache knows", f"{known['median']:.0f} µs", _least_most(known)])
+    return _table(["", "median", f"least to most of {cold['runs']}"], rows)
+
+
+def _least_most(figures: dict[str, float], times: float = 1) -> str:
+    return f"{times * figures['low']:.0f} to {times * figures['high']:.0f}"
 
 
 def _workers(workers: dict[str, Any]) -> str:

@@ -170,11 +170,47 @@ def test_photos_without_splits_are_divided_and_the_division_kept(start, tmp_path
     assert run.card.training["photos"] == 33
 
 
+TWO_STAGES = [{**STAGE, "freeze": "backbone", "patience": 9}, {**SIAMESE, "epochs": 6}]
+
+
+@pytest.fixture(scope="module")
+def whole(table, start, tmp_path_factory):
+    """A run that nothing interrupts."""
+    out = tmp_path_factory.mktemp("whole") / "mine"
+    return train(run_config(table, start, out, stage=TWO_STAGES))
+
+
+def check_resumed(config, whole):
+    """Go on with a run that was broken off in its second stage."""
+    heard = Heard()
+    resumed = train(config, heard)
+    # The log of an epoch is written before its checkpoint, and the break may come between.
+    assert 1 <= sum(isinstance(line, list) for line in heard.lines) <= 5, "not from the start"
+    assert resumed.epochs == whole.epochs
+    expected = load_file(whole.checkpoint)
+    for name, tensor in load_file(resumed.checkpoint).items():
+        assert (tensor == expected[name]).all(), name  # to the bit, with the same threads
+
+
+def test_a_run_that_broke_off_goes_on_to_the_result_of_an_uninterrupted_one(
+    table, start, tmp_path, whole
+):
+    class Broken(Heard):
+        def epoch(self, figures):
+            super().epoch(figures)
+            if sum(isinstance(line, list) for line in self.lines) == 4:
+                raise OSError("the disk is full")
+
+    config = run_config(table, start, tmp_path / "broken" / "mine", stage=TWO_STAGES)
+    with pytest.raises(OSError, match="the disk is full"):
+        train(config, Broken())
+    check_resumed(config, whole)
+
+
 @needs_sigkill
-def test_a_killed_run_goes_on_to_the_result_of_an_uninterrupted_one(table, start, tmp_path):
-    stages = [{**STAGE, "freeze": "backbone", "patience": 9}, {**SIAMESE, "epochs": 6}]
-    whole = train(run_config(table, start, tmp_path / "whole" / "mine", stage=stages))
-    config = run_config(table, start, tmp_path / "killed" / "mine", stage=stages)
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_result_of_an_uninterrupted_one(table, start, tmp_path, whole):
+    config = run_config(table, start, tmp_path / "killed" / "mine", stage=TWO_STAGES)
     (tmp_path / "run.toml").write_text(config.text())
     log = config.out / "stage2" / "log.csv"
     with (tmp_path / "errors.txt").open("w") as errors:
@@ -188,16 +224,10 @@ def test_a_killed_run_goes_on_to_the_result_of_an_uninterrupted_one(table, start
                 break
             time.sleep(0.02)
     assert process.wait(60) == -signal.SIGKILL, (tmp_path / "errors.txt").read_text()
-    heard = Heard()
-    resumed = train(config, heard)
-    # The log of an epoch is written before its checkpoint, and the kill may come between.
-    assert 1 <= sum(isinstance(line, list) for line in heard.lines) <= 5, "not from the start"
-    assert resumed.epochs == whole.epochs
-    expected = load_file(whole.checkpoint)
-    for name, tensor in load_file(resumed.checkpoint).items():
-        assert (tensor == expected[name]).all(), name  # to the bit, with the same threads
+    check_resumed(config, whole)
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does_with_the_same_batch(table, start, tmp_path):
     stages = [{**stage, "dropout": 0.0, "average_decay": 0.5} for stage in (STAGE, SIAMESE)]
     one = train(run_config(table, start, tmp_path / "one" / "mine", stage=stages))
