@@ -31,8 +31,10 @@ from scipy.stats import norm
 from siamese_nima import Scorer
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.datasets.sources import read_source
+from siamese_nima.scoring.catalogue import find_model
 from siamese_nima.scoring.detail import read_detail
 from siamese_nima.scoring.fine_order import METADATA_KEY, FineOrder, seen_compression, seen_noise
+from siamese_nima.scoring.model import read_card
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
@@ -71,6 +73,7 @@ def main() -> None:
     weights = fit(kinds)
     order = FineOrder(
         model="quality",
+        version=read_card(find_model("quality")).version,
         pairs=sum(len(pairs) for pairs, *_ in kinds),
         **{name: round(float(w), 4) for name, w in zip(NAMES, weights, strict=True)},
     )

@@ -104,7 +104,7 @@ def train(
         ladders = entries.get("kind") == "siamese"
         train_one(upper, free, work / name, StageConfig(**entries), seed=seed, ladders=ladders)
     val = inputs.splits["val"]
-    calibration = calibrate(
+    calibration, _ = calibrate(
         free.head,
         distributions(free, inputs.prepare, val.inputs[0]),
         val.table.means(SCALE),

@@ -193,7 +193,9 @@ def test_impossible_rules_are_refused(values, message):
 
 
 SHARP = Detail(0.8, 0.9, 0.0, 1.0, 0.1, 0.2, (4000, 3000), ())
-FINE = FineOrder(model="tiny", score=1.0, blur=4.0, noise=0.2, compression=1.0, pairs=9)
+FINE = FineOrder(
+    model="tiny", version="1", score=1.0, blur=4.0, noise=0.2, compression=1.0, pairs=9
+)
 
 
 def test_within_a_burst_detail_counts_too():

@@ -8,10 +8,14 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from siamese_nima.errors import CardError
+from siamese_nima.scoring.catalogue import find_model
 from siamese_nima.scoring.detail import Detail
 from siamese_nima.scoring.fine_order import FineOrder, fine_order
+from siamese_nima.scoring.model import read_card
 
-ORDER = FineOrder(model="quality", score=1.0, blur=3.0, noise=0.5, compression=2.0, pairs=10)
+ORDER = FineOrder(
+    model="quality", version="3", score=1.0, blur=3.0, noise=0.5, compression=2.0, pairs=10
+)
 
 
 def detail(blur: float | None = 1.0, noise: float = 1.0, compression: float = 0.1) -> Detail:
@@ -52,8 +56,10 @@ def test_a_malformed_text_is_refused(text):
         FineOrder.from_json(text)
 
 
-def test_the_embedded_order_is_for_the_embedded_model_alone():
-    order = fine_order("quality")
+def test_the_embedded_order_is_for_the_embedded_model_and_its_version_alone():
+    version = read_card(find_model("quality")).version
+    order = fine_order("quality", version)
     assert order is not None
     assert min(order.score, order.blur) > 0
-    assert fine_order("origin") is None
+    assert fine_order("origin", version) is None
+    assert fine_order("quality", version + ".1") is None

@@ -24,10 +24,11 @@ def test_scores_get_the_mean_and_the_spread_of_labels(ratio):
     with torch.no_grad():
         head.weight.copy_(torch.eye(10))
         head.bias.zero_()
-    numbers = calibrate(head, narrow, LABELS, AVA_SCALE, spread_ratio=ratio)
+    numbers, placed = calibrate(head, narrow, LABELS, AVA_SCALE, spread_ratio=ratio)
     with torch.no_grad():
         logits = head(torch.as_tensor(np.log(narrow), dtype=torch.float32))
     scores = mean(torch.softmax(logits, 1).numpy(), AVA_SCALE)
+    np.testing.assert_allclose(placed, scores, atol=1e-4)
     assert scores.mean() == pytest.approx(LABELS.mean(), abs=1e-2)
     assert scores.std() / LABELS.std() == pytest.approx(ratio, abs=1e-2)
     assert numbers["spread_ratio_after"] == pytest.approx(ratio, abs=1e-3)

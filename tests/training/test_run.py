@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 
 from siamese_nima.datasets.contamination import find_contamination
 from siamese_nima.datasets.sources import read_source
-from siamese_nima.errors import ConfigError, TableError
+from siamese_nima.errors import ConfigError, TableError, WeightsError
+from siamese_nima.evaluation.metrics import srcc
 from siamese_nima.networks.checkpoint import load_checkpoint
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.scorer import Scorer
@@ -346,3 +347,35 @@ def test_scores_are_spread_as_the_run_asks(table, start, tmp_path):
     numbers = run.card.training["calibration"]
     assert numbers["spread_ratio_after"] == pytest.approx(0.01, abs=1e-3)
     assert numbers["spread_ratio_before"] != pytest.approx(0.01, abs=1e-3)
+
+
+def test_early_blocks_learn_alone_and_are_mixed_with_what_was_known(table, start, tmp_path):
+    levels = ["blocks.0.0", "blocks.2.0"]
+    stage = {**STAGE, "freeze": "backbone", "reads": "levels", "blend": True, "cache_trunk": True}
+    changes = {"levels": levels, "stage": [{**stage, "head_learning_rate": 0.05, "epochs": 4}]}
+    heard = Heard()
+    run = train(run_config(table, start, tmp_path / "mixed", storage="float16", **changes), heard)
+    share = run.card.training["mixed"]["stage 1"]
+    assert any(f"mixed: {share:.0%} of stage 1" in line for line in heard.lines if "mix" in line)
+    assert run.card.backbone_options["levels"] == tuple(levels)
+    assert 0 < share <= 1
+    nima, _ = load_checkpoint(run.checkpoint)
+    known, _ = load_checkpoint(start)
+    pooled = known.head.in_features
+    expected = (1 - share) * known.head.weight
+    np.testing.assert_allclose(nima.head.weight[:, -pooled:].detach(), expected.detach(), atol=1e-6)
+    assert nima.head.weight[:, :-pooled].detach().abs().max() > 0
+    same = {name: value for name, value in nima.state_dict().items() if "backbone" in name}
+    for name, value in known.state_dict().items():
+        if name.startswith("backbone."):
+            assert same[name.replace("backbone.", "backbone.backbone.", 1)].equal(value)
+    assert run.model.stat().st_size < 0.8 * run.checkpoint.stat().st_size
+    photos = read_source(str(table), scale=RatingScale(1, 5)).split("val")
+    scores = [photo.mean for photo in Scorer(run.model).score(photos.paths)]
+    assert srcc(np.array(scores), photos.mos) == pytest.approx(run.after["srcc"]["value"], abs=0.05)
+
+
+def test_a_recipe_takes_the_weights_it_was_written_for_and_no_others(table, start, tmp_path):
+    config = run_config(table, start, tmp_path / "other", start_sha256="0" * 64)
+    with pytest.raises(WeightsError, match=r"its SHA-256 is [0-9a-f]{64}, start_sha256 wants 000"):
+        train(config)

@@ -1,17 +1,19 @@
 """What training goes on from."""
 
+from dataclasses import replace
+
 import pytest
 import timm
 import torch
 
 from siamese_nima.card import Population
 from siamese_nima.errors import ConfigError, WeightsError
-from siamese_nima.networks.checkpoint import load_checkpoint
+from siamese_nima.networks.checkpoint import load_checkpoint, save_checkpoint
 from siamese_nima.networks.nima import build_nima_for
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import AVA_SCALE, RatingScale
 from siamese_nima.scoring.catalogue import embedded_models
-from siamese_nima.training.start import read_start
+from siamese_nima.training.start import Start, read_start
 from training_runs import write_start
 
 CREATE = timm.create_model
@@ -113,35 +115,38 @@ def test_what_is_not_there_is_named(wanted, message):
         start_of(wanted)
 
 
-def test_a_new_head_reads_early_blocks_beside_the_features(checkpoint):
-    plain = start_of(checkpoint)
-    start = read_start(
-        str(checkpoint),
-        view=None,
-        scale=None,
-        default_scale=AVA_SCALE,
-        seed=0,
-        levels=("blocks.2.0", "blocks.0.0"),
-    )
+def with_levels(start: str, *levels: str) -> Start:
+    return read_start(start, view=None, scale=None, default_scale=AVA_SCALE, seed=0, levels=levels)
+
+
+def test_a_new_head_reads_early_blocks_beside_the_features():
+    name = "random:mobilenetv2_035"
+    plain, start = start_of(name), with_levels(name, "blocks.2.0", "blocks.0.0")
     assert start.new_head
     assert start.card.backbone_options["levels"] == ("blocks.0.0", "blocks.2.0")
     assert start.nima.head.in_features > plain.nima.head.in_features
+    assert start.nima.head.weight.std() < 0.05
+    with pytest.raises(ConfigError, match=r"no block 'blocks\.9\.9'"):
+        with_levels(name, "blocks.9.9")
+
+
+@pytest.mark.parametrize("view", ["warp:32", "warp:32+centre:32@64"])
+def test_a_head_that_knows_something_begins_as_it_was_and_reads_early_blocks(tmp_path, view):
+    checkpoint, policy = tmp_path / "known.safetensors", ViewPolicy.parse(view)
+    _, tiny = load_checkpoint(write_start(checkpoint))
+    card = replace(tiny, view=policy)
+    save_checkpoint(checkpoint, build_nima_for(card).eval(), card)
+    plain, start = start_of(checkpoint), with_levels(str(checkpoint), "blocks.2.0", "blocks.0.0")
+    assert not start.new_head
+    assert start.nima.head.in_features > plain.nima.head.in_features
     rebuilt = build_nima_for(start.card)
     rebuilt.load_state_dict(start.nima.state_dict())
-    views = torch.rand(2, 1, 3, 32, 32)
+    views = torch.rand(2, sum(start.card.view.group_sizes), 3, 32, 32)
     with torch.no_grad():
-        features = plain.nima.features(views)
-        torch.testing.assert_close(start.nima.features(views)[:, -features.shape[1] :], features)
-        torch.testing.assert_close(rebuilt.eval()(views), start.nima(views))
-    with pytest.raises(ConfigError, match=r"no block 'blocks\.9\.9'"):
-        read_start(
-            str(checkpoint),
-            view=None,
-            scale=None,
-            default_scale=AVA_SCALE,
-            seed=0,
-            levels=("blocks.9.9",),
-        )
+        torch.testing.assert_close(start.nima(views), plain.nima(views))
+        torch.testing.assert_close(rebuilt.eval()(views), plain.nima(views))
+    start.nima(views)[:, 0].sum().backward()
+    assert (start.nima.head.weight.grad != 0).any(0).float().mean() > 0.5  # all can learn
 
 
 def test_another_scale_than_the_starts_has_a_new_head(tmp_path):

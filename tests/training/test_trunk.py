@@ -86,6 +86,46 @@ def test_trunks_without_relu6_at_their_end_are_kept_in_half_precision(
     torch.testing.assert_close(found, whole(inputs), rtol=1e-2, atol=1e-2)
 
 
+LEVELS = {
+    "all the way, enlarged": BackboneOptions(
+        levels=("blocks.0.0", "blocks.1.1", "blocks.2.0", "blocks.6.0"), enlarge=2
+    ),
+    "nothing pooled": BackboneOptions(levels=("blocks.1.0", "blocks.2.1"), pooled=False),
+}
+
+
+@pytest.mark.parametrize("cut", ["blocks.0", "blocks.1", "blocks.1.0", "blocks.2.1"])
+@pytest.mark.parametrize("options", LEVELS.values(), ids=LEVELS.keys())
+def test_a_backbone_of_several_depths_is_cut_with_the_means_below_the_cut(
+    options: BackboneOptions, cut: str
+) -> None:
+    torch.manual_seed(0)
+    whole = build_backbone("mobilenetv2_035", options).eval()
+    split = split_backbone(whole, f"backbone.{cut}")
+    pixels = torch.rand(2, 3, 32, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(split.upper(split.trunk(pixels)), whole(pixels))
+    parts = [*split.trunk.parameters(), *split.upper.parameters()]
+    assert {id(part) for part in parts} == {id(part) for part in whole.parameters()}
+
+
+@pytest.mark.parametrize("cut", ["backbone.blocks.1", "backbone"])
+def test_means_of_early_blocks_and_whole_features_are_kept_in_half_precision(
+    cut: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    whole = build_backbone("mobilenetv2_035", LEVELS["all the way, enlarged"]).eval()
+    views, split = some_views(2), split_backbone(whole, cut)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside the ONNX exporter
+        cached = build_trunk_cache(views, split.trunk, Normalisation(), tmp_path)
+    assert cached.dtype == np.float16
+    inputs = PixelNormalisation(Normalisation())(torch.from_numpy(views.pixels[0])).flatten(0, 1)
+    with torch.no_grad():
+        kept = ActivationScaling()(torch.from_numpy(np.array(cached[0]))).flatten(0, 1)
+        torch.testing.assert_close(split.upper(kept), whole(inputs), rtol=1e-2, atol=1e-2)
+
+
 def test_a_finished_cache_is_used_again_and_other_weights_have_their_own(
     backbone: torch.nn.Module, tmp_path: Path
 ) -> None:

@@ -239,7 +239,7 @@ def find_bursts(
     found = group_bursts(results, frames, pair_error=scorer.card.scene_pair_error, rule=rule)
     if not detail:
         return found
-    order = fine_order(scorer.card.name)
+    order = fine_order(scorer.card.name, scorer.card.version)
     with ThreadPoolExecutor(scorer.workers, thread_name_prefix="nima-detail") as pool:
         look = partial(try_detail, faces=faces)
         details = iter(pool.map(look, (path for burst in found for path in burst.paths)))

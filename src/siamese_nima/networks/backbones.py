@@ -18,6 +18,7 @@ from siamese_nima.card import Normalisation
 from siamese_nima.errors import ConfigError
 from siamese_nima.networks.levels import LevelPooling
 from siamese_nima.networks.side_by_side import SideBySide
+from siamese_nima.photos.views import ViewPolicy
 
 Padding = Literal["timm", "same", "keras2", "keras3"]
 
@@ -198,6 +199,27 @@ def simplify_same_padding(network: nn.Module) -> None:
             network.set_submodule(path, _repadded(module, same=True))
 
 
+def timm_network(name: str, *, pretrained: bool = False) -> nn.Module:
+    """Timm's network of that name, without its classifier; transformers take views of any size.
+
+    Args:
+        name: As timm has it.
+        pretrained: Have timm download its weights.
+    """
+    network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
+    # Position embeddings are then resampled; those of windows (Swin) are bound to one size.
+    more = {"dynamic_img_size": True} if hasattr(network, "dynamic_img_size") else {}
+    if more or pretrained:
+        network = timm.create_model(name, pretrained=pretrained, num_classes=0, **more)
+    return network
+
+
+def usual_view(backbone: nn.Module) -> ViewPolicy:
+    """The whole photo at the size that timm's configuration of the backbone was trained at."""
+    height, width = backbone.pretrained_cfg["input_size"][1:]  # type: ignore[index]
+    return ViewPolicy.parse(f"warp:{max(height, width)}")
+
+
 def feature_count(backbone: nn.Module) -> int:
     """Number F of features that `backbone` gives per view."""
     # After timm's own head convolutions (MobileNet v3) there are more than num_features.
@@ -225,7 +247,7 @@ def _create(name: str, options: BackboneOptions) -> nn.Module:
             + "timm.list_models() lists them."
         )
     if options.width == 1.0:
-        return timm.create_model(name, pretrained=False, num_classes=0)
+        return timm_network(name)
     if name != "mobilenetv1_100":
         raise ConfigError(
             f"width {options.width} is for mobilenetv1_100 only, {name} has a fixed width"

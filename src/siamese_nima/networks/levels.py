@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from timm.models.efficientnet import EfficientNet
@@ -50,25 +50,26 @@ class LevelPooling(nn.Module):
         if not pooled:
             self._cut()
         with torch.no_grad():
-            features = self.eval()(torch.zeros(1, 3, 32, 32))
-        self.num_features = int(features.shape[1])
+            _, means = self.eval()._run(torch.zeros(1, 3, 32, 32))
+        self.level_features = tuple(int(mean.shape[1]) for mean in means)
+        self.num_features = sum(self.level_features) + (backbone.num_features if pooled else 0)
 
     def forward(self, views: Tensor) -> Tensor:
         """From normalised pixels (N, 3, H, W) to features (N, F)."""
-        if self.enlarge > 1:
-            views = functional.interpolate(
-                views, scale_factor=float(self.enlarge), mode="bilinear", align_corners=False
-            )
-        activations = self.backbone.bn1(self.backbone.conv_stem(views))
-        pooled = []
-        for name, block in self._blocks():
-            activations = block(activations)
-            if name in self.levels:
-                pooled.append(activations.mean((2, 3)))
+        activations, means = self._run(views)
         if self.pooled:
             last = self.backbone.bn2(self.backbone.conv_head(activations))
-            pooled.append(self.backbone.global_pool(last))
-        return torch.cat(pooled, dim=1)
+            means.append(self.backbone.global_pool(last))
+        return torch.cat(means, dim=1)
+
+    def extra_repr(self) -> str:
+        """What its weights do not tell."""
+        return f"levels={self.levels}, enlarge={self.enlarge}, pooled={self.pooled}"
+
+    def _run(self, views: Tensor) -> tuple[Tensor, list[Tensor]]:
+        first = self.backbone.bn1(self.backbone.conv_stem(enlarged(views, self.enlarge)))
+        names, blocks = zip(*self._blocks(), strict=True)
+        return run_levels(blocks, [name in self.levels for name in names], first)
 
     def _cut(self) -> None:
         """Take out what comes after the last level; what is left keeps its names."""
@@ -84,3 +85,30 @@ class LevelPooling(nn.Module):
             for i, stage in enumerate(self.backbone.blocks.children())
             for j, block in enumerate(stage.children())
         ]
+
+
+def enlarged(views: Tensor, factor: int) -> Tensor:
+    """Views (N, 3, H, W) with both sides that many times as long, bilinearly."""
+    if factor == 1:
+        return views
+    return functional.interpolate(
+        views, scale_factor=float(factor), mode="bilinear", align_corners=False
+    )
+
+
+def run_levels(
+    layers: Iterable[nn.Module], levels: Iterable[bool], activations: Tensor
+) -> tuple[Tensor, list[Tensor]]:
+    """Run layers one after the other; returns the last activations, and the means of the levels.
+
+    Args:
+        layers: In network order.
+        levels: Which of them give the means of their channels.
+        activations: Shape (N, C, H, W).
+    """
+    means = []
+    for layer, counts in zip(layers, levels, strict=True):
+        activations = layer(activations)
+        if counts:
+            means.append(activations.mean((2, 3)))
+    return activations, means

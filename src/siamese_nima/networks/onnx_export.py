@@ -85,6 +85,19 @@ def export_onnx(
     return card
 
 
+def write_card(path: str | os.PathLike[str], card: ModelCard) -> None:
+    """Give a model file another card; its network stays as it is.
+
+    Raises:
+        WeightsError: The file cannot be written.
+    """
+    target = Path(path)
+    graph = onnx.load(target)
+    kept = {entry.key: entry.value for entry in graph.metadata_props}
+    onnx.helper.set_model_props(graph, kept | {METADATA_KEY: card.to_json()})
+    write_whole(target, graph.SerializeToString(), WeightsError)
+
+
 def _traced(target: Path, network: PhotoNIMA, golden_views: NDArray[np.uint8]) -> onnx.ModelProto:
     group_sizes = network.nima.group_sizes
     count = sum(group_sizes) if len(group_sizes) > 1 else 2
@@ -176,7 +189,9 @@ def _checked(
     samples = [golden_views, np.concatenate([golden_views, 255 - golden_views[:, :, ::-1]])]
     if all(size.dim_param for size in sizes):
         # Another, uneven size; larger, since a backbone may not take smaller ones.
-        samples.append(np.pad(golden_views, ((0, 0), (0, 0), (0, 9), (30, 0), (0, 0)), "edge"))
+        down, left = _other_size(network.nima.backbone)
+        edges = ((0, 0), (0, 0), (0, down), (left, 0), (0, 0))
+        samples.append(np.pad(golden_views, edges, "edge"))
     expected = []
     for views in samples:
         with torch.no_grad():
@@ -189,6 +204,12 @@ def _checked(
             )
     golden: NDArray[np.float32] = expected[0]
     return golden
+
+
+def _other_size(backbone: torch.nn.Module) -> tuple[int, int]:
+    """Pixels to add to two sides: as uneven as may be, whole patches for a transformer."""
+    patches = getattr(getattr(backbone, "patch_embed", None), "patch_size", None)
+    return (9, 30) if patches is None else (patches[0], 2 * patches[1])
 
 
 def _run(graph: onnx.ModelProto, views: NDArray[np.uint8]) -> NDArray[np.float32]:

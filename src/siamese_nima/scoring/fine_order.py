@@ -32,6 +32,7 @@ class FineOrder:
 
     Attributes:
         model: Name of the model whose scores they are for.
+        version: Of that model; another version's points mean something else.
         score: Per point of score.
         blur: Per unit of ln(blur), taken away.
         noise: Per unit of `seen_noise`, taken away.
@@ -40,6 +41,7 @@ class FineOrder:
     """
 
     model: str
+    version: str
     score: float
     blur: float
     noise: float
@@ -92,7 +94,8 @@ class FineOrder:
             weights = {
                 name: float(value[name]) for name in ("score", "blur", "noise", "compression")
             }
-            return cls(model=str(value["model"]), pairs=int(value["pairs"]), **weights)
+            names = {name: str(value[name]) for name in ("model", "version")}
+            return cls(**names, pairs=int(value["pairs"]), **weights)
         except (KeyError, TypeError, ValueError) as error:
             raise CardError(f"malformed fine order ({type(error).__name__}: {error})") from error
 
@@ -108,7 +111,7 @@ def seen_compression(compression: float) -> float:
 
 
 @cache
-def fine_order(model: str) -> FineOrder | None:
-    """The embedded fine order for a model's scores; None where none was learnt for it."""
+def fine_order(model: str, version: str) -> FineOrder | None:
+    """The embedded fine order for a model's scores; None where none was learnt for this version."""
     order = FineOrder.from_json(detail_metadata().get(METADATA_KEY, "{}"))
-    return order if order.model == model else None
+    return order if (order.model, order.version) == (model, version) else None

@@ -16,7 +16,7 @@ from torch import nn
 
 from siamese_nima.errors import ConfigError
 from siamese_nima.evaluation.metrics import rmse, srcc
-from siamese_nima.ratings import RatingScale
+from siamese_nima.ratings import Floats, RatingScale
 
 _WIDEST = 2.0**14
 
@@ -28,7 +28,7 @@ def calibrate(
     scale: RatingScale,
     *,
     spread_ratio: float,
-) -> dict[str, float]:
+) -> tuple[dict[str, float], Floats]:
     """Change the head so that scores have the labels' mean and a share of their spread.
 
     Args:
@@ -40,7 +40,7 @@ def calibrate(
 
     Returns:
         The two numbers, and figures of these photos before and after: ratio of spreads, RMSE
-        (rating points), SRCC.
+        (rating points), SRCC; and the scores after, shape (N,).
 
     Raises:
         ConfigError: The network does not tell the photos apart well enough to be spread so wide.
@@ -84,4 +84,4 @@ def calibrate(
             f"rmse_{name}": rmse(found, wanted),
             f"srcc_{name}": srcc(found, wanted),
         }
-    return {name: round(float(value), 4) for name, value in figures.items()}
+    return {name: round(float(value), 4) for name, value in figures.items()}, after

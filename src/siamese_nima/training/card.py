@@ -7,8 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from siamese_nima.card import ModelCard, Population
 from siamese_nima.cores import usable_cores
@@ -17,8 +15,8 @@ from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.errors import TableError
 from siamese_nima.evaluation.metrics import measure_agreement
 from siamese_nima.evaluation.pairs import measure_pair_error
-from siamese_nima.networks.nima import NIMA, PhotoNIMA
 from siamese_nima.ratings import Floats
+from siamese_nima.scoring.model import Model
 from siamese_nima.training.batches import Inputs
 from siamese_nima.training.config import TrainConfig
 from siamese_nima.training.start import Start
@@ -30,29 +28,22 @@ _COLLAPSED = 0.002  # of the scale's width, the spread of scores that tell nothi
 _BATCH = 16
 
 
-def distributions_of(
-    nima: NIMA, card: ModelCard, inputs: Inputs, *, device: str = "cpu"
-) -> NDArray[np.float64]:
+def distributions_of(model: Model, inputs: Inputs) -> Floats:
     """Rating distributions, shape (N, K), of photos in version 0.
 
     Args:
-        nima: On the CPU, where it is again at the end.
-        card: Of it.
+        model: A network, or its file.
         inputs: Cut photos, or such as are decoded now.
-        device: Where the network runs.
 
     Raises:
         PhotoError: A photo cannot be read.
     """
-    network = PhotoNIMA(nima, card.normalisation).eval().to(device)
     photos = inputs.shape[1]
     rated = []
-    with torch.inference_mode(), ThreadPoolExecutor(usable_cores()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         for start in range(0, photos, _BATCH):
             rows = range(start, min(start + _BATCH, photos))
-            views = np.stack(list(pool.map(lambda row: inputs[0, row], rows)))
-            rated.append(network(torch.from_numpy(views).to(device)).cpu().numpy())
-    nima.cpu()
+            rated.append(model.rate(np.stack(list(pool.map(lambda row: inputs[0, row], rows)))))
     return np.concatenate(rated).astype(np.float64)
 
 

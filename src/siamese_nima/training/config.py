@@ -125,6 +125,13 @@ class StageConfig(_Table):
             head learns alone), "half" (of the weights, counted from the input), "nothing", the
             last stage to freeze by name, or for InceptionResNetV2 a number of layers as the origin
             counts them; see `networks.freezing.freeze`.
+        reads: What the head learns from: "all" features, or "levels", the channel means of early
+            blocks alone (see `TrainConfig.levels`). All features hold what the network has learnt
+            of these very photos, beside which a head hardly hears the others. With "levels" the
+            head begins anew and nothing else learns.
+        blend: Mix the weights with those before the stage, in the shares (0, .02, ..., 1) that are
+            best by `monitor` on val photos, as WiSE-FT does (Wortsman et al., "Robust fine-tuning
+            of zero-shot models", 2022, arXiv:2109.01903).
         cache_trunk: Run frozen layers once and keep their results, in bytes (MobileNet v1, three
             times as fast) or in half precision. None does so where it can be done.
         monitor: The figure whose best epoch is kept: "val_emd" says more on a few dozen val photos,
@@ -175,6 +182,8 @@ class StageConfig(_Table):
 
     kind: StageKind = "nima"
     freeze: Annotated[str | int, BeforeValidator(_frozen)] = HALF
+    reads: Literal["all", "levels"] = "all"
+    blend: bool = False
     cache_trunk: bool | None = None
     monitor: Literal["val_srcc", "val_emd", "val_pair_accuracy", "val_scene_accuracy"] = "val_emd"
     loss: Literal["emd", "squared_emd"] = "emd"
@@ -247,6 +256,8 @@ class StageConfig(_Table):
             raise ValueError(f"'preference' has no margin, got {self.margin:g}")
         if self.margin is not None and not self.margin > 0:
             raise ValueError(f"margin must be above 0 rating points, got {self.margin:g}")
+        if self.reads == "levels" and self.freeze != HEAD_ALONE:
+            raise ValueError('reads = "levels" is for the head alone, with freeze = "backbone"')
         if self.sampler == "bucket" and self.objective != "contrastive":
             raise ValueError('the sampler "bucket" is for the objective "contrastive"')
         return self
@@ -362,11 +373,14 @@ class TrainConfig(_Table):
         start: What to go on from: the name or file of a model, a checkpoint (.safetensors), Keras
             weights (.h5), an 8-bit ImageNet MobileNet (.tflite), "imagenet:BACKBONE" for timm's
             pretrained weights, which are downloaded, or "random:BACKBONE".
+        start_sha256: SHA-256 that the file of `start` must have, so that a recipe means the same
+            weights for good; None for any.
         out: Folder of the results; the same run started again there goes on.
         name: Of the model; "" for the name of `out`.
         levels: Blocks of a MobileNet or EfficientNet whose channel means the head reads beside the
             pooled features, such as "blocks.1.2": light, colour and texture are told by early ones
-            (see `networks.levels.LevelPooling`). The head is then a new one. () for none.
+            (see `networks.levels.LevelPooling`). A head that knows something begins with no weight
+            for them. () for none.
         view: How photos are shown; None as `start` has it, "warp:224" where that has no fixed size.
         scale: The rating scale of the model; None as `start` has it, else 1..10. Ratings are
             brought to it.
@@ -381,6 +395,8 @@ class TrainConfig(_Table):
         workers: Processes that decode photos where views are not kept; None for one per core.
         spread_ratio: Spread that scores shall have, as a share of that of the ratings of val
             photos; the head is scaled to it at the end (see `calibration`). None leaves it.
+        storage: How large weights are stored in the model file: "float32", "float16" for half of
+            it, "int8" for a quarter; see `networks.onnx_export.export_onnx`.
         loggers: Where figures go beside `log.csv`: Lightning's loggers.
         ladders: Distortion ladders for Siamese stages.
         stage: One after the other.
@@ -388,6 +404,7 @@ class TrainConfig(_Table):
 
     data: DataConfig
     start: _NameOrPath = "quality"
+    start_sha256: str | None = None
     out: _TomlPath = Path("runs/train")
     name: str = ""
     levels: Annotated[tuple[str, ...], BeforeValidator(_sequence)] = ()
@@ -402,6 +419,7 @@ class TrainConfig(_Table):
     cache_gb: _Rate = 20.0
     workers: Annotated[int, Field(ge=0)] | None = None
     spread_ratio: Annotated[float, Field(gt=0)] | None = None
+    storage: Literal["float32", "float16", "int8"] = "float32"
     loggers: Annotated[tuple[LoggerKind, ...], BeforeValidator(_sequence)] = ("tensorboard",)
     ladders: LadderConfig = LadderConfig()
     stage: tuple[StageConfig, ...] = Field(default_factory=_default_stages)
@@ -443,6 +461,8 @@ class TrainConfig(_Table):
                 )
             if stage.update_batch_norm and self.processes > 1:
                 raise ValueError("update_batch_norm works in one process alone")
+        if not self.levels and any(stage.reads == "levels" for stage in self.stage):
+            raise ValueError('reads = "levels": name the blocks in levels')
         if not self.name:
             object.__setattr__(self, "name", self.out.name)
         return self

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from siamese_nima.atomic_write import clear_away, write_whole
 from siamese_nima.card import ModelCard
+from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.datasets.view_cache import LiveViews
-from siamese_nima.errors import ConfigError
+from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.networks.checkpoint import save_checkpoint
-from siamese_nima.networks.onnx_export import export_onnx
+from siamese_nima.networks.network_model import NetworkModel
+from siamese_nima.networks.onnx_export import export_onnx, write_card
 from siamese_nima.networks.quantised_mobilenet import reinsert_batch_norm
-from siamese_nima.ratings import mean
+from siamese_nima.ratings import Floats, mean
+from siamese_nima.scoring.model import ModelFile
 from siamese_nima.training.calibration import calibrate
 from siamese_nima.training.card import (
     TEST_FIGURES,
@@ -44,11 +46,10 @@ from siamese_nima.training.data import (
 from siamese_nima.training.fit import (
     Figures,
     is_first_process,
-    lower_is_better,
     machine_arguments,
 )
 from siamese_nima.training.run_log import RunLog, StageLog, loggers_of
-from siamese_nima.training.run_stage import StageRun, chosen_precision, describe_stage
+from siamese_nima.training.run_stage import StageRun, best_of, chosen_precision, describe_stage
 from siamese_nima.training.start import Start, read_start
 from siamese_nima.training.watch import Watch
 
@@ -123,6 +124,11 @@ def train(config: TrainConfig, watch: Watch | None = None) -> TrainedRun:
         seed=config.seed,
         levels=config.levels,
     )
+    if config.start_sha256 not in (None, start.digest):
+        raise WeightsError(
+            f"{config.start}: its SHA-256 is {start.digest}, start_sha256 wants "
+            f"{config.start_sha256}; get the file that the recipe was written for"
+        )
     _record(config, {"data_sha256": data_digest(tables), "start_sha256": start.digest})
     cache = config.cache or config.out / "cache"
     cache.mkdir(parents=True, exist_ok=True)
@@ -144,24 +150,37 @@ def _trained(
     """The run; only its variables keep files of the cache mapped into memory."""
     splits = cut_views(tables, start.card.view, config, cache, watch)
     _measure_norms(start, config, splits)
-    before = None if start.new_head else _figures(start, splits["val"])
-    epochs = _train_stages(config, start, splits, cache, watch)
-    return _finish(config, start, tables, splits, before, epochs, write=write)
+    stages = _train_stages(config, start, splits, cache, watch)
+    return _finish(config, start, tables, stages, write=write)
+
+
+class _Stages(NamedTuple):
+    """What the stages leave: figures of each epoch, rating distributions of val photos, shares.
+
+    Distributions are of the network that training started from (None where its head was new), and
+    of the trained one. Shares are those of each stage that was mixed with what was before it.
+    """
+
+    epochs: list[Figures]
+    before: Floats | None
+    after: Floats
+    shares: dict[str, float]
 
 
 def _train_stages(
     config: TrainConfig, start: Start, splits: dict[str, SplitViews], cache: Path, watch: Watch
-) -> list[Figures]:
+) -> _Stages:
     log = RunLog(config.out)
     machine = machine_arguments(config.device, config.devices, config.nodes)
     machine["precision"] = chosen_precision(config.precision, config.device)
     nima = start.nima.to(memory_format=torch.channels_last)
     kept: Figures = {}  # of the best epoch so far, or of the start
+    first, shares = None, {}
     for number, plan in enumerate(config.stage, start=1):
         before = copy.deepcopy(nima.state_dict())
         stage = StageRun(number, nima, start.card, plan, splits, cache, watch)
         if number == 1 and not start.new_head:
-            kept = stage.figures()
+            kept, first = stage.figures(), stage.rated()
         watch.start_stage(describe_stage(number, plan), plan.epochs, stage.steps)
         epochs = stage.fit(
             config.out / f"stage{number}",
@@ -176,8 +195,16 @@ def _train_stages(
             log.note(number, epochs)
         else:
             log.stages[number - 1 :] = [epochs]
-        best, reached = _best(epochs, plan.monitor), kept.get(plan.monitor)
-        if reached is not None and _best([kept, best], plan.monitor) is kept:
+        best = epochs[best_of(dict(enumerate(epochs)), plan.monitor)]
+        if plan.blend:
+            share, best = stage.blend(before)
+            shares[f"stage {number}"] = share
+            watch.note(
+                f"mixed: {share:.0%} of stage {number} and {1 - share:.0%} of what was before it, "
+                f"{plan.monitor} {best[plan.monitor]:.3f}"
+            )
+        reached = kept.get(plan.monitor)
+        if reached is not None and best_of({0: kept, 1: best}, plan.monitor) == 0:
             earlier = "start" if number == 1 else "stage before"
             watch.note(
                 f"stage {number} has not bettered {plan.monitor} {reached:.3f} of the {earlier}; "
@@ -187,48 +214,57 @@ def _train_stages(
         else:
             kept = best
     nima.cpu().eval()
-    return log.rows
-
-
-def _best(epochs: list[Figures], figure: str) -> Figures:
-    sign = -1 if lower_is_better(figure) else 1
-    return max(epochs, key=lambda row: sign * row.get(figure, -sign * math.inf))
+    return _Stages(log.rows, first, stage.rated(), shares)
 
 
 def _finish(
     config: TrainConfig,
     start: Start,
     tables: dict[str, RatingTable],
-    splits: dict[str, SplitViews],
-    before: dict[str, Any] | None,
-    epochs: list[Figures],
+    stages: _Stages,
     *,
     write: bool,
 ) -> TrainedRun:
-    card = trained_card(start, tables["train"], config)
-    val, device = splits["val"], _rating_device(config)
-    rated = distributions_of(start.nima, card, inputs_of(val.views), device=device)
+    card, val = trained_card(start, tables["train"], config), tables["val"]
+    if stages.shares:
+        card = replace(card, training={**card.training, "mixed": stages.shares})
     if config.spread_ratio is not None:
-        labels, ratio = val.table.means(card.scale), config.spread_ratio
-        numbers = calibrate(start.nima.head, rated, labels, card.scale, spread_ratio=ratio)
+        numbers, scores = calibrate(
+            start.nima.head,
+            stages.after,
+            val.means(card.scale),
+            card.scale,
+            spread_ratio=config.spread_ratio,
+        )
         card = replace(card, training={**card.training, "calibration": numbers})
-        rated = distributions_of(start.nima, card, inputs_of(val.views), device=device)
-    scores, judged = mean(rated, card.scale), None
-    if "test" in tables and len(tables["test"]):
-        live = LiveViews(tables["test"], card.view)
-        rated = distributions_of(start.nima, card, live, device=device)
-        judged = tables["test"], mean(rated, card.scale)
-    card = with_figures(card, val.table, scores, before, judged)
+    else:
+        scores = mean(stages.after, card.scale)
     model, checkpoint = config.out / MODEL_FILE, config.out / CHECKPOINT_FILE
     if write:
-        card = export_onnx(start.nima, card, model)
+        card = export_onnx(start.nima, card, model, storage=config.storage)
+    judged = None
+    if "test" in tables and len(tables["test"]):
+        live = LiveViews(tables["test"], card.view)
+        device = _rating_device(config)
+        if device == "cpu" and write:  # the file is what will be used, and there it is faster
+            rated = distributions_of(ModelFile(model, threads=usable_cores()), live)
+        else:
+            rated = distributions_of(NetworkModel(start.nima.to(device), card), live)
+            start.nima.cpu()
+        judged = tables["test"], mean(rated, card.scale)
+    before = None
+    if stages.before is not None:
+        before = agreement(mean(stages.before, card.scale), val, card)
+    card = with_figures(card, val, scores, before, judged)
+    if write:
+        write_card(model, card)
         save_checkpoint(checkpoint, start.nima, card)
     return TrainedRun(
         folder=config.out,
         model=model,
         checkpoint=checkpoint,
         card=card,
-        epochs=epochs,
+        epochs=stages.epochs,
         before=before,
         after=card.metrics[VAL_FIGURES],
         test=card.metrics.get(TEST_FIGURES),
@@ -239,11 +275,6 @@ def _finish(
 def _rating_device(config: TrainConfig) -> str:
     cuda = config.device in ("auto", "cuda") and torch.cuda.is_available()
     return "cuda" if cuda else "cpu"
-
-
-def _figures(start: Start, val: SplitViews) -> dict[str, Any]:
-    rated = distributions_of(start.nima, start.card, inputs_of(val.views))
-    return agreement(mean(rated, start.card.scale), val.table, start.card)
 
 
 def _measure_norms(start: Start, config: TrainConfig, splits: dict[str, SplitViews]) -> None:

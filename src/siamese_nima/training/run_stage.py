@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,17 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
-from torch import nn
+from torch import Tensor, nn
 
 from siamese_nima.card import ModelCard
 from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.origin import bucketize
 from siamese_nima.datasets.view_cache import LiveViews, ViewCache
 from siamese_nima.errors import ConfigError
-from siamese_nima.networks.freezing import freeze, freeze_backbone, halfway_stage, stage_names
+from siamese_nima.networks.freezing import freeze, freeze_backbone, halfway_stage
+from siamese_nima.networks.levels import LevelPooling
 from siamese_nima.networks.nima import NIMA, PixelNormalisation
+from siamese_nima.ratings import Floats
 from siamese_nima.training.batches import Inputs, Photos, plain_batches
 from siamese_nima.training.config import (
     HALF,
@@ -30,9 +34,10 @@ from siamese_nima.training.config import (
 )
 from siamese_nima.training.data import SplitViews, first_process_first, inputs_of
 from siamese_nima.training.figures import val_figures
-from siamese_nima.training.fit import Figures
+from siamese_nima.training.fit import Figures, lower_is_better
 from siamese_nima.training.ladder_views import RUNGS, with_ladders
 from siamese_nima.training.stage import train_stage
+from siamese_nima.training.start import HEAD_STD
 from siamese_nima.training.trunk import (
     ActivationScaling,
     SplitBackbone,
@@ -40,6 +45,8 @@ from siamese_nima.training.trunk import (
     split_backbone,
 )
 from siamese_nima.training.watch import Watch
+
+_SHARES = tuple(round(0.02 * step, 2) for step in range(51))
 
 
 class StageRun:
@@ -53,6 +60,7 @@ class StageRun:
         splits: Photos, cut.
         cache: Folder for activations of frozen layers.
         watch: Hears how far these are.
+        device: Where the network rates val photos.
     """
 
     def __init__(
@@ -64,13 +72,18 @@ class StageRun:
         splits: dict[str, SplitViews],
         cache: Path,
         watch: Watch,
+        *,
+        device: str = "cpu",
     ) -> None:
+        self._known: dict[str, Photos] = {}
         self.number = number
+        self.nima = nima
         self.card = card
         self.config = config
         self.splits = splits
         self.cache = cache
         self.watch = watch
+        self.device = device
         last_frozen = set_free(nima, config.freeze)
         self.live = any(isinstance(split.views, LiveViews) for split in splits.values())
         if self.live and config.cache_trunk:
@@ -99,18 +112,19 @@ class StageRun:
     ) -> list[Figures]:
         """Train, or go on; returns the figures of each epoch."""
         helpers = usable_cores() if workers is None else workers
-        return train_stage(
-            self.network,
-            self.prepare,
-            self._photos("train"),
-            self._photos("val"),
-            folder,
-            config=self.config,
-            seed=seed,
-            workers=helpers if self.live else 0,
-            callbacks=callbacks,
-            trainer=trainer,
-        )
+        with _levels_alone(self.nima, seed) if self.config.reads == "levels" else nullcontext():
+            return train_stage(
+                self.network,
+                self.prepare,
+                self._photos("train"),
+                self._photos("val"),
+                folder,
+                config=self.config,
+                seed=seed,
+                workers=helpers if self.live else 0,
+                callbacks=callbacks,
+                trainer=trainer,
+            )
 
     @property
     def steps(self) -> int:
@@ -120,17 +134,49 @@ class StageRun:
             photos += RUNGS * len(self.splits["train"].ladder_rows)
         return photos // self.config.batch_size
 
+    def rated(self) -> Floats:
+        """Rating distributions (N, K) of val photos by the network as it is now."""
+        rated: Floats = self._rated()[: len(self.splits["val"].table)].double().numpy()
+        return rated
+
+    def _rated(self) -> Tensor:
+        """Those of the photos, then those of the rungs of their ladders."""
+        network, prepare = self.network.to(self.device).eval(), self.prepare.to(self.device)
+        with torch.inference_mode():
+            rated = [
+                network(prepare(batch.inputs.to(self.device))).cpu()
+                for batch in plain_batches(self._photos("val"), self.config.batch_size)
+            ]
+        network.cpu()
+        return torch.cat(rated)
+
     def figures(self) -> Figures:
         """The figures on val photos of the network as it is now."""
         val = self._photos("val")
-        network = self.network.eval()
-        with torch.inference_mode():
-            rated = [
-                network(self.prepare(batch.inputs))
-                for batch in plain_batches(val, self.config.batch_size)
-            ]
         target = torch.tensor(val.distributions, dtype=torch.float32)
-        return val_figures(torch.cat(rated), target, val.labels(), self.config, self.card.scale)
+        return val_figures(self._rated(), target, val.labels(), self.config, self.card.scale)
+
+    def blend(self, before: Mapping[str, Tensor]) -> tuple[float, Figures]:
+        """Mix the weights with earlier ones; returns the best share of the new, and figures.
+
+        Args:
+            before: The whole network's, as `state_dict` gives them.
+        """
+        after = {name: tensor.clone() for name, tensor in self.nima.state_dict().items()}
+        found = {}
+        for share in _SHARES:
+            self._mix(before, after, share)
+            found[share] = self.figures()
+        share = best_of(found, self.config.monitor)
+        self._mix(before, after, share)
+        return share, found[share]
+
+    def _mix(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor], share: float) -> None:
+        mixed = {
+            name: torch.lerp(before[name], new, share) if new.is_floating_point() else new
+            for name, new in after.items()
+        }
+        self.nima.load_state_dict(mixed)
 
     def _inputs(self, views: ViewCache | LiveViews, what: str) -> Inputs:
         if self.trunk is None or not isinstance(views, ViewCache):
@@ -148,6 +194,11 @@ class StageRun:
             return first_process_first(self.cache, what, views.key, build)
 
     def _photos(self, name: str) -> Photos:
+        if name not in self._known:
+            self._known[name] = self._read_photos(name)
+        return self._known[name]
+
+    def _read_photos(self, name: str) -> Photos:
         split, scale = self.splits[name], self.card.scale
         means = split.table.means(scale)
         photos = Photos(
@@ -166,6 +217,32 @@ class StageRun:
         return with_ladders(photos, inputs, split.ladder_rows)
 
 
+@contextmanager
+def _levels_alone(nima: NIMA, seed: int) -> Iterator[None]:
+    """Begin the head anew for the channel means of early blocks; other weights are and stay 0."""
+    backbone, head = nima.backbone, nima.head
+    assert isinstance(backbone, LevelPooling)
+    means = sum(backbone.level_features)
+    kept = torch.zeros(len(nima.group_sizes), backbone.num_features)
+    kept[:, :means] = 1
+    generator = torch.Generator().manual_seed(seed)
+    drawn = HEAD_STD * torch.randn(head.weight.shape, generator=generator)
+    with torch.no_grad():
+        head.weight.copy_(drawn * kept.flatten())
+        head.bias.zero_()
+    hook = head.weight.register_hook(lambda slope: slope * kept.flatten().to(slope.device))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def best_of(found: Mapping[Any, Figures], figure: str) -> Any:
+    """The key of the best figures by one of them; the first of equals."""
+    sign = -1 if lower_is_better(figure) else 1
+    return max(found, key=lambda key: sign * found[key].get(figure, -sign * math.inf))
+
+
 def set_free(nima: NIMA, frozen: str | int) -> str | None:
     """Freeze what a plan says; returns the last frozen stage where it has a name.
 
@@ -175,7 +252,7 @@ def set_free(nima: NIMA, frozen: str | int) -> str | None:
     match frozen:
         case "backbone":
             freeze_backbone(nima)
-            return stage_names(nima)[-1]
+            return HEAD_ALONE
         case "nothing":
             freeze(nima, None)
             return None

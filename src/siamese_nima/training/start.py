@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
-import timm
 import torch
 from torch import nn
 
@@ -20,6 +19,8 @@ from siamese_nima.networks.backbones import (
     BackboneOptions,
     backbone_normalisation,
     build_backbone,
+    timm_network,
+    usual_view,
 )
 from siamese_nima.networks.conversion import MODEL_SUFFIX, read_weights
 from siamese_nima.networks.levels import LevelPooling
@@ -35,7 +36,7 @@ from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.catalogue import WEIGHT_SUFFIXES, find_model
 
 _TRAINING_VIEW = ViewPolicy.parse("warp:224")
-_HEAD_STD = 0.01
+HEAD_STD = 0.01
 _IMAGENET, _RANDOM = "imagenet:", "random:"
 
 
@@ -75,7 +76,7 @@ def read_start(
         scale: Rating scale of the network; None for its own.
         default_scale: The scale where it has none.
         seed: Of random weights, a new head's among them.
-        levels: Blocks whose channel means a new head reads too; see `TrainConfig.levels`.
+        levels: Blocks whose channel means the head reads too; see `TrainConfig.levels`.
 
     Raises:
         WeightsError: The weights are missing, damaged, or cannot be downloaded.
@@ -104,7 +105,10 @@ def _read(
 
 
 def _with_levels(found: Start, levels: tuple[str, ...]) -> Start:
-    """The same network with a new head that reads the channel means of some blocks, too.
+    """The same network with a head that reads the channel means of some blocks, too.
+
+    A head that knows something keeps it: it gives the means no weight yet, so that the network
+    computes what it did.
 
     Raises:
         ConfigError: Another class of backbone, no such block, or one that reads blocks already.
@@ -116,9 +120,23 @@ def _with_levels(found: Start, levels: tuple[str, ...]) -> Start:
     options = replace(options, levels=backbone.levels)
     card = replace(found.card, backbone_options=options.to_dict())
     nima = NIMA(backbone, grades=card.scale.size, group_sizes=card.view.group_sizes)
-    nn.init.normal_(nima.head.weight, std=_HEAD_STD)
-    nn.init.zeros_(nima.head.bias)
-    return replace(found, nima=nima.eval(), card=card, new_head=True)
+    if found.new_head:
+        nn.init.normal_(nima.head.weight, std=HEAD_STD)
+        nn.init.zeros_(nima.head.bias)
+    else:
+        _keep_head(nima.head, found.nima.head, groups=len(nima.group_sizes))
+    return replace(found, nima=nima.eval(), card=card)
+
+
+def _keep_head(wide: nn.Linear, known: nn.Linear, *, groups: int) -> None:
+    """Give a head that reads more features per group of views what one of the last of them knew."""
+    with torch.no_grad():
+        wide.weight.zero_()
+        last = known.in_features // groups
+        wide.weight.unflatten(1, (groups, -1))[..., -last:] = known.weight.unflatten(
+            1, (groups, -1)
+        )
+        wide.bias.copy_(known.bias)
 
 
 def _find(start: str) -> Path:
@@ -163,12 +181,12 @@ def _without_head(
         backbone=name,
         backbone_options=options.to_dict(),
         scale=scale,
-        view=view or _TRAINING_VIEW,
+        view=view or usual_view(backbone),
         normalisation=backbone_normalisation(backbone),
     )
     nima = NIMA(backbone, grades=scale.size, group_sizes=card.view.group_sizes)
     # Even odds for all grades, so that the first steps are not spent on forgetting noise.
-    nn.init.normal_(nima.head.weight, std=_HEAD_STD)
+    nn.init.normal_(nima.head.weight, std=HEAD_STD)
     nn.init.zeros_(nima.head.bias)
     return Start(nima.eval(), card, None, digest, new_head=True)
 
@@ -191,7 +209,7 @@ def _pretrained(name: str) -> nn.Module:
     build_backbone(name)  # refuses unknown names before anything is downloaded
     try:
         with _quiet():
-            backbone: nn.Module = timm.create_model(name, pretrained=True, num_classes=0)
+            backbone = timm_network(name, pretrained=True)
     # The hub's client raises errors of many libraries, and timm one where there are no weights.
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,15 @@ from numpy.typing import NDArray
 from timm.layers.norm_act import BatchNormAct2d
 from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
+from torch.nn import functional
 
 from siamese_nima.card import Normalisation
 from siamese_nima.datasets.view_cache import ViewCache
 from siamese_nima.errors import ConfigError, WeightsError
+from siamese_nima.networks.backbones import feature_count
+from siamese_nima.networks.levels import LevelPooling, enlarged, run_levels
 from siamese_nima.networks.nima import PixelNormalisation
+from siamese_nima.training.config import HEAD_ALONE
 
 ACTIVATION_CEILING = 6.0  # of ReLU6, which ends every trunk of a MobileNet v1
 _BATCH = 32
@@ -43,6 +47,91 @@ class UpperLayers(nn.Module):
         return features
 
 
+class LevelTrunk(nn.Module):
+    """The lower part of a `LevelPooling`: activations, and below them the means of their levels.
+
+    Args:
+        layers: The stem and blocks up to the cut.
+        levels: Which of them give their channel means.
+        enlarge: Factor of both sides of the views.
+    """
+
+    def __init__(
+        self, layers: Sequence[nn.Module], levels: Sequence[bool], *, enlarge: int
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.levels = tuple(levels)
+        self.enlarge = enlarge
+
+    def forward(self, views: Tensor) -> Tensor:
+        """From normalised pixels (N, 3, H, W) to (N, C, h + r, w), the last r rows of means."""
+        activations, means = run_levels(self.layers, self.levels, enlarged(views, self.enlarge))
+        if not means:
+            return activations
+        told = torch.cat(means, dim=1)
+        channels, width = activations.shape[1], activations.shape[3]
+        rows = _rows(told.shape[1], channels, width)
+        padded = functional.pad(told, (0, rows * channels * width - told.shape[1]))
+        return torch.cat([activations, padded.view(-1, channels, rows, width)], dim=2)
+
+    def extra_repr(self) -> str:
+        """What its weights do not tell."""
+        return f"levels={self.levels}, enlarge={self.enlarge}"
+
+
+class UpperLevels(nn.Module):
+    """The upper part of a `LevelPooling`, from what a `LevelTrunk` gives to features (N, F).
+
+    Args:
+        layers: The blocks after the cut.
+        levels: Which of them give their channel means.
+        told: Number of means that the trunk gives.
+        last: From the last activations to the pooled features; None where these do not count.
+        num_features: F.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[nn.Module],
+        levels: Sequence[bool],
+        told: int,
+        last: nn.Module | None,
+        num_features: int,
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.levels = tuple(levels)
+        self.told = told
+        self.last = last
+        self.num_features = num_features
+
+    def forward(self, packed: Tensor) -> Tensor:
+        """Features of all depths, in network order."""
+        height = packed.shape[2] - _rows(self.told, packed.shape[1], packed.shape[3])
+        told = packed[:, :, height:].flatten(1)[:, : self.told]
+        activations, means = run_levels(self.layers, self.levels, packed[:, :, :height])
+        last = [] if self.last is None else [self.last(activations)]
+        return torch.cat([told, *means, *last], dim=1)
+
+
+def _rows(means: int, channels: int, width: int) -> int:
+    return -(-means // (channels * width))
+
+
+class WholeTrunk(nn.Module):
+    """A whole backbone as a trunk: its features are activations of one place."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, views: Tensor) -> Tensor:
+        """From normalised pixels (N, 3, H, W) to (N, F, 1, 1)."""
+        features: Tensor = self.backbone(views)
+        return features[:, :, None, None]
+
+
 class ActivationScaling(nn.Module):
     """From cached trunk activations to what `UpperLayers` takes."""
 
@@ -61,50 +150,72 @@ class ActivationScaling(nn.Module):
 class SplitBackbone:
     """A backbone in two parts that share its parameters: training `upper` trains the backbone."""
 
-    trunk: nn.Sequential
-    upper: UpperLayers
+    trunk: nn.Module
+    upper: nn.Module
 
 
 def split_backbone(backbone: nn.Module, last_frozen: str) -> SplitBackbone:
-    """Cut a MobileNet v1 or v2 or an EfficientNet after one of its blocks.
+    """Cut a MobileNet v1 or v2 or an EfficientNet after one of its blocks, or after all of it.
 
     Args:
-        backbone: timm's; not one of those that are made up of several.
+        backbone: timm's, or a `LevelPooling` of one; not one of those that are made up of several.
         last_frozen: "blocks.2" for the third stage, "blocks.3.1" for the second block of the
-            fourth.
+            fourth; within a `LevelPooling`, "backbone.blocks.2". "backbone" for all of it.
 
     Raises:
         ConfigError: Another kind of backbone, or no such block.
     """
-    if not isinstance(backbone, EfficientNet):
+    network = backbone.backbone if isinstance(backbone, LevelPooling) else backbone
+    if not isinstance(network, EfficientNet):
         raise ConfigError(
             "activations are cached for MobileNet v1 and v2 and EfficientNet only, not for "
             f"{type(backbone).__name__}; set cache_trunk = false"
         )
-    layers: list[tuple[str, nn.Module]] = [
-        ("conv_stem", backbone.conv_stem),
-        ("bn1", backbone.bn1),
-        *(
-            (f"blocks.{i}.{j}", block)
-            for i, stage in enumerate(backbone.blocks.children())
-            for j, block in enumerate(stage.children())
-        ),
-    ]
+    if last_frozen == HEAD_ALONE:
+        features = UpperLayers(nn.Sequential(), nn.Flatten(), feature_count(backbone))
+        return SplitBackbone(trunk=WholeTrunk(backbone), upper=features)
+    path = "" if network is backbone else "backbone."
+    layers = {
+        f"{path}{name}": module
+        for name, module in (
+            ("conv_stem", network.conv_stem),
+            ("bn1", network.bn1),
+            *(
+                (f"blocks.{i}.{j}", block)
+                for i, stage in enumerate(network.blocks.children())
+                for j, block in enumerate(stage.children())
+            ),
+        )
+    }
+    names, modules = list(layers), list(layers.values())
     ends = [
         place
-        for place, (name, _) in enumerate(layers, start=1)
+        for place, name in enumerate(names, start=1)
         if name == last_frozen or name.startswith(last_frozen + ".")
     ]
-    if not ends or not last_frozen.startswith("blocks."):
+    if not ends or not last_frozen.startswith(f"{path}blocks."):
         raise ConfigError(
-            f"no block {last_frozen!r} to freeze up to; blocks are "
-            + ", ".join(name for name, _ in layers[2:])
+            f"no block {last_frozen!r} to freeze up to; blocks are " + ", ".join(names[2:])
         )
-    modules = [module for _, module in layers]
-    rest = [*modules[ends[-1] :], backbone.conv_head, backbone.bn2]
+    cut = ends[-1]
+    if not isinstance(backbone, LevelPooling):
+        rest = nn.Sequential(*modules[cut:], network.conv_head, network.bn2)
+        return SplitBackbone(
+            trunk=nn.Sequential(*modules[:cut]),
+            upper=UpperLayers(rest, network.global_pool, network.num_features),
+        )
+    levels = [name.removeprefix(path) in backbone.levels for name in names]
+    last = None
+    if backbone.pooled:
+        last = nn.Sequential(network.conv_head, network.bn2, network.global_pool)
+    told = sum(
+        channels
+        for channels, name in zip(backbone.level_features, backbone.levels, strict=True)
+        if path + name in names[:cut]
+    )
     return SplitBackbone(
-        trunk=nn.Sequential(*modules[: ends[-1]]),
-        upper=UpperLayers(nn.Sequential(*rest), backbone.global_pool, backbone.num_features),
+        trunk=LevelTrunk(modules[:cut], levels[:cut], enlarge=backbone.enlarge),
+        upper=UpperLevels(modules[cut:], levels[cut:], told, last, backbone.num_features),
     )
 
 
@@ -133,7 +244,8 @@ def build_trunk_cache(
     variants, photos, count = views.pixels.shape[:3]
     first = _run(session, np.asarray(views.pixels[0, 0]))
     shape = first.shape[1:]
-    key = hashlib.sha256(json.dumps([views.key, _weights_hash(trunk)]).encode()).hexdigest()
+    described = json.dumps([views.key, str(trunk), _weights_hash(trunk)])
+    key = hashlib.sha256(described.encode()).hexdigest()
     path = folder / f"trunk-{key[:16]}.npy"
     note = path.with_suffix(".rows")
     if path.exists() and note.exists():
@@ -164,7 +276,7 @@ class _StoredTrunk(nn.Module):
         super().__init__()
         self.normalisation = PixelNormalisation(normalisation)
         self.trunk = trunk
-        self.in_bytes = _ends_in_relu6(trunk)
+        self.in_bytes = isinstance(trunk, nn.Sequential) and _ends_in_relu6(trunk)
 
     def forward(self, pixels: Tensor) -> Tensor:
         activations: Tensor = self.trunk(self.normalisation(pixels.unsqueeze(1)).squeeze(1))
@@ -174,7 +286,7 @@ class _StoredTrunk(nn.Module):
         return (channels_last * (255 / ACTIVATION_CEILING)).round().to(torch.uint8)
 
 
-def _ends_in_relu6(trunk: nn.Module) -> bool:
+def _ends_in_relu6(trunk: nn.Sequential) -> bool:
     *_, block = trunk.children()
     *_, norm = (module for module in block.modules() if isinstance(module, BatchNormAct2d))
     # A block that adds its input to its output leaves the range.
@@ -199,7 +311,9 @@ def frozen_session(network: nn.Module, size: tuple[int, ...]) -> onnxruntime.Inf
             verbose=False,
             dynamic_shapes=({0: torch.export.Dim("views")},),
         )
-        return onnxruntime.InferenceSession(path.read_bytes())
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        return onnxruntime.InferenceSession(path.read_bytes(), options)
 
 
 def _run(session: onnxruntime.InferenceSession, pixels: NDArray[np.uint8]) -> Activations:
