@@ -208,7 +208,9 @@ def timm_network(name: str, *, pretrained: bool = False) -> nn.Module:
     """
     network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
     # Position embeddings are then resampled; those of windows (Swin) are bound to one size.
-    more = {"dynamic_img_size": True} if hasattr(network, "dynamic_img_size") else {}
+    more: dict[str, Any] = (
+        {"dynamic_img_size": True} if hasattr(network, "dynamic_img_size") else {}
+    )
     if more or pretrained:
         network = timm.create_model(name, pretrained=pretrained, num_classes=0, **more)
     return network

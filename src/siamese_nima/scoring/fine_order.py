@@ -94,8 +94,12 @@ class FineOrder:
             weights = {
                 name: float(value[name]) for name in ("score", "blur", "noise", "compression")
             }
-            names = {name: str(value[name]) for name in ("model", "version")}
-            return cls(**names, pairs=int(value["pairs"]), **weights)
+            return cls(
+                model=str(value["model"]),
+                version=str(value["version"]),
+                pairs=int(value["pairs"]),
+                **weights,
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise CardError(f"malformed fine order ({type(error).__name__}: {error})") from error
 

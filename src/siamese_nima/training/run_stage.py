@@ -230,7 +230,9 @@ def _levels_alone(nima: NIMA, seed: int) -> Iterator[None]:
     with torch.no_grad():
         head.weight.copy_(drawn * kept.flatten())
         head.bias.zero_()
-    hook = head.weight.register_hook(lambda slope: slope * kept.flatten().to(slope.device))
+    hook = head.weight.register_hook(  # type: ignore[no-untyped-call]
+        lambda slope: slope * kept.flatten().to(slope.device)
+    )
     try:
         yield
     finally:

@@ -133,9 +133,8 @@ def _keep_head(wide: nn.Linear, known: nn.Linear, *, groups: int) -> None:
     with torch.no_grad():
         wide.weight.zero_()
         last = known.in_features // groups
-        wide.weight.unflatten(1, (groups, -1))[..., -last:] = known.weight.unflatten(
-            1, (groups, -1)
-        )
+        columns = wide.weight.view(wide.out_features, groups, -1)
+        columns[..., -last:] = known.weight.view(known.out_features, groups, last)
         wide.bias.copy_(known.bias)
 
 
