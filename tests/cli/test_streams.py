@@ -3,8 +3,10 @@
 import errno
 import io
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from PIL import Image
@@ -65,6 +67,68 @@ def test_no_command_fails_at_a_name(shoot, tiny_model, tmp_path, arguments, code
 def test_no_command_fails_at_one_photo(shoot, tiny_model, arguments):
     done = nima(arguments[0], shoot + b"/" + NAMES[0], *arguments[1:], "--model", tiny_model)
     assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr
+
+
+@pytest.fixture(scope="module")
+def rated(shoot):
+    """A table of them in the folder, that of one more photo, and an answer about two."""
+    names = [*NAMES, b"gone-\xe7\x85\xa7.png"]
+    table = shoot + b"/\xe8\xa1\xa8.csv"
+    with open(table, "wb") as file:  # noqa: PTH123
+        file.write(b"path,mos\n" + b"".join(b"%s,%d\n" % (n, 1 + i) for i, n in enumerate(names)))
+    answers = shoot + b"/answers.csv"
+    with open(answers, "wb") as file:  # noqa: PTH123
+        file.write(
+            b"left,right,choice,person\n" + NAMES[0] + b"," + NAMES[1] + b",left,Zo\xc3\xab\n"
+        )
+    return table
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["data", "check", "TABLE", "--scale", "1..9"],
+        ["data", "split", "TABLE", "--scale", "1..9", "--out", "照.csv"],
+        ["evaluate", "MODEL", "--data", "TABLE", "--scale", "1..9", "--repeats", "9"],
+        ["train", "--data", "TABLE", "--scale", "1..9", "--out", "照"],
+        ["models", "show", "照.onnx"],
+        ["models", "remove", "照"],
+        ["cache", "--cache", "照.sqlite"],
+        ["pick", "answers", "import", "FOLDER", "ANSWERS"],
+        ["pick", "answers", "show", "照"],
+        ["learn", "照", "--name", "照"],
+        ["score", "FOLDER", "--model", "MODEL", "--out", "照.parquet"],
+        ["features", "FOLDER", "--model", "MODEL", "--out", "照.parquet"],
+    ],
+    ids=" ".join,
+)
+def test_no_other_command_fails_at_a_name(shoot, rated, tiny_model, tmp_path, arguments):
+    meant = {"TABLE": rated, "MODEL": tiny_model, "FOLDER": shoot}
+    meant["ANSWERS"] = shoot + b"/answers.csv"
+    done = nima(*(meant.get(argument, argument) for argument in arguments), cwd=tmp_path)
+    assert b"Traceback" not in done.stderr, done.stderr
+    assert done.stderr + done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [["serve", "--folder"], ["pick", "--no-browser"]])
+def test_no_server_fails_at_a_name(shoot, tiny_model, tmp_path, arguments):
+    pytest.importorskip("uvicorn", reason="needs the extra serve")
+    command = [sys.executable, "-m", "siamese_nima", *arguments, shoot, "--port", "0"]
+    with (tmp_path / "said").open("wb+") as said:
+        process = subprocess.Popen(
+            [*command, "--model", tiny_model], stdout=said, stderr=said, env={**os.environ, **POOR}
+        )
+        try:
+            while b"http://127" not in (tmp_path / "said").read_bytes():
+                assert process.poll() is None, (tmp_path / "said").read_bytes()
+                time.sleep(0.1)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+    output = (tmp_path / "said").read_bytes()
+    assert b"Traceback" not in output
+    assert "broken-照.png".encode() in output
 
 
 def test_errors_and_help_are_utf_8_in_a_pipe(shoot):

@@ -136,6 +136,11 @@ def test_names_that_photographers_use_are_understood(tmp_path, column):
     assert table.mos.tolist() == [5, 1]
 
 
+def test_a_list_of_pairs_is_told_where_it_is_read(tmp_path):
+    with pytest.raises(TableError, match="they are answers: nima pick answers import FOLDER"):
+        read_table_csv(write(tmp_path, "Winner,loser", [("a.jpg", "b.jpg")]))
+
+
 def test_stars_say_their_scale(tmp_path):
     reading = read_own_table(write(tmp_path, "path,stars", [("a.jpg", 5), ("b.jpg", 1)]))
     assert reading.table.scale == FIVE

@@ -1,10 +1,13 @@
 """Trainings let go of the files that they map into memory, which Windows would not remove."""
 
+import pytest
+
 from siamese_nima.training import run
 from siamese_nima.training.watch import Watch
 from training_runs import STAGE, run_config, write_photos, write_start
 
 
+@pytest.mark.slow
 def test_a_run_with_ladders_leaves_no_cache_and_no_complaint(tmp_path, held_files):
     table = write_photos(tmp_path / "photos", 24)
     start = write_start(tmp_path / "start.safetensors")

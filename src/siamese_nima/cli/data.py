@@ -146,7 +146,7 @@ def split(
         signatures = read_signatures(table.paths, threads=usable_cores(), report=report)
     grouped = with_scenes(table, near_copies(signatures))
     result = split_by_scene(grouped, parse_fractions(fractions), seed=seed)
-    write_whole(out, splits_text(result).encode())
+    write_whole(out, splits_text(result).encode("utf-8", "surrogateescape"))
     counts = ", ".join(f"{result.splits.count(name)} {name}" for name in ("train", "val", "test"))
     typer.echo(f"wrote {out}: {counts}; {len(set(result.scenes))} scenes")
     for _, reason in signatures.unreadable:

@@ -230,6 +230,11 @@ def detect_columns(
         return tuple(name for _, name in found) if len(found) > 1 else ()
 
     path = known("path")
+    if path is None and {"winner", "loser"} <= {*folded}:
+        raise TableError(
+            f"{table}: pairs, a winner and a loser in each row; they are answers: nima pick answers "
+            "import FOLDER TABLE, then nima learn FOLDER"
+        )
     if path is None:
         raise TableError(
             f"{table}: no column of photos; wanted one of {', '.join(_KNOWN['path'])}, "

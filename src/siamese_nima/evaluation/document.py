@@ -133,8 +133,9 @@ def write_report(folder: Path, title: str, sections: Sequence[Section]) -> tuple
         for picture in (*section.plots, *section.photos):
             write_whole(pictures / picture.name, picture.content)
     markdown, page = folder / "report.md", folder / "report.html"
-    write_whole(markdown, to_markdown(title, sections, pictures.name).encode())
-    write_whole(page, to_html(title, sections).encode())
+    text = to_markdown(title, sections, pictures.name)
+    write_whole(markdown, text.encode("utf-8", "backslashreplace"))
+    write_whole(page, to_html(title, sections).encode("utf-8", "backslashreplace"))
     return markdown, page
 
 

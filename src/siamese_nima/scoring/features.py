@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,8 +102,9 @@ def open_feature_table(path: str | os.PathLike[str]) -> Iterator[FeatureTable]:
         import pyarrow.parquet  # noqa: F401
     except ImportError as error:
         raise MissingExtraError.of("a Parquet table", "parquet") from error
-    with replacing(target) as part:
-        table = FeatureTable(part)
+    # Opened here, as Arrow takes no names that are not Unicode.
+    with replacing(target) as part, part.open("wb") as sink:
+        table = FeatureTable(sink)
         try:
             yield table
         finally:
@@ -113,8 +114,8 @@ def open_feature_table(path: str | os.PathLike[str]) -> Iterator[FeatureTable]:
 class FeatureTable:
     """Takes the vector of one photo at a time."""
 
-    def __init__(self, part: Path) -> None:
-        self._part = part
+    def __init__(self, sink: BinaryIO) -> None:
+        self._sink = sink
         self._file: Any = None
         self._waiting: list[PhotoVector] = []
 
@@ -147,7 +148,7 @@ class FeatureTable:
                     ("error", pa.string()),
                 ]
             )
-            self._file = pq.ParquetWriter(self._part, self._schema)
+            self._file = pq.ParquetWriter(self._sink, self._schema)
         columns = [
             [_utf8(row.path) for row in rows],
             [row.features for row in rows],

@@ -161,7 +161,8 @@ def open_table(path: str | os.PathLike[str], columns: Columns) -> Iterator[Resul
     try:
         with _part_of(target) as part:
             if kind == ".parquet":
-                with parquet_writer(part, columns) as parquet:
+                # Opened here, as Arrow takes no names that are not Unicode.
+                with part.open("wb") as sink, parquet_writer(sink, columns) as parquet:
                     yield parquet
             else:
                 # Names that are not valid UTF-8 keep their bytes.
@@ -345,8 +346,8 @@ class _ParquetWriter:
 
 
 @contextmanager
-def parquet_writer(where: Path | BinaryIO, columns: Columns) -> Iterator[ResultWriter]:
-    """A Parquet table, written to a file of that path or into an open one.
+def parquet_writer(where: BinaryIO, columns: Columns) -> Iterator[ResultWriter]:
+    """A Parquet table, written into an open file.
 
     Raises:
         MissingExtraError: pyarrow is not installed.

@@ -86,7 +86,7 @@ def read_tables(config: TrainConfig, watch: Watch) -> dict[str, RatingTable]:
         table = apply_splits(table, kept)
     elif "" in table.splits or not {"train", "val"} <= set(table.splits):
         table = _divided(table, config, watch)
-        write_whole(kept, splits_text(table).encode())
+        write_whole(kept, splits_text(table).encode("utf-8", "surrogateescape"))
     tables = {name: table.split(name) for name in ("train", "val")}
     if "test" in table.splits:
         tables["test"] = table.split("test")

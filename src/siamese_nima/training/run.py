@@ -355,4 +355,4 @@ def _record(config: TrainConfig, record: dict[str, str | None]) -> None:
         # Not before: a run that could not read its data leaves its folder to another try.
         write_whole(path, (json.dumps(record, indent=1) + "\n").encode())
     if is_first_process():
-        write_whole(config.out / CONFIG_FILE, config.text().encode())
+        write_whole(config.out / CONFIG_FILE, config.text().encode("utf-8", "surrogateescape"))
