@@ -29,7 +29,7 @@ from playwright.sync_api import Browser, sync_playwright
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import provenance, report
 from siamese_nima import Scorer, find_photos
-from siamese_nima.web.gallery import Gallery, ServedFolder
+from siamese_nima.web.gallery import Gallery, GalleryReader, ServedFolder
 from siamese_nima.web.http import open_port
 from siamese_nima.web.safety import HostRules
 from siamese_nima.web.service.app import api, guarded
@@ -63,8 +63,9 @@ NEXT = """(key) => new Promise((done) => {
 def served(folder: Path, files: list[Path], photos: int) -> Iterator[str]:
     """The page of that many photos; hard links, so that each is a file inside the folder."""
     scorer = Scorer()
-    scores = list(scorer.score(files))
-    results = []
+    reader = GalleryReader(scorer.decode_px)
+    scores = list(scorer.score(files, on_photo=reader.look))
+    results, thumbnails = [], {}
     for number, result in enumerate(islice(cycle(scores), photos)):
         path = folder / f"{number:05d}-{Path(result.path).name}"
         try:
@@ -72,8 +73,9 @@ def served(folder: Path, files: list[Path], photos: int) -> Iterator[str]:
         except OSError:  # another disk
             shutil.copyfile(result.path, path)
         results.append(replace(result, path=str(path)))
+        thumbnails[str(path)] = reader.thumbnails[result.path]
     shown = ServedFolder(folder, [Path(result.path) for result in results])
-    gallery = Gallery(shown, results, scorer.card, title="photos")
+    gallery = Gallery(shown, results, scorer.card, title="photos", thumbnails=thumbnails)
     listener = open_port("127.0.0.1", 0)
     app = guarded(api(Service(scorer), gallery=gallery), HostRules())
     server = uvicorn.Server(uvicorn.Config(app, log_config=None))

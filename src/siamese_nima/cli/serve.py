@@ -20,7 +20,7 @@ import typer
 from siamese_nima.cli import options
 from siamese_nima.cli.options import Scoring, scoring_command
 from siamese_nima.cli.run import FolderRun, progress_bar
-from siamese_nima.curation.bursts import FrameReader, find_bursts
+from siamese_nima.curation.bursts import find_bursts
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.photos.find import find_photos
 from siamese_nima.scoring.scorer import DEFAULT_MODEL, Scorer
@@ -233,7 +233,7 @@ def _url_rules(hosts: Sequence[str], limits: Limits, *, private: bool) -> UrlRul
 
 def _gallery(folder: Path, scoring: Scoring, scorer: Scorer, *, writes: bool = True) -> Gallery:
     """Score a folder as `nima report` does, and make its page."""
-    from siamese_nima.web.gallery import Gallery, ServedFolder
+    from siamese_nima.web.gallery import Gallery, GalleryReader, ServedFolder
 
     found = find_photos([folder], inside=folder)
     if found.skipped_outside:
@@ -241,7 +241,7 @@ def _gallery(folder: Path, scoring: Scoring, scorer: Scorer, *, writes: bool = T
     served = ServedFolder(folder, found.paths)
     if not served.photos:
         raise PhotoError(f"no photo found in {folder}")
-    frames = FrameReader(scorer.decode_px)
+    frames = GalleryReader(scorer.decode_px)
     names = [os.fspath(path) for path in served.photos.values()]
     with FolderRun(
         scorer, names, quiet=scoring.quiet, on_photo=frames.look, apart=False
@@ -252,4 +252,12 @@ def _gallery(folder: Path, scoring: Scoring, scorer: Scorer, *, writes: bool = T
     with suppress(typer.Exit):  # photos that failed are on the page, with the reason
         folder_run.end()
     title = folder.resolve().name
-    return Gallery(served, results, scorer.card, bursts=bursts, title=title, writes=writes)
+    return Gallery(
+        served,
+        results,
+        scorer.card,
+        bursts=bursts,
+        title=title,
+        thumbnails=frames.thumbnails,
+        writes=writes,
+    )

@@ -16,13 +16,14 @@ from urllib.parse import quote
 
 from fastapi import APIRouter
 from fastapi.responses import Response, StreamingResponse
+from PIL import Image
 
 from siamese_nima.card import ModelCard
 from siamese_nima.cores import usable_cores
-from siamese_nima.curation.bursts import Burst
+from siamese_nima.curation.bursts import Burst, FrameReader
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.names import printable
-from siamese_nima.photos.read import read_photo
+from siamese_nima.photos.read import Photo, read_photo
 from siamese_nima.photos.thumbnails import SIDE_PX, shrunk
 from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.web.culling import Culling, culling_routes
@@ -132,6 +133,26 @@ def _id(relative: str) -> str:
     return hashlib.sha256(os.fsencode(Path(relative).as_posix())).hexdigest()[:_ID_DIGITS]
 
 
+class GalleryReader(FrameReader):
+    """Takes frames for bursts, and thumbnails while a photo is decoded anyway.
+
+    Attributes:
+        thumbnails: WebP pictures by path; not more than a gallery keeps.
+    """
+
+    def __init__(self, decode_px: int | None) -> None:
+        super().__init__(decode_px)
+        self.thumbnails: dict[str, bytes] = {}
+
+    def look(self, path: str, photo: Image.Image | Photo) -> None:
+        """Take both of a photo; may be called by many threads."""
+        super().look(path, photo)
+        # A model may ask for so few pixels that a thumbnail has more.
+        enough = self.decode_px is None or self.decode_px >= SIDE_PX
+        if enough and len(self.thumbnails) < _KEPT_THUMBNAILS:
+            self.thumbnails[path] = shrunk(photo)
+
+
 class Gallery:
     """A page of photos with their scores.
 
@@ -149,6 +170,7 @@ class Gallery:
         *,
         bursts: Sequence[Burst] = (),
         title: str,
+        thumbnails: Mapping[str, bytes] | None = None,
         writes: bool = True,
     ) -> None:
         """Make the page.
@@ -159,15 +181,17 @@ class Gallery:
             card: Of the model that scored them.
             bursts: As `group_bursts` finds them.
             title: Heading of the page.
+            thumbnails: By path, of photos that need not be read again for them.
             writes: Whether sidecars may be written from it, and files copied and moved.
         """
         self.folder = folder
         self.culling = Culling(folder.given, folder.photos, results, writes=writes)
         self._screens = ScreenPictures(self._screen)
         self._decoding = asyncio.Semaphore(usable_cores())
-        self._thumbnails: dict[str, bytes] = {}
         self._faces: dict[str, list[dict[str, str]]] = {}
         ids = {os.fspath(path): photo_id for photo_id, path in folder.photos.items()}
+        known = (thumbnails or {}).items()
+        self._thumbnails = {ids[path]: picture for path, picture in known if path in ids}
         entries = make_entries(
             results,
             bursts=bursts,
