@@ -67,6 +67,21 @@ MEMORY_GROWS = """\
 What grows with the number of photos is the list of their names, 100 bytes and more for each; a
 ranking holds its results too."""
 
+REAL = """\
+## Real photos, by kind of file
+
+Processor time of a photo on one core, in milliseconds: the decoder alone, at the scale that scoring
+reads (libjpeg-turbo, libheif or zlib through Pillow); reading and views, which is all before the
+network; the network; and what a photo adds to `nima score`. {different} photos of a phone, rotated
+by EXIF and with a Display P3 profile; files of other kinds are made of three of them. The machine
+was busy with other work."""
+
+REAL_GUARD = """\
+Developers compare the two ratios with recorded ones, in two minutes on an idle machine:
+
+    python benchmarks/speed/real_photos.py FOLDER --photos 12 \\
+        --against benchmarks/speed/real_photos.json"""
+
 START_UP = """\
 ## From cold
 
@@ -115,7 +130,10 @@ def main() -> None:
     sections += [_workers(workers), _measured(workers), _settings(workers, memory)]
     sections += [_memory(memory), _measured(memory), MEMORY_GROWS, _large(large)]
     sections += [_formats(big), _measured(big)]
-    cold = _read(HERE / "start_up.json")
+    real, cold = _read(HERE / "real_photos.json"), _read(HERE / "start_up.json")
+    different = min(real["photos"], real["different_of_the_phone"])
+    sections += [REAL.format(different=different), _real(real)]
+    sections += [_measured(real), REAL_GUARD]
     sections += [START_UP.format(known=cold["known_photos"]), _start_up(cold), _measured(cold)]
     sections.append(DEVICES)
     print("\n\n".join(sections))
@@ -263,6 +281,22 @@ def _int8(int8: dict[str, Any]) -> str:
         f"rank correlation of both is {int8['rank_correlation_of_both']:.4f}. Every 8-bit model "
         "carries such figures of its own in its card, and a self-test of its own."
     )
+
+
+def _real(real: dict[str, Any]) -> str:
+    parts = ("decoder", "views", "network", "command")
+    rows = [
+        [
+            kind,
+            f"{found['mean_file_mb']:.1f}",
+            *(f"{found['ms'][part]:.0f}" for part in parts),
+            f"{found['views_by_decoder']:.2f}",
+            f"{found['command_by_parts']:.2f}",
+        ]
+        for kind, found in real["kinds"].items()
+    ]
+    head = ["kind", "MB", "decoder alone", "reading and views", "network", "command"]
+    return _table([*head, "views to decoder", "command to its parts"], rows)
 
 
 def _start_up(cold: dict[str, Any]) -> str:

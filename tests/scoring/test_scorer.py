@@ -355,7 +355,7 @@ def test_notebooks_show_a_table_with_thumbnails(scorer, photo_folder):
     ranked = rank_photos(scorer.score(photo_folder))
     page = ranked._repr_html_()
     assert page.count("<tr>") == 1 + 12
-    assert page.count('<img src="data:image/jpeg;base64,') == 11
+    assert page.count('<img alt="" src="data:image/jpeg;base64,') == 11
     assert "&lt;b&gt;.png" in page
     assert f"{ranked[0].score:.2f}" in ranked[0]._repr_html_()
     assert f"score={ranked[0].score:.2f}, scale=1..10" in repr(ranked[0])
