@@ -131,3 +131,13 @@ def test_what_reduced_decoding_moves_is_as_recorded():
     for moved in recorded["difference_by_margin"].values():
         assert f"{moved['mean_absolute']:.3f}" in page
         assert f"{moved['largest']:.3f}" in page
+
+
+def test_the_page_on_culling_says_what_was_measured():
+    found = json.loads((REPOSITORY / "benchmarks/speed/culling_page.json").read_text())
+    page = " ".join((REPOSITORY / "docs/cull.md").read_text().split())
+    first = found["first_picture_s"]
+    assert f"the first picture is there {min(first):.2f} to {max(first):.2f} s after" in page
+    median, worst = found["next_photo_ms_median"], found["next_photo_ms_worst"]
+    assert f"{median:.0f} ms after its key, at most {worst:.0f} ms" in page
+    assert (found["photos"], found["dirty"]) == (2000, False)
