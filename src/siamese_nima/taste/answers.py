@@ -11,8 +11,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Literal, Self, get_args
+from urllib.parse import quote_from_bytes
 
 from siamese_nima.atomic_write import write_whole
 from siamese_nima.csv_rows import as_on_disk, csv_writer, table_lines
@@ -266,10 +267,23 @@ _CHOICE_OF = f"SELECT choice FROM answers {_THIS_ONE}"
 _TAKE_BACK = f"DELETE FROM answers {_THIS_ONE}"
 
 
+def _read_only_uri(path: PurePath) -> str:
+    r"""What SQLite opens a file by; other than in a usual URL no host comes before a share's path.
+
+    >>> from pathlib import PureWindowsPath
+    >>> _read_only_uri(PureWindowsPath(r"\\server\share\a b.sqlite"))
+    'file:////server/share/a%20b.sqlite?mode=ro'
+    >>> _read_only_uri(PureWindowsPath(r"C:\photos\a.sqlite"))
+    'file:///C:/photos/a.sqlite?mode=ro'
+    """
+    place = quote_from_bytes(os.fsencode(path.as_posix()), safe="/:")
+    return f"file://{'' if place.startswith('/') else '/'}{place}?mode=ro"
+
+
 def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     # Not by a URI without need: those of Windows paths and of odd names are hard to get right.
     database = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro" if read_only else path,
+        _read_only_uri(path.absolute()) if read_only else path,
         uri=read_only,
         timeout=_BUSY_S,
         isolation_level=None,
