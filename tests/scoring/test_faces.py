@@ -17,7 +17,7 @@ from siamese_nima.scoring.fine_order import FineOrder
 from siamese_nima.scoring.results import ScoredPhoto
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
-ORDER = FineOrder(model="quality", score=1, blur=1, noise=1, compression=1, pairs=100)
+ORDER = FineOrder(model="quality", version="3", score=1, blur=1, noise=1, compression=1, pairs=100)
 
 
 @pytest.fixture(scope="module")
