@@ -66,7 +66,8 @@ def page(result: dict[str, Any], sweep: dict[str, Any]) -> list[str]:
         "resolution, frames cropped and saved anew, and the same-scene pairs of BIQ2021's "
         "validation split. It holds for photos of one scene that differ in sharpness, shake, "
         "noise, compression or what `quality` judges; not for expressions, poses or composition.",
-        f"Judged on {judged['photos']} photos of 12 megapixels that it was not learnt from:",
+        f"Judged on {judged['photos']} photos of 7 cameras, 8 to 16 megapixels, that it was not "
+        "learnt from (learnt from: 10 photos of 8 other cameras):",
         _table(
             ["ladder", "steps in order"],
             [[KINDS[kind], f"{share:.1%}"] for kind, share in judged["steps_in_order"].items()],
