@@ -268,6 +268,15 @@ def pick(folder: Path) -> str:
     return answering("pick", photos, "--no-browser", requests=[("state", "")], by="SIGINT")
 
 
+def cull(folder: Path) -> str:
+    photos = str(few(folder / "photos"))
+    return answering("cull", photos, "--no-browser", requests=[("", "")], by="SIGINT")
+
+
+def mcp(folder: Path) -> str:
+    return commands(["mcp", str(few(folder / "photos"))])  # its standard input is at its end
+
+
 def ray(folder: Path) -> str:
     photos, out = str(few(folder / "photos")), str(folder / "out")
     return commands(["score", "--engine", "ray", photos, "--out", out])
@@ -283,6 +292,8 @@ PROGRAMS = {
     learn: ("onnx",),
     serve: ("fastapi", "uvicorn"),
     pick: ("fastapi", "uvicorn"),
+    cull: ("fastapi", "uvicorn"),
+    mcp: ("mcp",),
     ray: ("ray", "pyarrow"),
     openvino: ("openvino",),
 }
