@@ -260,7 +260,9 @@ def as_burst(
     """
     found = dict(zip(map(id, results), details, strict=True))
     burst = _ranked(list(results), card.scene_pair_error)
-    return with_detail(burst, [found[id(photo)] for photo in burst.photos], fine_order(card.name))
+    return with_detail(
+        burst, [found[id(photo)] for photo in burst.photos], fine_order(card.name, card.version)
+    )
 
 
 def with_detail(burst: Burst, details: Sequence[Detail | None], order: FineOrder | None) -> Burst:

@@ -114,8 +114,12 @@ def seen_compression(compression: float) -> float:
     return max(compression, _COMPRESSION_UNSEEN)
 
 
-@cache
 def fine_order(model: str, version: str) -> FineOrder | None:
     """The embedded fine order for a model's scores; None where none was learnt for this version."""
-    order = FineOrder.from_json(detail_metadata().get(METADATA_KEY, "{}"))
+    order = _embedded()
     return order if (order.model, order.version) == (model, version) else None
+
+
+@cache
+def _embedded() -> FineOrder:
+    return FineOrder.from_json(detail_metadata().get(METADATA_KEY, "{}"))

@@ -82,11 +82,13 @@ def test_everything_is_done_with_the_keyboard(page):
     page.keyboard.press("ArrowRight")
     assert page.evaluate(first) == names(page)[1]
     page.keyboard.press("x")
+    # A decided photo gives the next one the turn.
+    wait_until(page, f"{first} === {names(page)[2]!r}")
     page.keyboard.press("Enter")
     wait_until(page, "document.getElementById('view').open")
     wait_until(page, "document.getElementById('view-picture').naturalWidth === 600")
     page.keyboard.press("ArrowLeft")
-    wait_until(page, f"document.getElementById('view-name').innerText === {names(page)[0]!r}")
+    wait_until(page, f"document.getElementById('view-name').innerText === {names(page)[1]!r}")
     page.keyboard.press("Escape")
     wait_until(page, "!document.getElementById('view').open")
     assert page.inner_text("[data-kind=rejected]") == "1 rejected"
