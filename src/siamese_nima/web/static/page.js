@@ -431,7 +431,11 @@ function onKey(event) {
     return;
   }
   if (typing || (dialog && dialog !== view && dialog !== compare)) return;
-  if (key === "?") {
+  if (key === "Escape") {
+    if (!dialog) return;
+    event.preventDefault();
+    end(dialog);
+  } else if (key === "?") {
     byId("keys").showModal();
   } else if (key in DECISION_KEYS) {
     event.preventDefault();
@@ -455,6 +459,34 @@ function onKey(event) {
     event.preventDefault();
     focusCard(next);
   }
+}
+
+// What follows a dialog is done at once where the page closes it: the event of closing comes later, when
+// a key may have been pressed already that is meant for the photo with the focus.
+const AFTER = new Map([
+  [view, afterView],
+  [compare, afterCompare],
+]);
+
+function end(dialog) {
+  dialog.close();
+  AFTER.get(dialog)?.();
+}
+
+function afterView() {
+  if (!view.dataset.begun) return;
+  delete view.dataset.begun;
+  viewZoom.leave();
+  focusCard(shown.includes(viewed) ? viewed : shown[0]);
+}
+
+function afterCompare() {
+  if (!compare.dataset.begun) return;
+  delete compare.dataset.begun;
+  compareZoom.leave();
+  delete compare.dataset.side;
+  if (view.open) look(shown.includes(challenger) ? challenger : viewed);
+  else focusCard([challenger, champion, opened].find((card) => shown.includes(card)));
 }
 
 const onButton = (event) => event.target.matches("button, a, input, summary");
@@ -568,16 +600,7 @@ for (const [place, figure] of figures.entries()) {
     showOnBar(compare, choiceOf(marked()));
   });
 }
-view.addEventListener("close", () => {
-  viewZoom.leave();
-  focusCard(shown.includes(viewed) ? viewed : shown[0]);
-});
-compare.addEventListener("close", () => {
-  compareZoom.leave();
-  delete compare.dataset.side;
-  if (view.open) look(shown.includes(challenger) ? challenger : viewed);
-  else focusCard([challenger, champion, opened].find((card) => shown.includes(card)));
-});
+for (const [dialog, after] of AFTER) dialog.addEventListener("close", after);
 byId("show-chosen").addEventListener("click", showList);
 byId("which").addEventListener("change", () => {
   listed();
@@ -597,7 +620,7 @@ for (const button of document.querySelectorAll(".show-keys")) {
   button.addEventListener("click", () => byId("keys").showModal());
 }
 for (const button of document.querySelectorAll("dialog .close")) {
-  button.addEventListener("click", () => button.closest("dialog").close());
+  button.addEventListener("click", () => end(button.closest("dialog")));
 }
 const ADVANCE = "nima-advance";
 byId("advance").checked = stored(ADVANCE, true);

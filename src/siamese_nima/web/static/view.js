@@ -106,6 +106,7 @@ function look(card) {
   viewed = card;
   setCurrent(card);
   if (!view.open) {
+    view.dataset.begun = "true";
     view.showModal();
     viewStage.focus();
   }
@@ -192,6 +193,7 @@ function startComparing(card) {
   opened = card;
   champion = rivals[0];
   challenger = rivals.includes(card) && card !== champion ? card : rivals[1];
+  compare.dataset.begun = "true";
   compare.showModal();
   showPair();
   figures[1].focus();
