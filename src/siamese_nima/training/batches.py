@@ -232,17 +232,22 @@ class _Shared(Sampler[Any]):
 
 
 class _InOrder(Sampler[Any]):
-    """All photos in table order and variant 0; several processes have a run of them each."""
+    """All photos in table order and variant 0; several processes have a run of them each.
 
-    def __init__(self, photos: int, batch_size: int) -> None:
+    Attributes:
+        whole: Every process has all of them.
+    """
+
+    def __init__(self, photos: int, batch_size: int, *, whole: bool = False) -> None:
         self.photos = photos
         self.batch_size = batch_size
+        self.whole = whole
 
     def __len__(self) -> int:
         return -(-self._share() // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Drawn, int, int, int]]:
-        rank, _ = this_process()
+        rank = 0 if self.whole else this_process()[0]
         share = self._share()
         rows = np.arange(rank * share, (rank + 1) * share) % self.photos
         for start in range(0, share, self.batch_size):
@@ -250,7 +255,7 @@ class _InOrder(Sampler[Any]):
             yield Drawn(part, np.zeros(len(part), dtype=np.int64)), 0, 1, 0
 
     def _share(self) -> int:
-        return -(-self.photos // this_process()[1])
+        return self.photos if self.whole else -(-self.photos // this_process()[1])
 
 
 def train_batches(
@@ -274,7 +279,12 @@ def train_batches(
 
 
 def plain_batches(
-    photos: Photos, batch_size: int, *, config: StageConfig | None = None, workers: int = 0
+    photos: Photos,
+    batch_size: int,
+    *,
+    config: StageConfig | None = None,
+    workers: int = 0,
+    whole: bool = False,
 ) -> DataLoader[Batch]:
     """All photos in table order, as scoring sees them; with all pairs of a batch where asked.
 
@@ -283,9 +293,10 @@ def plain_batches(
         batch_size: Photos per batch; the last may have fewer.
         config: What is asked of pairs; None for no pairs.
         workers: As in `train_batches`.
+        whole: Each of several processes has all photos, in place of a run of them.
     """
     made = _Batches(photos, config or StageConfig())
-    return _loader(made, _InOrder(len(photos), batch_size), workers)
+    return _loader(made, _InOrder(len(photos), batch_size, whole=whole), workers)
 
 
 def _loader(batches: _Batches, sampler: Sampler[Any], workers: int) -> DataLoader[Batch]:

@@ -145,7 +145,7 @@ class StageRun:
         with torch.inference_mode():
             rated = [
                 network(prepare(batch.inputs.to(self.device))).cpu()
-                for batch in plain_batches(self._photos("val"), self.config.batch_size)
+                for batch in plain_batches(self._photos("val"), self.config.batch_size, whole=True)
             ]
         network.cpu()
         return torch.cat(rated)
