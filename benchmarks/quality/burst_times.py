@@ -44,6 +44,7 @@ def main() -> None:
         if first.capture.camera == second.capture.camera
         and first.capture.serial_number == second.capture.serial_number
     ]
+    alike = [float(first.thumbnail @ second.thumbnail) for first, second in pairwise(frames)]
     result = {
         **provenance(),
         "command": "python benchmarks/quality/burst_times.py --data P6-Photo-Culling/iaa/horses",
@@ -58,20 +59,28 @@ def main() -> None:
             "bursts": sum(count for size, count in sizes.items() if size > 1),
             "single": sizes[1],
             "largest": max(sizes),
-            "neighbours": by_gap(rows, groups),
+            "neighbours": by_gap(rows, groups, alike),
         }
     report(result, options.out)
 
 
-def by_gap(rows: list[tuple[float, int]], groups: list[int]) -> list[dict[str, object]]:
-    """Neighbours in time, by the time between them."""
+def by_gap(
+    rows: list[tuple[float, int]], groups: list[int], alike: list[float]
+) -> list[dict[str, object]]:
+    """Neighbours in time, by the time between them; and how many of them are how much alike."""
     found: list[dict[str, object]] = []
     for low, high in pairwise((-1.0, *EDGES)):
-        inside = [groups[place] == groups[place + 1] for gap, place in rows if low < gap <= high]
-        together = sum(inside)
-        share = round(together / len(inside), 4) if inside else None
-        found.append({"up_to_s": high, "pairs": len(inside), "in_one_burst": share})
+        places = [place for gap, place in rows if low < gap <= high]
+        together = [groups[place] == groups[place + 1] for place in places]
+        row: dict[str, object] = {"up_to_s": high, "pairs": len(places)}
+        row["in_one_burst"] = _share(together)
+        row |= {f"alike_above_{x}": _share([alike[p] > x for p in places]) for x in (0.5, 0.8)}
+        found.append(row)
     return found
+
+
+def _share(yes: list[bool]) -> float | None:
+    return round(sum(yes) / len(yes), 4) if yes else None
 
 
 if __name__ == "__main__":
