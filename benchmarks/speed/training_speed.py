@@ -5,9 +5,11 @@
 Writes a fake AVA first: `AVA.txt` and a folder of --photos JPEG files, each with bytes of its own,
 of --pictures different pictures. Then, by turns:
 
-- decode: photos a second that --workers processes decode and cut, nothing else;
-- loader: photos a second that come out of the training batches, and the memory of all processes at
-  a tenth of the photos and at their end;
+- decode: photos a second that --workers processes decode and cut, nothing else, and photos a second
+  of their processor time, which other programs on the machine change little;
+- loader: the same of what comes out of the training batches, and the memory of all processes at a
+  tenth of the photos and at their end;
+- waits: how often, within --waits steps of a stage, Python asks the device for a number;
 - steps: steps a second in bf16, with batches that lie in memory and with decoded ones, of each
   --networks at each --sizes;
 - scoring: photos a second of `nima score` with the embedded model, by ONNX Runtime.
@@ -18,9 +20,12 @@ On a machine with a GPU, `--device cuda --steps 60 --photos 4000` ends within 8 
 from __future__ import annotations
 
 import argparse
+import inspect
 import io
 import multiprocessing
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +33,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch.callbacks import Callback
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from siamese_nima import Scorer
 from siamese_nima.card import Normalisation
@@ -39,7 +46,9 @@ from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import AVA_SCALE
 from siamese_nima.training.batches import Batch, Photos, train_batches
 from siamese_nima.training.config import StageConfig
-from siamese_nima.training.stage import Stage
+from siamese_nima.training.run_log import RunLog, StageLog
+from siamese_nima.training.stage import Stage, train_stage
+from siamese_nima.training.watch import Watch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import provenance, report
@@ -81,35 +90,40 @@ def photos_of(folder: Path, view: str) -> Photos:
     )
 
 
-def _decode(job: tuple[Path, str, int, int, float]) -> int:
+def _decode(job: tuple[Path, str, int, int, float]) -> tuple[int, float]:
     folder, view, first, step, seconds = job
     views = photos_of(folder, view).inputs
-    end, done = time.perf_counter() + seconds, 0
+    end, done, busy = time.perf_counter() + seconds, 0, time.process_time()
     while time.perf_counter() < end:
         views[1 + done, (first + done * step) % views.shape[1]]
         done += 1
-    return done
+    return done, time.process_time() - busy
 
 
-def decode_limit(folder: Path, view: str, workers: int, seconds: float) -> float:
+def decode_limit(folder: Path, view: str, workers: int, seconds: float) -> dict[str, float]:
     """Photos a second of `workers` processes that do nothing else."""
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         jobs = [(folder, view, place, workers, seconds) for place in range(workers)]
-        return sum(pool.map(_decode, jobs)) / seconds
+        counts, busy = zip(*pool.map(_decode, jobs), strict=True)
+    return {
+        "photos_a_second": round(sum(counts) / seconds, 1),
+        "photos_a_processor_second": round(sum(counts) / sum(busy), 1),
+    }
 
 
 def loader_speed(photos: Photos, config: StageConfig, workers: int) -> dict[str, float]:
     """An epoch of batches that nobody learns from."""
     loader = train_batches(photos, config, photos.draws(config, 0), workers=workers)
-    started, seen, early = 0.0, 0, 0.0
+    started, seen, early, busy = 0.0, 0, 0.0, 0.0
     for number, batch in enumerate(loader):
         if number == workers:  # processes have started
-            started, seen = time.perf_counter(), 0
+            started, seen, busy = time.perf_counter(), 0, processor_s()
         seen += len(batch.inputs)
         if not early and number * config.batch_size >= len(photos) / 10:
             early = memory_mb()
     return {
         "photos_a_second": round(seen / (time.perf_counter() - started), 1),
+        "photos_a_processor_second": round(seen / (processor_s() - busy), 1),
         "memory_mb_at_a_tenth": round(early),
         "memory_mb_at_the_end": round(memory_mb()),
     }
@@ -117,14 +131,94 @@ def loader_speed(photos: Photos, config: StageConfig, workers: int) -> dict[str,
 
 def memory_mb() -> float:
     """Of this process and its children; what they share counts once."""
-    me = multiprocessing.current_process().pid
-    pids = [me, *(child.pid for child in multiprocessing.active_children())]
     total = 0
-    for pid in pids:
+    for pid in _processes():
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 total += int(line.split()[1])
     return total / 1024
+
+
+def processor_s() -> float:
+    """Processor time of this process and its children, which live."""
+    ticks = 0
+    for pid in _processes():
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _processes() -> list[int]:
+    children = [child.pid for child in multiprocessing.active_children()]
+    return [os.getpid(), *(pid for pid in children if pid is not None)]
+
+
+class Waits(TorchDispatchMode, Callback):
+    """Counts, within steps, what makes a GPU's queue run dry: numbers that Python asks for.
+
+    Steps are counted by the optimiser and by the moving average on the processor itself, wherever
+    the weights are; those do not count.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.within = False
+        self.found = 0
+        self.trainer: Any = None
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, arguments: Any = (), named: Any = None
+    ) -> Any:
+        name = str(function)
+        asked = any(kind in name for kind in ("_local_scalar_dense", "nonzero", "masked_select"))
+        if self.within and asked and not self._counter(arguments[0]):
+            self.found += 1
+        return function(*arguments, **(named or {}))
+
+    def _counter(self, tensor: torch.Tensor) -> bool:
+        states = self.trainer.optimizers[0].state.values()
+        of_optimizer = any(tensor is state.get("step") for state in states)
+        return of_optimizer or any("swa_utils" in frame.filename for frame in inspect.stack(0))
+
+    def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+        """A step begins."""
+        self.trainer, self.within = trainer, True
+
+    def on_train_epoch_end(self, *_: Any) -> None:
+        """Steps are over."""
+        self.within = False
+
+    on_validation_start = on_train_epoch_end
+
+
+def count_waits(steps: int) -> dict[str, float]:
+    """Of a stage with all that `nima train` hangs on it: pairs, clipping, moving average, log."""
+    generator = np.random.default_rng(0)
+
+    def noise(photos: int) -> Photos:
+        votes = generator.dirichlet(np.ones(10), photos)
+        pixels = generator.integers(0, 256, (1, photos, 1, 32, 32, 3), dtype=np.uint8)
+        return Photos(
+            inputs=pixels,
+            distributions=votes,
+            means=votes @ AVA_SCALE.grades,
+            scale=AVA_SCALE,
+        )
+
+    config = StageConfig(kind="siamese", epochs=1, batch_size=4, clip=1.0, average_decay=0.99)
+    waits = Waits()
+    with tempfile.TemporaryDirectory() as name, waits:
+        folder = Path(name)
+        train_stage(
+            build_nima("mobilenetv1_100"),
+            PixelNormalisation(Normalisation()),
+            noise(4 * steps),
+            noise(8),
+            folder / "stage",
+            config=config,
+            callbacks=[waits, StageLog(RunLog(folder), 1, Watch())],
+        )
+    return {"steps": steps, "waits": waits.found}
 
 
 def step_speed(
@@ -176,6 +270,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=20.0, help="of decoding alone")
     parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--waits", type=int, default=100, help="steps to count waits in")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--steps", type=int, default=0, help="0 leaves out steps and scoring")
     parser.add_argument("--sizes", type=int, nargs="+", default=[224, 299])
@@ -191,12 +286,16 @@ def main() -> None:
     result: dict[str, Any] = provenance() | {
         "photos": options.photos,
         "workers": options.workers,
-        "decode_photos_a_second": [round(found, 1) for found in limit],
+        "decode": limit,
         "loader": loader,
-        "loader_by_decode": round(loader["photos_a_second"] / float(np.mean(limit)), 3),
+        "loader_by_decode": {
+            kind: round(loader[kind] / float(np.mean([found[kind] for found in limit])), 3)
+            for kind in limit[0]
+        },
+        "asked_of_the_device": count_waits(options.waits),
     }
     if options.steps:
-        result["device"] = options.device
+        result["steps_on"] = options.device
         result["steps_a_second"] = {
             f"{network} {size}": step_speed(
                 photos_of(options.work, f"warp:{size}"),

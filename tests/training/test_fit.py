@@ -1,8 +1,10 @@
-"""Which process speaks for all."""
+"""How stages run in Lightning: which process speaks for all, and the moving average."""
 
+import lightning
 import pytest
+import torch
 
-from siamese_nima.training.fit import is_first_process
+from siamese_nima.training.fit import MovingAverage, is_first_process
 
 
 @pytest.mark.parametrize(
@@ -23,3 +25,15 @@ def test_one_process_of_all_is_the_first_whatever_started_them(monkeypatch, vari
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert is_first_process() == first
+
+
+def test_the_moving_average_lies_where_the_weights_are():
+    """On a GPU it would else fetch all of them after each step."""
+    stage = lightning.LightningModule()
+    stage.layer = torch.nn.Linear(2, 2)
+    average = MovingAverage(0.9)
+    average.setup(None, stage, "fit")
+    average.on_fit_start(None, stage.to("meta"))
+    kept = average._average_model
+    assert {tensor.device.type for tensor in kept.module.state_dict().values()} == {"meta"}
+    assert kept.n_averaged.device.type == "cpu", "where asking for it waits for nothing"

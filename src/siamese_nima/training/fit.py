@@ -18,9 +18,10 @@ import torch
 from lightning.pytorch.callbacks import (
     Callback,
     EarlyStopping,
-    EMAWeightAveraging,
     ModelCheckpoint,
+    WeightAveraging,
 )
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from siamese_nima.atomic_write import write_whole
 from siamese_nima.errors import ConfigError
@@ -99,7 +100,7 @@ def fit(
         every.append(ModelCheckpoint(folder, "last", **at_end))
         every.append(ModelCheckpoint(folder, "last", train_time_interval=SAVE_EVERY, **keeping))
         if config.average_decay:
-            every.append(EMAWeightAveraging(decay=config.average_decay))
+            every.append(MovingAverage(config.average_decay))
         found = last_path if last_path.exists() else None
         if found is not None:
             draws.start_epoch(*_position(found))
@@ -150,6 +151,25 @@ def lower_is_better(figure: str) -> bool:
 def _is_finished(folder: Path, epochs: int) -> bool:
     note = folder / _FINISHED
     return note.is_file() and note.read_text() == str(epochs)
+
+
+class MovingAverage(WeightAveraging):
+    """Lightning's moving average of all weights, on the device where these are trained.
+
+    Lightning makes it before it moves the weights, and then fetches all of them after each step.
+    """
+
+    def __init__(self, decay: float) -> None:
+        step = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        super().__init__(multi_avg_fn=step)
+
+    def on_fit_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Follow the weights; the number of steps stays where Python asks for it."""
+        del trainer
+        assert self._average_model is not None
+        self._average_model.module.to(pl_module.device)
 
 
 class EpochHistory(Callback):
