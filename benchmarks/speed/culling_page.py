@@ -86,6 +86,19 @@ def served(folder: Path, files: list[Path], photos: int) -> Iterator[str]:
     thread.join()
 
 
+def renderers_mb(browser: Browser) -> float:
+    """Memory of the processes that hold pages, each shared byte divided by who shares it."""
+    devtools = browser.new_browser_cdp_session()
+    processes = devtools.send("SystemInfo.getProcessInfo")["processInfo"]
+    devtools.detach()
+    total_kb = 0
+    for process in processes:
+        if process["type"] == "renderer":
+            rollup = Path(f"/proc/{process['id']}/smaps_rollup").read_text()
+            total_kb += int(rollup.split("Pss:")[1].split()[0])
+    return total_kb / 1000
+
+
 def measure(browser: Browser, address: str, looks: int) -> dict:
     """One round: the first picture, then photo after photo with a second for each."""
     page = browser.new_page(viewport={"width": 1920, "height": 1080})
@@ -94,16 +107,18 @@ def measure(browser: Browser, address: str, looks: int) -> dict:
     page.wait_for_load_state("load")
     page.keyboard.press("Enter")
     page.wait_for_timeout(3000)
-    moved = []
+    moved, memory_mb = [], [renderers_mb(browser)]
     for key in ["ArrowRight", "3"] * (looks // 2):
         moved.append(page.evaluate(NEXT, key))
         page.wait_for_timeout(1000)
+        memory_mb.append(renderers_mb(browser))
     devtools = page.context.new_cdp_session(page)
     devtools.send("Performance.enable")
     devtools.send("HeapProfiler.collectGarbage")
     metrics = {m["name"]: m["value"] for m in devtools.send("Performance.getMetrics")["metrics"]}
     page.close()
-    return {"first_s": first_s, "next_ms": moved, "heap_mb": metrics["JSHeapUsedSize"] / 1e6}
+    heap_mb = metrics["JSHeapUsedSize"] / 1e6
+    return {"first_s": first_s, "next_ms": moved, "heap_mb": heap_mb, "memory_mb": memory_mb}
 
 
 def main() -> None:
@@ -142,6 +157,10 @@ def main() -> None:
             "next_photo_ms_worst": round(moved[-1], 1),
             "next_photos": len(moved),
             "heap_mb": [round(one["heap_mb"], 1) for one in rounds],
+            "renderer_mb_first": [round(one["memory_mb"][0]) for one in rounds],
+            "renderer_mb_half": [round(one["memory_mb"][arguments.looks // 2]) for one in rounds],
+            "renderer_mb_last": [round(one["memory_mb"][-1]) for one in rounds],
+            "renderer_mb_most": [round(max(one["memory_mb"])) for one in rounds],
         }
         browser.close()
     report(values, arguments.out)
