@@ -193,3 +193,95 @@ def test_dialogs_fit_and_can_be_read(chromium, served, width, scheme):
         boxes = page.locator("dialog[open] .close:visible")
         assert all(box.bounding_box()["y"] < 844 for box in boxes.all())
     context.close()
+
+
+KEYS_OF_THE_HELP = [
+    *("1", "5", "0", "x", "p", "6", "7", "8", "9", "u", "←", "↑", "→", "↓", "Home", "End"),
+    *("Enter", "←", "→", "Space", "z", "Page up", "Page down", "c", "Enter", "Tab", "s", "/"),
+    *("Esc", "?"),
+]
+
+
+def test_every_key_of_the_help_does_what_the_help_says(page):
+    """In the order of the help; a key that is added there fails here until it is tried too."""
+    press = page.keyboard.press
+    first, second, burst = "photo5.jpg", "photo4.jpg", "photo3.jpg"
+
+    def at(name: str) -> None:
+        wait_until(page, f"{FOCUSED} === {name!r}")
+
+    page.locator("#advance").uncheck()
+    page.locator(".open").first.focus()
+    for key in "123450":
+        press(key)
+        assert page.evaluate("choiceOf(current).stars ?? 0") == int(key)
+    for key, flag in (("x", "reject"), ("x", None), ("p", "pick"), ("p", None)):
+        press(key)
+        assert page.evaluate("choiceOf(current).flag ?? null") == flag
+    for key, name in zip("6789", ("red", "yellow", "green", "blue"), strict=True):
+        press(key)
+        assert page.locator(f"#photos > li .dot.{name}").count() == 1
+    for name in ("green", "yellow"):
+        press("u")
+        assert page.locator(f"#photos > li .dot.{name}").count() == 1
+    for key, name in (
+        ("ArrowRight", second),
+        ("ArrowLeft", first),
+        ("End", burst),
+        ("Home", first),
+    ):
+        press(key)
+        at(name)
+    page.set_viewport_size({"width": 390, "height": 800})  # two columns
+    for key, name in (("ArrowDown", burst), ("ArrowUp", first)):
+        press(key)
+        at(name)
+    page.set_viewport_size({"width": 800, "height": 500})  # smaller than the photos
+    press("Enter")
+    viewed = "document.getElementById('view-name').innerText"
+    for key, name in (("ArrowRight", second), ("ArrowLeft", first), ("Space", second)):
+        press(key)
+        wait_until(page, f"{viewed} === {name!r}")
+    press("z")
+    at_pixel = "document.querySelector('#view img.full')?.style.transform"
+    wait_until(page, f"!!{at_pixel}")
+    before = page.evaluate(at_pixel)
+    press("ArrowDown")
+    assert page.evaluate(at_pixel) != before
+    for key, name in (("PageDown", burst), ("PageUp", second)):
+        press(key)
+        wait_until(page, f"{viewed} === {name!r}")
+    press("Escape")
+    at(second)
+    page.set_viewport_size({"width": 1280, "height": 900})
+    press("End")
+    press("c")
+    left, right = page.locator("#compare figure").all()
+    assert "photo2.jpg" in right.inner_text()
+    sides = "[...document.querySelectorAll('#compare figure')].indexOf(document.activeElement)"
+    assert page.evaluate(sides) == 1
+    press("Shift+Tab")
+    assert page.evaluate(sides) == 0
+    press("4")
+    assert left.locator(".decided .stars").get_attribute("aria-label") == "4 stars"
+    press("Tab")
+    assert page.evaluate(sides) == 1
+    press("Enter")
+    assert left.inner_text().startswith("Best so far: photo2.jpg")
+    press("Escape")
+    wait_until(page, "document.querySelector('dialog[open]') === null")
+    for count in (5, 3):
+        press("End")
+        press("s")
+        assert len(names(page)) == count
+    press("/")
+    page.keyboard.type("photo4")
+    assert names(page) == [second]
+    press("Escape")
+    assert len(names(page)) == 3
+    press("Escape")
+    wait_until(page, "document.activeElement.closest('#photos') !== null")
+    press("?")
+    assert page.locator("#keys kbd").all_inner_texts() == KEYS_OF_THE_HELP
+    press("Escape")
+    assert not page.is_visible("#keys")
