@@ -113,10 +113,11 @@ def test_what_is_judged(photo_folder, scorer, tmp_path, kind):
     rows = [f"photo{number}.png,,scene{number},test" for number in range(1, 12)]
     splits.write_text("file_name,subset,scene,split\n" + "\n".join(rows) + "\n")
     scale = siamese_nima.RatingScale(1, 7)
-    options = {"photos": kind(photo_folder), "splits": kind(splits), "scale": scale, "repeats": 10}
-    judged = siamese_nima.evaluate(scorer, kind(table), **options)
+    understood = {"photos": kind(photo_folder), "splits": kind(splits), "scale": scale}
+    source = siamese_nima.RatedSource(kind(table), **understood)
+    judged = siamese_nima.evaluate(scorer, source, repeats=10)
     assert judged.write(kind(tmp_path / "report")).exists()
-    compared = siamese_nima.compare(scorer, scorer, kind(table), **options)
+    compared = siamese_nima.compare(scorer, scorer, source, repeats=10)
     assert compared.write(kind(tmp_path / "both")).exists()
 
 

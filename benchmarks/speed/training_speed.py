@@ -81,7 +81,7 @@ def write_fake_ava(folder: Path, photos: int, pictures: int) -> None:
 
 def photos_of(folder: Path, view: str) -> Photos:
     """The fake AVA, decoded when a photo is asked for."""
-    table = read_source(f"ava:{folder}")
+    table = read_source(f"ava:{folder}").table
     return Photos(
         inputs=LiveViews(table, ViewPolicy.parse(view), random_crop=True),
         distributions=table.distributions(AVA_SCALE),

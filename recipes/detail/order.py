@@ -30,7 +30,7 @@ from scipy.stats import norm
 
 from siamese_nima import Scorer
 from siamese_nima.datasets.rating_table import RatingTable
-from siamese_nima.datasets.sources import read_source
+from siamese_nima.datasets.sources import RatedSource, read_source
 from siamese_nima.scoring.catalogue import find_model
 from siamese_nima.scoring.detail import read_detail
 from siamese_nima.scoring.fine_order import METADATA_KEY, FineOrder, seen_compression, seen_noise
@@ -60,7 +60,7 @@ def main() -> None:
     options = parser.parse_args()
     learn, judge = read_rows(options.learn), read_rows(options.judge)
     splits = REPOSITORY / "recipes" / "quality" / "splits.csv"
-    table = read_source(f"biq2021:{options.data}", splits=splits)
+    table = read_source(RatedSource(f"biq2021:{options.data}", splits=splits)).table
     rated = {
         split: scene_pairs(table.split(split), options.out.with_name(f"{split}-scenes.json"))
         for split in ("val", "test")

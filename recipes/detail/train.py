@@ -25,7 +25,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from siamese_nima.datasets.rating_table import RatingTable
-from siamese_nima.datasets.sources import read_source
+from siamese_nima.datasets.sources import RatedSource, read_source
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
@@ -51,7 +51,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     splits = REPOSITORY / "recipes" / "quality" / "splits.csv"
-    table = read_source(f"biq2021:{options.data}", splits=splits)
+    table = read_source(RatedSource(f"biq2021:{options.data}", splits=splits)).table
     val = tiles(options.out, "val", best_photos(table, "val", options.best // 8), 0)
     photos = best_photos(table, "train", options.best)
     chunks = [tiles(options.out, "train", photos, number) for number in range(options.chunks)]

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         plan_stars,
         write_stars,
     )
+    from siamese_nima.datasets.sources import RatedSource
     from siamese_nima.errors import (
         AnswerError as AnswerError,
         CardError as CardError,
@@ -101,6 +102,7 @@ __all__ = [
     "ModelCard",
     "NimaError",
     "PhotoError",
+    "RatedSource",
     "RatingScale",
     "ScoredPhoto",
     "Scorer",
@@ -144,6 +146,7 @@ _HOMES = {
     "web.report": "ThumbnailReader write_report",
     "curation.sidecars": "UndoLog Undone undo_stars",
     "curation.stars": "SidecarChange StarRule give_stars plan_stars write_stars",
+    "datasets.sources": "RatedSource",
     "errors": (
         "AnswerError CardError ConfigError ContaminationError MissingExtraError "
         "NimaError PhotoError RatingError SidecarError TableError ViewError WeightsError"

@@ -64,7 +64,7 @@ def test_a_photo_that_fails_is_reported_and_the_rest_is_judged(tiny_model, ratin
 
 
 def test_photos_trained_on_are_refused_unless_forced(tiny_card, ratings, tmp_path):
-    seen = training_record(read_source(str(ratings)).split("test"))
+    seen = training_record(read_source(ratings).table.split("test"))
     model = write_model(tmp_path / "seen.onnx", replace(tiny_card, training=seen))
     arguments = ["evaluate", model, "--data", ratings, "--out", tmp_path / "o", "--repeats", 20]
     refused = nima(*arguments)

@@ -2,13 +2,13 @@ import inspect
 
 import pytest
 
-from siamese_nima.cli.options import Scoring, scoring_command
+from siamese_nima.cli.options import Scoring, grouped_options
 
 
 def test_a_command_gets_its_own_parameters_and_the_shared_options():
     seen = []
 
-    @scoring_command
+    @grouped_options
     def show(photos: list[str], top: int = 3, *, scoring: Scoring) -> None:
         """Show."""
         seen.append((photos, top, scoring))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from siamese_nima.datasets.own_table import read_own_table, read_table_csv
+from siamese_nima.datasets.own_table import read_own_table
 from siamese_nima.datasets.sources import describe_ratings, parse_columns
 from siamese_nima.errors import ConfigError, TableError
 from siamese_nima.ratings import AVA_SCALE, RatingScale, mean, spread
@@ -25,7 +25,7 @@ def named(cells):
 
 def test_raters_who_all_agree_have_the_least_possible_spread(tmp_path):
     source = write(tmp_path, "path,mos,spread", [("a.jpg", 4, 0), ("b.jpg", 2, 1), ("c.jpg", 5, 0)])
-    table = read_table_csv(source, scale=FIVE)
+    table = read_own_table(source, scale=FIVE).table
     shares = table.distributions(AVA_SCALE)
     assert mean(shares) == pytest.approx([7.75, 3.25, 10], abs=1e-6)
     # 7.75 lies between two grades of the other scale: on it nobody can all agree.
@@ -35,7 +35,7 @@ def test_raters_who_all_agree_have_the_least_possible_spread(tmp_path):
 def test_a_spread_that_cannot_be_is_named_with_its_line(tmp_path):
     source = write(tmp_path, "path,mos,spread", [("a.jpg", 4, 1), ("b.jpg", 5, 1.5)])
     with pytest.raises(TableError, match=r"line 3: column 'spread' holds 1\.5; .* at most 0"):
-        read_table_csv(source, scale=FIVE)
+        read_own_table(source, scale=FIVE)
 
 
 @pytest.mark.parametrize("prefix", ["v", "rater", "r", "Judge_"])
@@ -57,17 +57,17 @@ def test_counts_stay_counts(tmp_path):
 
 def test_a_rater_may_leave_photos_out(tmp_path):
     source = write(tmp_path, "path,rater1,rater2", [("a.jpg", 4, ""), ("b.jpg", 1, 2)])
-    table = read_table_csv(source, scale=FIVE)
+    table = read_own_table(source, scale=FIVE).table
     assert table.mos.tolist() == [4, 1.5]
     assert table.rater_counts().tolist() == [1, 2]
     source = write(tmp_path, "path,rater1,rater2", [("a.jpg", "", ""), ("b.jpg", 1, 9)])
     with pytest.raises(TableError, match=r"line 2: no rater gave a grade\n  line 3: .* outside"):
-        read_table_csv(source, scale=FIVE)
+        read_own_table(source, scale=FIVE)
 
 
 def test_grades_between_whole_ones_give_mean_spread_and_number(tmp_path):
     source = write(tmp_path, "path,rater1,rater2", [("a.jpg", 4.5, 3.5), ("b.jpg", 1, 2)])
-    table = read_table_csv(source, scale=FIVE)
+    table = read_own_table(source, scale=FIVE).table
     assert table.votes is None
     assert table.spread.tolist() == [0.5, 0.5]
     assert table.raters.tolist() == [2, 2]
@@ -76,9 +76,9 @@ def test_grades_between_whole_ones_give_mean_spread_and_number(tmp_path):
 def test_grades_need_a_scale_or_say_what_they_are(tmp_path):
     source = write(tmp_path, "path,rater1,rater2", [("a.jpg", 4, 3), ("b.jpg", 1, 2)])
     with pytest.raises(TableError, match=r"need a scale; they are 1 to 4; .* --scale 1\.\.5"):
-        read_table_csv(source)
+        read_own_table(source)
     with pytest.raises(TableError, match=r"line 2: column 'rater1' holds 4, outside the scale 1"):
-        read_table_csv(source, scale=RatingScale(1, 3))
+        read_own_table(source, scale=RatingScale(1, 3))
 
 
 def test_columns_beside_scores_are_votes_only_where_they_lead_to_them(tmp_path):
@@ -114,7 +114,7 @@ def test_shares_are_no_single_rater(tmp_path, whole):
     assert reading.kind == "shares"
     assert reading.table.rater_counts() is None
     assert reading.table.standard_errors(FIVE) is None
-    told = read_table_csv(source, raters=30)
+    told = read_own_table(source, raters=30).table
     assert told.rater_counts().tolist() == [30] * 4
     assert told.standard_errors(FIVE).max() < 0.5
 
@@ -122,8 +122,8 @@ def test_shares_are_no_single_rater(tmp_path, whole):
 def test_a_column_or_an_option_says_how_many_rated(tmp_path):
     rows = [("a.jpg", 0.2, 0.8, 10), ("b.jpg", 0.5, 0.5, 20)]
     source = write(tmp_path, "path,c1,c2,c_total", rows)
-    assert read_table_csv(source).rater_counts().tolist() == [10, 20]
-    assert read_table_csv(source, raters=5).rater_counts().tolist() == [5, 5]
+    assert read_own_table(source).table.rater_counts().tolist() == [10, 20]
+    assert read_own_table(source, raters=5).table.rater_counts().tolist() == [5, 5]
 
 
 @pytest.mark.parametrize("column", ["rating", "Stars", "score", "MOS"])
@@ -131,14 +131,14 @@ def test_names_that_photographers_use_are_understood(tmp_path, column):
     source = write(tmp_path, f"image_id,{column}", [("a", 5), ("b", 1)])
     for name in ("a.jpg", "b.jpg", "b.xmp"):
         (tmp_path / name).touch()
-    table = read_table_csv(source, scale=FIVE)
+    table = read_own_table(source, scale=FIVE).table
     assert [path.name for path in table.paths] == ["a.jpg", "b.jpg"]
     assert table.mos.tolist() == [5, 1]
 
 
 def test_a_list_of_pairs_is_told_where_it_is_read(tmp_path):
     with pytest.raises(TableError, match="they are answers: nima pick answers import FOLDER"):
-        read_table_csv(write(tmp_path, "Winner,loser", [("a.jpg", "b.jpg")]))
+        read_own_table(write(tmp_path, "Winner,loser", [("a.jpg", "b.jpg")]))
 
 
 def test_stars_say_their_scale(tmp_path):
@@ -146,7 +146,7 @@ def test_stars_say_their_scale(tmp_path):
     assert reading.table.scale == FIVE
     assert "1..5" in reading.notes[0]
     with pytest.raises(TableError, match="need a scale; they are 0 to 5"):
-        read_table_csv(write(tmp_path, "path,stars", [("a.jpg", 5), ("b.jpg", 0)]))
+        read_own_table(write(tmp_path, "path,stars", [("a.jpg", 5), ("b.jpg", 0)]))
 
 
 def test_cells_off_the_scale_are_listed_with_those_that_are_no_numbers(tmp_path):
@@ -155,7 +155,7 @@ def test_cells_off_the_scale_are_listed_with_those_that_are_no_numbers(tmp_path)
         table = write(tmp_path, names, rows)
         columns = None if names.endswith("mos") else {"grades": "rater1"}
         with pytest.raises(TableError, match="2 cells or lines cannot be used") as error:
-            read_table_csv(table, scale=FIVE, columns=columns)
+            read_own_table(table, scale=FIVE, columns=columns)
         assert "line 3: column" in str(error.value)
         assert "holds 9, outside the scale 1..5" in str(error.value)
 
@@ -163,30 +163,30 @@ def test_cells_off_the_scale_are_listed_with_those_that_are_no_numbers(tmp_path)
 def test_all_bad_cells_are_listed_with_their_lines(tmp_path):
     rows = [("a.jpg", 3, "x"), ("b.jpg", "", 1), ("c.jpg", 2, 2), ("d.jpg", "bad", 1)]
     with pytest.raises(TableError, match="3 cells or lines cannot be used") as error:
-        read_table_csv(write(tmp_path, "path,v1,v2", rows))
+        read_own_table(write(tmp_path, "path,v1,v2", rows))
     assert "line 2: column 'v2' holds 'x', wanted a number" in str(error.value)
     assert "line 3: column 'v1' is empty" in str(error.value)
     assert "line 5: column 'v1' holds 'bad'" in str(error.value)
     with pytest.raises(TableError, match=r"2 cells .*\n  line 2: .* holds 9, outside the scale"):
-        read_table_csv(write(tmp_path, "path,mos", [("a", 9), ("b", 3), ("c", 0)]), scale=FIVE)
+        read_own_table(write(tmp_path, "path,mos", [("a", 9), ("b", 3), ("c", 0)]), scale=FIVE)
 
 
 def test_columns_can_be_named_one_by_one(tmp_path):
     source = write(tmp_path, "foto,ann,bob,v1,v2", [("a.jpg", 3, 4, 7, 7), ("b.jpg", 1, 1, 7, 7)])
     columns = parse_columns(["path=foto", "grades=ann,bob"])
-    table = read_table_csv(source, columns=columns, scale=FIVE)
+    table = read_own_table(source, columns=columns, scale=FIVE).table
     assert table.mos.tolist() == [3.5, 1]
     with pytest.raises(TableError, match="no column 'cid', found foto"):
-        read_table_csv(source, columns=columns | {"grades": "ann,cid"}, scale=FIVE)
+        read_own_table(source, columns=columns | {"grades": "ann,cid"}, scale=FIVE)
     with pytest.raises(TableError, match="no 'votos'; wanted one of path"):
-        read_table_csv(source, columns={"votos": "v1"})
+        read_own_table(source, columns={"votos": "v1"})
     with pytest.raises(ConfigError, match=r"columns 'v1\.\.v5': wanted a form such as votes="):
         parse_columns(["v1..v5"])
 
 
 def test_a_range_of_columns_is_counted_out(tmp_path):
     source = write(tmp_path, "path,q1,q2,q3", [("a.jpg", 1, 2, 0)])
-    table = read_table_csv(source, columns={"votes": "q1..q3"}, scale=RatingScale(1, 3))
+    table = read_own_table(source, columns={"votes": "q1..q3"}, scale=RatingScale(1, 3)).table
     assert table.votes.tolist() == [[1, 2, 0]]
 
 
@@ -201,7 +201,7 @@ def test_splits_are_read_whatever_their_case(tmp_path):
 def test_what_was_understood_is_told(tmp_path):
     rows = [(f"{n}.jpg", *GRADES[n], "" if n else "Test") for n in range(12)]
     reading = read_own_table(write(tmp_path, "path,v1,v2,v3,v4,v5,split", rows), scale=FIVE)
-    lines = describe_ratings(reading.table, reading)
+    lines = describe_ratings(reading)
     ratings = "grades of 5 raters from v1..v5"
     assert lines[0] == f"read: photos from 'path', {ratings}, split from 'split'"
     assert lines[1] == "scale 1..5, 5 ratings per photo"

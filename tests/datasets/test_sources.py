@@ -1,33 +1,35 @@
 import pytest
 
-from siamese_nima.datasets.own_table import TableColumns, detect_columns, read_table_csv
-from siamese_nima.datasets.sources import read_source
+from siamese_nima.datasets.own_table import TableColumns, detect_columns, read_own_table
+from siamese_nima.datasets.sources import RatedSource, read_source
 from siamese_nima.errors import TableError
 from siamese_nima.ratings import RatingScale
 
 
 def test_a_published_set_is_named_with_its_folder(tmp_path):
     (tmp_path / "mos_with_names.txt").write_text("5.5 I01_01_1.bmp\n")
-    assert read_source(f"tid2013:{tmp_path}").scenes == ("I01",)
+    assert read_source(f"tid2013:{tmp_path}").table.scenes == ("I01",)
 
 
 def test_a_csv_is_named_by_its_path(tmp_path):
     (tmp_path / "t.csv").write_text("path,mos\na.jpg,3\n")
-    table = read_source(str(tmp_path / "t.csv"), scale=RatingScale(1, 5))
+    table = read_source(RatedSource(str(tmp_path / "t.csv"), scale=RatingScale(1, 5))).table
     assert table.scale == RatingScale(1, 5)
 
 
 def test_splits_replace_those_of_the_set(tmp_path):
     (tmp_path / "t.csv").write_text("path,v1,v2,split\na.jpg,3,1,test\n")
     (tmp_path / "s.csv").write_text("file_name,subset,scene,split\na.jpg,x,s,train\n")
-    assert read_source(str(tmp_path / "t.csv"), splits=tmp_path / "s.csv").splits == ("train",)
+    assert read_source(
+        RatedSource(str(tmp_path / "t.csv"), splits=tmp_path / "s.csv")
+    ).table.splits == ("train",)
 
 
 def test_unknown_sources_and_scales_are_refused(tmp_path):
     with pytest.raises(TableError, match="nothing:here: neither a CSV nor NAME:FOLDER"):
         read_source("nothing:here")
     with pytest.raises(TableError, match="has its own photo folder, scale, columns and raters"):
-        read_source(f"spaq:{tmp_path}", scale=RatingScale(1, 5))
+        read_source(RatedSource(f"spaq:{tmp_path}", scale=RatingScale(1, 5)))
 
 
 VOTES = """tile,source_db,source_name,v1,v2,v3,v4,v5,n,mean,groups
@@ -43,7 +45,7 @@ def write(folder, text):
 
 
 def test_vote_columns_name_the_scale_and_come_before_a_mean(tmp_path):
-    table = read_table_csv(write(tmp_path, VOTES))
+    table = read_own_table(write(tmp_path, VOTES)).table
     assert table.scale == RatingScale(1, 5)
     assert table.votes[0].tolist() == [8, 25, 18, 15, 5]
     assert table.mos == pytest.approx([2.7746, 3.2133], abs=1e-4)
@@ -54,7 +56,7 @@ def test_vote_columns_name_the_scale_and_come_before_a_mean(tmp_path):
 
 def test_scores_with_spread_scene_and_split(tmp_path):
     text = "path,MOS,std,N,scene,set\na.jpg,3.5,1.0,30,s,training\nb.jpg,2,0.5,25,,test\n"
-    table = read_table_csv(write(tmp_path, text), scale=RatingScale(1, 5))
+    table = read_own_table(write(tmp_path, text), scale=RatingScale(1, 5)).table
     assert table.mos.tolist() == [3.5, 2]
     assert table.spread.tolist() == [1.0, 0.5]
     assert table.raters.tolist() == [30, 25]
@@ -64,25 +66,25 @@ def test_scores_with_spread_scene_and_split(tmp_path):
 
 def test_scores_without_a_scale_are_refused(tmp_path):
     with pytest.raises(TableError, match="scores in column 'mos' need a scale"):
-        read_table_csv(write(tmp_path, "path,mos\na.jpg,3\n"))
+        read_own_table(write(tmp_path, "path,mos\na.jpg,3\n"))
 
 
 def test_columns_can_be_named(tmp_path):
     text = "foto,bad,fair,good\na.jpg,1,2,3\n"
     columns = TableColumns(path="foto", votes=("bad", "fair", "good"))
-    table = read_table_csv(write(tmp_path, text), columns=columns, scale=RatingScale(1, 3))
+    table = read_own_table(write(tmp_path, text), columns=columns, scale=RatingScale(1, 3)).table
     assert table.votes.tolist() == [[1, 2, 3]]
     with pytest.raises(TableError, match="3 columns of votes for the 5 grades"):
-        read_table_csv(write(tmp_path, text), columns=columns, scale=RatingScale(1, 5))
+        read_own_table(write(tmp_path, text), columns=columns, scale=RatingScale(1, 5))
     with pytest.raises(TableError, match="grades of the vote columns bad, fair, good"):
-        read_table_csv(write(tmp_path, text), columns=columns)
+        read_own_table(write(tmp_path, text), columns=columns)
 
 
 def test_photos_lie_where_the_user_says(tmp_path):
     (tmp_path / "elsewhere" / "day1").mkdir(parents=True)
     (tmp_path / "elsewhere" / "day1" / "A.JPG").touch()
     source = write(tmp_path, "path,mos\nday1/a.jpg,3\n")
-    table = read_table_csv(source, photos=tmp_path / "elsewhere", scale=RatingScale(1, 5))
+    table = read_own_table(source, photos=tmp_path / "elsewhere", scale=RatingScale(1, 5)).table
     assert table.missing_photos() == ()
 
 
@@ -109,4 +111,4 @@ def test_headers_without_photos_or_ratings_are_refused(tmp_path, header, message
 )
 def test_malformed_rows_are_named(tmp_path, text, message):
     with pytest.raises(TableError, match=message):
-        read_table_csv(write(tmp_path, text))
+        read_own_table(write(tmp_path, text))

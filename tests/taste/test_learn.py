@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from siamese_nima.datasets.contamination import find_contamination
-from siamese_nima.datasets.own_table import read_table_csv
+from siamese_nima.datasets.own_table import read_own_table
 from siamese_nima.errors import AnswerError, ConfigError
 from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.catalogue import models_folder
@@ -93,7 +93,7 @@ def test_the_card_says_where_the_model_comes_from(folder, tiny_model, tmp_path) 
     assert card.population is None  # 60 photos are too few for percentiles
     table = tmp_path / "ratings.csv"
     table.write_text("path,mos\nday1/00.png,3\n")
-    rated = read_table_csv(table, photos=folder, scale=RatingScale(1, 5))
+    rated = read_own_table(table, photos=folder, scale=RatingScale(1, 5)).table
     assert find_contamination(card, rated).verdict == "contaminated"
     report = json.loads((models_folder() / "mine.json").read_text())
     assert report["verdict"] == "better"

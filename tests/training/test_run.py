@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from siamese_nima.datasets.contamination import find_contamination
-from siamese_nima.datasets.sources import read_source
+from siamese_nima.datasets.sources import RatedSource, read_source
 from siamese_nima.errors import ConfigError, TableError, WeightsError
 from siamese_nima.evaluation.metrics import srcc
 from siamese_nima.networks.checkpoint import load_checkpoint
@@ -85,7 +85,7 @@ def test_a_run_leaves_a_model_that_scores_and_says_what_it_is(finished, table):
     assert card.metrics["val photos"] == run.after
     assert card.metrics["the same before training"] == run.before
     assert card.population is None  # twelve photos are no population
-    source = read_source(str(table), scale=RatingScale(1, 5))
+    source = read_source(RatedSource(table, scale=RatingScale(1, 5))).table
     assert find_contamination(card, source.split("train")).verdict == "contaminated"
     assert find_contamination(card, source.split("val")).verdict == "unknown"  # its parent is mute
     scores = [photo.mean for photo in scorer.score(source.split("val").paths)]
@@ -165,7 +165,7 @@ def test_photos_without_splits_are_divided_and_the_division_kept(start, tmp_path
     assert heard.lines[1] == (
         "divided so that near-copies stay together: 33 train, 7 val, 7 test (splits.csv)"
     )
-    splits = read_source(str(photos), scale=RatingScale(1, 5)).paths
+    splits = read_source(RatedSource(photos, scale=RatingScale(1, 5))).table.paths
     kept = rows_of(out / "splits.csv")
     assert len(kept) == 47 == len(splits) - 1
     assert run.card.training["photos"] == 33
@@ -370,7 +370,7 @@ def test_early_blocks_learn_alone_and_are_mixed_with_what_was_known(table, start
         if name.startswith("backbone."):
             assert same[name.replace("backbone.", "backbone.backbone.", 1)].equal(value)
     assert run.model.stat().st_size < 0.8 * run.checkpoint.stat().st_size
-    photos = read_source(str(table), scale=RatingScale(1, 5)).split("val")
+    photos = read_source(RatedSource(table, scale=RatingScale(1, 5))).table.split("val")
     scores = [photo.mean for photo in Scorer(run.model).score(photos.paths)]
     assert srcc(np.array(scores), photos.mos) == pytest.approx(run.after["srcc"]["value"], abs=0.05)
 

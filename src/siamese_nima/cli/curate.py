@@ -16,7 +16,7 @@ import typer
 
 from siamese_nima.atomic_write import check_output
 from siamese_nima.cli import options
-from siamese_nima.cli.options import Scoring, scoring_command
+from siamese_nima.cli.options import Scoring, grouped_options
 from siamese_nima.cli.run import ERRORS_SHOWN, FolderRun, progress_bar
 from siamese_nima.cli.streams import shell_quoted
 from siamese_nima.curation.bursts import (
@@ -95,7 +95,7 @@ _Faces = Annotated[
 ]
 
 
-@scoring_command
+@grouped_options
 def bursts(
     photos: MaybePhotos = None,
     window: Annotated[
@@ -257,7 +257,7 @@ _DONE = {
 }
 
 
-@scoring_command
+@grouped_options
 def stars(
     photos: MaybePhotos = None,
     by: Annotated[
@@ -471,7 +471,7 @@ def _stars(rating: float | None) -> str:
     return "rejected" if rating < 0 else "★" * min(round(rating), 5)
 
 
-@scoring_command
+@grouped_options
 def report(
     photos: options.Photos,
     out: Annotated[

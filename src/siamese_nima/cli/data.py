@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from siamese_nima.atomic_write import check_output, write_whole
-from siamese_nima.cli.options import needs_extra
+from siamese_nima.cli.options import grouped_options, needs_extra
 from siamese_nima.cli.run import progress_bar
 from siamese_nima.cores import usable_cores
 from siamese_nima.csv_rows import csv_writer
+from siamese_nima.datasets.sources import (
+    RatedSource,
+    describe_ratings,
+    parse_columns,
+    read_source,
+)
 from siamese_nima.errors import ConfigError
 from siamese_nima.photos.names import printable
 from siamese_nima.ratings import RatingScale
@@ -29,39 +36,59 @@ Source = Annotated[
         metavar="SOURCE",
     ),
 ]
-Photos = Annotated[
-    Path | None, typer.Option(help="Folder of the photos that a CSV names; default: its own.")
-]
-Scale = Annotated[str | None, typer.Option(help="Scale of a CSV's scores, such as 1..5.")]
-Columns = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--columns",
-        help="What a CSV's columns hold, such as votes=v1..v5, grades=ann,bob or path=photo; "
-        "once for each.",
-        metavar="WHAT=COLUMNS",
-    ),
-]
-Raters = Annotated[
-    int | None, typer.Option(min=1, help="People who rated each photo, where no column says so.")
-]
 Splits = Annotated[
     Path | None, typer.Option(help="Splits file (see 'nima data split') in place of the set's.")
 ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceOptions:
+    """How a source of ratings is understood, as the options of a command say."""
+
+    photos: Annotated[
+        Path | None, typer.Option(help="Folder of the photos that a CSV names; default: its own.")
+    ] = None
+    scale: Annotated[str | None, typer.Option(help="Scale of a CSV's scores, such as 1..5.")] = None
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--columns",
+            help="What a CSV's columns hold, such as votes=v1..v5, grades=ann,bob or path=photo; "
+            "once for each.",
+            metavar="WHAT=COLUMNS",
+        ),
+    ] = None
+    raters: Annotated[
+        int | None,
+        typer.Option(min=1, help="People who rated each photo, where no column says so."),
+    ] = None
+
+    def of(self, source: str, splits: Path | None = None) -> RatedSource:
+        """A source, understood so."""
+        return RatedSource(
+            source,
+            photos=self.photos,
+            scale=parse_scale(self.scale),
+            splits=splits,
+            columns=parse_columns(self.columns or ()),
+            raters=self.raters,
+        )
+
+
 @app.command("check")
+@grouped_options
 def check(
     source: Source,
-    photos: Photos = None,
-    scale: Scale = None,
     splits: Splits = None,
-    columns: Columns = None,
-    raters: Raters = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write all crossing pairs as CSV.")
     ] = None,
-    show: Annotated[int, typer.Option(min=0, help="Crossing pairs to print.")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Print so many crossing pairs.")
+    ] = 20,
+    show: Annotated[int | None, typer.Option(min=0, hidden=True)] = None,
+    *,
+    understood: SourceOptions,
 ) -> None:
     """Say how ratings are understood; find broken photos, and near-copies that cross splits.
 
@@ -76,33 +103,21 @@ def check(
             check_set,
             crossing_lines,
         )
-        from siamese_nima.datasets.sources import (
-            describe_ratings,
-            parse_columns,
-            understood_source,
-        )
     rated = True
     if Path(source).is_dir():
         photo_set = PhotoSet.of_folder(Path(source))
     else:
-        table, reading = understood_source(
-            source,
-            photos=photos,
-            scale=parse_scale(scale),
-            splits=splits,
-            columns=parse_columns(columns or ()),
-            raters=raters,
-        )
-        for line in describe_ratings(table, reading):
+        reading = read_source(understood.of(source, splits))
+        for line in describe_ratings(reading):
             typer.echo(printable(line))
-        photo_set, rated = PhotoSet.of_table(table), table.ratings_differ
+        photo_set, rated = PhotoSet.of_table(reading.table), reading.table.ratings_differ
     if out:
         inputs: list[str | Path] = [source, *([splits] if splits else []), *photo_set.paths]
         check_output(out, "a table of pairs", (".csv",), inputs)
     with progress_bar("reading") as report:
         result = check_set(photo_set, threads=usable_cores(), report=report)
     typer.echo(result.describe())
-    for line in crossing_lines(result.crossing, show):
+    for line in crossing_lines(result.crossing, limit if show is None else show):
         typer.echo("  " + printable(line))
     if out:
         rows = io.StringIO()
@@ -113,17 +128,16 @@ def check(
 
 
 @app.command("split")
+@grouped_options
 def split(
     source: Source,
     out: Annotated[Path, typer.Option("--out", "-o", help="Splits file to write.")],
-    photos: Photos = None,
-    scale: Scale = None,
-    columns: Columns = None,
-    raters: Raters = None,
     fractions: Annotated[
         str, typer.Option(help="Shares of the photos for train, val and test.")
     ] = ".7,.1,.2",
     seed: Annotated[int, typer.Option(help="Seed of the order in which scenes are dealt out.")] = 0,
+    *,
+    understood: SourceOptions,
 ) -> None:
     """Divide a data set into train, val and test, near-copies always on the same side.
 
@@ -131,16 +145,9 @@ def split(
     """
     with needs_extra("train", "splitting a data set"):
         from siamese_nima.datasets.checks import near_copies
-        from siamese_nima.datasets.sources import parse_columns, read_source
         from siamese_nima.datasets.splits import split_by_scene, splits_text, with_scenes
         from siamese_nima.photos.similarity import read_signatures
-    table = read_source(
-        source,
-        photos=photos,
-        scale=parse_scale(scale),
-        columns=parse_columns(columns or ()),
-        raters=raters,
-    )
+    table = read_source(understood.of(source)).table
     check_output(out, "a splits file", (".csv",), (source, *table.paths))
     with progress_bar("reading") as report:
         signatures = read_signatures(table.paths, threads=usable_cores(), report=report)

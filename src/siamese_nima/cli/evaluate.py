@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from siamese_nima.cli import options
-from siamese_nima.cli.data import Columns, Photos, Raters, Scale, Splits, parse_scale
-from siamese_nima.cli.options import needs_extra, open_scorer
+from siamese_nima.cli.data import SourceOptions, Splits
+from siamese_nima.cli.options import grouped_options, needs_extra, open_scorer
 from siamese_nima.cli.run import progress_bar
 from siamese_nima.errors import ConfigError
 from siamese_nima.scoring.scorer import ScorerOptions
@@ -42,6 +42,7 @@ Force = Annotated[
 Repeats = Annotated[int, typer.Option(min=10, help="Resamples behind the 95 % intervals.")]
 
 
+@grouped_options
 def evaluate(
     model: Annotated[str, typer.Argument(help="Name or file of the model.", metavar="MODEL")],
     data: Data,
@@ -49,11 +50,7 @@ def evaluate(
         str | None,
         typer.Argument(help="Another, to compare with on the same photos.", metavar="OTHER"),
     ] = None,
-    photos: Photos = None,
-    scale: Scale = None,
     splits: Splits = None,
-    columns: Columns = None,
-    raters: Raters = None,
     split: Split = None,
     out: OutFolder = None,
     threshold: Annotated[
@@ -81,13 +78,14 @@ def evaluate(
     view: options.View = None,
     device: options.Device = "cpu",
     exact: options.Exact = False,
+    *,
+    understood: SourceOptions,
 ) -> None:
     """Judge a model by photos that people rated, or compare two: a report, and figures in JSON.
 
     Example: nima evaluate quality --data biq2021:data/BIQ2021 --splits splits.csv
     """
     with needs_extra("train", "evaluating a model"):
-        from siamese_nima.datasets.sources import parse_columns
         from siamese_nima.evaluation import judging
         from siamese_nima.evaluation.plots import log_of
     if other is not None and (view or run or log):
@@ -97,25 +95,17 @@ def evaluate(
         view=view, batch_size=batch_size, workers=workers, device=device, exact=exact
     )
     scorers = [open_scorer(name, options=wanted) for name in (model, other) if name is not None]
-    judged: dict[str, Any] = {
-        "photos": photos,
-        "scale": parse_scale(scale),
-        "splits": splits,
-        "columns": parse_columns(columns or ()),
-        "raters": raters,
-        "split": split,
-        "force": force,
-        "repeats": repeats,
-    }
+    source = understood.of(data, splits)
+    judged: dict[str, Any] = {"split": split, "force": force, "repeats": repeats}
     with progress_bar("scoring") as report:
         if other is None:
             result = judging.evaluate(
-                scorers[0], data, **judged, good=threshold, precision=precision, report=report
+                scorers[0], source, **judged, good=threshold, precision=precision, report=report
             )
             page, lines = result.write(out or Path("evaluation"), log=training_log), result.lines()
             written, failed = "figures.json, scores.csv", bool(result.model.failed)
         else:
-            comparison = judging.compare(scorers[0], scorers[1], data, **judged, report=report)
+            comparison = judging.compare(scorers[0], scorers[1], source, **judged, report=report)
             page, lines = comparison.write(out or Path("comparison")), comparison.lines()
             written, failed = "figures.json", any(each.failed for each in comparison.models)
     for line in [*lines, f"wrote {page}, report.md, {written}"]:

@@ -10,14 +10,14 @@ import typer
 
 from siamese_nima.atomic_write import check_output
 from siamese_nima.cli import options, run
-from siamese_nima.cli.options import Scoring, scoring_command
+from siamese_nima.cli.options import Scoring, grouped_options
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.photos.find import find_photos
 from siamese_nima.scoring.features import open_feature_table
 from siamese_nima.scoring.scorer import DEFAULT_MODEL
 
 
-@scoring_command
+@grouped_options
 def features(
     photos: options.Photos,
     out: Annotated[

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from siamese_nima.cli import options
-from siamese_nima.cli.options import Scoring, scoring_command
+from siamese_nima.cli.options import Scoring, grouped_options
 from siamese_nima.scoring.scorer import DEFAULT_MODEL
 
 
-@scoring_command
+@grouped_options
 def mcp(
     folders: Annotated[
         list[Path],

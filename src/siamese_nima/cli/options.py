@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -110,6 +110,10 @@ Host = Annotated[
         metavar="ADDRESS", help="Address to listen at; other machines never reach 127.0.0.1."
     ),
 ]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")]
+NoBrowser = Annotated[
+    bool, typer.Option("--no-browser", help="Only print the address of the page.")
+]
 Workers = Annotated[
     int | None, _of_scoring("Threads; by default one per usable core.", min=1, metavar="N")
 ]
@@ -142,8 +146,6 @@ NoCache = Annotated[
     bool, _of_scoring("Score every photo again, and remember nothing.", "--no-cache")
 ]
 
-_PARAMETER = "scoring"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scoring:
@@ -175,32 +177,43 @@ class Scoring:
         return open_scorer(*models, options=self.options(max_pixels=max_pixels))
 
 
-def scoring_command(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameter `scoring` is filled from options, one per field of `Scoring`.
+def grouped_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command each of whose parameters that is a dataclass is filled from an option per field.
 
-    Typer reads options from a signature; this gives it the command's own parameters, then those.
+    Typer reads options from a signature; this gives it the fields in place of the parameter.
     """
-    own = inspect.signature(command, eval_str=True).parameters.values()
-    hints = get_type_hints(Scoring, include_extras=True)
-    shared = [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=field.default,
-            annotation=hints[field.name],
-        )
-        for field in fields(Scoring)
-    ]
-    kept = [parameter for parameter in own if parameter.name != _PARAMETER]
+    own = get_type_hints(command, include_extras=True)
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, type[Any]] = {}
+    for parameter in inspect.signature(command).parameters.values():
+        kind = own[parameter.name]
+        if isinstance(kind, type) and is_dataclass(kind):
+            groups[parameter.name] = kind
+            hints = get_type_hints(kind, include_extras=True)
+            parameters += [
+                inspect.Parameter(
+                    field.name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=field.default,
+                    annotation=hints[field.name],
+                )
+                for field in fields(kind)
+            ]
+        else:
+            parameters.append(
+                parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=kind)
+            )
 
     @functools.wraps(command)
     def filled(**given: object) -> None:
-        mine = {field.name: given.pop(field.name) for field in fields(Scoring)}
-        command(**given, **{_PARAMETER: Scoring(**mine)})  # type: ignore[arg-type]
+        made = {
+            name: kind(**{field.name: given.pop(field.name) for field in fields(kind)})
+            for name, kind in groups.items()
+        }
+        command(**given, **made)
 
-    every = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in kept] + shared
-    filled.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
-    filled.__annotations__ = {parameter.name: parameter.annotation for parameter in every}
+    filled.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    filled.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return filled
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from siamese_nima.cli import options
-from siamese_nima.cli.options import Scoring, scoring_command
+from siamese_nima.cli.options import Scoring, grouped_options
 from siamese_nima.cli.run import FolderRun, progress_bar
 from siamese_nima.cli.serve import show_page
 from siamese_nima.curation.bursts import FrameReader, find_bursts
@@ -40,7 +40,7 @@ AnswersFile = Annotated[
 ]
 
 
-@scoring_command
+@grouped_options
 def pick(
     folder: Folder,
     answers: AnswersFile = None,
@@ -54,10 +54,8 @@ def pick(
         bool, typer.Option("--bursts", help="First ask inside bursts: which of a series is best.")
     ] = False,
     host: options.Host = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = _PORT,
-    no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Only print the address of the page.")
-    ] = False,
+    port: options.Port = _PORT,
+    no_browser: options.NoBrowser = False,
     model: options.Model = DEFAULT_MODEL,
     *,
     scoring: Scoring,

@@ -16,7 +16,7 @@ import typer
 from siamese_nima.atomic_write import check_output
 from siamese_nima.cli import options, run
 from siamese_nima.cli.commands import Command, Group
-from siamese_nima.cli.options import Scoring, scoring_command
+from siamese_nima.cli.options import Scoring, grouped_options
 from siamese_nima.cli.run import counted
 from siamese_nima.cli.streams import say
 from siamese_nima.errors import ConfigError, NimaError, PhotoError
@@ -237,7 +237,7 @@ def _found(
     return find_sources(photos, image_column=image_column, guarded=True, urls=urls, without=without)
 
 
-@scoring_command
+@grouped_options
 def score(
     photos: options.Photos,
     model: options.Models = DEFAULT_MODEL,
@@ -297,7 +297,7 @@ def score(
     folder_run.end()
 
 
-@scoring_command
+@grouped_options
 def rank(
     photos: options.Photos,
     top: options.TopPhotos = None,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from siamese_nima.cli import options
-from siamese_nima.cli.options import Scoring, scoring_command
+from siamese_nima.cli.options import Scoring, grouped_options
 from siamese_nima.cli.run import FolderRun, progress_bar
 from siamese_nima.curation.bursts import find_bursts
 from siamese_nima.errors import ConfigError, PhotoError
@@ -44,7 +44,7 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-@scoring_command
+@grouped_options
 def serve(
     folder: Annotated[
         Path | None,
@@ -55,7 +55,7 @@ def serve(
         ),
     ] = None,
     host: options.Host = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = _PORT,
+    port: options.Port = _PORT,
     host_name: Annotated[
         list[str] | None,
         typer.Option(
@@ -132,7 +132,7 @@ def serve(
         )
 
 
-@scoring_command
+@grouped_options
 def cull(
     folder: Annotated[
         Path,
@@ -140,10 +140,8 @@ def cull(
             help="The folder of photos.", metavar="FOLDER", exists=True, file_okay=False
         ),
     ],
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = _PORT,
-    no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Only print the address of the page.")
-    ] = False,
+    port: options.Port = _PORT,
+    no_browser: options.NoBrowser = False,
     model: options.Models = DEFAULT_MODEL,
     *,
     scoring: Scoring,

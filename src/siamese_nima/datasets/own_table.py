@@ -85,24 +85,26 @@ class TableColumns:
 
 @dataclass(frozen=True, slots=True)
 class TableReading:
-    """What a CSV was understood to say.
+    """What a source of ratings was understood to say.
 
     Attributes:
         table: Its photos and ratings.
-        columns: Which column holds what.
-        kind: Which of these the ratings were made of.
+        columns: Which column of a CSV holds what; None for a published set.
+        kind: Which of these the ratings were made of; None for a published set.
         notes: Where another reading is possible, and how to ask for it.
     """
 
     table: RatingTable
-    columns: TableColumns
-    kind: Kind
-    notes: tuple[str, ...]
+    columns: TableColumns | None = None
+    kind: Kind | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def used(self) -> str:
-        """The columns used, in words."""
+        """The columns used, in words; "" for a published set."""
         columns = self.columns
+        if columns is None or self.kind is None:
+            return ""
         ratings = {
             "votes": f"votes from {_listed(columns.votes)}",
             "shares": f"shares of the votes from {_listed(columns.votes)}",
@@ -117,18 +119,6 @@ class TableReading:
         named = ("scene", "subset", "split")
         parts += [f"{name} from {column!r}" for name in named if (column := getattr(columns, name))]
         return ", ".join(parts)
-
-
-def read_table_csv(
-    table: Path,
-    *,
-    photos: Path | None = None,
-    columns: TableColumns | Mapping[str, str] | None = None,
-    scale: RatingScale | None = None,
-    raters: int | None = None,
-) -> RatingTable:
-    """The ratings of a CSV; see `read_own_table`."""
-    return read_own_table(table, photos=photos, columns=columns, scale=scale, raters=raters).table
 
 
 def read_own_table(

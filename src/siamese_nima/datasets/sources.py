@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,64 +35,66 @@ _BARS = 10
 _BAR_WIDTH = 40
 
 
-def read_source(
-    source: str | os.PathLike[str],
-    *,
-    photos: str | os.PathLike[str] | None = None,
-    scale: RatingScale | None = None,
-    splits: str | os.PathLike[str] | None = None,
-    columns: Mapping[str, str] | None = None,
-    raters: int | None = None,
-) -> RatingTable:
-    """The rating table of what a user names; see `understood_source`."""
-    return understood_source(
-        source, photos=photos, scale=scale, splits=splits, columns=columns, raters=raters
-    )[0]
+@dataclass(frozen=True, slots=True)
+class RatedSource:
+    """Rated photos as a user names them.
 
-
-def understood_source(
-    source: str | os.PathLike[str],
-    *,
-    photos: str | os.PathLike[str] | None = None,
-    scale: RatingScale | None = None,
-    splits: str | os.PathLike[str] | None = None,
-    columns: Mapping[str, str] | None = None,
-    raters: int | None = None,
-) -> tuple[RatingTable, TableReading | None]:
-    """Read a rating table from what a user names, and say how a CSV was understood.
-
-    Args:
+    Attributes:
         source: "NAME:FOLDER" for a published set, such as "biq2021:data/BIQ2021" (`READERS` lists
             the names), or the path of a CSV.
         photos: Folder of the photos, for a CSV; None for the CSV's own.
-        scale: The scale of the ratings, for a CSV.
+        scale: The scale of the ratings, for a CSV; votes say it themselves.
         splits: A splits file that replaces scenes, subsets and splits; see `apply_splits`.
         columns: Which columns of a CSV hold what; see `read_own_table`.
         raters: How many people rated each photo of a CSV.
+    """
+
+    source: str | os.PathLike[str]
+    _: KW_ONLY
+    photos: str | os.PathLike[str] | None = None
+    scale: RatingScale | None = None
+    splits: str | os.PathLike[str] | None = None
+    columns: Mapping[str, str] | None = None
+    raters: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What the user called it."""
+        return os.fspath(self.source)
+
+
+def read_source(source: RatedSource | str | os.PathLike[str]) -> TableReading:
+    """Read a rating table from what a user names, and say how it was understood.
 
     Raises:
         TableError: The name is unknown, or the set cannot be read.
     """
-    source = os.fspath(source)
-    photos = None if photos is None else Path(photos)
-    name, _, folder = source.partition(":")
-    reading = None
+    if not isinstance(source, RatedSource):
+        source = RatedSource(source)
+    name, _, folder = source.name.partition(":")
     if folder and name.casefold() in READERS:
-        if photos or scale or columns or raters:
+        if source.photos or source.scale or source.columns or source.raters:
             raise TableError(
-                f"{source}: a published set has its own photo folder, scale, columns and raters"
+                f"{source.name}: a published set has its own photo folder, scale, columns and "
+                "raters"
             )
-        table = READERS[name.casefold()](Path(folder))
-    elif Path(source).is_file():
+        reading = TableReading(READERS[name.casefold()](Path(folder)))
+    elif Path(source.source).is_file():
         reading = read_own_table(
-            Path(source), photos=photos, scale=scale, columns=columns, raters=raters
+            Path(source.source),
+            photos=None if source.photos is None else Path(source.photos),
+            columns=source.columns,
+            scale=source.scale,
+            raters=source.raters,
         )
-        table = reading.table
     else:
         raise TableError(
-            f"{source}: neither a CSV nor NAME:FOLDER with one of the names {', '.join(READERS)}"
+            f"{source.name}: neither a CSV nor NAME:FOLDER with one of the names "
+            f"{', '.join(READERS)}"
         )
-    return (table if splits is None else apply_splits(table, Path(splits))), reading
+    if source.splits is None:
+        return reading
+    return replace(reading, table=apply_splits(reading.table, Path(source.splits)))
 
 
 def parse_columns(texts: Sequence[str]) -> dict[str, str]:
@@ -109,9 +112,10 @@ def parse_columns(texts: Sequence[str]) -> dict[str, str]:
     return named
 
 
-def describe_ratings(table: RatingTable, reading: TableReading | None) -> list[str]:
+def describe_ratings(reading: TableReading) -> list[str]:
     """What a table was understood to say, and its notes, a line each, for a person to check."""
-    lines = [] if reading is None else [f"read: {reading.used}"]
+    table = reading.table
+    lines = [f"read: {reading.used}"] if reading.used else []
     mos, counts = table.mos, table.rater_counts()
     known = "number of raters unknown"
     if counts is not None:
@@ -136,4 +140,4 @@ def describe_ratings(table: RatingTable, reading: TableReading | None) -> list[s
         if without := table.splits.count(""):
             parts.append(f"{without} without a split, which training divides")
         lines.append(f"splits: {', '.join(parts)}")
-    return [*lines, *(f"note: {note}" for note in (reading.notes if reading else ()))]
+    return [*lines, *(f"note: {note}" for note in reading.notes)]

@@ -18,7 +18,7 @@ from siamese_nima.card import ModelCard
 from siamese_nima.csv_rows import csv_writer
 from siamese_nima.datasets.contamination import Contamination, refuse_contaminated
 from siamese_nima.datasets.rating_table import RatingTable
-from siamese_nima.datasets.sources import read_source
+from siamese_nima.datasets.sources import RatedSource, read_source
 from siamese_nima.errors import TableError, name_some
 from siamese_nima.evaluation.comparison import Difference, compare_models
 from siamese_nima.evaluation.document import write_report
@@ -34,7 +34,7 @@ from siamese_nima.evaluation.pairs import measure_pair_error
 from siamese_nima.evaluation.plots import learning_section
 from siamese_nima.evaluation.report import comparison_sections, model_sections, number, percent
 from siamese_nima.pair_error import PairError
-from siamese_nima.ratings import RatingScale, map_mean
+from siamese_nima.ratings import map_mean
 from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer
 
@@ -242,13 +242,8 @@ class Comparison:
 
 def evaluate(
     scorer: Scorer,
-    data: str | os.PathLike[str],
+    data: RatedSource | str | os.PathLike[str],
     *,
-    photos: str | os.PathLike[str] | None = None,
-    scale: RatingScale | None = None,
-    splits: str | os.PathLike[str] | None = None,
-    columns: Mapping[str, str] | None = None,
-    raters: int | None = None,
     split: str | None = None,
     good: float | None = None,
     precision: float = 0.9,
@@ -260,12 +255,7 @@ def evaluate(
 
     Args:
         scorer: The model.
-        data: A CSV, or a published set as NAME:FOLDER; see `datasets.sources.read_source`.
-        photos: Folder of the photos that a CSV names; None for its own.
-        scale: Scale of a CSV's scores.
-        splits: Splits file in place of the set's own splits.
-        columns: Which columns of a CSV hold what; see `datasets.own_table.read_own_table`.
-        raters: How many people rated each photo of a CSV.
+        data: A CSV, or a published set as NAME:FOLDER; with more to say of it, a `RatedSource`.
         split: Split to judge by; None for "test" where there is one, else all photos.
         good: Rating from which on a photo is good, on the ratings' scale; gives a score to cut at.
         precision: Share of good photos that is wanted above the cut; see `find_threshold`.
@@ -277,14 +267,13 @@ def evaluate(
         ContaminationError: The model was trained on some of the photos, and `force` is not set.
         TableError: The data cannot be read, or no photo could be scored.
     """
-    source = read_source(
-        data, photos=photos, scale=scale, splits=splits, columns=columns, raters=raters
-    )
-    model = _judge(scorer, os.fspath(data), source, split, force=force, report=report)
+    source = data if isinstance(data, RatedSource) else RatedSource(data)
+    table = read_source(source).table
+    model = _judge(scorer, source.name, table, split, force=force, report=report)
     figures = measure_by_subset(model.rated, repeats=repeats)
     threshold = None
     if good is not None:
-        placed = float(map_mean(good, source.scale, scorer.card.scale))
+        placed = float(map_mean(good, table.scale, scorer.card.scale))
         threshold = find_threshold(model.rated.scores, model.rated.labels, placed, precision)
     return Evaluation(model, figures, _pair_error(model.rated), threshold)
 
@@ -292,13 +281,8 @@ def evaluate(
 def compare(
     first: Scorer,
     second: Scorer,
-    data: str | os.PathLike[str],
+    data: RatedSource | str | os.PathLike[str],
     *,
-    photos: str | os.PathLike[str] | None = None,
-    scale: RatingScale | None = None,
-    splits: str | os.PathLike[str] | None = None,
-    columns: Mapping[str, str] | None = None,
-    raters: int | None = None,
     split: str | None = None,
     force: bool = False,
     repeats: int = 1000,
@@ -310,12 +294,11 @@ def compare(
         ContaminationError: One was trained on some of the photos, and `force` is not set.
         TableError: The data cannot be read, or no photo was scored by both.
     """
-    source = read_source(
-        data, photos=photos, scale=scale, splits=splits, columns=columns, raters=raters
-    )
+    source = data if isinstance(data, RatedSource) else RatedSource(data)
+    table = read_source(source).table
     models = (
-        _judge(first, os.fspath(data), source, split, force=force, report=report),
-        _judge(second, os.fspath(data), source, split, force=force, report=report),
+        _judge(first, source.name, table, split, force=force, report=report),
+        _judge(second, source.name, table, split, force=force, report=report),
     )
     rated = _on_same_photos(models)
     others = rated[1].by_subset()

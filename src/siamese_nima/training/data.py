@@ -18,7 +18,7 @@ from siamese_nima.atomic_write import write_whole
 from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.checks import check_photos, near_copies, usable_photos
 from siamese_nima.datasets.rating_table import RatingTable, photo_hashes
-from siamese_nima.datasets.sources import parse_columns, read_source
+from siamese_nima.datasets.sources import RatedSource, parse_columns, read_source
 from siamese_nima.datasets.splits import apply_splits, fill_splits, splits_text, with_scenes
 from siamese_nima.datasets.view_cache import LiveViews, ViewCache, build_view_cache
 from siamese_nima.errors import TableError
@@ -66,13 +66,15 @@ def read_tables(config: TrainConfig, watch: Watch) -> dict[str, RatingTable]:
     """
     data = config.data
     table = read_source(
-        data.source,
-        photos=data.photos,
-        scale=data.scale,
-        splits=data.splits,
-        columns=parse_columns(data.columns),
-        raters=data.raters,
-    )
+        RatedSource(
+            data.source,
+            photos=data.photos,
+            scale=data.scale,
+            splits=data.splits,
+            columns=parse_columns(data.columns),
+            raters=data.raters,
+        )
+    ).table
     if data.skip_unreadable:
         table = _readable(table, watch)
     table.require_photos()
