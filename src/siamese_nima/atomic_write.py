@@ -75,6 +75,16 @@ def put_in_place(part: Path, target: Path) -> None:
     _patiently(lambda: part.replace(target))
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file, as patiently as `put_in_place` replaces one.
+
+    Raises:
+        PermissionError: It is still held, or may not be removed.
+        OSError: Something else.
+    """
+    _patiently(path.unlink)
+
+
 def clear_away(folder: Path) -> str:
     """Remove a folder of files that nobody needs any more.
 

@@ -162,3 +162,21 @@ def test_a_log_of_stars_is_none_of_bursts(tmp_path):
     (tmp_path / "log").write_text('{"what": "siamese-nima stars, undo log", "format": 1}\n')
     with pytest.raises(NimaError, match="line 1 is none of an undo log of nima bursts"):
         list(undo_filing(tmp_path / "log"))
+
+
+@pytest.mark.parametrize("options", [{"best_to": "best"}, {"rest_to": "rest"}], ids=str)
+def test_files_held_for_a_moment_are_moved_and_put_back_after_it(
+    tmp_path, shoot, held_files, monkeypatch, options
+):
+    before = contents(tmp_path)
+
+    def let_go(seconds: float) -> None:
+        held_files.clear()
+
+    monkeypatch.setattr("time.sleep", let_go)
+    held_files.add(str(tmp_path / "in/a2.jpg"))
+    done = run(tmp_path, shoot, **{name: tmp_path / to for name, to in options.items()})
+    held_files.update(str(filed.target) for filed in done)
+    undone = list(undo_filing(tmp_path / "log"))
+    assert [filed.error for filed in (*done, *undone) if filed.error] == []
+    assert contents(tmp_path) == before

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from siamese_nima.atomic_write import replacing
+from siamese_nima.atomic_write import remove_file, replacing
 from siamese_nima.errors import NimaError
 from siamese_nima.photos.shots import FilesOfShots
 from siamese_nima.scoring.results import ScoredPhoto
@@ -48,7 +48,7 @@ class CopyPlan:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for copy in self.stale:
-                copy.unlink()
+                remove_file(copy)
             for source, copy in self.missing:
                 with replacing(copy) as part:
                     shutil.copyfile(source, part)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from siamese_nima.atomic_write import replacing
+from siamese_nima.atomic_write import put_in_place, remove_file, replacing
 from siamese_nima.curation.bursts import Burst, keepers
 from siamese_nima.curation.journal import Journal, read_journal
 from siamese_nima.errors import ConfigError, NimaError
@@ -177,7 +177,7 @@ def _remove_copy(source: Path, copy: Path) -> Literal["removed", "untouched"]:
         return "untouched"
     if not source.exists() or not filecmp.cmp(source, copy, shallow=False):
         raise NimaError("it is no longer what it is a copy of")
-    copy.unlink()
+    remove_file(copy)
     return "removed"
 
 
@@ -210,7 +210,7 @@ def _move(source: Path, target: Path) -> None:
     if os.path.lexists(target):
         raise NimaError(f"{target} exists")
     try:
-        source.rename(target)
+        put_in_place(source, target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
@@ -218,7 +218,7 @@ def _move(source: Path, target: Path) -> None:
         _copy(source, target)
         if not filecmp.cmp(source, target, shallow=False):
             raise NimaError(f"{target} is not the same after copying") from error
-        source.unlink()
+        remove_file(source)
 
 
 def _checked(plan: Sequence[Filed]) -> list[Filed]:

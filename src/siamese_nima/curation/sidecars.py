@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from siamese_nima.atomic_write import unfinished, write_whole
+from siamese_nima.atomic_write import remove_file, unfinished, write_whole
 from siamese_nima.curation.journal import Journal, read_journal
 from siamese_nima.errors import SidecarError
 from siamese_nima.photos.formats import PHOTO_EXTENSIONS
@@ -254,7 +254,7 @@ def _put_back(sidecar: Path, before: bytes | None, after: str) -> str:
         write_whole(sidecar, before, SidecarError)
         return "restored"
     try:
-        sidecar.unlink()
+        remove_file(sidecar)
     except OSError as error:
         raise SidecarError(f"{sidecar}: cannot be removed ({error.strerror})") from error
     return "removed"

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
+from siamese_nima.atomic_write import put_in_place
 from siamese_nima.curation.choices import Choice, ChoiceStore, Flag
 from siamese_nima.curation.filing import Filed, FilingLog, file_photos, plan_filing, undo_filing
 from siamese_nima.curation.programs import program_named
@@ -227,7 +228,7 @@ class Culling:
                 for action, path, error in done
             ]
             if not any(line.error for line in lines):
-                log.rename(log.with_name(name.removesuffix(_UNDO) + _UNDONE))
+                put_in_place(log, log.with_name(name.removesuffix(_UNDO) + _UNDONE))
         return _told(lines, None, [])
 
     def _check(self, order: Order) -> None:
