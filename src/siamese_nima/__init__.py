@@ -17,20 +17,20 @@ from siamese_nima._version import __version__ as __version__
 # Names that are to be had from here, but are none that people begin with, stand twice: `X as X`.
 # isort: off
 if TYPE_CHECKING:
-    from siamese_nima.card import ModelCard
+    from siamese_nima.card import ModelCard as ModelCard
     from siamese_nima.curation.bursts import (
         Burst as Burst,
         BurstRule as BurstRule,
         Frame as Frame,
-        FrameReader,
+        FrameReader as FrameReader,
         find_bursts,
-        group_bursts,
+        group_bursts as group_bursts,
         keepers as keepers,
     )
     from siamese_nima.curation.copies import copy_ranked
     from siamese_nima.curation.crops import (
         Crop as Crop,
-        CropRule,
+        CropRule as CropRule,
         CropSuggestion as CropSuggestion,
         suggest_crops,
         write_crop,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from siamese_nima.curation.sidecars import UndoLog as UndoLog, Undone as Undone, undo_stars
     from siamese_nima.curation.stars import (
         SidecarChange as SidecarChange,
-        StarRule,
+        StarRule as StarRule,
         give_stars,
         plan_stars,
         write_stars,
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
         ContaminationError as ContaminationError,
         MissingExtraError as MissingExtraError,
         NimaError,
-        PhotoError,
+        PhotoError as PhotoError,
         RatingError as RatingError,
         SidecarError as SidecarError,
         TableError as TableError,
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
         evaluate,
     )
     from siamese_nima.pair_error import PairError as PairError
-    from siamese_nima.photos import ViewPolicy, read_photo
+    from siamese_nima.photos import ViewPolicy as ViewPolicy, read_photo
     from siamese_nima.photos.find import FoundPhotos as FoundPhotos, find_photos
     from siamese_nima.ratings import RatingScale
     from siamese_nima.scoring.cache import cache_path as cache_path
@@ -81,9 +81,9 @@ if TYPE_CHECKING:
     from siamese_nima.scoring.scorer import Scorer, ScorerOptions
     from siamese_nima.scoring.tables import read_table, write_table
     from siamese_nima.siamese import SiameseNIMA
-    from siamese_nima.taste.answers import Answer, AnswerStore, answers_path
+    from siamese_nima.taste.answers import Answer as Answer, AnswerStore, answers_path
     from siamese_nima.taste.learn import LearnConfig as LearnConfig, Learnt as Learnt, learn
-    from siamese_nima.training.config import DataConfig, TrainConfig
+    from siamese_nima.training.config import DataConfig as DataConfig, TrainConfig
     from siamese_nima.training.run import TrainedRun as TrainedRun, train
     from siamese_nima.web.report import ThumbnailReader as ThumbnailReader, write_report
 
@@ -94,23 +94,15 @@ if TYPE_CHECKING:
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
-    "Answer",
     "AnswerStore",
-    "CropRule",
-    "DataConfig",
-    "FrameReader",
-    "ModelCard",
     "NimaError",
-    "PhotoError",
     "RatedSource",
     "RatingScale",
     "ScoredPhoto",
     "Scorer",
     "ScorerOptions",
     "SiameseNIMA",
-    "StarRule",
     "TrainConfig",
-    "ViewPolicy",
     "answers_path",
     "compare",
     "copy_ranked",
@@ -119,7 +111,6 @@ __all__ = [
     "find_bursts",
     "find_photos",
     "give_stars",
-    "group_bursts",
     "learn",
     "plan_stars",
     "rank_photos",

@@ -52,3 +52,12 @@ def in_order(
                 begin(batch)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def map_in_order(
+    work: Callable[[Item], Result], items: Iterable[Item], *, workers: int
+) -> Generator[Result, None, None]:
+    """As `in_order`, of work on one item at a time."""
+    return in_order(
+        lambda batch: [work(item) for item in batch], items, batch_size=1, workers=workers
+    )

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
+from siamese_nima.curation.reasons import add_detail
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos import read_photo
 from siamese_nima.ratings import AVA_SCALE
-from siamese_nima.scoring.detail import TILE_PX, add_detail, choose_tiles, detail_of, read_detail
+from siamese_nima.scoring.detail import TILE_PX, choose_tiles, detail_of, read_detail
 from siamese_nima.scoring.results import ScoredPhoto
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "photos"
@@ -121,3 +122,5 @@ def test_detail_is_added_to_results_in_order(tmp_path):
     assert [Path(r.path).name for r in (blurred, small, sharp)] == [p.name for p in paths]
     assert blurred.about["blur"] > 2 * sharp.about["blur"]
     assert small.about == {}
+    assert "px of blur at 100 %" in blurred.about["reason"]
+    assert sharp.about["reason"] is None

@@ -66,8 +66,9 @@ class TerminalWriter:
             line += f"{'-' if own.score is None else f'{own.score:.2f}':>{width}}"
             line += f"{'-' if own.percentile is None else f'{own.percentile:.0f} %':>12}"
         failed = "  FAILED" if result.errors else ""
-        room = self._console.width - len(line) - 2 - len(failed)
-        self._print(f"{line}  {fitting(result.path, max(room, _LEAST_PATH))}{failed}")
+        reason = f"  {result.about['reason']}" if result.about.get("reason") else ""
+        room = self._console.width - len(line) - 2 - len(failed) - len(reason)
+        self._print(f"{line}  {fitting(result.path, max(room, _LEAST_PATH))}{failed}{reason}")
 
     def _print(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)

@@ -99,7 +99,8 @@ DetailColumns = Annotated[
     bool,
     typer.Option(
         "--detail",
-        help="Look at 100 % too: columns of blur and shake in pixels, noise, compression.",
+        help="Look at 100 % too: columns of blur and shake in pixels, noise, compression; and the "
+        "reason in words, where something is wrong.",
     ),
 ]
 
@@ -405,13 +406,13 @@ def _detail_columns(found: Sources, detail: bool) -> dict[str, str]:
         raise ConfigError("--detail reads files; photos in archives, tables and stores are none")
     if not detail:
         return {}
-    from siamese_nima.scoring.detail import DETAIL_COLUMNS
+    from siamese_nima.curation.reasons import DETAIL_COLUMNS
 
     return DETAIL_COLUMNS
 
 
 def _with_detail(results: Iterable[ScoredPhoto], scorer: Scorer) -> Iterator[ScoredPhoto]:
-    from siamese_nima.scoring.detail import add_detail
+    from siamese_nima.curation.reasons import add_detail
 
     return add_detail(results, workers=scorer.workers)
 

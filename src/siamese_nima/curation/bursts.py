@@ -11,7 +11,6 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from siamese_nima.card import ModelCard
 from siamese_nima.csv_rows import csv_writer
 from siamese_nima.curation.reasons import NO_DIFFERENCE, closed_faces, reason_against
 from siamese_nima.errors import ConfigError, PhotoError
+from siamese_nima.ordered_pool import map_in_order
 from siamese_nima.pair_error import PairError
 from siamese_nima.photos.capture import Capture, read_capture
 from siamese_nima.photos.find import natural_key
@@ -103,15 +103,12 @@ class FrameReader:
         if isinstance(paths, (str, os.PathLike)):
             paths = [paths]
         found: list[Frame | None] = []
-        for frame in self._read([os.fspath(path) for path in paths], threads):
+        names = [os.fspath(path) for path in paths]
+        for frame in map_in_order(self._frame, names, workers=threads):
             found.append(frame)
             if report:
                 report(len(found), len(paths))
         return found
-
-    def _read(self, paths: list[str], threads: int) -> Iterator[Frame | None]:
-        with ThreadPoolExecutor(threads, thread_name_prefix="nima-frames") as pool:
-            yield from pool.map(self._frame, paths)
 
     def _frame(self, path: str) -> Frame | None:
         if path not in self._seen:
@@ -211,7 +208,7 @@ class Burst:
 def find_bursts(
     results: Sequence[ScoredPhoto],
     scorer: Scorer,
-    reader: FrameReader,
+    reader: FrameReader | None = None,
     *,
     rule: BurstRule | None = None,
     detail: bool = True,
@@ -223,7 +220,8 @@ def find_bursts(
     Args:
         results: What `scorer` said of the photos.
         scorer: Gives the pair error, and how many threads may read.
-        reader: Its `look` was `on_photo` while they were scored.
+        reader: Its `look` was `on_photo` while they were scored, so that no photo is read twice;
+            None reads them again.
         rule: Which photos belong together.
         detail: Look at the photos of bursts at 100 %, order them by score and detail together, and
             give reasons. Photos are then read in full.
@@ -235,17 +233,18 @@ def find_bursts(
         As `group_bursts`.
     """
     paths = [result.path for result in results]
+    reader = reader or FrameReader(scorer.decode_px)
     frames = reader.frames(paths, threads=scorer.workers, report=report)
     found = group_bursts(results, frames, pair_error=scorer.card.scene_pair_error, rule=rule)
     if not detail:
         return found
     order = fine_order(scorer.card.name, scorer.card.version)
-    with ThreadPoolExecutor(scorer.workers, thread_name_prefix="nima-detail") as pool:
-        look = partial(try_detail, faces=faces)
-        details = iter(pool.map(look, (path for burst in found for path in burst.paths)))
-        return tuple(
-            with_detail(burst, [next(details) for _ in burst.photos], order) for burst in found
-        )
+    look = partial(try_detail, faces=faces)
+    of_bursts = (path for burst in found for path in burst.paths)
+    details = map_in_order(look, of_bursts, workers=scorer.workers)
+    return tuple(
+        with_detail(burst, [next(details) for _ in burst.photos], order) for burst in found
+    )
 
 
 def as_burst(

@@ -7,11 +7,13 @@ and saving the same frame anew does to the figures (docs/bursts.md).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from siamese_nima.scoring.detail import Detail
+from siamese_nima.ordered_pool import map_in_order
+from siamese_nima.scoring.detail import Detail, try_detail
 from siamese_nima.scoring.faces import Face
+from siamese_nima.scoring.results import ScoredPhoto, rounded
 
 NO_DIFFERENCE = "no clear difference"
 # How much must differ before it is said: of logarithms to base e, of grey levels, of shares, stops.
@@ -98,6 +100,28 @@ def flaws(photo: Detail) -> tuple[Reason, ...]:
     if stops > _BRIGHT_STOPS:
         found.append(Reason("brighter", 1.0, "blown out: nearly all of it is white"))
     return tuple(sorted(found, key=lambda reason: -reason.size))
+
+
+_NUMBERS = ("blur", "shake", "noise", "compression")
+DETAIL_COLUMNS = dict.fromkeys(_NUMBERS, "double") | {"reason": "string"}
+
+
+def add_detail(results: Iterable[ScoredPhoto], *, workers: int) -> Iterator[ScoredPhoto]:
+    """The results, in order, with the detail of their photos in `about`, by `DETAIL_COLUMNS`.
+
+    Photos are read in full, `workers` at a time; those without a score, or too small, get nothing,
+    and sound ones no reason.
+    """
+    return map_in_order(_with_detail, results, workers=workers)
+
+
+def _with_detail(result: ScoredPhoto) -> ScoredPhoto:
+    detail = None if result.score is None else try_detail(result.path)
+    if detail is None:
+        return result
+    found = {name: rounded(getattr(detail, name), 3) for name in _NUMBERS}
+    reason = next((flaw.words for flaw in flaws(detail)), None)
+    return replace(result, about={**result.about, **found, "reason": reason})
 
 
 def _eyes_closed(photo: Detail, best: Detail) -> list[Reason]:

@@ -9,7 +9,6 @@ copies are found; mirrored, turned and strongly cropped ones are not.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from scipy.spatial import cKDTree
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.datasets.splits import split_name
 from siamese_nima.errors import PhotoError, TableError, name_some
+from siamese_nima.ordered_pool import map_in_order
 from siamese_nima.photos.find import find_photos
 from siamese_nima.photos.read import read_photo
 from siamese_nima.photos.similarity import (
@@ -173,12 +173,11 @@ def check_photos(
     missing = set(table.missing_photos())
     present = [path for path in table.paths if path not in missing]
     broken: list[tuple[Path, str]] = []
-    with ThreadPoolExecutor(threads) as pool:
-        for done, problem in enumerate(pool.map(_problem, present), start=1):
-            if problem is not None:
-                broken.append((present[done - 1], problem))
-            if report:
-                report(done, len(present))
+    for done, problem in enumerate(map_in_order(_problem, present, workers=threads), start=1):
+        if problem is not None:
+            broken.append((present[done - 1], problem))
+        if report:
+            report(done, len(present))
     return PhotoCheck(
         len(table), tuple(path for path in table.paths if path in missing), tuple(broken)
     )

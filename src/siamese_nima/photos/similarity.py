@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from siamese_nima.errors import PhotoError
+from siamese_nima.ordered_pool import map_in_order
 from siamese_nima.photos.read import Photo, open_photo
 
 Pairs = NDArray[np.intp]
@@ -64,14 +64,13 @@ def read_signatures(
     hashes = np.zeros(len(paths), dtype=np.uint64)
     thumbnails = np.zeros((len(paths), THUMBNAIL_PX**2), dtype=np.float32)
     unreadable: list[tuple[int, str]] = []
-    with ThreadPoolExecutor(threads) as pool:
-        for row, signature in enumerate(pool.map(_read_signature, paths)):
-            if isinstance(signature, PhotoError):
-                unreadable.append((row, str(signature)))
-            else:
-                hashes[row], thumbnails[row] = signature
-            if report:
-                report(row + 1, len(paths))
+    for row, signature in enumerate(map_in_order(_read_signature, paths, workers=threads)):
+        if isinstance(signature, PhotoError):
+            unreadable.append((row, str(signature)))
+        else:
+            hashes[row], thumbnails[row] = signature
+        if report:
+            report(row + 1, len(paths))
     return Signatures(hashes, thumbnails, tuple(unreadable))
 
 

@@ -7,14 +7,15 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, groupby
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from siamese_nima.errors import ConfigError, NimaError, PhotoError, TableError
+from siamese_nima.ordered_pool import map_in_order
 from siamese_nima.photos.archives import ARCHIVE_SUFFIXES, ArchivedPhoto, contents_of
 from siamese_nima.photos.find import FoundPhotos, find_photos, natural_key
 from siamese_nima.photos.formats import PHOTO_EXTENSIONS
@@ -178,11 +179,10 @@ def find_sources(
             files = list(
                 dict.fromkeys(file for pattern in collections for file in _matching(pattern))
             )
-            with ThreadPoolExecutor(_READERS) as pool:
-                parts = pool.map(lambda file: _collection(file, image_column), files)
-                for part, skipped in parts:
-                    sources.parts.append(part)
-                    sources.skipped = _sum(sources.skipped, skipped, 0)
+            read = partial(_collection, image_column=image_column)
+            for part, skipped in map_in_order(read, files, workers=_READERS):
+                sources.parts.append(part)
+                sources.skipped = _sum(sources.skipped, skipped, 0)
         else:
             names: list[str] = []
             for found in _found(group, stdin, guarded=guarded, without=without):

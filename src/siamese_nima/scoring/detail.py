@@ -10,7 +10,7 @@ blurred background or a plain sky does not count against it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -23,12 +23,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from siamese_nima.errors import PhotoError
-from siamese_nima.ordered_pool import in_order
 from siamese_nima.photos.read import MAX_PIXELS, PhotoSource, open_photo
 from siamese_nima.ratings import Floats
 from siamese_nima.scoring.faces import Face, find_faces
 from siamese_nima.scoring.model import start_session
-from siamese_nima.scoring.results import ScoredPhoto, rounded
 
 TILE_PX = 96
 # JPEG has blocks of 8 pixels, and the network was trained on tiles that begin with one.
@@ -157,29 +155,6 @@ def _eye_blur(luminance: NDArray[np.uint8], face: Face) -> float | None:
 
 
 # Columns of a table, and their Arrow types.
-DETAIL_COLUMNS = {"blur": "double", "shake": "double", "noise": "double", "compression": "double"}
-
-
-def add_detail(results: Iterable[ScoredPhoto], *, workers: int) -> Iterator[ScoredPhoto]:
-    """The results, in order, with the detail of their photos in `about`, by `DETAIL_COLUMNS`.
-
-    Photos are read in full, `workers` at a time; those without a score, or too small, get nothing.
-    """
-
-    def look(some: Sequence[ScoredPhoto]) -> list[ScoredPhoto]:
-        return [_with_detail(result) for result in some]
-
-    return in_order(look, results, batch_size=1, workers=workers)
-
-
-def _with_detail(result: ScoredPhoto) -> ScoredPhoto:
-    detail = None if result.score is None else try_detail(result.path)
-    if detail is None:
-        return result
-    values = {name: rounded(getattr(detail, name), 3) for name in DETAIL_COLUMNS}
-    return replace(result, about={**result.about, **values})
-
-
 def try_detail(photo: PhotoSource, *, faces: bool = False) -> Detail | None:
     """As `read_detail`; None for a photo that cannot be read or is smaller than a tile."""
     try:

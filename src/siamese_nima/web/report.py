@@ -6,11 +6,9 @@ import base64
 import hashlib
 import json
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from itertools import zip_longest
 from pathlib import Path
@@ -24,6 +22,7 @@ from siamese_nima.card import ModelCard
 from siamese_nima.cores import usable_cores
 from siamese_nima.curation.bursts import Burst
 from siamese_nima.errors import PhotoError
+from siamese_nima.ordered_pool import map_in_order
 from siamese_nima.pair_error import PairError, describe_closest_call
 from siamese_nima.photos.find import natural_key
 from siamese_nima.photos.names import printable
@@ -357,15 +356,8 @@ def _digest(text: str) -> str:
 
 def _shown(entries: Sequence[Entry], folder: Path, thumbnails: ThumbnailReader) -> Iterator[Entry]:
     """Entries with their thumbnails, which are made in parallel and a few ahead."""
-    workers = usable_cores()
-    with ThreadPoolExecutor(workers, thread_name_prefix="nima-report") as pool:
-        waiting: deque[Future[Entry]] = deque()
-        for entry in entries:
-            waiting.append(pool.submit(_show, entry, folder, thumbnails))
-            if len(waiting) > 4 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    show = partial(_show, folder=folder, thumbnails=thumbnails)
+    return map_in_order(show, entries, workers=usable_cores())
 
 
 def _show(entry: Entry, folder: Path, thumbnails: ThumbnailReader) -> Entry:
