@@ -16,7 +16,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import provenance, report
-from siamese_nima.networks.keras_h5 import read_keras_h5, write_keras_h5
+from siamese_nima.networks.keras.read import read_keras_h5
+from siamese_nima.networks.keras.write import write_keras_h5
 from siamese_nima.ratings import mean
 
 

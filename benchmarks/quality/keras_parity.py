@@ -21,7 +21,8 @@ import numpy as np
 import timm
 import torch
 
-from siamese_nima.networks.keras_h5 import read_keras_h5, write_keras_h5
+from siamese_nima.networks.keras.read import read_keras_h5
+from siamese_nima.networks.keras.write import write_keras_h5
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.onnx_export import export_onnx
 

@@ -12,11 +12,11 @@ from siamese_nima.networks.nima import NIMA
 
 @pytest.fixture(scope="session")
 def keras_reference() -> ModuleType:
-    """The module tests/networks/keras_reference.py."""
+    """The module tests/networks/keras/keras_reference.py."""
     # Not imported here: the module says on which backend Keras runs.
     if importlib.util.find_spec("keras") is None:
         pytest.skip("keras is not installed")
-    path = Path(__file__).parent / "keras_reference.py"
+    path = Path(__file__).parent / "keras" / "keras_reference.py"
     spec = importlib.util.spec_from_file_location("keras_reference", path)
     assert spec is not None
     assert spec.loader is not None

@@ -19,7 +19,7 @@ from siamese_nima.networks.backbones import (
 )
 from siamese_nima.networks.checkpoint import load_checkpoint, save_checkpoint
 from siamese_nima.networks.freezing import freeze, freeze_backbone, halfway_stage, stage_names
-from siamese_nima.networks.keras_h5 import write_keras_h5
+from siamese_nima.networks.keras.write import write_keras_h5
 from siamese_nima.networks.nima import NIMA, PhotoNIMA, build_nima_for
 from siamese_nima.networks.onnx_export import export_onnx
 from siamese_nima.networks.onnx_weights import read_onnx_weights

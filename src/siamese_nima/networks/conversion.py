@@ -10,7 +10,8 @@ from pathlib import Path
 from siamese_nima.card import ModelCard
 from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.networks.checkpoint import load_checkpoint, save_checkpoint
-from siamese_nima.networks.keras_h5 import read_keras_h5, write_keras_h5
+from siamese_nima.networks.keras.read import read_keras_h5
+from siamese_nima.networks.keras.write import write_keras_h5
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.onnx_export import export_onnx
 from siamese_nima.networks.onnx_weights import read_onnx_weights

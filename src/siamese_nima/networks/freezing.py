@@ -10,7 +10,7 @@ from typing import SupportsIndex
 from torch import nn
 
 from siamese_nima.errors import ConfigError
-from siamese_nima.networks.keras_layers import keras_layers
+from siamese_nima.networks.keras.layers import keras_layers
 from siamese_nima.networks.levels import LevelPooling
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.side_by_side import SideBySide

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from siamese_nima.networks.keras_layers import WEIGHTED, BackboneKind, keras_layers
+from siamese_nima.networks.keras.layers import WEIGHTED, BackboneKind, keras_layers
 from siamese_nima.networks.nima import build_nima
 
 TIMM_NAMES: dict[BackboneKind, str] = {

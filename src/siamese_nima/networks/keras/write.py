@@ -11,12 +11,15 @@ from siamese_nima.atomic_write import replacing
 from siamese_nima.card import ModelCard
 from siamese_nima.errors import WeightsError
 from siamese_nima.networks.backbones import BackboneOptions, Padding
-from siamese_nima.networks.keras_file import Tensors, write_keras_file
-from siamese_nima.networks.keras_layers import WEIGHTED, BackboneKind, KerasLayer, keras_layers
-from siamese_nima.networks.keras_tensors import (
+from siamese_nima.networks.keras.file import Tensors, write_keras_file
+from siamese_nima.networks.keras.layers import (
     KERAS_EPSILON,
     TORCH_NAMES,
     WEIGHT_ORDER,
+    WEIGHTED,
+    BackboneKind,
+    KerasLayer,
+    keras_layers,
     to_keras,
 )
 from siamese_nima.networks.levels import LevelPooling

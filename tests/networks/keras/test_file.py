@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from siamese_nima.errors import WeightsError
-from siamese_nima.networks.keras_file import read_keras_file, write_keras_file
-from siamese_nima.networks.keras_layers import KerasLayer
+from siamese_nima.networks.keras.file import read_keras_file, write_keras_file
+from siamese_nima.networks.keras.layers import KerasLayer
 
 KERNEL = np.arange(6, dtype=np.float32).reshape(2, 3)
 

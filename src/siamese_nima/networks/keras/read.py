@@ -12,28 +12,28 @@ from torch import Tensor, nn
 from siamese_nima.card import ModelCard, Normalisation
 from siamese_nima.errors import WeightsError
 from siamese_nima.networks.backbones import BackboneOptions
-from siamese_nima.networks.keras_export import write_keras_h5
-from siamese_nima.networks.keras_file import KerasFile, WeightKey, read_keras_file
-from siamese_nima.networks.keras_layers import WEIGHTED, BackboneKind, KerasLayer, keras_layers
-from siamese_nima.networks.keras_recognition import (
+from siamese_nima.networks.keras.file import KerasFile, WeightKey, read_keras_file
+from siamese_nima.networks.keras.layers import (
+    KERAS_EPSILON,
+    TORCH_NAMES,
+    WEIGHT_ORDER,
+    WEIGHTED,
+    BackboneKind,
+    KerasLayer,
+    keras_layers,
+    to_keras,
+    to_torch,
+)
+from siamese_nima.networks.keras.recognition import (
     TITLES,
     FoundTensor,
     recognised_backbone,
     recognised_padding,
     tensors_by_layer,
 )
-from siamese_nima.networks.keras_tensors import (
-    KERAS_EPSILON,
-    TORCH_NAMES,
-    WEIGHT_ORDER,
-    to_keras,
-    to_torch,
-)
 from siamese_nima.networks.nima import NIMA, build_nima
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import RatingScale
-
-__all__ = ["read_keras_h5", "write_keras_h5"]
 
 _V2_NAMES = {112: "035", 160: "050", 240: "075", 320: "100", 448: "140"}  # by last block's width
 _HEAD = "dense_1"

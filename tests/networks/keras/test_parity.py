@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from siamese_nima.networks.keras_h5 import read_keras_h5, write_keras_h5
-from siamese_nima.networks.keras_layers import keras_layers
+from siamese_nima.networks.keras.layers import keras_layers
+from siamese_nima.networks.keras.read import read_keras_h5
+from siamese_nima.networks.keras.write import write_keras_h5
 from siamese_nima.networks.nima import NIMA
 
 # Sums of up to 3000 float32 products in another order; measured differences are near 1e-6.

@@ -11,7 +11,8 @@ from torch import nn
 
 from siamese_nima.card import ModelCard, Normalisation
 from siamese_nima.errors import ConfigError, WeightsError
-from siamese_nima.networks.keras_h5 import read_keras_h5, write_keras_h5
+from siamese_nima.networks.keras.read import read_keras_h5
+from siamese_nima.networks.keras.write import write_keras_h5
 from siamese_nima.networks.nima import NIMA, build_nima_for
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import RatingScale

@@ -2,7 +2,8 @@
 
 Keras identifies weights by layer names and by the order of `model.layers`; the origin's freeze
 points are indices into that order. Both follow from the graph, so the graph is written down here
-once, in the order in which Keras creates its layers.
+once, in the order in which Keras creates its layers. The weights of a layer, in Keras' order and
+with its order of axes, and torch's names and order, follow from its class.
 """
 
 from __future__ import annotations
@@ -11,9 +12,36 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 BackboneKind = Literal["inception_resnet_v2", "mobilenet", "mobilenet_v2"]
 
-WEIGHTED = ("Conv2D", "DepthwiseConv2D", "BatchNormalization", "Dense")
+KERAS_EPSILON = 1e-3  # of batch norm, in all of Keras' networks
+
+# Per class, in the order in which Keras lists and loads them.
+WEIGHT_ORDER = {
+    "Conv2D": ("kernel", "bias"),
+    "DepthwiseConv2D": ("kernel",),
+    "BatchNormalization": ("gamma", "beta", "moving_mean", "moving_variance"),
+    "Dense": ("kernel", "bias"),
+}
+TORCH_NAMES = {
+    "kernel": "weight",
+    "gamma": "weight",
+    "bias": "bias",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+_AXES_TO_TORCH = {
+    "Conv2D": (3, 2, 0, 1),
+    "DepthwiseConv2D": (2, 3, 0, 1),
+    "Dense": (1, 0),
+}
+WEIGHTED = tuple(WEIGHT_ORDER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,3 +261,17 @@ def _inverted_residual(
 
 def _paths(depths: tuple[int, ...]) -> list[str]:
     return [f"blocks.{stage}.{i}" for stage, depth in enumerate(depths) for i in range(depth)]
+
+
+def to_torch(kind: str, value: NDArray[np.float32]) -> Tensor:
+    """A weight of a Keras layer of class `kind` with torch's order of axes."""
+    axes = _AXES_TO_TORCH[kind] if value.ndim > 1 else (0,)
+    return torch.from_numpy(value.transpose(axes).copy())
+
+
+def to_keras(kind: str, value: Tensor) -> NDArray[np.float32]:
+    """The inverse of `to_torch`."""
+    array: NDArray[np.float32] = value.detach().cpu().float().numpy()
+    if array.ndim == 1:
+        return array
+    return np.ascontiguousarray(array.transpose(np.argsort(_AXES_TO_TORCH[kind])))

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_nima.errors import WeightsError
-from siamese_nima.networks.keras_layers import KerasLayer
+from siamese_nima.networks.keras.layers import KerasLayer
 
 WeightKey = tuple[str, str]
 Tensors = dict[WeightKey, NDArray[np.float32]]

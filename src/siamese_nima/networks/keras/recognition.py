@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.networks.backbones import Padding
-from siamese_nima.networks.keras_file import KerasFile, WeightKey
-from siamese_nima.networks.keras_layers import BackboneKind, KerasLayer
-from siamese_nima.networks.keras_tensors import WEIGHT_ORDER
+from siamese_nima.networks.keras.file import KerasFile, WeightKey
+from siamese_nima.networks.keras.layers import WEIGHT_ORDER, BackboneKind, KerasLayer
 
 TITLES: dict[BackboneKind, str] = {
     "inception_resnet_v2": "InceptionResNetV2",
