@@ -60,6 +60,26 @@ def test_the_package_itself_loads_nothing_heavy():
     assert done.stdout == "[] True\n"
 
 
+def test_scoring_a_photo_waits_for_no_library_that_it_does_not_need(photo_folder):
+    code = (
+        "import sys\n"
+        "from siamese_nima.__main__ import start\n"
+        "try:\n"
+        "    start()\n"
+        "finally:\n"
+        "    print({'pydantic', 'rich', 'asyncio', 'multiprocessing'} & set(sys.modules))\n"
+    )
+    options = ["score", "--quiet", "--no-cache", str(photo_folder / "photo3.png")]
+    run = subprocess.run(
+        [sys.executable, "-c", code, *options],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "photo3.png" in run.stdout
+    assert run.stdout.endswith("set()\n")
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="'siamese_nima' has no attribute 'nothing'"):
         siamese_nima.nothing  # noqa: B018

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import gc
 import importlib
 import os
 import sys
@@ -16,7 +18,7 @@ from siamese_nima import __version__
 from siamese_nima.cli import streams
 from siamese_nima.cli.commands import Command, Group
 from siamese_nima.errors import ConfigError, NimaError, ViewError
-from siamese_nima.photos.names import printable
+from siamese_nima.printable import printable
 from siamese_nima.user_folders import cache_folder
 
 _MOVED = {
@@ -92,6 +94,9 @@ class _Loaded(MutableMapping[str, Any]):
 
 def _load(name: str, place: _Place) -> Any:
     module = importlib.import_module(f"{__name__}.{place.module}")
+    if not gc.isenabled():  # by `__main__`, until the command is there
+        gc.freeze()
+        gc.enable()
     found = getattr(module, place.function)
     around = typer.Typer(add_completion=False)
     around.callback()(lambda: None)

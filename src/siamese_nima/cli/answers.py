@@ -9,7 +9,7 @@ import typer
 
 from siamese_nima.atomic_write import check_output
 from siamese_nima.cli.pick import AnswersFile, Folder
-from siamese_nima.photos.names import printable
+from siamese_nima.printable import printable
 from siamese_nima.taste.answers import AnswerStore, answers_path, read_answers, write_answers
 
 app = typer.Typer(no_args_is_help=True)

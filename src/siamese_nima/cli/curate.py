@@ -60,7 +60,7 @@ from siamese_nima.curation.stars import (
 )
 from siamese_nima.errors import ConfigError
 from siamese_nima.pair_error import PairError
-from siamese_nima.photos.names import printable
+from siamese_nima.printable import printable
 from siamese_nima.photos.read import Photo as DecodedPhoto
 from siamese_nima.photos.read import read_photo
 from siamese_nima.scoring.detail import try_detail

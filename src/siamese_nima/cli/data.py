@@ -21,7 +21,7 @@ from siamese_nima.datasets.sources import (
     read_source,
 )
 from siamese_nima.errors import ConfigError
-from siamese_nima.photos.names import printable
+from siamese_nima.printable import printable
 from siamese_nima.ratings import RatingScale
 
 app = typer.Typer(

@@ -16,7 +16,7 @@ import typer
 from siamese_nima.cli.streams import say
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.find import FoundPhotos, find_photos
-from siamese_nima.photos.names import printable
+from siamese_nima.printable import printable
 from siamese_nima.photos.read import PhotoSource
 from siamese_nima.photos.shots import Shot, group_shots
 from siamese_nima.photos.sources import Sources, listed_photos

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import typer
 
-from siamese_nima.photos.names import printable
+from siamese_nima.printable import printable
 
 _AS_BYTES = "nima-names"  # how names that are not Unicode leave
 

@@ -18,7 +18,7 @@ from urllib.parse import quote_from_bytes
 from siamese_nima.atomic_write import write_whole
 from siamese_nima.csv_rows import as_on_disk, csv_writer, table_lines
 from siamese_nima.errors import AnswerError
-from siamese_nima.photos.names import printable
+from siamese_nima.printable import printable
 
 Choice = Literal["left", "right", "tie", "flag"]
 CHOICES: tuple[Choice, ...] = get_args(Choice)

@@ -25,7 +25,7 @@ from siamese_nima.curation.programs import program_named
 from siamese_nima.curation.sidecars import UndoLog, undo_stars
 from siamese_nima.curation.stars import SidecarChange, plan_choices, write_stars
 from siamese_nima.errors import NimaError, PhotoError
-from siamese_nima.photos.names import printable
+from siamese_nima.printable import printable
 from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.web.http import RequestError
 

@@ -22,7 +22,7 @@ from siamese_nima.card import ModelCard
 from siamese_nima.cores import usable_cores
 from siamese_nima.curation.bursts import Burst, FrameReader
 from siamese_nima.errors import PhotoError
-from siamese_nima.photos.names import printable
+from siamese_nima.printable import printable
 from siamese_nima.photos.read import Photo, read_photo
 from siamese_nima.photos.thumbnails import SIDE_PX, shrunk
 from siamese_nima.scoring.results import ScoredPhoto

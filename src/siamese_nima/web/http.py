@@ -41,7 +41,7 @@ from siamese_nima.errors import (
     ViewError,
     WeightsError,
 )
-from siamese_nima.photos.names import printable
+from siamese_nima.printable import printable
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]

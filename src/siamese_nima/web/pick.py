@@ -17,7 +17,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from siamese_nima.errors import PhotoError
-from siamese_nima.photos.names import printable
+from siamese_nima.printable import printable
 from siamese_nima.taste.session import Pair, PickSession, Progress
 from siamese_nima.web.http import RequestError, answer_problems, static_part
 from siamese_nima.web.pictures import SIDES_PX, ScreenPictures

@@ -15,7 +15,7 @@ from fastapi.responses import Response
 
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.pair_error import PairError
-from siamese_nima.photos.names import printable
+from siamese_nima.printable import printable
 from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.web.gallery import Gallery, gallery_routes
 from siamese_nima.web.http import (

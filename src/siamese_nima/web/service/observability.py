@@ -21,7 +21,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from siamese_nima.photos.names import printable
+from siamese_nima.printable import printable
 from siamese_nima.scoring.model import Model
 from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.web.http import App, Message, Problem, Receive, Scope, Send, send_problem

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from siamese_nima.card import ModelCard
 from siamese_nima.curation.bursts import as_burst
 from siamese_nima.pair_error import PairError
-from siamese_nima.photos.names import printable
+from siamese_nima.printable import printable
 from siamese_nima.ratings import Floats
 from siamese_nima.scoring.model import Model
 from siamese_nima.scoring.ranking import (

@@ -18,7 +18,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from siamese_nima.errors import ConfigError
-from siamese_nima.photos.names import printable
+from siamese_nima.printable import printable
 from siamese_nima.web.http import App, Message, Receive, RequestError, Scope, Send
 
 PART = "photo"

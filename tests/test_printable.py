@@ -1,4 +1,4 @@
-from siamese_nima.photos.names import printable
+from siamese_nima.printable import printable
 
 
 def test_unprintable_names_are_escaped():
