@@ -60,9 +60,9 @@ from siamese_nima.curation.stars import (
 )
 from siamese_nima.errors import ConfigError
 from siamese_nima.pair_error import PairError
-from siamese_nima.printable import printable
 from siamese_nima.photos.read import Photo as DecodedPhoto
 from siamese_nima.photos.read import read_photo
+from siamese_nima.printable import printable
 from siamese_nima.scoring.detail import try_detail
 from siamese_nima.scoring.ranking import one_per_shot
 from siamese_nima.scoring.results import ScoredPhoto

@@ -16,10 +16,10 @@ import typer
 from siamese_nima.cli.streams import say
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.find import FoundPhotos, find_photos
-from siamese_nima.printable import printable
 from siamese_nima.photos.read import PhotoSource
 from siamese_nima.photos.shots import Shot, group_shots
 from siamese_nima.photos.sources import Sources, listed_photos
+from siamese_nima.printable import printable
 from siamese_nima.scoring.model import Model
 from siamese_nima.scoring.model_set import OnPhoto
 from siamese_nima.scoring.results import ScoredPhoto

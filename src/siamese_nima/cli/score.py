@@ -20,8 +20,8 @@ from siamese_nima.cli.options import Scoring, grouped_options
 from siamese_nima.cli.run import counted
 from siamese_nima.cli.streams import say
 from siamese_nima.errors import ConfigError, NimaError, PhotoError
-from siamese_nima.printable import printable
 from siamese_nima.photos.sources import Sources, find_sources
+from siamese_nima.printable import printable
 from siamese_nima.scoring.cache import ResultCache, cache_path
 from siamese_nima.scoring.model import ModelFile
 from siamese_nima.scoring.ranking import (

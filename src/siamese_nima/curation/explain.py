@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 from siamese_nima.curation.reasons import flaws
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.pair_error import PairError
-from siamese_nima.printable import printable
 from siamese_nima.photos.read import PhotoSource, read_photo
+from siamese_nima.printable import printable
 from siamese_nima.ratings import Floats, RatingScale
 from siamese_nima.scoring.detail import Detail
 from siamese_nima.scoring.scorer import Scorer

@@ -17,8 +17,8 @@ from siamese_nima.atomic_write import remove_file, unfinished, write_whole
 from siamese_nima.curation.journal import Journal, read_journal
 from siamese_nima.errors import SidecarError
 from siamese_nima.photos.formats import PHOTO_EXTENSIONS
-from siamese_nima.printable import printable
 from siamese_nima.photos.shots import Listing, folded
+from siamese_nima.printable import printable
 
 # "full": photo.jpg.xmp (darktable, digiKam). "stem": photo.xmp (Adobe), which all files of that
 # stem share, such as a raw file and its JPEG.

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from PIL import Image
 
 from siamese_nima.errors import PhotoError
-from siamese_nima.printable import printable
 from siamese_nima.photos.read import read_photo
+from siamese_nima.printable import printable
 from siamese_nima.scoring.results import ScoredPhoto
 
 _ROWS = 50

@@ -10,8 +10,8 @@ import numpy as np
 
 from siamese_nima.errors import ConfigError
 from siamese_nima.pair_error import PairError
-from siamese_nima.printable import printable
 from siamese_nima.photos.shots import group_shots
+from siamese_nima.printable import printable
 from siamese_nima.scoring.results import Results, ScoredPhoto
 
 

@@ -21,8 +21,8 @@ from siamese_nima.curation.bursts import Burst, FrameReader, find_bursts, keeper
 from siamese_nima.curation.reasons import NO_DIFFERENCE, flaws, reason_against
 from siamese_nima.errors import NimaError, PhotoError
 from siamese_nima.photos.find import find_photos
-from siamese_nima.printable import printable
 from siamese_nima.photos.shots import group_shots
+from siamese_nima.printable import printable
 from siamese_nima.scoring.detail import try_detail
 from siamese_nima.scoring.ranking import describe_order, describe_ranking, rank_photos
 from siamese_nima.scoring.results import ScoredPhoto

@@ -22,9 +22,9 @@ from siamese_nima.card import ModelCard
 from siamese_nima.cores import usable_cores
 from siamese_nima.curation.bursts import Burst, FrameReader
 from siamese_nima.errors import PhotoError
-from siamese_nima.printable import printable
 from siamese_nima.photos.read import Photo, read_photo
 from siamese_nima.photos.thumbnails import SIDE_PX, shrunk
+from siamese_nima.printable import printable
 from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.web.culling import Culling, culling_routes
 from siamese_nima.web.http import RequestError, static_part

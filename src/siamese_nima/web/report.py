@@ -25,9 +25,9 @@ from siamese_nima.errors import PhotoError
 from siamese_nima.ordered_pool import map_in_order
 from siamese_nima.pair_error import PairError, describe_closest_call
 from siamese_nima.photos.find import natural_key
-from siamese_nima.printable import printable
 from siamese_nima.photos.read import Photo
 from siamese_nima.photos.thumbnails import shrunk, thumbnail
+from siamese_nima.printable import printable
 from siamese_nima.scoring.ranking import RankPlace, rank_photos, rank_places
 from siamese_nima.scoring.results import ScoredPhoto
 
