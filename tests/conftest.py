@@ -17,8 +17,9 @@ from siamese_nima.card import ModelCard, Population, golden_photo
 from siamese_nima.photos import ViewPolicy
 from tiny_model import rate_tiny, write_model
 
-# A busy machine is not a failure.
-settings.register_profile("patient", deadline=None)
+# A busy machine is not a failure. `pytest --hypothesis-profile thorough` looks longer.
+settings.register_profile("thorough", deadline=None, max_examples=200)
+settings.register_profile("patient", deadline=None, max_examples=40)
 settings.load_profile("patient")
 
 

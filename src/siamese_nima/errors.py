@@ -121,10 +121,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a message about a name that is not known; empty if none is like it.
 
     >>> did_you_mean("qualty", ["quality", "appeal"])
-    ", did you mean 'quality'?"
+    " (did you mean 'quality'?)"
     """
     near = get_close_matches(name, known, n=1)
-    return f", did you mean {near[0]!r}?" if near else ""
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _install_command(extra: str) -> str:

@@ -44,8 +44,10 @@ def test_every_command_has_help_with_an_example_and_stands_in_the_docs(name):
     command = commands()[name]
     assert f"nima {name}" in command.help.split("Example:")[1]
     assert f"nima {name}" in (REPOSITORY / "docs" / "cli.md").read_text()
-    shown = CliRunner().invoke(app, [*name.split(), "--help"])
+    shown = CliRunner().invoke(app, [*name.split(), "--help"], terminal_width=80)
     assert shown.exit_code == 0
+    assert not re.search(r"…|<[a-z ]+(?:\[\w+\])?>", shown.stdout), "whole words, no types"
+    assert all("\n" not in paragraph for paragraph in command.help.split("\n\n"))
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     assert all(argument.metavar and argument.metavar.isupper() for argument in arguments)
 

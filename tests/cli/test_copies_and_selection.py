@@ -130,8 +130,3 @@ def test_a_name_that_is_nearly_right_is_answered_with_the_right_one(photo_folder
     assert "did you mean 'quality'?" in str(nima("score", photo_folder, "-m", "qualty").exception)
     get = nima("models", "get", "idealo-aestetic").exception
     assert "did you mean 'idealo-aesthetic'?" in str(get)
-
-
-def test_help_shows_no_kind_of_value_for_flags():
-    for command in (["score"], ["pick"], ["models", "get"], ["cache"], []):
-        assert "<bool>" not in nima(*command, "--help").output

@@ -160,26 +160,12 @@ def test_inception_resnet_v2_is_the_same_in_onnx_runtime(
     tmp_path: Path, enliven: Callable[[NIMA], NIMA]
 ) -> None:
     card = replace(MOBILENET, backbone="inception_resnet_v2", backbone_options={})
-    nima = enliven(build_nima_for(card))
-    card = export_onnx(nima, card, tmp_path / "inception.onnx")
+    nima = build_nima_for(card)
+    # One of each kind of block in place of 10, 20 and 9.
+    for name in ("repeat", "repeat_1", "repeat_2"):
+        nima.backbone.set_submodule(name, nima.backbone.get_submodule(name)[:1])
+    card = export_onnx(enliven(nima), card, tmp_path / "inception.onnx")
     for shape in ((1, 1, 224, 224), (2, 1, 299, 299), (1, 1, 333, 500)):
         views = some_views(*shape)
         found = in_onnx_runtime(tmp_path / "inception.onnx", views)
         np.testing.assert_allclose(found, in_torch(nima, card, views), atol=1e-4)
-
-
-@pytest.mark.slow
-def test_a_backbone_of_one_size_is_exported_at_the_size_of_its_views(
-    tmp_path: Path, enliven: Callable[[NIMA], NIMA]
-) -> None:
-    card = replace(
-        MOBILENET,
-        backbone="vit_tiny_patch16_224",
-        backbone_options={},
-        view=ViewPolicy.parse("warp:224"),
-    )
-    nima = build_nima_for(card)
-    export_onnx(nima, card, tmp_path / "vit.onnx")
-    views = some_views(3, 1, 224, 224)
-    found = in_onnx_runtime(tmp_path / "vit.onnx", views)
-    np.testing.assert_allclose(found, in_torch(nima, card, views), atol=1e-4)

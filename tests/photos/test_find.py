@@ -171,6 +171,13 @@ def test_standard_input_gives_names_of_files_and_folders(tree):
     )
 
 
+def test_a_table_of_paths_alone_is_a_list(tree):
+    lines = b"path\nphoto10.jpg\n"
+    assert names(find_photos(["-"], stdin=io.BytesIO(lines))) == ["photo10.jpg"]
+    Path("path").write_bytes(b"a photo of that name")
+    assert names(find_photos(["-"], stdin=io.BytesIO(lines))) == ["path", "photo10.jpg"]
+
+
 def test_standard_input_is_read_by_default(tree, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("photo2.JPG\nphoto10.jpg\n"))
     assert names(find_photos(["-"])) == ["photo2.JPG", "photo10.jpg"]

@@ -268,5 +268,5 @@ def test_probabilities_may_be_left_out(path):
 
 
 def test_a_column_that_there_is_not_is_named_with_one_like_it():
-    with pytest.raises(ConfigError, match=r"no column 'scor', did you mean 'score'\?; there"):
+    with pytest.raises(ConfigError, match=r"no column 'scor' \(did you mean 'score'\?\); there"):
         Columns({"m": THREE}, only=("scor",))

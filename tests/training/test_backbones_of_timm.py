@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import timm
 import torch
 
 from siamese_nima.networks.checkpoint import load_checkpoint
@@ -13,25 +14,38 @@ from siamese_nima.training.run import train
 from siamese_nima.training.start import read_start
 from training_runs import run_config, write_photos
 
-# The smallest of each kind, at the smallest size that it takes.
+# The blocks that each kind is made of, but few and narrow, at the smallest size that it takes.
+SHALLOW = {"depth": 4, "embed_dim": 48, "num_heads": 3}
 TOWERS = {
-    "ViT": ("vit_tiny_patch16_224", "warp:32"),
-    "ViT-S": ("vit_small_patch16_224", "warp:32"),
-    "DINOv2-S": ("vit_small_patch14_dinov2", "warp:28"),
-    "EVA-02": ("eva02_tiny_patch14_224", "warp:28"),
-    "SigLIP": ("vit_base_patch32_siglip_256", "warp:64"),
-    "Swin-T": ("swin_tiny_patch4_window7_224", "warp:224"),  # its windows are of one size
-    "ConvNeXt": ("convnext_atto", "warp:64"),
-    "EfficientNetV2": ("tf_efficientnetv2_b0", "warp:64"),
-    "MobileNetV4": ("mobilenetv4_conv_small_035", "warp:64"),
+    "ViT": ("vit_tiny_patch16_224", "warp:32", SHALLOW),
+    "DINOv2": ("vit_small_patch14_dinov2", "warp:28", SHALLOW),
+    "EVA-02": ("eva02_tiny_patch14_224", "warp:28", SHALLOW),
+    "SigLIP": ("vit_base_patch32_siglip_256", "warp:64", SHALLOW),
+    # Its windows are of one size.
+    "Swin": (
+        "swin_tiny_patch4_window7_224",
+        "warp:56",
+        {"depths": (2, 2), "embed_dim": 24, "num_heads": (2, 4), "img_size": 56},
+    ),
+    "ConvNeXt": ("convnext_atto", "warp:64", {"depths": (1, 1, 2, 1), "dims": (8, 16, 32, 64)}),
+    "EfficientNetV2": (
+        "tf_efficientnetv2_b0",
+        "warp:64",
+        {"channel_multiplier": 0.25, "depth_multiplier": 0.3},
+    ),
+    "MobileNetV4": ("mobilenetv4_conv_small_035", "warp:64", {}),
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "view"), TOWERS.values(), ids=TOWERS.keys())
+@pytest.mark.parametrize(("name", "view", "smaller"), TOWERS.values(), ids=TOWERS.keys())
 def test_it_trains_a_step_from_a_frozen_stage_on_and_scores_the_same_from_its_file(
-    tmp_path, name, view
+    tmp_path, monkeypatch, name, view, smaller
 ):
+    whole = timm.create_model
+    monkeypatch.setattr(
+        "timm.create_model", lambda name, **more: whole(name, **{**smaller, **more})
+    )
     config = run_config(
         write_photos(tmp_path / "photos", count=8),
         f"random:{name}",

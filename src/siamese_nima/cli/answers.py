@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from siamese_nima.atomic_write import check_output
+from siamese_nima.cli.commands import App
 from siamese_nima.cli.pick import AnswersFile, Folder
 from siamese_nima.printable import printable
 from siamese_nima.taste.answers import AnswerStore, answers_path, read_answers, write_answers
 
-app = typer.Typer(no_args_is_help=True)
+app = App(no_args_is_help=True)
 
 Table = Annotated[
     Path, typer.Argument(help="CSV file of answers.", metavar="TABLE", dir_okay=False)

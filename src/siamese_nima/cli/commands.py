@@ -2,27 +2,79 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
+
+_KINDS = {
+    "str": "TEXT",
+    "int": "N",
+    "int range": "N",
+    "float": "NUMBER",
+    "float range": "NUMBER",
+    "path": "PATH",
+    "file": "FILE",
+    "dir": "FOLDER",
+}
+_KIND = re.compile(r"<(?:list\[)?([^\]>]+)\]?>")
 
 
 class Command(TyperCommand):
-    """A command whose help shows flags without the kind of value that they do not take."""
+    """A command with help for people."""
+
+    def __init__(self, *args: Any, help: str | None = None, **attributes: Any) -> None:
+        super().__init__(*args, help=_flowing(help), **attributes)
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, `--help` among them."""
         return [_as_ours(param) for param in super().get_params(ctx)]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Show the help."""
+        _say_kinds(self.params, ctx)
+        super().format_help(ctx, formatter)
 
 
 class Group(TyperGroup):
     """The same for commands that have commands."""
 
+    def __init__(self, *args: Any, help: str | None = None, **attributes: Any) -> None:
+        super().__init__(*args, help=_flowing(help), **attributes)
+
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, `--help` among them."""
         return [_as_ours(param) for param in super().get_params(ctx)]
+
+
+class App(typer.Typer):
+    """A group of commands, all of them with such help."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(cls=Group, **attributes)
+
+    def command(self, name: str | None = None, **attributes: Any) -> Callable[[Any], Any]:
+        """As typer's."""
+        return super().command(name, **{"cls": Command, **attributes})
+
+
+def _flowing(text: str | None) -> str | None:
+    """Help whose paragraphs are as wide as the terminal, not as the source."""
+    paragraphs = re.split(r"\n\s*\n", text or "")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs) or None
+
+
+def _say_kinds(params: list[Any], context: Any) -> None:
+    """Name the kind of every value in a word; an argument's own name says it."""
+    for param in params:
+        if param.param_type_name == "argument":
+            param.display_type_rich = lambda ctx: None  # noqa: ARG005
+        elif param.metavar is None and hasattr(param, "display_type"):
+            kind = _KIND.fullmatch(param.display_type(context))
+            param.metavar = _KINDS.get(kind[1]) if kind else None
 
 
 def _as_ours(param: Any) -> Any:

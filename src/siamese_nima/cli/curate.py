@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, cast, get_args
 
 import typer
 
@@ -263,8 +263,10 @@ def stars(
     by: Annotated[
         str,
         typer.Option(
+            metavar="WAY",
+            autocompletion=lambda incomplete: options.beginning(incomplete, get_args(By)),
             help="given: percentile among these photos; population: percentile among the model's "
-            "reference photos; score."
+            "reference photos; score.",
         ),
     ] = "given",
     bounds: Annotated[
@@ -278,11 +280,20 @@ def stars(
         typer.Option(help="Reject photos below this percentile or score; none by default."),
     ] = None,
     sidecars: Annotated[
-        str, typer.Option(help="full: a.jpg.xmp; stem: a.xmp; auto: what is there already.")
+        str,
+        typer.Option(
+            metavar="NAMING",
+            autocompletion=lambda incomplete: options.beginning(incomplete, get_args(Naming)),
+            help="full: a.jpg.xmp; stem: a.xmp; auto: what is there already.",
+        ),
     ] = "auto",
     program: Annotated[
         ForProgram | None,
-        typer.Option("--for", help="Write where and how this photo program reads."),
+        typer.Option(
+            "--for",
+            metavar="PROGRAM",
+            help="Write where and how lightroom, darktable, digikam or captureone reads.",
+        ),
     ] = None,
     into_photos: Annotated[
         bool,

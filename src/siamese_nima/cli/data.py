@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from siamese_nima.atomic_write import check_output, write_whole
+from siamese_nima.cli.commands import App
 from siamese_nima.cli.options import grouped_options, needs_extra
 from siamese_nima.cli.run import progress_bar
 from siamese_nima.cores import usable_cores
@@ -24,7 +25,7 @@ from siamese_nima.errors import ConfigError
 from siamese_nima.printable import printable
 from siamese_nima.ratings import RatingScale
 
-app = typer.Typer(
+app = App(
     help="Check data sets, and split them by scene.\n\nExample: nima data check holiday/",
     no_args_is_help=True,
 )

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from siamese_nima.atomic_write import check_output
 from siamese_nima.card import PAIR_ERROR, SCENE_PAIR_ERROR, ModelCard
 from siamese_nima.cli import options
-from siamese_nima.cli.commands import Command, Group
+from siamese_nima.cli.commands import App
 from siamese_nima.cli.streams import shell_quoted
 from siamese_nima.datasets.contamination import PHOTO_PRINTS
 from siamese_nima.errors import ConfigError, NimaError, WeightsError, did_you_mean
@@ -30,7 +30,7 @@ from siamese_nima.scoring.catalogue import (
 from siamese_nima.scoring.model import ModelFile, read_card
 from siamese_nima.scoring.published import PUBLISHED, download
 
-app = typer.Typer(cls=Group)
+app = App()
 
 _INTERVAL = {"value", "low", "high"}
 
@@ -57,7 +57,7 @@ def list_models(context: typer.Context) -> None:
         typer.echo(f"  {entry.name:30} {entry.licence}; {entry.description}")
 
 
-@app.command("show", cls=Command)
+@app.command("show")
 def show(
     model: Annotated[str, typer.Argument(help="Name or file of a model.", metavar="MODEL")],
 ) -> None:
@@ -70,7 +70,7 @@ def show(
     typer.echo(f"file         {model_file.path}\nsha256       {model_file.digest}")
 
 
-@app.command("get", cls=Command)
+@app.command("get")
 def get(
     name: Annotated[str, typer.Argument(help="Name from 'nima models'.", metavar="NAME")],
     folder: Annotated[
@@ -108,7 +108,7 @@ def get(
     import_weights(weights, target / f"{name}.onnx", name=name)
 
 
-@app.command("remove", cls=Command)
+@app.command("remove")
 def remove(
     name: Annotated[
         str,
@@ -204,7 +204,7 @@ def _summary(path: Path) -> str:
     return f"{card.licence.split(',')[0]}; {card.description}"
 
 
-@app.command("import", cls=Command)
+@app.command("import")
 def import_(
     weights: Annotated[
         Path,
@@ -257,7 +257,7 @@ def import_weights(
     typer.echo(f"use it: nima score PHOTOS --model {shell_quoted(str(usable))}")
 
 
-@app.command("export", cls=Command)
+@app.command("export")
 def export(
     weights: Annotated[
         Path,
@@ -297,7 +297,7 @@ def export(
     typer.echo(f"wrote {written}")
 
 
-@app.command("quantise", cls=Command)
+@app.command("quantise")
 def quantise(
     model: Annotated[str, typer.Argument(help="Name or file (.onnx) of a model.", metavar="MODEL")],
     photos: options.Photos,

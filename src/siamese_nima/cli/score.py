@@ -15,7 +15,7 @@ import typer
 
 from siamese_nima.atomic_write import check_output
 from siamese_nima.cli import options, run
-from siamese_nima.cli.commands import Command, Group
+from siamese_nima.cli.commands import App
 from siamese_nima.cli.options import Scoring, grouped_options
 from siamese_nima.cli.run import counted
 from siamese_nima.cli.streams import say
@@ -463,7 +463,7 @@ def _ordering_first(models: list[str], by: str | None) -> list[str]:
     return [*chosen[:1], *(model for model in models if model != chosen[0])]
 
 
-cache = typer.Typer(cls=Group)
+cache = App()
 
 CacheFile = Annotated[
     Path | None,
@@ -491,7 +491,7 @@ def show(context: typer.Context, file: CacheFile = None) -> None:
     )
 
 
-@cache.command("clear", cls=Command)
+@cache.command("clear")
 def clear(file: CacheFile = None) -> None:
     """Forget all results of earlier runs.
 

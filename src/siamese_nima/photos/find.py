@@ -333,8 +333,11 @@ def _real(path: Path) -> str:
 
 
 def _lines(stream: IO[str] | IO[bytes] | None) -> Iterator[str]:
-    """Non-empty lines, in whatever encoding a system writes them."""
+    """Non-empty lines, in any encoding that systems write; a table of paths alone is a list."""
     source: Any = stream if stream is not None else sys.stdin
     if source is None:
         raise PhotoError("'-' reads a list from standard input, and there is none: it is closed")
-    yield from read_lines(getattr(source, "buffer", source), "standard input")
+    lines = read_lines(getattr(source, "buffer", source), "standard input")
+    for number, line in enumerate(lines):
+        if number or line != "path" or Path(line).exists():
+            yield line
