@@ -207,6 +207,20 @@ def test_choices_are_guessed_before_they_are_made(store):
     assert session.progress().judged == 27
 
 
+def test_how_well_choices_are_foreseen_is_told_of_the_last_ones(store):
+    """Somebody who first chose against the model and then with it is known by what came last."""
+    scores = {f"photo{number}.jpg": float(number) for number in range(15)}
+    session = begun(store, scores, rule=ChoosingRule(repeats=0))
+    for count in range(80):
+        pair = session.queue[0]
+        better = "left" if scores[pair.left] > scores[pair.right] else "right"
+        worse = "right" if better == "left" else "left"
+        session.answer(pair.number, worse if count < 30 else better)
+    progress = session.progress()
+    assert progress.judged == 50
+    assert progress.foreseen_by_model == 50
+
+
 def test_ties_flags_and_repeats_are_not_guesses(store):
     session = begun(store, {"a.jpg": 5.0, "b.jpg": 6.0}, rule=ChoosingRule(repeats=0))
     session.answer(session.queue[0].number, "tie")

@@ -30,8 +30,8 @@ class Progress:
         flags: Pairs they set aside.
         goal: Answers that are asked for, or as many pairs as there are.
         can_undo: Whether anything of this session can be taken back.
-        judged: Answers of this session that were guessed before they were given; ties, flags and
-            pairs that had been answered before are left out.
+        judged: Answers of this session that were guessed before they were given, the last 50 at
+            most; ties, flags and pairs that had been answered before are left out.
         foreseen: How many of these were guessed right from the answers before them.
         foreseen_by_model: How many the model's scores alone guessed right.
         repeated: Pairs that were answered a second time.
@@ -68,6 +68,7 @@ def repeats(answers: Sequence[Answer]) -> tuple[int, int]:
 
 REFIT = 10  # answers between two looks at what they say of the taste
 GOAL = 200  # answers that a personal model can be learnt from
+_JUDGED = 50  # choices that tell how well the next ones are foreseen
 _AHEAD = 3  # pairs known in advance, the present one included
 
 
@@ -242,7 +243,7 @@ class PickSession:
             answers = [answer for answer in here if answer.choice != "flag"]
             decided = [answer for answer in answers if answer.better]
             repeated, same = repeats(answers)
-            guesses = [guess for _, _, guess in self._given if guess]
+            guesses = [guess for _, _, guess in self._given if guess][-_JUDGED:]
             photos = len(self._scores)
             return Progress(
                 answers=len(answers),

@@ -183,7 +183,7 @@ def progress_words(progress: Progress) -> str:
     >>> progress_words(begun)
     '37 of 200 answers, 1 pair set aside'
     >>> foreseen_words(begun)
-    'Of your last 30 choices, 24 were foreseen from the answers before them (the model alone: 18).'
+    'Your last 30 choices, each guessed before you made it: right in 8 of 10; the general model 6 of 10.'
     """
     words = f"{progress.answers} of {progress.goal} answers"
     if progress.answers > progress.goal:
@@ -195,9 +195,13 @@ def foreseen_words(progress: Progress) -> str:
     """How well choices were guessed before they were made; nothing while there are few."""
     if progress.judged < _LEAST_JUDGED:
         return ""
+    own, general = (
+        round(10 * right / progress.judged)
+        for right in (progress.foreseen, progress.foreseen_by_model)
+    )
     return (
-        f"Of your last {progress.judged} choices, {progress.foreseen:.0f} were foreseen from the "
-        f"answers before them (the model alone: {progress.foreseen_by_model:.0f})."
+        f"Your last {progress.judged} choices, each guessed before you made it: right in {own} of "
+        f"10; the general model {general} of 10."
     )
 
 

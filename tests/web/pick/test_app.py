@@ -44,7 +44,7 @@ def test_the_state_names_the_next_pairs_and_what_cannot_be_read(client, shoot):
     assert [pair["number"] for pair in state["queue"]] == [1, 2, 3]
     assert state["queue"][0]["left"]["name"] == shoot.session.queue[0].left
     assert state["progress"] == "0 of 6 answers"
-    assert state["foreseen"] == ""
+    assert state["foreseen"] == ""  # too few to say
     assert not state["can_undo"]
     assert state["unreadable"] == [{"name": r"b\n.jpg", "reason": r"b\n.jpg: empty"}]
 
