@@ -35,6 +35,27 @@ def population_tastes(coordinates: Coordinates, ratings: Floats, rows: Rows) -> 
         ratings: Shape (people, photos of OASIS), NaN where there is none.
         rows: Photos of OASIS to learn from.
     """
+    spread, factors = taste_factors(ratings, rows)
+    inputs = coordinates.trained[rows] - coordinates.trained[rows].mean(0)
+    square = inputs.T @ inputs + _SMOOTHING * np.eye(inputs.shape[1])
+    on_coordinates = np.linalg.solve(square, inputs.T @ (factors - factors.mean(0)))
+    directions, _ = coordinates.on_features(on_coordinates.T, np.zeros(DIRECTIONS))
+    points = (SCALE.high - SCALE.low) / (OASIS_SCALE.high - OASIS_SCALE.low)
+    return Tastes(
+        np.sqrt(_ENLARGED) * directions.T,
+        np.sqrt(_ALONE) * coordinates.factor,
+        spread * points,
+        _NOISE,
+    )
+
+
+def taste_factors(ratings: Floats, rows: Rows) -> tuple[float, Floats]:
+    """How people's ratings of photos differ from the crowd's.
+
+    Returns:
+        The median spread of a person's ratings; and shape (rows, 16), the leading factors of what
+        people differ by, in such spreads.
+    """
     kept = ratings[people_who_choose(ratings)]
     spread = np.nanstd(kept, axis=1, keepdims=True)
     scaled = ((kept - np.nanmean(kept, axis=1, keepdims=True)) / spread)[:, rows]
@@ -46,18 +67,7 @@ def population_tastes(coordinates: Coordinates, ratings: Floats, rows: Rows) -> 
         values, vectors = _leading(covariance)
         np.fill_diagonal(covariance, np.sum(vectors**2 * values, axis=1))
     values, vectors = _leading(covariance)
-    factors = vectors * np.sqrt(values)
-    inputs = coordinates.trained[rows] - coordinates.trained[rows].mean(0)
-    square = inputs.T @ inputs + _SMOOTHING * np.eye(inputs.shape[1])
-    on_coordinates = np.linalg.solve(square, inputs.T @ (factors - factors.mean(0)))
-    directions, _ = coordinates.on_features(on_coordinates.T, np.zeros(DIRECTIONS))
-    points = (SCALE.high - SCALE.low) / (OASIS_SCALE.high - OASIS_SCALE.low)
-    return Tastes(
-        np.sqrt(_ENLARGED) * directions.T,
-        np.sqrt(_ALONE) * coordinates.factor,
-        float(np.median(spread) * points),
-        _NOISE,
-    )
+    return float(np.median(spread)), vectors * np.sqrt(values)
 
 
 def _leading(covariance: Floats) -> tuple[Floats, Floats]:
