@@ -57,7 +57,7 @@ def test_a_model_that_is_not_better_is_not_written_unless_kept(photo_folder, tin
     done = run(photo_folder, "--model", tiny_model)
     assert done.exit_code == 1
     assert "+0.0 points [+0.0, +0.0]: no difference to be seen" in done.stdout
-    assert "no model was written, as it would be no better than" in done.stderr
+    assert "no model was written, as it is not shown to be better than" in done.stderr
     assert not models_folder().exists()
     kept = run(photo_folder, "--model", tiny_model, "--keep")
     assert kept.exit_code == 0

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from PIL import Image
 
@@ -49,6 +51,23 @@ def test_keepers_must_lie_in_the_folder_and_leave_others(folder, tmp_path) -> No
         (folder / name).unlink()
     with pytest.raises(AnswerError, match="no photo; a taste is learnt from"):
         keepers_and_rest(folder, folder / "day")
+
+
+def test_keepers_are_found_from_here_and_from_the_folder(folder, monkeypatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    found = [keepers_and_rest(Path(folder.name), Path(k)) for k in ("day", f"{folder.name}/day")]
+    assert found == [{"a.jpg": 0, "b.jpg": 0, "c.jpg": 0, "day/d.jpg": 1}] * 2
+    with pytest.raises(AnswerError, match="night: no such folder, neither here nor in"):
+        keepers_and_rest(folder, Path("night"))
+
+
+def test_a_table_names_photos_from_the_folder_from_here_or_in_full(folder, monkeypatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    here = Path(folder.name)
+    table = folder / "ratings.csv"
+    table.write_text(f"path,stars\na.jpg,1\n{here / 'b.jpg'},2\n{folder / 'c.jpg'},3\nno.jpg,4\n")
+    wanted = {"a.jpg": 1, "b.jpg": 2, "c.jpg": 3, "no.jpg": 4}
+    assert read_ratings(table, here) == read_ratings(table, folder) == wanted
 
 
 def test_a_table_of_ratings_is_read_whatever_its_columns_are_called(folder) -> None:

@@ -13,7 +13,6 @@ from siamese_nima.cli import options
 from siamese_nima.cli.pick import AnswersFile, Folder
 from siamese_nima.cli.run import progress_bar
 from siamese_nima.errors import ConfigError
-from siamese_nima.scoring.scorer import DEFAULT_MODEL
 from siamese_nima.taste.agreement import Share
 from siamese_nima.taste.answers import SOMEBODY, Answer, AnswerStore, answers_path
 from siamese_nima.taste.ratings import (
@@ -21,6 +20,7 @@ from siamese_nima.taste.ratings import (
     read_ratings,
     read_stars,
 )
+from siamese_nima.taste.session import TASTE_MODEL
 
 if TYPE_CHECKING:
     from siamese_nima.taste.learn import Learnt
@@ -42,8 +42,6 @@ def learn(
         Path | None,
         typer.Option(
             help="Learn from what you kept: a folder inside FOLDER, against all others.",
-            exists=True,
-            file_okay=False,
         ),
     ] = None,
     ratings: Annotated[
@@ -51,7 +49,7 @@ def learn(
         typer.Option(help="Learn from a CSV file of photos and ratings.", dir_okay=False),
     ] = None,
     pooled: Annotated[bool, typer.Option("--pooled", help="Everybody's answers together.")] = False,
-    model: options.Model = DEFAULT_MODEL,
+    model: options.Model = TASTE_MODEL,
     keep: Annotated[
         bool, typer.Option("--keep", help="Write the model even if it is not better.")
     ] = False,
@@ -87,8 +85,8 @@ def learn(
             else f"answers may help: nima pick {shlex.quote(str(folder))}"
         )
         typer.echo(
-            f"nima: no model was written, as it would be no better than {model}. More {more}. "
-            "--keep writes it all the same.",
+            f"nima: no model was written, as it is not shown to be better than {model}. More "
+            f"{more}. --keep writes it all the same.",
             err=True,
         )
         raise typer.Exit(1)

@@ -18,10 +18,10 @@ from siamese_nima.errors import PhotoError
 from siamese_nima.photos.find import find_photos
 from siamese_nima.scoring.catalogue import find_model
 from siamese_nima.scoring.results import ScoredPhoto
-from siamese_nima.scoring.scorer import DEFAULT_MODEL, Scorer
+from siamese_nima.scoring.scorer import Scorer
 from siamese_nima.taste.answers import SOMEBODY, AnswerStore, answers_path, check_person
 from siamese_nima.taste.choosing import ChoosingRule
-from siamese_nima.taste.session import GOAL, PickSession
+from siamese_nima.taste.session import GOAL, TASTE_MODEL, PickSession
 from siamese_nima.taste.strengths import TastePrior
 
 _PORT = 8643
@@ -56,7 +56,7 @@ def pick(
     host: options.Host = "127.0.0.1",
     port: options.Port = _PORT,
     no_browser: options.NoBrowser = False,
-    model: options.Model = DEFAULT_MODEL,
+    model: options.Model = TASTE_MODEL,
     *,
     scoring: Scoring,
 ) -> None:

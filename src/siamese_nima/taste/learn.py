@@ -39,6 +39,7 @@ from siamese_nima.taste.preference import (
     fit_ratings,
     learn_preference,
 )
+from siamese_nima.taste.session import TASTE_MODEL
 from siamese_nima.taste.strengths import Comparisons
 
 LEAST_ANSWERS = 40  # below it a gain is hardly ever told from chance (docs/taste.md)
@@ -62,7 +63,7 @@ class LearnConfig:
     """
 
     name: str
-    model: str | os.PathLike[str] = "quality"
+    model: str | os.PathLike[str] = TASTE_MODEL
     keep: bool = False
     seed: int = 0
 

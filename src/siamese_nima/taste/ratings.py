@@ -48,9 +48,16 @@ def read_stars(folder: Path) -> dict[str, float]:
 def keepers_and_rest(folder: Path, keepers: Path) -> dict[str, float]:
     """Ratings of a folder whose subfolder holds what was kept: 1 for keepers, 0 for the rest.
 
+    Args:
+        folder: With all photos.
+        keepers: A path from here, or from `folder`.
+
     Raises:
         AnswerError: `keepers` is not inside `folder`, or one of both holds no photo.
     """
+    keepers = inside if (inside := folder / keepers).is_dir() else keepers
+    if not keepers.is_dir():
+        raise AnswerError(f"{keepers}: no such folder, neither here nor in {folder}")
     if not keepers.resolve().is_relative_to(folder.resolve()) or keepers.samefile(folder):
         raise AnswerError(
             f"{keepers}: the folder of keepers must lie in {folder}, which has the others"
@@ -67,7 +74,8 @@ def read_ratings(table: Path, folder: Path) -> dict[str, float]:
     """Ratings of a CSV file, by the names of photos in a folder.
 
     Columns: one of photo, path, file_name, file, filename, name and image; one of rating, stars,
-    score and mos. Higher is better; the scale is free.
+    score and mos. Higher is better; the scale is free. Paths are from the folder, from here as in
+    the tables of `nima`, or absolute.
 
     Raises:
         AnswerError: It has no such columns, or names a photo twice.
@@ -85,13 +93,19 @@ def read_ratings(table: Path, folder: Path) -> dict[str, float]:
         )
     found: dict[str, float] = {}
     for row in rows:
-        path = as_on_disk(row.text(photo), folder)
-        inside = path.is_absolute() and path.is_relative_to(folder.absolute())
-        name = (path.relative_to(folder.absolute()) if inside else path).as_posix()
+        name = _name(row.text(photo), folder)
         if name in found:
             raise AnswerError(f"{table} line {row.line}: {name} has a rating already")
         found[name] = row.number(rating)
     return found
+
+
+def _name(text: str, folder: Path) -> str:
+    """Of a photo in the folder; tables name it from there, from here, or in full."""
+    for path in (as_on_disk(text, folder).absolute(), as_on_disk(text).absolute()):
+        if path.is_relative_to(folder.absolute()) and path.exists():
+            return path.relative_to(folder.absolute()).as_posix()
+    return text
 
 
 def _listed(folder: Path) -> Folder | None:

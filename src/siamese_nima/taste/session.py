@@ -67,6 +67,7 @@ def repeats(answers: Sequence[Answer]) -> tuple[int, int]:
 
 
 REFIT = 10  # answers between two looks at what they say of the taste
+TASTE_MODEL = "appeal"  # what a taste is put on: learnt from people who differ
 GOAL = 200  # answers that a personal model can be learnt from
 _JUDGED = 50  # choices that tell how well the next ones are foreseen
 _AHEAD = 3  # pairs known in advance, the present one included

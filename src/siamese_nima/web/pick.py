@@ -182,8 +182,8 @@ def progress_words(progress: Progress) -> str:
     ... )
     >>> progress_words(begun)
     '37 of 200 answers, 1 pair set aside'
-    >>> foreseen_words(begun)
-    'Your last 30 choices, each guessed before you made it: right in 8 of 10; the general model 6 of 10.'
+    >>> print(foreseen_words(begun))
+    Your last 30 choices, each guessed before you made it: right in 8 of 10; the general model 6.
     """
     words = f"{progress.answers} of {progress.goal} answers"
     if progress.answers > progress.goal:
@@ -201,7 +201,7 @@ def foreseen_words(progress: Progress) -> str:
     )
     return (
         f"Your last {progress.judged} choices, each guessed before you made it: right in {own} of "
-        f"10; the general model {general} of 10."
+        f"10; the general model {general}."
     )
 
 
