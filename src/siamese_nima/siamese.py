@@ -19,6 +19,7 @@ from siamese_nima.errors import ConfigError, MissingExtraError, TableError, Weig
 from siamese_nima.networks.backbones import backbone_normalisation
 from siamese_nima.networks.conversion import read_weights
 from siamese_nima.networks.freezing import freeze
+from siamese_nima.networks.keras.applications import require_trainable
 from siamese_nima.networks.network_model import NetworkModel
 from siamese_nima.networks.nima import NIMA, build_nima
 from siamese_nima.photos.views import Native, ViewPolicy, Warp
@@ -222,6 +223,7 @@ class SiameseNIMA:
         with run.seeded():
             nima = self.build(nima_weight_path)
         assert self._card is not None
+        require_trainable(nima.backbone, self._card.backbone)
         frozen = None
         if nima_weight_path is not None and layer_to_freeze is not None:
             frozen = layer_to_freeze if isinstance(layer_to_freeze, str) else int(layer_to_freeze)

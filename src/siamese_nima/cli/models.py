@@ -208,7 +208,9 @@ def _summary(path: Path) -> str:
 def import_(
     weights: Annotated[
         Path,
-        typer.Argument(help="Keras .h5 or .hdf5, or a .safetensors checkpoint.", metavar="WEIGHTS"),
+        typer.Argument(
+            help="Keras .h5, torch .pth, or a .safetensors checkpoint.", metavar="WEIGHTS"
+        ),
     ],
     out: Annotated[
         Path | None,

@@ -18,6 +18,7 @@ from siamese_nima.card import Normalisation
 from siamese_nima.errors import ConfigError
 from siamese_nima.networks.levels import LevelPooling
 from siamese_nima.networks.side_by_side import SideBySide
+from siamese_nima.networks.vgg import VGG_NAMES, VGG16Features
 from siamese_nima.photos.views import ViewPolicy
 
 Padding = Literal["timm", "same", "keras2", "keras3"]
@@ -241,6 +242,8 @@ def backbone_normalisation(backbone: nn.Module) -> Normalisation:
 
 
 def _create(name: str, options: BackboneOptions) -> nn.Module:
+    if name in VGG_NAMES:
+        return VGG16Features(flat=name.endswith("_flat"))
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.5)
         raise ConfigError(

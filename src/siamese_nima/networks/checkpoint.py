@@ -12,6 +12,7 @@ from torch import Tensor
 from siamese_nima.atomic_write import replacing
 from siamese_nima.card import METADATA_KEY, ModelCard
 from siamese_nima.errors import CardError, ConfigError, WeightsError
+from siamese_nima.networks.keras.applications import require_trainable
 from siamese_nima.networks.nima import NIMA, build_nima_for
 
 _SHOWN = 5  # names per list in an error
@@ -29,6 +30,7 @@ def save_checkpoint(path: str | os.PathLike[str], nima: NIMA, card: ModelCard) -
             f"{nima.head.out_features} grades, its card says {card.view.group_sizes} and "
             f"{card.scale.size}"
         )
+    require_trainable(nima.backbone, card.backbone)
     tensors = {name: tensor.detach().contiguous() for name, tensor in nima.state_dict().items()}
     with replacing(path, WeightsError) as temporary:
         save_file(tensors, temporary, metadata={METADATA_KEY: card.to_json()})

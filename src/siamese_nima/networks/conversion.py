@@ -15,8 +15,15 @@ from siamese_nima.networks.keras.write import write_keras_h5
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.onnx_export import export_onnx
 from siamese_nima.networks.onnx_weights import read_onnx_weights
+from siamese_nima.networks.torch_weights import read_torch_weights
 from siamese_nima.photos.views import ViewPolicy
-from siamese_nima.scoring.catalogue import CHECKPOINT_SUFFIX, KERAS_SUFFIXES, models_folder
+from siamese_nima.scoring.catalogue import (
+    CHECKPOINT_SUFFIX,
+    KERAS_SUFFIXES,
+    TORCH_SUFFIXES,
+    WEIGHT_SUFFIXES,
+    models_folder,
+)
 
 MODEL_SUFFIX = ".onnx"
 EXPORT_FORMATS = {"onnx": MODEL_SUFFIX, "safetensors": CHECKPOINT_SUFFIX, "keras-h5": ".h5"}
@@ -29,7 +36,9 @@ def read_weights(
     view: ViewPolicy | None = None,
     keras_version: int | None = None,
 ) -> tuple[NIMA, ModelCard]:
-    """Read a checkpoint (.safetensors), a Keras weight file (.h5, .hdf5) or a model file (.onnx).
+    """Read a checkpoint (.safetensors), a model file (.onnx), or weights of another program.
+
+    Those are of Keras (.h5, .hdf5) or of torch (.pth, .pt), see `torch_weights`.
 
     Args:
         path: The file.
@@ -46,13 +55,14 @@ def read_weights(
     if source.suffix == CHECKPOINT_SUFFIX:
         nima, card = load_checkpoint(source)
     elif source.suffix in KERAS_SUFFIXES:
-        nima, card = read_keras_h5(source, keras_version=keras_version)
+        nima, card = read_keras_h5(source, keras_version=keras_version, view=view)
+    elif source.suffix in TORCH_SUFFIXES:
+        nima, card = read_torch_weights(source)
     elif source.suffix == MODEL_SUFFIX:
         nima, card = read_onnx_weights(source)
     else:
         raise WeightsError(
-            f"{source}: weight files end in "
-            f"{', '.join((CHECKPOINT_SUFFIX, *KERAS_SUFFIXES))} or {MODEL_SUFFIX}"
+            f"{source}: weight files end in {', '.join(WEIGHT_SUFFIXES)} or {MODEL_SUFFIX}"
         )
     if name is not None:
         card = replace(card, name=name)

@@ -107,6 +107,8 @@ def _traced(target: Path, network: PhotoNIMA, golden_views: NDArray[np.uint8]) -
     if len(group_sizes) == 1:
         free[1] = Dim.DYNAMIC
     try:
+        if getattr(network.nima.backbone, "one_size", False):
+            raise WeightsError("works at one size")
         graph = _export(network, example, free)
     # The exporter reports a fixed size through many types, down to AssertionError.
     except Exception:

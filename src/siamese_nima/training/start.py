@@ -23,6 +23,7 @@ from siamese_nima.networks.backbones import (
     usual_view,
 )
 from siamese_nima.networks.conversion import MODEL_SUFFIX, read_weights
+from siamese_nima.networks.keras.applications import require_trainable
 from siamese_nima.networks.levels import LevelPooling
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.quantised_mobilenet import (
@@ -101,6 +102,7 @@ def _read(
     if path.suffix == ".tflite":
         return _from_tflite(path, digest, view, default_scale)
     nima, parent = read_weights(path)
+    require_trainable(nima.backbone, parent.backbone)
     return _with_head(nima, parent, digest, view, scale)
 
 

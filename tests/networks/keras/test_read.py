@@ -237,7 +237,7 @@ def test_a_classifier_is_an_error(path: Path) -> None:
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        ("normal_conv_1_1", r"looks like NASNet.*Supported are InceptionResNetV2"),
+        ("normal_conv_1_1", r"Supported are the networks of keras.applications"),
         ("block1_conv1", r"unknown network of 1 layers with weights, first block1_conv1"),
     ],
 )

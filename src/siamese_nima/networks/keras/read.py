@@ -1,9 +1,10 @@
-"""NIMA from Keras weight files, without Keras."""
+"""NIMA from Keras weight files: three networks without Keras, all others with it."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,12 @@ from torch import Tensor, nn
 from siamese_nima.card import ModelCard, Normalisation
 from siamese_nima.errors import WeightsError
 from siamese_nima.networks.backbones import BackboneOptions
+from siamese_nima.networks.keras.applications import (
+    PREFIX,
+    read_application,
+    recognised_application,
+    usual_size_px,
+)
 from siamese_nima.networks.keras.file import KerasFile, WeightKey, read_keras_file
 from siamese_nima.networks.keras.layers import (
     KERAS_EPSILON,
@@ -41,7 +48,10 @@ _MOST_GRADES = 100  # a Dense layer with more outputs is a classifier, ImageNet'
 
 
 def read_keras_h5(
-    path: str | os.PathLike[str], *, keras_version: int | str | None = None
+    path: str | os.PathLike[str],
+    *,
+    keras_version: int | str | None = None,
+    view: ViewPolicy | None = None,
 ) -> tuple[NIMA, ModelCard]:
     """Read the weights of a Keras backbone with one Dense softmax layer on its pooled features.
 
@@ -51,6 +61,8 @@ def read_keras_h5(
         path: A file of `save_weights` or `save`, of any Keras since 2.0.
         keras_version: Which Keras wrote a MobileNet, as 2, 3 or "2.1.6"; needed only where the file
             does not tell, because versions pad differently.
+        view: View policy for the card in place of the usual one for such weights. Networks that
+            Keras rebuilds work at the size of its views alone.
 
     Returns:
         The network in inference mode, and a card that says what is known about it.
@@ -58,9 +70,12 @@ def read_keras_h5(
     Raises:
         WeightsError: No such file, not a file of Keras weights, a network that is not supported, or
             tensors that do not fit, with the list of them.
+        MissingExtraError: A network of `keras.applications` that only Keras itself can rebuild.
     """
     source = Path(path)
     file = read_keras_file(source)
+    if (recognised := recognised_application(file)) is not None:
+        return _application(source, file, *recognised, view)
     kind = recognised_backbone(source, file)
     layers = [layer for layer in keras_layers(kind) if layer.kind in WEIGHTED]
     found = tensors_by_layer(file, layers)
@@ -68,7 +83,34 @@ def read_keras_h5(
     nima = build_nima(name, options=options, grades=_grades(source, kind, found))
     fitted = _fitted(source, kind, layers, found, nima)
     nima.load_state_dict(nima.state_dict() | fitted)
-    return nima.eval(), _card(source, file, name, options, nima)
+    # As the programs that these weights come from show photos to them: the origin at native size,
+    # idealo's loader resized to 224 x 224 by the nearest pixel.
+    usual = "native" if name == "inception_resnet_v2" else "warp:224/nearest"
+    card = _card(source, file, name, nima, view or ViewPolicy.parse(usual))
+    return nima.eval(), replace(card, backbone_options=options.to_dict())
+
+
+def _application(
+    source: Path, file: KerasFile, application: str, head: str, view: ViewPolicy | None
+) -> tuple[NIMA, ModelCard]:
+    view = view or ViewPolicy.parse(f"warp:{usual_size_px(application)}/nearest")
+    if view.view_size is None or view.view_size[0] != view.view_size[1]:
+        raise WeightsError(
+            f"{source}: Keras' {application} is rebuilt for square views of one size; give a view "
+            f"such as warp:224/nearest, not {view}"
+        )
+    _require_grades(source, head, int(file.tensors[head, _kernel(file)].shape[1]))
+    backbone, linear, normalisation = read_application(
+        source, file, application, head, view.view_size[0]
+    )
+    nima = NIMA(backbone, grades=linear.out_features, group_sizes=view.group_sizes)
+    nima.head = linear
+    card = _card(source, file, PREFIX + application, nima, view)
+    return nima.eval(), replace(card, normalisation=normalisation)
+
+
+def _kernel(file: KerasFile) -> str:
+    return "0" if file.numbered else "kernel"
 
 
 def _backbone(
@@ -102,12 +144,16 @@ def _grades(source: Path, kind: BackboneKind, found: dict[WeightKey, FoundTensor
             f"features, found {', '.join(dense) or 'none'}. Give a file of NIMA weights."
         )
     grades = int(head.value.shape[1])
+    _require_grades(source, head.name, grades)
+    return grades
+
+
+def _require_grades(source: Path, head: str, grades: int) -> None:
     if not 2 <= grades <= _MOST_GRADES:
         raise WeightsError(
-            f"{source}: the Dense layer {head.name} has {grades} outputs, a rating scale has 2 to "
+            f"{source}: the Dense layer {head} has {grades} outputs, a rating scale has 2 to "
             f"{_MOST_GRADES} grades. ImageNet classifiers are not rating networks."
         )
-    return grades
 
 
 def _fitted(
@@ -164,21 +210,15 @@ def _refuse(source: Path, kind: BackboneKind, problems: dict[str, list[str]]) ->
         )
 
 
-def _card(
-    source: Path, file: KerasFile, name: str, options: BackboneOptions, nima: NIMA
-) -> ModelCard:
+def _card(source: Path, file: KerasFile, name: str, nima: NIMA, view: ViewPolicy) -> ModelCard:
     with source.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    # As the programs that these weights come from show photos to them: the origin at native size,
-    # idealo's loader resized to 224 x 224 by the nearest pixel.
-    view = "native" if name == "inception_resnet_v2" else "warp:224/nearest"
     return ModelCard(
         name=source.name.removesuffix(source.suffix).removesuffix(".weights"),
         description="Rating distribution of an imported Keras network.",
         backbone=name,
-        backbone_options=options.to_dict(),
         scale=RatingScale(1, nima.head.out_features),
-        view=ViewPolicy.parse(view),
+        view=view,
         normalisation=Normalisation(),
         training={
             "data": "unknown",

@@ -19,7 +19,7 @@ TITLES: dict[BackboneKind, str] = {
     "mobilenet": "MobileNet",
     "mobilenet_v2": "MobileNetV2",
 }
-SUPPORTED = "InceptionResNetV2, MobileNet and MobileNetV2, each with one Dense layer on top"
+SUPPORTED = "the networks of keras.applications, each with one Dense layer on top"
 _CLASSES = {
     "conv2d": "Conv2D",
     "depthwise_conv2d": "DepthwiseConv2D",
@@ -51,11 +51,6 @@ def recognised_backbone(source: Path, file: KerasFile) -> BackboneKind:
         return "mobilenet"
     if {"bn_Conv1", "expanded_conv_depthwise"} & names or (file.numbered and depthwise == 17):
         return "mobilenet_v2"
-    if any("separable_conv" in name or "normal_" in name or "sepconv" in name for name in names):
-        raise WeightsError(
-            f"{source}: this looks like NASNet, which is not supported: timm, which has the "
-            f"networks, has no NASNetMobile to hold the weights. Supported are {SUPPORTED}."
-        )
     raise WeightsError(
         f"{source}: unknown network of {len(names)} layers with weights, first "
         f"{', '.join(sorted(names)[:5]) or 'none'}. Supported are {SUPPORTED}."

@@ -11,6 +11,7 @@ from siamese_nima.atomic_write import replacing
 from siamese_nima.card import ModelCard
 from siamese_nima.errors import WeightsError
 from siamese_nima.networks.backbones import BackboneOptions, Padding
+from siamese_nima.networks.keras.applications import require_trainable
 from siamese_nima.networks.keras.file import Tensors, write_keras_file
 from siamese_nima.networks.keras.layers import (
     KERAS_EPSILON,
@@ -49,6 +50,7 @@ def write_keras_h5(path: str | os.PathLike[str], nima: NIMA, card: ModelCard) ->
     Raises:
         WeightsError: Keras has no such network, or the file cannot be written.
     """
+    require_trainable(nima.backbone, card.backbone)
     _require_plain(card, nima)
     kind = _keras_kind(card, nima)
     options = BackboneOptions.from_dict(card.backbone_options)
