@@ -15,8 +15,9 @@ import csv
 import io
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,7 @@ COLUMNS = (
     "cleanvision",
 )
 Pixels = NDArray[np.uint8]
+Copy = tuple[str, str, str]
 
 
 def main() -> None:
@@ -55,12 +57,12 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", type=int, default=None, help="photos per folder")
+    parser.add_argument("--model", default="quality")
+    parser.add_argument("--detail-from", type=Path, help="an earlier table of the same photos")
     options = parser.parse_args()
-    scorer = Scorer(workers=1)
-    done: set[tuple[str, str, str]] = set()
-    if options.out.exists():
-        with options.out.open(newline="") as file:
-            done = {(row["photo"], row["kind"], row["level"]) for row in csv.DictReader(file)}
+    scorer = Scorer(options.model, workers=1)
+    earlier = {} if options.detail_from is None else rows_by_copy(options.detail_from)
+    done = rows_by_copy(options.out) if options.out.exists() else {}
     with options.out.open("a", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         if not done:
@@ -71,14 +73,24 @@ def main() -> None:
                 name = f"{folder.name}/{path.name}"
                 original = np.asarray(read_photo(path))
                 for kind, level, pixels in copies(original, name, done):
-                    row = {"photo": name, "kind": kind, "level": level, **read(scorer, pixels)}
+                    if known := earlier.get((name, kind, str(level))):
+                        [result] = scorer.score(Image.fromarray(pixels))
+                        row = known | {"score": round(result.mean, 5)}
+                    else:
+                        row = {"photo": name, "kind": kind, "level": level, **read(scorer, pixels)}
                     writer.writerow(row)
                     file.flush()
                 print(name, file=sys.stderr, flush=True)
 
 
+def rows_by_copy(table: Path) -> dict[Copy, dict[str, Any]]:
+    """Rows that were read before, by photo, kind and level."""
+    with table.open(newline="") as file:
+        return {(row["photo"], row["kind"], row["level"]): row for row in csv.DictReader(file)}
+
+
 def copies(
-    original: Pixels, name: str, done: set[tuple[str, str, str]]
+    original: Pixels, name: str, done: Container[Copy]
 ) -> Iterator[tuple[str, float, Pixels]]:
     """Kind, level and pixels of each copy that is not read yet."""
     random = np.random.default_rng(zlib.crc32(name.encode()))

@@ -33,7 +33,7 @@ from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.datasets.sources import RatedSource, read_source
 from siamese_nima.scoring.catalogue import find_model
 from siamese_nima.scoring.detail import read_detail
-from siamese_nima.scoring.fine_order import METADATA_KEY, FineOrder, seen_compression, seen_noise
+from siamese_nima.scoring.fine_order import METADATA_KEY, FineOrder, terms
 from siamese_nima.scoring.model import read_card
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -44,9 +44,10 @@ from machine import provenance, report  # noqa: E402 - beside this folder, not a
 # Standard error of a mean opinion score of BIQ2021, 0 to 1, of 30 raters.
 MOS_ERROR = 0.03
 LADDERS = ("blur", "motion", "noise", "jpeg")
-LADDER_WEIGHT = 0.75  # of all pairs of one kind of ladder, beside 1 for those of another kind
+LADDER_WEIGHT = 1.25  # of all pairs of one kind of ladder, beside 1 for those of another kind
 NAMES = ("score", "blur", "noise", "compression")
 Floats = NDArray[np.float64]
+Row = dict[str, float]
 
 
 def main() -> None:
@@ -96,9 +97,9 @@ def main() -> None:
     )
 
 
-def read_rows(path: Path) -> dict[str, dict[tuple[str, float], dict[str, float]]]:
+def read_rows(path: Path) -> dict[str, dict[tuple[str, float], Row]]:
     """Readings by photo, then by kind and level."""
-    rows: dict[str, dict[tuple[str, float], dict[str, float]]] = defaultdict(dict)
+    rows: dict[str, dict[tuple[str, float], Row]] = defaultdict(dict)
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
             numbers = {k: float(v) for k, v in row.items() if k not in {"photo", "kind"}}
@@ -106,23 +107,26 @@ def read_rows(path: Path) -> dict[str, dict[tuple[str, float], dict[str, float]]
     return rows
 
 
-def features(row: dict[str, float]) -> Floats:
-    """Score and detail so that more is better; blur 0 where it is not known."""
-    blur = 0.0 if np.isnan(row["blur"]) else -np.log(row["blur"])
-    unseen = -seen_noise(row["noise"]), -seen_compression(row["compression"])
-    return np.array([row["score"], blur, *unseen])
+def difference(one: Row, other: Row) -> Floats:
+    """By how much one photo of a scene is better, in score and in what is taken away, (4,)."""
+    readings = [
+        (None if np.isnan(row["blur"]) else row["blur"], row["noise"], row["compression"])
+        for row in (one, other)
+    ]
+    taken, taken_of_other = np.array(terms(readings))
+    return np.array([one["score"] - other["score"], *(taken_of_other - taken)])
 
 
 def ladders(
-    photo: dict[tuple[str, float], dict[str, float]],
-) -> dict[str, list[tuple[float, Floats]]]:
+    photo: dict[tuple[str, float], Row],
+) -> dict[str, list[tuple[float, Row]]]:
     """The rungs of each ladder of a photo, the sound photo first."""
-    found: dict[str, list[tuple[float, Floats]]] = {}
+    found: dict[str, list[tuple[float, Row]]] = {}
     for kind in LADDERS:
-        rungs = [(level, features(row)) for (k, level), row in photo.items() if k == kind]
+        rungs = [(level, row) for (k, level), row in photo.items() if k == kind]
         rungs.sort(key=lambda rung: rung[0], reverse=kind == "jpeg")
         if kind != "blur":
-            rungs.insert(0, (0.0, features(photo["blur", 0.0])))
+            rungs.insert(0, (0.0, photo["blur", 0.0]))
         found[kind] = rungs
     return found
 
@@ -131,7 +135,7 @@ def ladder_pairs(rows: dict[str, Any], kind: str) -> Floats:
     """Differences (better less worse) of all two rungs of the ladders of a kind, (N, 4)."""
     return np.array(
         [
-            better - worse
+            difference(better, worse)
             for photo in rows.values()
             for (_, better), (_, worse) in itertools.combinations(ladders(photo)[kind], 2)
         ]
@@ -142,10 +146,10 @@ def equal_pairs(rows: dict[str, Any]) -> Floats:
     """Differences of a frame and the same frame cropped and saved anew."""
     return np.array(
         [
-            a - b
+            difference(a, b)
             for photo in rows.values()
             for a, b in itertools.combinations(
-                [features(row) for (kind, _), row in photo.items() if kind == "anew"], 2
+                [row for (kind, _), row in photo.items() if kind == "anew"], 2
             )
         ]
     )
@@ -175,11 +179,7 @@ def scene_pairs(table: RatingTable, kept: Path) -> tuple[Floats, Floats]:
     pairs, gaps = [], []
     for rows in groups:
         for a, b in itertools.combinations(rows, 2):
-            one, other = readings[str(a)], readings[str(b)]
-            difference = features(one) - features(other)
-            if np.isnan(one["blur"] + other["blur"]):
-                difference[1] = 0.0
-            pairs.append(difference)
+            pairs.append(difference(readings[str(a)], readings[str(b)]))
             gaps.append(table.mos[a] - table.mos[b])
     return np.array(pairs), np.array(gaps)
 
@@ -213,13 +213,13 @@ def ladder_figures(rows: dict[str, Any], weights: Floats) -> dict[str, Any]:
     for photo in rows.values():
         for kind, rungs in ladders(photo).items():
             for (_, better), (_, worse) in itertools.pairwise(rungs):
-                steps[kind].append(bool((better - worse) @ weights > 0))
-        blurs = [(level, features(row)) for (kind, level), row in photo.items() if kind == "blur"]
+                steps[kind].append(bool(difference(better, worse) @ weights > 0))
+        blurs = [(level, row) for (kind, level), row in photo.items() if kind == "blur"]
         for (low, better), (high, worse) in itertools.combinations(
             sorted(blurs, key=lambda x: x[0]), 2
         ):
             if high - low >= 1:
-                called.append(bool(norm.cdf((better - worse) @ weights) >= 0.8))
+                called.append(bool(norm.cdf(difference(better, worse) @ weights) >= 0.8))
         for name in ("laplacian", "tenengrad", "cleanvision", "score"):
             values = [row[name] for (kind, _), row in sorted(photo.items()) if kind == "blur"]
             others[name] += [a > b for a, b in itertools.pairwise(values)]

@@ -1,4 +1,4 @@
-"""Make the embedded model `quality` from ImageNet weights and BIQ2021, in one command.
+"""Make version 3 of `quality` (or 2) from ImageNet weights and BIQ2021, in one command.
 
     python recipes/quality/train.py --data BIQ2021 --imagenet mobilenet_v1_..._extractor.tflite
 
@@ -270,16 +270,13 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of BIQ2021")
     parser.add_argument("--imagenet", type=Path, required=True, help="see ImageNetStart")
-    parser.add_argument("--config", type=Path, default=HERE / "config.toml")
-    parser.add_argument(
-        "--result", type=Path, help="JSON file; result.json, or named like another configuration"
-    )
+    parser.add_argument("--config", type=Path, default=HERE / "efficientnet.toml")
+    parser.add_argument("--result", type=Path, help="JSON file; named like the configuration")
     parser.add_argument("--work", type=Path, default=Path("runs/quality"), help="caches and logs")
     parser.add_argument("--out", type=Path, default=Path("runs/quality"), help="for the model file")
     options = parser.parse_args()
     if options.result is None:
-        stem = "result" if options.config.stem == "config" else options.config.stem
-        options.result = HERE / f"{stem}.json"
+        options.result = HERE / f"{options.config.stem}.json"
     return options
 
 

@@ -38,9 +38,9 @@ def test_the_head_makes_the_scores_of_them(name, photo_folder):
         assert (vector.path, vector.model, vector.error) == (result.path, result.model, None)
 
 
-def test_the_released_model_has_2560_of_them():
+def test_the_released_model_has_3104_of_them():
     [vector] = Scorer(workers=1).features(np.zeros((40, 60, 3), np.uint8))
-    assert vector.features.shape == (2560,)
+    assert vector.features.shape == (3104,)
 
 
 def test_a_broken_photo_has_an_error_in_its_place(photo_folder):

@@ -50,7 +50,7 @@ def test_the_file_of_a_taste_rates_as_the_taste_says(tiny_model, tiny_card, tmp_
 
 def test_the_embedded_model_is_looked_at_at_every_depth_and_stays_what_it_is(tmp_path) -> None:
     opened = FeatureExtractor(embedded_models()["quality"])
-    assert opened.levels == (3, 96, 144, 240, 672, 2560)
+    assert opened.levels == (3, 96, 144, 240, 672, 3104)
     views = views_of(opened.card, golden_photo(), Image.new("RGB", (300, 200), "orange"))
     rows = opened.rate(views)
     # The first averages are of the picture itself, as the network gets it.

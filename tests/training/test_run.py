@@ -67,6 +67,7 @@ def finished(table, start, tmp_path_factory):
         start,
         out,
         ladders={"photos": 4},
+        card={"version": "7", "description": "How lively it is.", "limits": ["Of clouds alone."]},
         stage=[{**STAGE, "freeze": "backbone", "cache_trunk": True}, SIAMESE],
     )
     heard = Heard()
@@ -78,6 +79,10 @@ def test_a_run_leaves_a_model_that_scores_and_says_what_it_is(finished, table):
     scorer = Scorer(run.model)
     card = scorer.card
     assert card.name == "mine"
+    assert card.version == "7"
+    assert card.description == "How lively it is."
+    assert card.licence.startswith("that of the weights it started from")
+    assert card.limits == ("Of clouds alone.",)
     assert card.parent
     assert card.training["photos"] == 36
     assert [stage["kind"] for stage in card.training["stages"]] == ["nima", "siamese"]

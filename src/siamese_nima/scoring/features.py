@@ -1,7 +1,7 @@
 """What a network sees in a photo: the numbers that its last layer reads.
 
 For clustering, near-duplicates and heads of one's own. They are what the layers before the head
-make of each group of views, averaged over the picture; `quality` has 2,560.
+make of each group of views, averaged over the picture; `quality` has 3,104.
 """
 
 from __future__ import annotations

@@ -4,6 +4,10 @@ The score tells photos of different scenes apart; within one scene much is equal
 100 % tells what is left. Both are added up with weights that were learnt from pairs: same-scene
 pairs that people rated, and photos at native resolution made worse step by step (recipes/detail).
 The sum is stated in units of its own error, so that its difference is a probability.
+
+A slight blur takes away most of a photo's fine grain and hides traces of compression, and a photo
+must not win by that. So noise and compression count only as far as they are not lower because a
+photo is more blurred than the sharpest of its scene.
 """
 
 from __future__ import annotations
@@ -20,10 +24,19 @@ from siamese_nima.pair_error import WANTED
 from siamese_nima.scoring.detail import Detail, detail_metadata
 
 METADATA_KEY = "siamese_nima_fine_order"
-# Below these, in grey levels and as a share, no difference is seen; a little blur even lowers both.
+# Below these, in grey levels and as a share, no difference is seen.
 _NOISE_UNSEEN = 1.0
 _NOISE_HALF_SEEN = 2.0
 _COMPRESSION_UNSEEN = 0.07
+# What a little blur takes away: noise falls by this power of the blur, compression by so much per
+# unit of ln(blur). Grain above so many grey levels makes a photo read sharper than it is, so the
+# difference in blur says nothing there.
+_NOISE_POWER = 4.0
+_BLURRED_NOISE = 3.0
+_COMPRESSION_HIDDEN = 0.4
+_LEAST_NOISE = 0.5  # the network's readings of less mean nothing
+
+Reading = tuple[float | None, float, float]  # blur, noise and compression of a `Detail`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +48,8 @@ class FineOrder:
         version: Of that model; another version's points mean something else.
         score: Per point of score.
         blur: Per unit of ln(blur), taken away.
-        noise: Per unit of `seen_noise`, taken away.
-        compression: Per unit of `seen_compression`, taken away.
+        noise: Per unit of noise as `terms` has it, taken away.
+        compression: Per unit of compression as `terms` has it, taken away.
         pairs: How many pairs they were learnt from.
     """
 
@@ -56,13 +69,13 @@ class FineOrder:
             details: Parallel to `scores`. Where one photo has nothing to judge its blur by, that
                 of none counts.
         """
-        known = all(detail.blur is not None for detail in details)
+        readings = [(detail.blur, detail.noise, detail.compression) for detail in details]
         return [
             self.score * score
-            - (self.blur * math.log(detail.blur) if known and detail.blur is not None else 0.0)
-            - self.noise * seen_noise(detail.noise)
-            - self.compression * seen_compression(detail.compression)
-            for score, detail in zip(scores, details, strict=True)
+            - self.blur * blur
+            - self.noise * noise
+            - self.compression * compression
+            for score, (blur, noise, compression) in zip(scores, terms(readings), strict=True)
         ]
 
     @staticmethod
@@ -104,14 +117,31 @@ class FineOrder:
             raise CardError(f"malformed fine order ({type(error).__name__}: {error})") from error
 
 
-def seen_noise(noise: float) -> float:
-    """Noise, in grey levels of 255, on a logarithmic scale that is even where none is seen."""
+def terms(readings: Sequence[Reading]) -> list[tuple[float, float, float]]:
+    """What is taken away for blur, noise and compression in photos of one scene, before weights.
+
+    ln(blur), 0 for all where one photo has nothing to judge it by; noise on a logarithmic scale and
+    compression, both even where no difference is seen, and without what blur took of them.
+    """
+    blurs = [blur for blur, _, _ in readings if blur is not None]
+    if len(blurs) < len(readings):
+        return [(0.0, _seen(noise), max(c, _COMPRESSION_UNSEEN)) for _, noise, c in readings]
+    sharpest = min(range(len(readings)), key=blurs.__getitem__, default=0)
+    found = []
+    for blur, (_, noise, compression) in zip(blurs, readings, strict=True):
+        more = math.log(blur / blurs[sharpest])
+        _, its_noise, its_compression = readings[sharpest]
+        before = max(noise, _LEAST_NOISE) * math.exp(min(_NOISE_POWER * more, 50.0))
+        noise = max(noise, min(before, its_noise, _BLURRED_NOISE))
+        compression = max(
+            compression, min(compression + _COMPRESSION_HIDDEN * more, its_compression)
+        )
+        found.append((math.log(blur), _seen(noise), max(compression, _COMPRESSION_UNSEEN)))
+    return found
+
+
+def _seen(noise: float) -> float:
     return 0.5 * math.log(max(noise, _NOISE_UNSEEN) ** 2 + _NOISE_HALF_SEEN**2)
-
-
-def seen_compression(compression: float) -> float:
-    """Compression, 0 to 1, even where none is seen."""
-    return max(compression, _COMPRESSION_UNSEEN)
 
 
 def fine_order(model: str, version: str) -> FineOrder | None:

@@ -91,13 +91,18 @@ def trained_card(start: Start, train: RatingTable, config: TrainConfig) -> Model
     licence = "that of the weights it started from"
     if parent is not None:
         licence += f" ({parent.licence})"
+    described = (
+        f"Rating of a photo as in {config.data.source}, {start.card.scale}; higher is better."
+    )
+    said = config.card
     return replace(
         start.card,
         name=config.name,
-        version="1",
-        description=f"Rating of a photo as in {config.data.source}, {start.card.scale}; higher is "
-        "better.",
-        licence=licence,
+        version=said.version,
+        description=said.description or described,
+        licence=said.licence or licence,
+        credits=said.credits or start.card.credits,
+        limits=said.limits or start.card.limits,
         training=training,
         metrics={},
         # Measured on the scores of another network.

@@ -354,6 +354,24 @@ class LadderConfig(_Table):
         return self
 
 
+class CardConfig(_Table):
+    """What the model file says of itself beside what the run knows; what is left out it makes up.
+
+    Attributes:
+        version: Of the model.
+        description: What its scores mean.
+        licence: Under which it may be used; "" for that of the weights it started from.
+        credits: Whose data, weights and methods are in it; () for those of the weights.
+        limits: What it must not be taken for; () for those of the weights.
+    """
+
+    version: str = "1"
+    description: str = ""
+    licence: str = ""
+    credits: Annotated[tuple[str, ...], BeforeValidator(_sequence)] = ()
+    limits: Annotated[tuple[str, ...], BeforeValidator(_sequence)] = ()
+
+
 def _default_stages(kind: str = "nima") -> tuple[StageConfig, ...]:
     """Of a run that names a kind alone; rates and epochs that did well on a few hundred photos.
 
@@ -399,6 +417,7 @@ class TrainConfig(_Table):
             it, "int8" for a quarter; see `networks.onnx_export.export_onnx`.
         loggers: Where figures go beside `log.csv`: Lightning's loggers.
         ladders: Distortion ladders for Siamese stages.
+        card: What the model file says of itself.
         stage: One after the other.
     """
 
@@ -422,11 +441,17 @@ class TrainConfig(_Table):
     storage: Literal["float32", "float16", "int8"] = "float32"
     loggers: Annotated[tuple[LoggerKind, ...], BeforeValidator(_sequence)] = ("tensorboard",)
     ladders: LadderConfig = LadderConfig()
+    card: CardConfig = CardConfig()
     stage: tuple[StageConfig, ...] = Field(default_factory=_default_stages)
 
     def __init__(self, **values: Any) -> None:
         known = dict(values)
-        for name, table in (("data", DataConfig), ("ladders", LadderConfig)):
+        tables: dict[str, type[_Table]] = {
+            "data": DataConfig,
+            "ladders": LadderConfig,
+            "card": CardConfig,
+        }
+        for name, table in tables.items():
             if isinstance(given := known.get(name), Mapping):
                 known[name] = _made(table, given, f"[{name}]")
             elif given is not None and not isinstance(given, table):
