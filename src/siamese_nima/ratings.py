@@ -133,7 +133,7 @@ def spread(distributions: ArrayLike, scale: RatingScale = AVA_SCALE) -> Floats:
     """
     rows = np.asarray(distributions, dtype=np.float64)
     centred = _grades(scale.low, scale.high) - mean(rows, scale)[..., np.newaxis]
-    result: Floats = np.asarray(np.sqrt(np.sum(rows * centred**2, axis=-1)))
+    result: Floats = np.asarray(np.sqrt((rows * centred**2).sum(axis=-1)))
     return result
 
 

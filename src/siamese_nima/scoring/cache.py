@@ -133,8 +133,9 @@ class ResultCache:
         None for what is no regular file or cannot be read, and for files of more than 1 GiB: what
         is that large is seldom a photo, and the decoder refuses it sooner than it could be read.
         """
-        if found := self.known(path):
-            return found
+        known, _ = self.known(path)
+        if known is not None:
+            return known
         name = _absolute(path)
         try:
             state = FileState.of(name)
@@ -146,17 +147,30 @@ class ResultCache:
         except (OSError, ValueError):
             return None
 
-    def known(self, path: str | os.PathLike[str]) -> Content | None:
-        """The content of a photo file whose state the cache knows, without opening it."""
+    def known(
+        self, path: str | os.PathLike[str], settings: Sequence[str] = ()
+    ) -> tuple[Content | None, dict[str, _Distribution]]:
+        """The content of a photo file whose state the cache knows, without opening it.
+
+        Returns:
+            The content, None where it is not known, and its distributions by those settings of
+            which there are some.
+        """
         name = _absolute(path)
         try:
             state = FileState.of(name)
         except (OSError, ValueError):
-            return None
-        digest = self._known_digest(name, state)
-        if digest is None:
-            return None
-        return Content(name, state, digest, known=True, settled=state.settled)
+            return None, {}
+        rows = self._ask(lambda database: database.execute(_KNOWN, (os.fsencode(name),)).fetchall())
+        if not rows or rows[0][:4] != state.numbers or not isinstance(rows[0][4], bytes):
+            return None, {}
+        content = Content(name, state, rows[0][4], known=True, settled=state.settled)
+        found = {
+            text: self._unpacked(content, text, packed)
+            for *_, text, packed in rows
+            if text in settings
+        }
+        return content, {text: value for text, value in found.items() if value is not None}
 
     def content_of(self, contents: bytes) -> Content:
         """The content of a photo that was read from somewhere else than a file of its own."""
@@ -222,12 +236,6 @@ class ResultCache:
         """Forget everything."""
         self._ask(_clear)
 
-    def _known_digest(self, name: str, state: FileState) -> bytes | None:
-        row = self._ask(lambda database: database.execute(_STATE, (os.fsencode(name),)).fetchone())
-        if row is None or FileState(*row[:4]) != state or not isinstance(row[4], bytes):
-            return None
-        return row[4]
-
     def _write(self, database: sqlite3.Connection) -> None:
         if self._files or self._scores:
             database.execute("BEGIN IMMEDIATE")
@@ -273,7 +281,10 @@ class ResultCache:
             self._database = _open_database(self.path, ours=True)
 
 
-_STATE = "SELECT size, mtime_ns, ctime_ns, inode, content FROM files WHERE path = ?"
+# All that is known of a photo by one question: photos that were scored before take hardly more.
+_KNOWN = """SELECT size, mtime_ns, ctime_ns, inode, content, text, distribution
+    FROM files LEFT JOIN scores USING (content) LEFT JOIN settings USING (settings_id)
+    WHERE path = ?"""
 _FIND = """SELECT distribution FROM scores JOIN settings USING (settings_id)
     WHERE content = ? AND text = ?"""
 _KEEP = """REPLACE INTO scores(content, settings_id, distribution)
@@ -338,10 +349,15 @@ class FileState:
         return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, inode)
 
     @property
+    def numbers(self) -> tuple[int, int, int, int]:
+        """Size, both times and inode."""
+        return self.size, self.mtime_ns, self.ctime_ns, self.inode
+
+    @property
     def settled(self) -> bool:
         """Whether the last change is so long ago that another one would show."""
         now = time.time_ns()
-        return all(abs(now - at) > _SETTLED_NS for at in (self.mtime_ns, self.ctime_ns))
+        return abs(now - self.mtime_ns) > _SETTLED_NS and abs(now - self.ctime_ns) > _SETTLED_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,9 +388,7 @@ class Content:
     @property
     def row(self) -> tuple[bytes, int, int, int, int, bytes]:
         """The row of the table `files`."""
-        state = self.state
-        numbers = (state.size, state.mtime_ns, state.ctime_ns, state.inode)
-        return (os.fsencode(self.path), *numbers, self.digest)
+        return (os.fsencode(self.path), *self.state.numbers, self.digest)
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from siamese_nima.card import ModelCard
@@ -372,8 +373,8 @@ class Scorer:
             return False
         for photo in photos:
             if isinstance(photo.source, str | os.PathLike):
-                photo.content = cache.known(photo.source)
-                self._take_known(cache, photo)
+                photo.content, found = cache.known(photo.source, self._settings)
+                self._take(photo, found)
         every = len(self._settings)
         return all(len(photo.cached) == every for photo in photos)
 
@@ -389,14 +390,13 @@ class Scorer:
             photo.content = cache.content_of(contents)
         elif isinstance(source, str | os.PathLike):
             photo.content = cache.content(source)
-        self._take_known(cache, photo)
-
-    def _take_known(self, cache: ResultCache, photo: WorkItem) -> None:
         if photo.content is not None:
-            found = cache.find(photo.content, self._settings)
-            known = {i: found[text] for i, text in enumerate(self._settings) if text in found}
-            photo.outcomes |= known
-            photo.cached = frozenset(known)
+            self._take(photo, cache.find(photo.content, self._settings))
+
+    def _take(self, photo: WorkItem, found: Mapping[str, NDArray[np.float32]]) -> None:
+        known = {i: found[text] for i, text in enumerate(self._settings) if text in found}
+        photo.outcomes |= known
+        photo.cached = frozenset(known)
 
     def _keep(self, cache: ResultCache, photo: WorkItem, content: Content) -> None:
         if content.known and len(photo.cached) == len(self._settings):
