@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
+import warnings
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import settings
@@ -21,6 +24,14 @@ from tiny_model import rate_tiny, write_model
 settings.register_profile("thorough", deadline=None, max_examples=200)
 settings.register_profile("patient", deadline=None, max_examples=40)
 settings.load_profile("patient")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Processes that run tests share the cores; each would else begin a thread for every one."""
+    if processes := getattr(config.option, "numprocesses", None):
+        share = max(1, (os.cpu_count() or 1) // processes)
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ.setdefault(name, str(share))
 
 
 @pytest.fixture(scope="session")
@@ -114,3 +125,39 @@ def held_files(monkeypatch: pytest.MonkeyPatch) -> set[str]:
         monkeypatch.setattr(os, name, refused(getattr(os, name)))
     monkeypatch.setattr("siamese_nima.atomic_write._PAUSES_S", (0.01, 0.01))
     return others
+
+
+@pytest.fixture(scope="module")
+def quick_export():
+    """Networks become ONNX by torch's older exporter, in a tenth of the time of the one we use.
+
+    For tests of what is done with a file; those of tests/networks/test_onnx_export.py are about how
+    it is made.
+
+    Yields:
+        The exporter that we use.
+    """
+    torch = pytest.importorskip("torch")
+    import onnx
+
+    ours = torch.onnx.export
+
+    def older(network, args, file=None, *, dynamic_shapes, **_):
+        free = {axis: f"axis{axis}" for axis in dynamic_shapes[0]}
+        made = io.BytesIO()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ours(
+                *(network, args, made),
+                dynamo=False,
+                input_names=["views"],
+                output_names=["distribution"],
+                dynamic_axes={"views": free, "distribution": {0: "axis0"}},
+            )
+        if file is None:
+            return SimpleNamespace(model_proto=onnx.load_from_string(made.getvalue()))
+        return Path(file).write_bytes(made.getvalue())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", older)
+        yield ours

@@ -14,7 +14,10 @@ from siamese_nima.networks.nima import build_nima
 from siamese_nima.photos import ViewPolicy
 from siamese_nima.scoring.model import ModelFile
 
-OPTIONS = {"padding": "keras2", "bn_epsilon": 1e-3}
+OPTIONS = {"padding": "keras2", "bn_epsilon": 1e-3, "width": 0.25}
+
+
+pytestmark = pytest.mark.usefixtures("quick_export")
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,8 @@ from siamese_nima.photos import ViewPolicy
 from siamese_nima.scoring.model import ModelFile
 from siamese_nima.scoring.scorer import Scorer
 
+pytestmark = pytest.mark.usefixtures("quick_export")
+
 
 @pytest.fixture(scope="module")
 def network():

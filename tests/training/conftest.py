@@ -9,6 +9,11 @@ from siamese_nima.card import Population
 from training_runs import write_start
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _quick_export(quick_export):
+    """Trainings end in a file."""
+
+
 @pytest.fixture(scope="session")
 def labelled(tmp_path_factory):
     """A folder of twelve photos, brighter with the label, and a table of them."""

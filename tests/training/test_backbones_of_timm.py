@@ -37,6 +37,11 @@ TOWERS = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _quick_export():
+    """Here the exporter counts, too."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "view", "smaller"), TOWERS.values(), ids=TOWERS.keys())
 def test_it_trains_a_step_from_a_frozen_stage_on_and_scores_the_same_from_its_file(

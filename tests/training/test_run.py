@@ -329,7 +329,7 @@ def test_photos_are_decoded_anew_where_their_views_may_not_be_kept(table, start,
     assert run.card.scale == RatingScale(1, 7), "another scale than the start's"
     assert run.test["photos"] == 6
     assert run.card.metrics["test photos"] == run.test
-    again = train(run_config(judged, start, tmp_path / "b" / "run", **options))
+    again = train(run_config(judged, start, tmp_path / "b" / "run", **options | {"workers": 0}))
     assert again.epochs == run.epochs, "crops are new in each epoch, and the same in each run"
     options["stage"] = [{**STAGE, "cache_trunk": True}]
     kept = run_config(judged, start, tmp_path / "c", **options)

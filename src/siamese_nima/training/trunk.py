@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -240,26 +241,24 @@ def build_trunk_cache(
         WeightsError: An activation is beyond half precision.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    session = frozen_session(_StoredTrunk(trunk, normalisation), views.pixels.shape[-3:-1])
-    variants, photos, count = views.pixels.shape[:3]
-    first = _run(session, np.asarray(views.pixels[0, 0]))
-    shape = first.shape[1:]
-    described = json.dumps([views.key, str(trunk), _weights_hash(trunk)])
+    weights = _weights_hash(trunk)
+    described = json.dumps([views.key, str(trunk), weights])
     key = hashlib.sha256(described.encode()).hexdigest()
     path = folder / f"trunk-{key[:16]}.npy"
     note = path.with_suffix(".rows")
+    session = partial(_session, trunk, normalisation, views.pixels.shape[-3:-1], weights)
     if path.exists() and note.exists():
         activations = np.load(path, mmap_mode="r+")
     else:
-        activations = np.lib.format.open_memmap(
-            path, "w+", first.dtype, (variants, photos, count, *shape)
-        )
+        first = _run(session(), np.asarray(views.pixels[0, 0]))
+        shape = (*views.pixels.shape[:3], *first.shape[1:])
+        activations = np.lib.format.open_memmap(path, "w+", first.dtype, shape)
         note.write_text("0")
     flat_views = views.pixels.reshape(-1, *views.pixels.shape[-3:])
-    flat = activations.reshape(-1, *shape)
+    flat = activations.reshape(-1, *activations.shape[3:])
     for start in range(int(note.read_text()), len(flat), _BATCH):
         rows = slice(start, min(start + _BATCH, len(flat)))
-        flat[rows] = _run(session, np.asarray(flat_views[rows]))
+        flat[rows] = _run(session(), np.asarray(flat_views[rows]))
         if rows.stop == len(flat) or start % (_BATCH * 32) == 0:
             activations.flush()
             note.write_text(str(rows.stop))
@@ -267,6 +266,16 @@ def build_trunk_cache(
                 report(rows.stop, len(flat))
     result: Activations = np.load(path, mmap_mode="r")
     return result
+
+
+@lru_cache(maxsize=1)  # the photos of all splits and their ladders go through one trunk
+def _session(
+    trunk: nn.Module,
+    normalisation: Normalisation,
+    size: tuple[int, ...],
+    weights: str,  # noqa: ARG001 -- what tells a trunk from itself after it has learnt
+) -> onnxruntime.InferenceSession:
+    return frozen_session(_StoredTrunk(trunk, normalisation), size)
 
 
 class _StoredTrunk(nn.Module):
