@@ -40,35 +40,6 @@ def nima(*arguments, **options):
     return subprocess.run(command, capture_output=True, timeout=300, env=environment, **options)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        (["score"], 1),
-        (["rank", "--copy-to", "best"], 1),
-        (["bursts"], 1),
-        (["stars"], 1),
-        (["report", "--out", "page.html"], 1),
-    ],
-)
-def test_no_command_fails_at_a_name(shoot, tiny_model, tmp_path, arguments, code):
-    done = nima(arguments[0], shoot, *arguments[1:], "--model", tiny_model, cwd=tmp_path)
-    assert b"Traceback" not in done.stderr, done.stderr
-    assert done.returncode == code
-    assert b"failed: " in done.stderr
-    if arguments[0] in ("score", "rank"):
-        for name in NAMES:
-            assert name in done.stdout
-    if arguments[0] == "stars":
-        assert "★".encode() in done.stdout
-        assert b"undo with: nima stars --undo " in done.stderr
-
-
-@pytest.mark.parametrize("arguments", [["crop"], ["explain"], ["score", "-q", "--no-cache"]])
-def test_no_command_fails_at_one_photo(shoot, tiny_model, arguments):
-    done = nima(arguments[0], shoot + b"/" + NAMES[0], *arguments[1:], "--model", tiny_model)
-    assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr
-
-
 @pytest.fixture(scope="module")
 def rated(shoot):
     """A table of them in the folder, that of one more photo, and an answer about two."""
@@ -84,30 +55,108 @@ def rated(shoot):
     return table
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["data", "check", "TABLE", "--scale", "1..9"],
-        ["data", "split", "TABLE", "--scale", "1..9", "--out", "照.csv"],
-        ["evaluate", "MODEL", "--data", "TABLE", "--scale", "1..9", "--repeats", "9"],
-        ["train", "--data", "TABLE", "--scale", "1..9", "--out", "照"],
-        ["models", "show", "照.onnx"],
-        ["models", "remove", "照"],
-        ["cache", "--cache", "照.sqlite"],
-        ["pick", "answers", "import", "FOLDER", "ANSWERS"],
-        ["pick", "answers", "show", "照"],
-        ["learn", "照", "--name", "照"],
-        ["score", "FOLDER", "--model", "MODEL", "--out", "照.parquet"],
-        ["features", "FOLDER", "--model", "MODEL", "--out", "照.parquet"],
-    ],
-    ids=" ".join,
-)
-def test_no_other_command_fails_at_a_name(shoot, rated, tiny_model, tmp_path, arguments):
-    meant = {"TABLE": rated, "MODEL": tiny_model, "FOLDER": shoot}
-    meant["ANSWERS"] = shoot + b"/answers.csv"
-    done = nima(*(meant.get(argument, argument) for argument in arguments), cwd=tmp_path)
-    assert b"Traceback" not in done.stderr, done.stderr
-    assert done.stderr + done.stdout
+OF_FOLDERS = {
+    "score FOLDER": 1,
+    "rank FOLDER --copy-to best": 1,
+    "bursts FOLDER": 1,
+    "stars FOLDER": 1,
+    "report FOLDER --out page.html": 1,
+}
+OF_PHOTOS = ["crop PHOTO", "explain PHOTO", "score PHOTO -q --no-cache"]
+OTHERS = [
+    "data check TABLE --scale 1..9",
+    "data split TABLE --scale 1..9 --out 照.csv",
+    "evaluate MODEL --data TABLE --scale 1..9 --repeats 9",
+    "train --data TABLE --scale 1..9 --out 照",
+    "models show 照.onnx",
+    "models remove 照",
+    "cache --cache 照.sqlite",
+    "pick answers import FOLDER ANSWERS",
+    "pick answers show 照",
+    "learn 照 --name 照",
+    "score FOLDER --model MODEL --out 照.parquet",
+    "features FOLDER --model MODEL --out 照.parquet",
+]
+# Each with streams of its own, as from a shell, but without a new process.
+PROGRAM = """
+import os, sys
+from siamese_nima.cli import main
+for line in sys.stdin.readlines():
+    out, errors, *arguments = (os.fsdecode(bytes.fromhex(word)) for word in line.split())
+    for number, name in ((1, out), (2, errors)):
+        file = os.open(name, os.O_CREAT | os.O_WRONLY)
+        os.dup2(file, number)
+        os.close(file)
+    sys.argv = ["nima", *arguments]
+    try:
+        main()
+    except SystemExit as end:
+        with open(errors + ".code", "w") as file:
+            file.write(str(end.code))
+"""
+
+
+@pytest.fixture(scope="module")
+def said(shoot, rated, tiny_model, tmp_path_factory):
+    """How each command ended, and what it wrote into the files that were its streams."""
+    folder = tmp_path_factory.mktemp("said")
+    meant = {"FOLDER": shoot, "PHOTO": shoot + b"/" + NAMES[0], "TABLE": rated}
+    meant |= {"MODEL": os.fsencode(tiny_model), "ANSWERS": shoot + b"/answers.csv"}
+    commands = [f"{command} --model MODEL" for command in (*OF_FOLDERS, *OF_PHOTOS)] + OTHERS
+    lines = []
+    for number, command in enumerate(commands):
+        words = [meant.get(word, word.encode()) for word in command.split()]
+        streams = [os.fsencode(folder / f"{number}.{which}") for which in ("out", "errors")]
+        lines.append(" ".join(word.hex() for word in (*streams, *words)))
+    own = {
+        "SIAMESE_NIMA_MODELS": str(folder / "models"),
+        "SIAMESE_NIMA_CACHE": str(folder / "cache.sqlite"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        input="\n".join(lines).encode(),
+        env={**os.environ, **POOR, **own},
+        timeout=600,
+        cwd=folder,
+    )
+    assert done.returncode == 0
+    return {
+        command.removesuffix(" --model MODEL")
+        if number < len(commands) - len(OTHERS)
+        else command: (
+            int((folder / f"{number}.errors.code").read_text()),
+            (folder / f"{number}.out").read_bytes(),
+            (folder / f"{number}.errors").read_bytes(),
+        )
+        for number, command in enumerate(commands)
+    }
+
+
+@pytest.mark.parametrize(("command", "wanted"), OF_FOLDERS.items())
+def test_no_command_fails_at_a_name(said, command, wanted):
+    code, output, errors = said[command]
+    assert b"Traceback" not in errors, errors
+    assert code == wanted
+    assert b"failed: " in errors
+    if command.startswith(("score", "rank")):
+        for name in NAMES:
+            assert name in output
+    if command.startswith("stars"):
+        assert "★".encode() in output
+        assert b"undo with: nima stars --undo " in errors
+
+
+@pytest.mark.parametrize("command", OF_PHOTOS)
+def test_no_command_fails_at_one_photo(said, command):
+    code, _, errors = said[command]
+    assert (code, b"Traceback" in errors) == (0, False), errors
+
+
+@pytest.mark.parametrize("command", OTHERS)
+def test_no_other_command_fails_at_a_name(said, command):
+    _, output, errors = said[command]
+    assert b"Traceback" not in errors, errors
+    assert errors + output
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ _PLACES = {
     "crop": _Place("curate", "crop", _PHOTOS),
     "cull": _Place("serve", "cull", _PHOTOS),
     "serve": _Place("serve", "serve", _PHOTOS),
-    "mcp": _Place("mcp", "mcp", _PHOTOS),
+    "mcp": _Place("serve", "mcp", _PHOTOS),
     "pick": _Place("pick", "pick", _TASTE),
     "learn": _Place("learn", "learn", _TASTE),
     "train": _Place("train", "train", _TRAINING),

@@ -1,4 +1,4 @@
-"""`nima serve`: scores over HTTP, and a page of a scored folder; `nima cull`: that page alone."""
+"""Commands that stay: `nima serve` for programs, `cull` for people and `mcp` for assistants."""
 
 from __future__ import annotations
 
@@ -167,6 +167,34 @@ def cull(
         address = http.address_of(listener, "127.0.0.1")
         ready = partial(show_page, address, browser=not no_browser)
         http.run_until_ended(app, listener, ready=ready)
+
+
+@grouped_options
+def mcp(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Folders of photos; no tool reaches any other.",
+            metavar="FOLDERS",
+            exists=True,
+            file_okay=False,
+        ),
+    ],
+    model: options.Models = DEFAULT_MODEL,
+    *,
+    scoring: Scoring,
+) -> None:
+    """Let an assistant ask about the photos of some folders, over standard input and output.
+
+    The assistant's program starts this command (Model Context Protocol). Tools score, rank, find
+    bursts, explain and compare; stars and picks are planned, shown, and only then written.
+
+    Example: nima mcp holiday/ wedding/
+    """
+    with options.needs_extra("mcp", "nima mcp"):
+        from siamese_nima.web.assistant import assistant_server
+    scorer = scoring.scorer(*options.named_models(model))
+    assistant_server(folders, scorer).run("stdio")
 
 
 def show_page(address: str, *, browser: bool) -> None:
