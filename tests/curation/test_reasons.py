@@ -1,11 +1,12 @@
 """Reasons in words, with a number."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from siamese_nima.curation.reasons import NO_DIFFERENCE, flaws, reason_against, reasons_against
-from siamese_nima.scoring.detail import Detail
+from siamese_nima.scoring.detail import Detail, read_detail
 
 BEST = Detail(0.9, 1.0, 0.0, 1.0, 0.1, 0.2, (4000, 3000), ())
 
@@ -53,9 +54,20 @@ def test_a_sound_photo_has_no_flaw():
         ({"blur": 3.0, "shake": 12.0}, "shaken"),
         ({"noise": 12.0}, "noisier"),
         ({"compression": 0.7}, "compressed"),
-        ({"light": 0.01}, "darker"),
-        ({"light": 0.9}, "brighter"),
+        ({"light": 0.01, "brightest": 60}, "darker"),
+        ({"light": 0.9, "white": 0.7}, "brighter"),
     ],
 )
 def test_a_flaw_is_named(changes, kind):
     assert [flaw.kind for flaw in flaws(replace(BEST, **changes))] == [kind]
+
+
+def test_the_examples_that_are_too_dark_and_too_bright_are_said_to_be_so():
+    examples = Path(__file__).parents[2] / "examples" / "photos"
+    said = {
+        name: [flaw.words for flaw in flaws(read_detail(examples / f"chelsea{name}.jpg"))]
+        for name in ("", "-dark", "-bright")
+    }
+    assert said[""] == []
+    assert [words.partition(":")[0] for words in said["-dark"]] == ["dark"]
+    assert [words.partition(":")[0] for words in said["-bright"]] == ["blown out"]

@@ -31,8 +31,9 @@ _SMALLER = 0.7
 _SOFT_PX = 1.8
 _NOISY_LEVELS = 6.0
 _COMPRESSED = 0.4
-_DARK_STOPS = -5.5
-_BRIGHT_STOPS = -0.5
+# Where most photos of BIQ2021's validation split were rated below the median.
+_WHITE = 0.1
+_BRIGHTEST_OF_DARK = 80
 
 _AXES = (
     "left to right",
@@ -94,11 +95,12 @@ def flaws(photo: Detail) -> tuple[Reason, ...]:
     if photo.compression > _COMPRESSED:
         words = f"compressed: like JPEG of quality {_quality(photo)}"
         found.append(Reason("compressed", photo.compression / _COMPRESSED, words))
-    stops = _stops(photo)
-    if stops < _DARK_STOPS:
-        found.append(Reason("darker", stops / _DARK_STOPS, "dark"))
-    if stops > _BRIGHT_STOPS:
-        found.append(Reason("brighter", 1.0, "blown out: nearly all of it is white"))
+    if photo.brightest < _BRIGHTEST_OF_DARK:
+        words = f"dark: 95 % of it below {photo.brightest} of 255"
+        found.append(Reason("darker", _BRIGHTEST_OF_DARK / max(photo.brightest, 1), words))
+    if photo.white > _WHITE:
+        words = f"blown out: {photo.white:.0%} of it is white".replace("%", " %")
+        found.append(Reason("brighter", photo.white / _WHITE, words))
     return tuple(sorted(found, key=lambda reason: -reason.size))
 
 

@@ -43,6 +43,7 @@ _SHARPEST_SHARE = 0.15
 _HARDLY_MORE = 1.35
 _LEAST_TILES = 3
 _NOISE_FLOOR = 0.5
+_NEARLY_WHITE = 253
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,8 @@ class Detail:
         size: Width and height of the upright photo in pixels.
         tiles: All that were looked at.
         faces: From left to right; empty where nobody looked for any.
+        white: Share of the photo that is white or nearly so.
+        brightest: The luminance, 0 to 255, that a twentieth of the photo is above.
     """
 
     blur: float | None
@@ -102,6 +105,8 @@ class Detail:
     size: tuple[int, int]
     tiles: tuple[Tile, ...]
     faces: tuple[Face, ...] = ()
+    white: float = 0.0
+    brightest: int = 255
 
     @property
     def main_face(self) -> Face | None:
@@ -189,16 +194,18 @@ def detail_of(luminance: NDArray[np.uint8], *, name: str = "(photo)") -> Detail:
         )
     )
     blur, shake, direction = _sharpest_region(tiles)
-    small = luminance[:: max(height // 256, 1), :: max(width // 256, 1)].astype(np.float64) / 255
+    small = luminance[:: max(height // 256, 1), :: max(width // 256, 1)]
     return Detail(
         blur=blur,
         shake=shake,
         direction=direction,
         noise=float(np.median([tile.noise for tile in tiles])),
         compression=float(np.median([tile.compression for tile in tiles])),
-        light=float((small**2.2).mean()),
+        light=float(((small.astype(np.float64) / 255) ** 2.2).mean()),
         size=(width, height),
         tiles=tiles,
+        white=float((small >= _NEARLY_WHITE).mean()),
+        brightest=int(np.percentile(small, 95)),
     )
 
 
