@@ -12,13 +12,15 @@ photos of the same subjects, as in a folder. `other subjects`: they have not.
 Ways: `ratings`, what `nima learn` does; `no prior`, the same where nothing is known of tastes;
 `nothing`, ridge regression without the general model; answers to `random pairs` and to `chosen
 pairs`, as `nima pick` chooses, taken from the ratings of both photos.
+
+With `--beliefs` 60 other people judge other beliefs of how much tastes differ, and other features.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,11 +31,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[2] / "recipes" / "appeal"))
 import torch
 from evaluate import FOLDS, options_parser
-from features import Features, ImageNet, read_features
+from features import BLOCKS, Features, ImageNet, read_features
 from heads import Coordinates, Targets, ridge_directions, train_emd
 from people import SCALE, Floats, Rated, Rows, decided_pairs, read_people
 from scipy.stats import rankdata
-from tastes import people_who_choose, population_tastes
+from seen import Seen
+from tastes import Belief, people_who_choose, population_tastes
+from try_features import LAST, THREE
 
 from machine import provenance, report
 from siamese_nima.taste.choosing import Asked, most_informative_pair, random_pairs
@@ -47,6 +51,7 @@ RIDGE, EMD = 4.0, 1.0  # as chosen for the model
 PEOPLE_PARTS, HALVES = 3, 2
 PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0)
 DRAWS = 1000
+OTHER_PEOPLE = 60  # by whom beliefs are judged
 Way = Callable[[PhotoFeatures, Floats, Rows, Rows, np.random.Generator], dict[int, Floats]]
 
 
@@ -54,12 +59,19 @@ def main() -> None:
     """Measure and write the figures."""
     parser = options_parser(__doc__)
     parser.add_argument("--out", type=Path)
+    parser.add_argument(
+        "--beliefs", type=Path, help="write what other beliefs are worth, only that"
+    )
+    parser.add_argument("--lite1", type=Path, help="weights of EfficientNet-Lite1, for --beliefs")
     parser.add_argument("--people", type=int, default=120, help="who rate, of all")
     parser.add_argument("--pickers", type=int, default=24, help="of them, who answer pairs too")
     options = parser.parse_args()
     torch.set_num_threads(1)
     rated = read_people(options.oasis, options.study)
     features = read_features(rated, ImageNet(options.lite0, options.lite2), options.work)
+    if options.beliefs:
+        report({**provenance(), "rows": beliefs(rated, features, options)}, options.beliefs)
+        return
     world = World.of(rated, features)
     found: dict[str, dict[str, list[tuple[int, float, float]]]] = {
         protocol: defaultdict(list) for protocol in ("same subjects", "other subjects")
@@ -98,9 +110,11 @@ class World:
     fold: Rows
 
     @classmethod
-    def of(cls, rated: Rated, features: Features) -> World:
+    def of(
+        cls, rated: Rated, features: Features, blocks: Sequence[int] = tuple(BLOCKS.values())
+    ) -> World:
         """Train a general model for each fifth of the themes, by the others."""
-        here = Coordinates(features)
+        here = Coordinates(features, blocks)
         fold, count = rated.folds(FOLDS, seed=0), int(rated.of_oasis.sum())
         logits = np.zeros((count, SCALE.size))
         pairs = decided_pairs(rated.ratings)
@@ -114,14 +128,14 @@ class World:
         seen = features.plain[:count]
         return cls(rated, here, PhotoFeatures(seen, logits, SCALE, (seen.shape[1],)), fold[:count])
 
-    def others(self, known: Rows) -> Others:
+    def others(self, known: Rows, belief: Belief | None = None) -> Others:
         """What some people's ratings teach of tastes, once for each fifth of the themes."""
         ratings = self.rated.ratings[known]
         told = [
             replace(
                 self.photos,
                 tastes=population_tastes(
-                    self.coordinates, ratings, np.flatnonzero(self.fold != number)
+                    self.coordinates, ratings, np.flatnonzero(self.fold != number), belief
                 ),
             )
             for number in range(FOLDS)
@@ -237,6 +251,87 @@ def _of_pairs(*, chosen: bool) -> Way:
         return found
 
     return way
+
+
+def _strengths(*factors: float) -> Way:
+    """Tastes some times as strong; of several strengths, the one that ratings speak for."""
+
+    def way(
+        told: PhotoFeatures, ratings: Floats, learnt: Rows, held: Rows, _draw: Any
+    ) -> dict[int, Floats]:
+        assert told.tastes is not None
+        known, found = told.tastes, {}
+        new = told.select(held)
+        for count in COUNTS:
+            rows = learnt[:count]
+            if not np.ptp(ratings[rows]):
+                found[count] = new.scores()
+                continue
+            fits = []
+            for factor in np.sqrt(factors):
+                tastes = replace(
+                    known, directions=factor * known.directions, alone=factor * known.alone
+                )
+                here = replace(told.select(rows), tastes=tastes)
+                fits.append(fit_ratings(here, ratings[rows]))
+            taste = max(fits, key=lambda fit: fit.evidence)
+            found[count] = new.scores(taste.tilts(new.features))
+        return found
+
+    return way
+
+
+def beliefs(rated: Rated, features: Features, options: Any) -> list[dict[str, Any]]:
+    """What other beliefs are worth to people by whom nothing is reported."""
+    people = np.random.default_rng(0).permutation(people_who_choose(rated.ratings))
+    people = people[options.people : options.people + OTHER_PEOPLE]
+    known = np.setdiff1d(np.arange(len(rated.ratings)), people)
+    world = World.of(rated, features)
+    usual = world.others(known)
+    ways: dict[str, tuple[Others, Way]] = {
+        "as in the file": (usual, _of_ratings),
+        "half as strong": (usual, _strengths(0.5)),
+        "twice as strong": (usual, _strengths(2.0)),
+        "of a quarter to four times, the most probable": (usual, _strengths(0.25, 0.5, 1, 2, 4)),
+        "8 directions": (world.others(known, Belief(directions=8)), _of_ratings),
+        "32 directions": (world.others(known, Belief(directions=32)), _of_ratings),
+        "half as smooth": (world.others(known, Belief(smoothing=1.5)), _of_ratings),
+        "features twice as free": (world.others(known, Belief(alone=0.3)), _of_ratings),
+    }
+    more = {"Lite0, Lite1 and Lite2": THREE, "the three and `quality`": (*THREE, "quality")}
+    for name, networks in more.items():
+        blocks = _seen(rated, networks, options)
+        plain = np.concatenate(blocks, axis=1).astype(np.float64)
+        sizes = [block.shape[1] for block in blocks]
+        other = World.of(rated, Features(plain, plain), sizes)
+        ways[f"features of {name}"] = (other.others(known), _of_ratings)
+    rows = []
+    for name, (others, way) in ways.items():
+        row: dict[str, Any] = {"name": name}
+        for protocol in ("same subjects", "other subjects"):
+            kept: dict[str, list[tuple[int, float, float]]] = defaultdict(list)
+            for number in people.tolist():
+                for key, figures in others.judged(number, {"ratings": way}, protocol):
+                    kept[key].append((number, *figures))
+            row[protocol] = summary(kept)
+        rows.append(row)
+        print(name, "done", file=sys.stderr, flush=True)
+    return rows
+
+
+def _seen(rated: Rated, networks: Sequence[str], options: Any) -> list[Any]:
+    weights = {name: getattr(options, name) for name in THREE}
+    blocks = []
+    for name in networks:
+        parts = [
+            Seen(name, "own" if name == "quality" else "warp:320").means(
+                kept, paths, weights, options.work
+            )
+            for kept, paths in (("oasis", rated.oasis.paths), ("study", rated.study.paths))
+        ]
+        levels = ("b5",) if name == "quality" else LAST
+        blocks += [np.concatenate([part[level] for part in parts]) for level in levels]
+    return blocks
 
 
 SIDES = ("left", "right")

@@ -9,6 +9,7 @@ are here whole.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +53,10 @@ class Coordinates:
 
     Measured on all photos; no rating takes part.
 
+    Args:
+        features: Of all photos.
+        blocks: Features of each block.
+
     Attributes:
         centre: Shape (F,), mean of the features.
         factor: Shape (F,), what centred features are multiplied by.
@@ -59,13 +64,13 @@ class Coordinates:
         plain: Shape (N, D), of photos as they are scored.
     """
 
-    def __init__(self, features: Features) -> None:
+    def __init__(self, features: Features, blocks: Sequence[int] = tuple(BLOCKS.values())) -> None:
         seen = (features.plain + features.mirrored) / 2
         self.centre = seen.mean(0)
-        ends = np.cumsum(list(BLOCKS.values()))[:-1]
+        ends = np.cumsum(blocks)[:-1]
         self.factor: Floats = np.concatenate(
             [
-                1 / ((part.std(0) + _SMALL * part.std()) * np.sqrt(part.shape[1] * len(BLOCKS)))
+                1 / ((part.std(0) + _SMALL * part.std()) * np.sqrt(part.shape[1] * len(blocks)))
                 for part in np.split(seen, ends, axis=1)
             ]
         )
