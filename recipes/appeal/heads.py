@@ -75,9 +75,9 @@ class Coordinates:
             ]
         )
         scaled = (seen - self.centre) * self.factor
-        _, directions = np.linalg.eigh(scaled.T @ scaled)
-        self._basis = self.factor[:, np.newaxis] * directions[:, -_DIRECTIONS:]
-        self.trained: Floats = scaled @ directions[:, -_DIRECTIONS:]
+        directions = np.linalg.svd(scaled, full_matrices=False)[2][:_DIRECTIONS].T
+        self._basis = self.factor[:, np.newaxis] * directions
+        self.trained: Floats = scaled @ directions
         self.plain: Floats = (features.plain - self.centre) @ self._basis
 
     def on_features(self, weight: Floats, bias: Floats) -> tuple[Floats, Floats]:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,7 +75,7 @@ class Seen:
         torch.onnx.export(
             network.eval(),
             (torch.zeros(policy.group_sizes[0], 3, height, width),),
-            written,
+            written,  # type: ignore[arg-type]
             input_names=["views"],
             output_names=names,
             dynamo=False,
@@ -97,9 +98,9 @@ class Seen:
 class _Levels(nn.Module):
     """Channel means after every stage and after the last layer."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Any) -> None:
         super().__init__()
-        self.network = network
+        self.network: Any = network
         self.count = len(list(network.blocks.children()))
 
     def forward(self, views: Tensor) -> tuple[Tensor, ...]:

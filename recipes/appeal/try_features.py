@@ -52,9 +52,10 @@ def _of(network: str, *levels: str, view: str = "warp:320", mirror: bool = False
     return tuple((Seen(network, view, mirror), level) for level in levels)
 
 
-LAST = ("b5", "pooled")
-ALL = ("b0", "b1", "b2", "b3", "b4", "b5", "b6", "pooled")
-THREE = ("lite0", "lite1", "lite2")
+Levels = tuple[str, ...]
+LAST: Levels = ("b5", "pooled")
+ALL: Levels = ("b0", "b1", "b2", "b3", "b4", "b5", "b6", "pooled")
+THREE: Levels = ("lite0", "lite1", "lite2")
 
 
 def _appeal(view: str = "warp:320", *, mirror: bool = False) -> Way:
@@ -128,11 +129,11 @@ def main() -> None:
         print(name, found[name].summary(), file=sys.stderr, flush=True)
     more, mos = _helpers(options.biq)
     sets["biq"] = more
-    names = ("oasis", "study", "biq")
+    every = ("oasis", "study", "biq")
     report(
         {
             "ways": [{"name": name, **held.row(found[FIRST])} for name, held in found.items()],
-            "more": more_photos(world, blocks(WAYS[FIRST], *names), blocks(_THREE, *names), mos),
+            "more": more_photos(world, blocks(WAYS[FIRST], *every), blocks(_THREE, *every), mos),
             "draws": DRAWS,
             "photos": len(rated.means),
             "more_photos": len(more),
@@ -185,7 +186,8 @@ def scaled(blocks: list[Block]) -> Floats:
         (block - block.mean(0)) / ((block.std(0) + _SMALL * block.std()) * np.sqrt(block.shape[1]))
         for block in blocks
     ]
-    return np.concatenate(parts, axis=1).astype(np.float64) / np.sqrt(len(blocks))
+    whole: Floats = np.concatenate(parts, axis=1).astype(np.float64)
+    return np.asarray(whole / np.sqrt(len(blocks)))
 
 
 def kernel_of(blocks: list[Block]) -> Floats:
