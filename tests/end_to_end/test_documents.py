@@ -61,7 +61,7 @@ def test_commands_of_the_pages_are_there_with_their_options(page):
 # What no folder of photos alone can run: data, models and machines of others, and pages that stay.
 ELSEWHERE = re.compile(
     r"ava:|ava\.toml|biq2021:|koniq10k:|s3://|my-taste|origin|mine|runs/|weights|int8|answers|wedding"
-    r"|votes\.csv|sample\.csv|train-|grades=|--undo|PHOTOS|models (?:get|remove)"
+    r"|votes\.csv|sample\.csv|train-|grades=|--undo|PHOTOS|models (?:import|get|remove)"
     r"|ray|^(?:serve|cull|pick|mcp|train|learn) ?"
 )
 LONG = re.compile(r"features|quantise|export|appeal|^(?:report|explain|crop|bursts) |chelsea\*")
