@@ -63,9 +63,7 @@ def test_a_weight_file_is_converted_once_for_its_content(weights):
 
 def test_what_cannot_be_is_said(weights, tmp_path):
     (tmp_path / "w.bin").write_bytes(b"?")
-    with pytest.raises(
-        WeightsError, match=r"w.bin: weight files end in .safetensors, .h5, .hdf5 or .onnx"
-    ):
+    with pytest.raises(WeightsError, match=r"w.bin: weight files end in .*\.safetensors or \.onnx"):
         read_weights(tmp_path / "w.bin")
     with pytest.raises(ConfigError, match="'tflite' is unknown; possible are onnx, safetensors"):
         export_weights(*read_weights(weights), tmp_path / "x", "tflite")
