@@ -36,13 +36,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     paths = find_photos([options.data]).names
-    frames = [frame for frame in FrameReader().frames(paths) if frame and frame.capture]
-    frames.sort(key=lambda frame: (frame.capture.camera, frame.capture.seconds))
+    taken = [
+        (frame.capture, frame) for frame in FrameReader().frames(paths) if frame and frame.capture
+    ]
+    taken.sort(key=lambda one: (one[0].camera, one[0].seconds))
+    captures, frames = [one[0] for one in taken], [one[1] for one in taken]
     rows = [
-        (second.capture.seconds - first.capture.seconds, place)
-        for place, (first, second) in enumerate(pairwise(frames))
-        if first.capture.camera == second.capture.camera
-        and first.capture.serial_number == second.capture.serial_number
+        (second.seconds - first.seconds, place)
+        for place, (first, second) in enumerate(pairwise(captures))
+        if first.camera == second.camera and first.serial_number == second.serial_number
     ]
     alike = [float(first.thumbnail @ second.thumbnail) for first, second in pairwise(frames)]
     result = {

@@ -154,8 +154,8 @@ def timing() -> dict[str, Any]:
         centre = generator.normal(size=256)
         scene_hash = generator.integers(0, 2**63, dtype=np.uint64)
         for shot in range(4):
-            look = centre + 0.2 * generator.normal(size=256)
-            look = (look / np.linalg.norm(look)).astype(np.float32)
+            drawn = centre + 0.2 * generator.normal(size=256)
+            look = (drawn / np.linalg.norm(drawn)).astype(np.float32)
             taken = None if scene % 2 else Capture(60.0 * scene + shot)
             frames.append(Frame(f"{scene}-{shot}.jpg", scene_hash, look, taken))
     started = time.process_time()

@@ -75,7 +75,7 @@ def main() -> None:
                 for kind, level, pixels in copies(original, name, done):
                     if known := earlier.get((name, kind, str(level))):
                         [result] = scorer.score(Image.fromarray(pixels))
-                        row = known | {"score": round(result.mean, 5)}
+                        row = known | {"score": round(result.mean or float("nan"), 5)}
                     else:
                         row = {"photo": name, "kind": kind, "level": level, **read(scorer, pixels)}
                     writer.writerow(row)

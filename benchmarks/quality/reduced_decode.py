@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from camera_photos import make_photos
 from machine import provenance, report
 from siamese_nima import Scorer, read_photo
+from siamese_nima.photos.views import DECODE_MARGIN
 from siamese_nima.ratings import mean
-from siamese_nima.scoring.model_set import DECODE_MARGIN
 
 
 def main() -> None:

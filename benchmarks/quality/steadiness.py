@@ -83,7 +83,7 @@ def main() -> None:
             whole = Path(name) / "whole.jpg"
             photo.save(whole, quality=95)
             scores = {
-                Path(result.path).name: result.mean
+                Path(result.path).name: result.mean or np.nan
                 for result in scorer.score([whole, *views, *sizes.values()])
             }
         values = [scores[path.name] for path in (whole, *views)]

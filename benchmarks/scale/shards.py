@@ -76,8 +76,8 @@ def run(command: list[str], killed_when: Callable[[], bool] | None = None) -> di
                 said = process.communicate()[1].decode(errors="replace")
                 raise SystemExit(f"the run was over before it could be killed: {said[-2000:]}")
             os.killpg(process.pid, signal.SIGKILL)
-        _, said = process.communicate()
-    lines = said.decode(errors="replace").splitlines()
+        _, told = process.communicate()
+    lines = told.decode(errors="replace").splitlines()
     summary = next((line for line in lines if " photos scored in " in line), "")
     if not killed_when and process.returncode:
         raise SystemExit("\n".join(lines[-20:]))

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import cycle, islice
@@ -60,7 +60,7 @@ NEXT = """(key) => new Promise((done) => {
 
 
 @contextmanager
-def served(folder: Path, files: list[Path], photos: int) -> Iterator[str]:
+def served(folder: Path, files: Sequence[Path], photos: int) -> Iterator[str]:
     """The page of that many photos; hard links, so that each is a file inside the folder."""
     scorer = Scorer()
     reader = GalleryReader(scorer.decode_px)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,7 +73,7 @@ def multiply_adds(model: Path) -> int:
 
     def count(module: torch.nn.Module, _: object, output: torch.Tensor) -> None:
         nonlocal total
-        weight = module.weight
+        weight: Any = module.weight
         positions = (
             output.shape[-2] * output.shape[-1] if isinstance(module, torch.nn.Conv2d) else 1
         )

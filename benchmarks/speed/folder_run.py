@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from siamese_nima import Scorer, read_photo
 from siamese_nima.cores import usable_cores
 
 
-def seconds(work) -> float:
+def seconds(work: Callable[[], object]) -> float:
     """Seconds that a call takes."""
     started = time.perf_counter()
     work()

@@ -76,7 +76,10 @@ def measure_native(photos: list[Path]) -> dict[int, float]:
         for count in NATIVE_PHOTOS:
             while len(made) < count:
                 with Image.open(photos[len(made) % len(photos)]) as picture:
-                    size = tuple(int(random.integers(LEAST_PX, side + 1)) for side in picture.size)
+                    width, height = (
+                        int(random.integers(LEAST_PX, side + 1)) for side in picture.size
+                    )
+                    size = (width, height)
                     if size not in made:
                         picture.convert("RGB").crop((0, 0, *size)).save(
                             cut / f"{len(made):04d}.jpg", quality=90

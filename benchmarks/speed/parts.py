@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def decoding(paths: list[Path], short_side_px: int) -> dict[str, Any]:
     times: dict[str, list[float]] = {way: [] for way in ways}
     for data in files:
         for way, decode in ways.items():
-            times[way].append(1e3 * seconds(lambda d=decode, x=data: d(x)))
+            times[way].append(1e3 * seconds(partial(decode, data)))
     pairs = {
         way: (times[way], times[f"{way}, libjpeg-turbo alone"]) for way in ("in full", "reduced")
     }
@@ -119,7 +120,7 @@ def networks(work: Path, rounds: int) -> dict[str, Any]:
     for _ in range(rounds):
         products.append(matrix_rate())
         for key, network in models.items():
-            runs = [seconds(lambda n=network: n(views)) for _ in range(NETWORK_RUNS)]
+            runs = [seconds(partial(network, views)) for _ in range(NETWORK_RUNS)]
             times[key].append(statistics.median(runs))
     found = {}
     for name in files:

@@ -105,8 +105,9 @@ class Running:
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
-            sys.exit(f"{self.contender.name} ended: {self._process.args}")
-        return json.loads(line)
+            sys.exit(f"{self.contender.name} ended: {self._process.args!r}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
 
 def contenders(options: argparse.Namespace) -> list[Contender]:
@@ -117,7 +118,7 @@ def contenders(options: argparse.Namespace) -> list[Contender]:
         (MOBILENET, "MobileNet at 224"),
     ):
         files = equal_network(backbone, options.work)
-        mine = {"group": group, "python": sys.executable}
+        mine: dict[str, Any] = {"group": group, "python": sys.executable}
         found += [
             Contender(name="ours, fp32", arguments=("ours", str(files.model)), **mine),
             Contender(name="ours, int8", arguments=("ours", str(files.int8)), **mine),
@@ -125,7 +126,7 @@ def contenders(options: argparse.Namespace) -> list[Contender]:
                 name="ours, fp32 --exact", arguments=("ours", str(files.model), "--exact"), **mine
             ),
         ]
-        keras = {"group": group, "view": "warp:224/nearest", "slow": True}
+        keras: dict[str, Any] = {"group": group, "view": "warp:224/nearest", "slow": True}
         if backbone == INCEPTION:
             at_224 = (str(files.keras), "--size-px", "224")
             code = ("--code", str(options.origin))
@@ -157,7 +158,7 @@ def contenders(options: argparse.Namespace) -> list[Contender]:
             )
     files = equal_network(INCEPTION, options.work)
     crop = "centre:299@299/bilinear"
-    shared = {"group": "InceptionResNetV2 at 299", "view": crop, "slow": True}
+    shared: dict[str, Any] = {"group": "InceptionResNetV2 at 299", "view": crop, "slow": True}
     found += [
         Contender(
             name="ours, fp32 at 299",
@@ -184,7 +185,7 @@ def contenders(options: argparse.Namespace) -> list[Contender]:
 def native_contenders(options: argparse.Namespace) -> list[Contender]:
     """The origin's default, photos at their own size, and ours doing the same."""
     files = equal_network(INCEPTION, options.work)
-    shared = {"group": "InceptionResNetV2, native size", "view": "native"}
+    shared: dict[str, Any] = {"group": "InceptionResNetV2, native size", "view": "native"}
     return [
         Contender(
             name="ours, fp32, native",
@@ -313,7 +314,7 @@ def main() -> None:
         return
     first = photos[1][0]
     everybody = start(installed, [first])
-    sets = []
+    sets: list[dict[str, Any]] = []
     for (megapixels, paths), share in zip(photos.items(), options.slow_share, strict=True):
         # A photo of 1 megapixel is never decoded at reduced scale.
         some = [one for one in everybody if megapixels > 1 or not one[0].contender.exact]

@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,8 +127,8 @@ def measure(paths: list[Path], scorer: Scorer) -> dict[str, Any]:
     views = cut(paths[0])[np.newaxis]
     scorer.model.rate(views)
     for path in paths:
-        times["decoder"].append(milliseconds(lambda path=path: decode_alone(path, least or 1)))
-        times["views"].append(milliseconds(lambda path=path: cut(path)))
+        times["decoder"].append(milliseconds(partial(decode_alone, path, least or 1)))
+        times["views"].append(milliseconds(partial(cut, path)))
         times["network"].append(milliseconds(lambda: scorer.model.rate(views)))
     ms = {name: statistics.median(values) for name, values in times.items()}
     ms["command"] = (command_ms(paths) - command_ms(paths[:1])) / (len(paths) - 1)

@@ -24,6 +24,7 @@ from playwright.sync_api import sync_playwright
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import provenance, report
 from siamese_nima import Scorer, ThumbnailReader, find_photos, write_report
+from siamese_nima.photos.read import Photo
 from siamese_nima.photos.thumbnails import SIDE_PX
 
 SORT = """sort => {
@@ -73,8 +74,8 @@ def main() -> None:
     sources = find_photos([arguments.photos_from]).paths[: arguments.files]
     small: dict[str, Image.Image] = {}
 
-    def keep(path: str, photo: Image.Image) -> None:
-        small[path] = ImageOps.contain(photo, (SIDE_PX, SIDE_PX))
+    def keep(path: str, photo: Photo) -> None:
+        small[path] = ImageOps.contain(photo.whole(), (SIDE_PX, SIDE_PX))
 
     scores = list(scorer.score(sources, on_photo=keep))
     thumbnails = ThumbnailReader()

@@ -27,7 +27,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +188,9 @@ class Waits(TorchDispatchMode, Callback):
         """Steps are over."""
         self.within = False
 
-    on_validation_start = on_train_epoch_end
+    def on_validation_start(self, *_: Any) -> None:
+        """Steps are over."""
+        self.within = False
 
 
 def count_waits(steps: int) -> dict[str, float]:
@@ -225,7 +227,7 @@ def step_speed(
     photos: Photos, config: StageConfig, network: str, device: str, steps: int, workers: int
 ) -> dict[str, float]:
     """Steps a second in bf16, with one batch again and again and with decoded ones."""
-    nima = build_nima(network).to(device, memory_format=torch.channels_last).train()
+    nima = build_nima(network).to(memory_format=torch.channels_last).to(device).train()
     prepare = PixelNormalisation(Normalisation()).to(device)
     stage = Stage(nima, prepare, photos.scale, config, total_steps=steps).to(device)
     optimizer = stage.configure_optimizers()["optimizer"]
@@ -247,7 +249,7 @@ def step_speed(
         run(batches, steps)
         return round(steps / (time.perf_counter() - started), 3)
 
-    def decoded() -> Iterator[Batch]:
+    def decoded() -> Generator[Batch]:
         while True:
             draws = photos.draws(config, 0)
             yield from train_batches(photos, config, draws, workers=workers)

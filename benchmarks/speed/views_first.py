@@ -27,9 +27,9 @@ from machine import provenance
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos import find_photos, open_photo
 from siamese_nima.photos.read import Photo
+from siamese_nima.photos.views import DECODE_MARGIN
 from siamese_nima.scoring.catalogue import find_model
 from siamese_nima.scoring.model import ModelFile
-from siamese_nima.scoring.model_set import DECODE_MARGIN
 
 LEAST_PIXELS = 1_000_000
 

@@ -44,7 +44,12 @@ ROOT = Path(__file__).parents[2]
 OUT = ROOT / "benchmarks" / "quality" / "appeal.json"
 FOLDS = 5
 DRAWS = 40
-_OF_DRAWS = {"mean": np.mean, "deviation": np.std, "lowest": np.min, "highest": np.max}
+_OF_DRAWS: dict[str, Callable[..., Any]] = {
+    "mean": np.mean,
+    "deviation": np.std,
+    "lowest": np.min,
+    "highest": np.max,
+}
 SEEDS = (0, 1, 2)
 EMD_WEIGHT = 30.0  # beside 1 of an objective, which pulls some ten times harder
 

@@ -114,6 +114,7 @@ class Head(nn.Module):
     def __init__(self, direction: Tensor, groups: list[str]) -> None:
         super().__init__()
         self.groups = groups
+        self.direction: Tensor
         self.register_buffer("direction", direction)
         self.slope = nn.Parameter(torch.tensor(_FIRST_SLOPE))
         self.other = nn.Parameter(torch.zeros(SCALE.size, len(direction)))

@@ -104,7 +104,7 @@ class _Levels(nn.Module):
         self.count = len(list(network.blocks.children()))
 
     def forward(self, views: Tensor) -> tuple[Tensor, ...]:
-        network = self.network
+        network: Any = self.network
         seen = network.bn1(network.conv_stem(views))
         found = []
         for stage in network.blocks.children():

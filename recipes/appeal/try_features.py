@@ -124,7 +124,7 @@ def main() -> None:
     found: dict[str, Held] = {}
     for name, way in WAYS.items():
         alone = any(seen.view == _PARTS for seen, _ in way)
-        names = ("oasis",) if alone else ("oasis", "study")
+        names: tuple[str, ...] = ("oasis",) if alone else ("oasis", "study")
         found[name] = Held.of(world, kernel_of(blocks(way, *names)))
         print(name, found[name].summary(), file=sys.stderr, flush=True)
     more, mos = _helpers(options.biq)

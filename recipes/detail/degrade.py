@@ -53,7 +53,7 @@ def sharp_scene(photo: Image.Image, random: np.random.Generator) -> tuple[Plane,
     None if the piece that was drawn is neither sharp nor flat: it holds blur of unknown width.
     """
     shrink = random.uniform(1.6, 2.6)
-    size = tuple(round(side / shrink) for side in photo.size)
+    size = (round(photo.width / shrink), round(photo.height / shrink))
     if min(size) < _SCENE_PX:
         return None
     small = np.asarray(photo.convert("RGB").resize(size, Image.Resampling.BOX), np.float32) / 255
@@ -62,7 +62,7 @@ def sharp_scene(photo: Image.Image, random: np.random.Generator) -> tuple[Plane,
     if random.random() < 0.5:
         piece = piece[:, ::-1]
     piece = np.rot90(piece, int(random.integers(4)))
-    middle = piece[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN] @ _LUMA
+    middle = (piece[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN] @ _LUMA).astype(np.float32)
     edges = _edges(middle)
     # Blurring again takes little from what is blurred already.
     if edges > 0.008 and edges < 1.75 * _edges(ndimage.gaussian_filter(middle, 1.0)):
@@ -234,18 +234,19 @@ def _noise_reduced(picture: Plane, threshold: float, strength: float) -> Plane:
     smooth = ndimage.gaussian_filter(picture, (1.2, 1.2, 0))
     apart = np.abs((picture - smooth) @ _LUMA)[..., None]
     keep = 1 - strength * np.exp(-((apart / threshold) ** 2))
-    return smooth + (picture - smooth) * keep
+    return (smooth + (picture - smooth) * keep).astype(np.float32)
 
 
 def _sharpened(picture: Plane, amount: float, radius: float) -> Plane:
     blurred = ndimage.gaussian_filter(picture, (radius, radius, 0))
-    return np.clip(picture + amount * (picture - blurred), 0, 1)
+    return np.clip(picture + amount * (picture - blurred), 0, 1).astype(np.float32)
 
 
 def _resized(picture: Plane, factor: float) -> Plane:
     size = max(round(_SCENE_PX * factor), TILE_PX)
     whole = Image.fromarray(np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8))
-    return np.asarray(whole.resize((size, size), Image.Resampling.BICUBIC), np.float32) / 255
+    small: Plane = np.asarray(whole.resize((size, size), Image.Resampling.BICUBIC), np.float32)
+    return small / np.float32(255)
 
 
 def _middle(picture: Plane) -> Plane:

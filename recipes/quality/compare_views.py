@@ -27,7 +27,11 @@ from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.datasets.view_cache import build_view_cache
 from siamese_nima.evaluation.metrics import pair_accuracy, same_scene_pairs, srcc
 from siamese_nima.networks.nima import PixelNormalisation
-from siamese_nima.networks.quantised_mobilenet import build_dequantised, read_quantised_mobilenet
+from siamese_nima.networks.quantised_mobilenet import (
+    MobileNetName,
+    build_dequantised,
+    read_quantised_mobilenet,
+)
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.training.trunk import frozen_session
 
@@ -83,10 +87,14 @@ def main() -> None:
 
 def _backbones(options: argparse.Namespace) -> Iterator[tuple[str, nn.Module, Normalisation]]:
     """One after the other, with its ImageNet weights."""
-    for name, file in (("mobilenetv1_100", options.imagenet), ("mobilenetv2_100", options.other)):
+    mobilenets: tuple[tuple[MobileNetName, Path | None], ...] = (
+        ("mobilenetv1_100", options.imagenet),
+        ("mobilenetv2_100", options.other),
+    )
+    for mobilenet, file in mobilenets:
         if file:
             weights = read_quantised_mobilenet(file)
-            yield name, build_dequantised(name, weights), weights.normalisation
+            yield mobilenet, build_dequantised(mobilenet, weights), weights.normalisation
     lites = ("tf_efficientnet_lite0", options.lite0), ("tf_efficientnet_lite2", options.lite2)
     for name, file in lites:
         if file:

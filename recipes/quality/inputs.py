@@ -67,10 +67,10 @@ class SplitInputs:
     """
 
     table: RatingTable
-    inputs: NDArray[np.uint8]
+    inputs: NDArray[np.uint8] | NDArray[np.float16]
     ladders: LadderViews
     ladder_rows: NDArray[np.intp]
-    ladder_inputs: NDArray[np.uint8]
+    ladder_inputs: NDArray[np.uint8] | NDArray[np.float16]
 
 
 class TrainingInputs:
@@ -222,7 +222,7 @@ class TrainingInputs:
         rows: NDArray[np.intp] = np.sort(best)
         return rows
 
-    def _fed(self, views: ViewCache) -> NDArray[np.uint8]:
+    def _fed(self, views: ViewCache) -> NDArray[np.uint8] | NDArray[np.float16]:
         if not self.cached:
             return views.pixels
         trunk = split_backbone(self.whole_network().backbone, self.depth).trunk

@@ -129,5 +129,5 @@ def _keep(inputs: TrainingInputs, free: NIMA, folder: Path) -> None:
     save_file(weights, folder / _WEIGHTS)
     for checkpoint in (folder / "log").glob("*.ckpt"):
         checkpoint.unlink()
-    np.savez(folder / "partial.npz", **rated)
+    np.savez(folder / "partial.npz", **rated)  # type: ignore[arg-type]
     (folder / "partial.npz").rename(folder / "distributions.npz")
