@@ -179,6 +179,8 @@ def _check_scans(image: Image.Image, label: str) -> None:
         raise PhotoError(f"{label}: {damage}.")
     # What was checked is what is decoded, even if the file is being overwritten.
     picture.fp = BytesIO(contents)
+    # In one piece: by Pillow's own 64 KB each piece is joined to what the decoder has left over.
+    picture.decodermaxblock = len(contents)
 
 
 def _shrunk(image: Image.Image, factor: int) -> Image.Image:
