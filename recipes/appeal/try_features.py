@@ -1,6 +1,6 @@
 """What other features would be worth to `appeal`, on photos that the head has not seen.
 
-    python recipes/appeal/try_features.py --oasis oasis --study sophoappeal --biq BIQ2021 \
+    python recipes/appeal/try_features.py --oasis oasis --study sophoappeal \
         --lite0 F.pth --lite1 F.pth --lite2 F.pth --out benchmarks/quality/appeal_features.json
 
 Ridge regression on both sets, as the head begins; another fifth of the themes of OASIS is held out
@@ -24,12 +24,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from people import OASIS, Floats, Rated, Rows, read_people
+from people import Floats, Rated, Rows, read_people
 from scipy.linalg import cho_factor, cho_solve
 from seen import Seen
 from tastes import taste_factors
 
-from siamese_nima.datasets.published import read_biq2021
 from siamese_nima.evaluation.metrics import bootstrap_by_scene, srcc
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -37,9 +36,7 @@ from machine import provenance, report
 
 PENALTIES = (0.25, 0.5, 1.0, 2.0, 4.0)  # with kernels of mean 1 on the diagonal
 DRAWS, FOLDS, REPEATS = 6, 5, 200
-MORE, MORE_DRAWS, MORE_WEIGHTS = 1500, 2, (0.0, 0.1, 0.5)
-TEACHER_PENALTY = 0.5
-_OFFSET = 100.0  # variance of what photos of one group have in common: as good as free
+OFFSET = 100.0  # variance of what photos of one group have in common: as good as free
 _SMALL = 1e-3
 CATEGORIES = ("Person", "Scene", "Animal", "Object")
 
@@ -69,9 +66,8 @@ def _both(view: str) -> Way:
     return tuple(part for name in ("lite0", "lite2") for part in _of(name, *LAST, view=view))
 
 
-_THREE = tuple(part for name in THREE for part in _of(name, *LAST))
+TEACHER_WAY = tuple(part for name in THREE for part in _of(name, *LAST))
 _PARTS = "five:320@400"
-TEACHER = "Lite0, Lite1 and Lite2"
 FIRST = "appeal 3"
 # The study's tiles have 80 pixels: parts of them are left out.
 WAYS: dict[str, Way] = {
@@ -87,11 +83,11 @@ WAYS: dict[str, Way] = {
     "Lite2": _of("lite2", *LAST),
     "Lite0 and Lite1": (*_of("lite0", *LAST), *_of("lite1", *LAST)),
     "Lite0 and Lite2": _both("warp:320"),
-    TEACHER: _THREE,
+    "Lite0, Lite1 and Lite2": TEACHER_WAY,
     "the three, all depths": tuple(part for name in THREE for part in _of(name, *ALL)),
-    "the three and the network of `quality`": (*_THREE, *_of("quality", "b5", view="own")),
+    "the three and the network of `quality`": (*TEACHER_WAY, *_of("quality", "b5", view="own")),
     "the three, 448, mirrored and `quality`": (
-        *_THREE,
+        *TEACHER_WAY,
         *_both("warp:448"),
         *_appeal(mirror=True),
         *_of("quality", "b5", view="own"),
@@ -101,55 +97,50 @@ WAYS: dict[str, Way] = {
 
 def main() -> None:
     """Compare all ways and write the figures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    for name in ("oasis", "study", "biq", *THREE):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--work", type=Path, default=Path("runs/appeal"), help="features are kept")
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
+    options = options_parser(__doc__).parse_args()
     rated = read_people(options.oasis, options.study)
-    weights = {name: getattr(options, name) for name in THREE}
     world = World.of(rated)
-    sets = {"oasis": rated.oasis.paths, "study": rated.study.paths}
-
-    def blocks(way: Way, *names: str) -> list[Block]:
-        seen = [
-            [each.means(name, sets[name], weights, options.work)[level] for name in names]
-            for each, level in way
-        ]
-        return [np.concatenate(parts) for parts in seen]
-
     found: dict[str, Held] = {}
     for name, way in WAYS.items():
         alone = any(seen.view == _PARTS for seen, _ in way)
         names: tuple[str, ...] = ("oasis",) if alone else ("oasis", "study")
-        found[name] = Held.of(world, kernel_of(blocks(way, *names)))
+        found[name] = Held.of(world, kernel_of(read_blocks(way, rated, options, names)))
         print(name, found[name].summary(), file=sys.stderr, flush=True)
-    more, mos = _helpers(options.biq)
-    sets["biq"] = more
-    every = ("oasis", "study", "biq")
     report(
         {
             "ways": [{"name": name, **held.row(found[FIRST])} for name, held in found.items()],
-            "more": more_photos(world, blocks(WAYS[FIRST], *every), blocks(_THREE, *every), mos),
             "draws": DRAWS,
             "photos": len(rated.means),
-            "more_photos": len(more),
             **provenance(),
         },
         options.out,
     )
 
 
-def _helpers(folder: Path) -> tuple[tuple[Path, ...], Floats]:
-    """Photos of BIQ2021, and people's means of their technical quality."""
-    table = read_biq2021(folder)
-    order = sorted(range(len(table)), key=lambda row: table.paths[row])
-    drawn = np.random.default_rng(0).permutation(len(order))[:MORE]
-    rows = [order[place] for place in sorted(drawn.tolist())]
-    return tuple(table.paths[row] for row in rows), table.mos[rows]
+def options_parser(description: str | None) -> argparse.ArgumentParser:
+    """What the scripts that compare features take."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name in ("oasis", "study", *THREE):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path("runs/appeal"), help="features are kept")
+    parser.add_argument("--out", type=Path)
+    return parser
+
+
+def read_blocks(
+    way: Way, rated: Rated, options: Any, names: tuple[str, ...], more: tuple[Path, ...] = ()
+) -> list[Block]:
+    """What a way sees of some sets of photos, one after the other."""
+    sets = {"oasis": rated.oasis.paths, "study": rated.study.paths, "biq": more}
+    weights = {name: getattr(options, name) for name in THREE}
+    return [
+        np.concatenate(
+            [seen.means(name, sets[name], weights, options.work)[level] for name in names]
+        )
+        for seen, level in way
+    ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -208,7 +199,7 @@ class Ridge:
 
     def __init__(self, kernel: Floats, targets: Floats, groups: NDArray[np.str_]) -> None:
         self.targets = targets
-        same = _OFFSET * (groups[:, np.newaxis] == groups)
+        same = OFFSET * (groups[:, np.newaxis] == groups)
         identity = np.eye(len(kernel))
         self._inverse = [
             cho_solve(cho_factor(kernel + same + penalty * identity), identity)
@@ -351,79 +342,6 @@ def _nested(ridge: Ridge, rated: Rated, fold: Rows, held: Rows) -> Floats:
             found = ridge.without(np.concatenate([inner, held]))[:, : len(inner), 0]
             by_penalty += [srcc(row, rated.means[inner]) for row in found]
     return ridge.without(held)[int(np.argmax(by_penalty)), :, 0]
-
-
-def more_photos(
-    world: World, features: list[Block], teacher: list[Block], mos: Floats
-) -> list[dict[str, Any]]:
-    """The features of `appeal` 3, taught by photos that nobody rated for appeal too.
-
-    Their targets are what ridge regression on more networks says of them (distillation), or how
-    well they are made (a helper task). Of every way the best penalty is shown.
-    """
-    rated = world.rated
-    inputs, kernel = scaled(features), kernel_of(teacher)
-    found: dict[tuple[str, float], dict[str, Any]] = {}
-    helped = (mos - mos.mean()) / mos.std()
-    scores: dict[tuple[str, float], Floats] = {}
-    for draw, fold in enumerate(world.folds[:MORE_DRAWS]):
-        for number in range(FOLDS):
-            rows = np.flatnonzero(fold != number)
-            held = np.flatnonzero(fold == number)
-            taught = _taught(world, kernel, rows)
-            for name, targets in (("distilled", taught), ("BIQ2021 helps", helped)):
-                for weight in MORE_WEIGHTS[name == "BIQ2021 helps" :]:
-                    key = (name if weight else "without", weight)
-                    kept = scores.setdefault(
-                        key, np.zeros((MORE_DRAWS, len(PENALTIES), int(rated.of_oasis.sum())))
-                    )
-                    kept[draw, :, held] = _primal(world, inputs, rows, targets, weight, held).T
-    means = rated.means[: kept.shape[-1]]
-    for (name, weight), values in scores.items():
-        by_penalty = [
-            np.mean([srcc(row[p], means) for row in values]) for p in range(len(PENALTIES))
-        ]
-        found[name, weight] = {
-            "name": name,
-            "weight": weight,
-            "oasis": round(float(max(by_penalty)), 4),
-        }
-    return list(found.values())
-
-
-def _taught(world: World, kernel: Floats, rows: Rows) -> Floats:
-    """What a teacher that has seen some rows says of the photos after all rated ones."""
-    count = len(world.rated.means)
-    groups = world.rated.groups[rows]
-    same = _OFFSET * (groups[:, np.newaxis] == groups)
-    here = kernel[np.ix_(rows, rows)] + same + TEACHER_PENALTY * np.eye(len(rows))
-    dual = np.linalg.solve(here, world.targets[rows, 0])
-    said = kernel[count:, rows] @ dual
-    return np.asarray(said - said.mean())
-
-
-def _primal(
-    world: World, inputs: Floats, rows: Rows, targets: Floats, weight: float, held: Rows
-) -> Floats:
-    """Shape (penalties, held): ridge regression on some rows and on more photos."""
-    count, groups = len(world.rated.means), world.rated.groups[rows]
-    known, wanted = inputs[rows].copy(), world.targets[rows, 0].copy()
-    for group in np.unique(groups):
-        here = groups == group
-        known[here] -= known[here].mean(0)
-        wanted[here] -= wanted[here].mean()
-    square, onto = known.T @ known, known.T @ wanted
-    if weight:
-        more = inputs[count:] - inputs[count:].mean(0)
-        square = square + weight * more.T @ more
-        onto = onto + weight * more.T @ targets
-    of_oasis = rows[groups == OASIS]
-    new = inputs[held] - inputs[of_oasis].mean(0)
-    identity = np.eye(len(square))
-    return np.asarray(
-        world.targets[of_oasis].mean()
-        + np.stack([new @ np.linalg.solve(square + p * identity, onto) for p in PENALTIES])
-    )
 
 
 if __name__ == "__main__":

@@ -98,6 +98,12 @@ def test_what_people_have_already_is_enough(rated_folder, tiny_model, source) ->
     assert "ratings of 24 photos" in Scorer("dark").card.description
 
 
+def test_a_folder_without_answers_is_told_what_else_there_is_to_learn_from(tmp_path) -> None:
+    done = run(tmp_path)
+    assert isinstance(done.exception, AnswerError)
+    assert "no answers yet; 'nima pick' gathers them, and --stars, --keepers" in str(done.exception)
+
+
 def test_too_few_ratings_or_all_alike_are_refused(rated_folder, tiny_model) -> None:
     table = rated_folder.parent / "ratings.csv"
     rows = table.read_text().splitlines()

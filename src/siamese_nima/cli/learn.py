@@ -12,7 +12,7 @@ import typer
 from siamese_nima.cli import options
 from siamese_nima.cli.pick import AnswersFile, Folder
 from siamese_nima.cli.run import progress_bar
-from siamese_nima.errors import ConfigError
+from siamese_nima.errors import AnswerError, ConfigError
 from siamese_nima.taste.agreement import Share
 from siamese_nima.taste.answers import SOMEBODY, Answer, AnswerStore, answers_path
 from siamese_nima.taste.ratings import (
@@ -69,7 +69,13 @@ def learn(
     rated = _ratings(folder, keepers, ratings, stars=stars)
     said: Sequence[Answer] | dict[str, float]
     if rated is None:
-        with AnswerStore(answers or answers_path(folder), read_only=True) as store:
+        given = answers or answers_path(folder)
+        if not given.exists():
+            raise AnswerError(
+                f"{given}: no answers yet; 'nima pick' gathers them, and --stars, --keepers and "
+                "--ratings learn from what you have already"
+            )
+        with AnswerStore(given, read_only=True) as store:
             said = _chosen(store, person, pooled=pooled)
     else:
         said = rated
