@@ -11,8 +11,8 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from siamese_nima.atomic_write import put_in_place
 from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.rating_table import RatingTable, photo_hashes
 from siamese_nima.errors import PhotoError, TableError, ViewError, name_some
+from siamese_nima.ordered_pool import map_in_order
 from siamese_nima.photos.read import Photo, open_photo
 from siamese_nima.photos.views import DECODE_MARGIN, Crops, ViewPolicy, Views, Warp
 
@@ -85,23 +86,23 @@ def build_view_cache(
     folder.mkdir(parents=True, exist_ok=True)
     pixels, progress = _open(path, shape)
     done = progress.count
-    with ThreadPoolExecutor(threads or usable_cores()) as pool:
-        for start in range(done, len(table), _CHUNK):
-            rows = range(start, min(start + _CHUNK, len(table)))
-            cut = pool.map(
-                lambda row: _cut_row(table, row, policy, variants, seed, random_crop=random_crop),
-                rows,
+    cut = map_in_order(
+        lambda row: _cut_row(table, row, policy, variants, seed, random_crop=random_crop),
+        range(done, len(table)),
+        workers=threads or usable_cores(),
+    )
+    for start in range(done, len(table), _CHUNK):
+        rows = range(start, min(start + _CHUNK, len(table)))
+        failures = list(_store(pixels, rows, islice(cut, len(rows))))
+        if failures:
+            raise TableError(
+                f"{len(failures)} photos from row {start} on cannot be read: "
+                f"{name_some(failures)}. Mend them or drop their rows with RatingTable.select."
             )
-            failures = list(_store(pixels, rows, cut))
-            if failures:
-                raise TableError(
-                    f"{len(failures)} photos from row {start} on cannot be read: "
-                    f"{name_some(failures)}. Mend them or drop their rows with RatingTable.select."
-                )
-            pixels.flush()
-            progress.note(rows.stop)
-            if report:
-                report(rows.stop, len(table))
+        pixels.flush()
+        progress.note(rows.stop)
+        if report:
+            report(rows.stop, len(table))
     return ViewCache(np.load(path, mmap_mode="r"), policy, key)
 
 

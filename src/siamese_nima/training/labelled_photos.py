@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from siamese_nima.cores import usable_cores
 from siamese_nima.errors import PhotoError, TableError
+from siamese_nima.ordered_pool import map_in_order
 from siamese_nima.photos.read import read_photo
 from siamese_nima.photos.views import ViewPolicy, Views
-
-_CHUNK = 64  # photos decoded between two looks at what came out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,9 +89,7 @@ def _checked(raw: Any) -> tuple[list[Path], NDArray[Any]]:
 
 
 def _cut_all(paths: Sequence[Path], policy: ViewPolicy) -> Iterator[Views | PhotoError]:
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        for start in range(0, len(paths), _CHUNK):
-            yield from pool.map(lambda path: _cut(path, policy), paths[start : start + _CHUNK])
+    return map_in_order(partial(_cut, policy=policy), paths, workers=usable_cores())
 
 
 def _cut(path: Path, policy: ViewPolicy) -> Views | PhotoError:

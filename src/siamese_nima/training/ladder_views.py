@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.rating_table import RatingTable, photo_hashes
 from siamese_nima.datasets.view_cache import ViewCache
 from siamese_nima.errors import ConfigError, ViewError
+from siamese_nima.ordered_pool import map_in_order
 from siamese_nima.photos.read import read_photo
 from siamese_nima.photos.views import ViewPolicy, Views
 from siamese_nima.training.batches import Inputs, Photos
@@ -83,9 +83,10 @@ def build_ladder_views(
         partial_path = path.with_suffix(".partial")
         pixels = np.lib.format.open_memmap(partial_path, "w+", np.uint8, shape)
         cut = partial(_cut_ladder, table, policy)
-        with ThreadPoolExecutor(usable_cores()) as pool:
-            for place, rungs in enumerate(pool.map(cut, photos.tolist(), names)):
-                pixels[0, place * RUNGS : (place + 1) * RUNGS] = rungs
+        wanted = zip(photos.tolist(), names, strict=True)
+        cuts = map_in_order(lambda ladder: cut(*ladder), wanted, workers=usable_cores())
+        for place, rungs in enumerate(cuts):
+            pixels[0, place * RUNGS : (place + 1) * RUNGS] = rungs
         pixels.flush()
         del pixels  # a file that is mapped into memory cannot be renamed on Windows
         put_in_place(partial_path, path)
