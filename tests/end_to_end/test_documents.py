@@ -1,7 +1,6 @@
 """What the pages show works as it stands there."""
 
 import ast
-import json
 import os
 import re
 import shlex
@@ -166,64 +165,3 @@ def test_the_demo_of_the_origins_api_rates_the_example_photos():
     assert len(done.stdout.splitlines()) == 1 + len(
         list((REPOSITORY / "examples/photos").glob("*.jpg"))
     )
-
-
-@pytest.mark.parametrize("page", ["README.md", "README_zh.md"])
-def test_the_figures_of_the_readme_are_the_recorded_ones(page):
-    text = (REPOSITORY / page).read_text()
-    quality = json.loads((REPOSITORY / "recipes/quality/result.json").read_text())["test"]
-    for part in quality.values():
-        srcc = part["srcc"]
-        assert f"{srcc['value']:.3f} [{srcc['low']:.3f}, {srcc['high']:.3f}]" in text
-    speed = json.loads((REPOSITORY / "benchmarks/speed/folder_run.json").read_text())
-    for run in speed["runs"]:
-        assert f"{run['photos_per_second']['command']:.1f}" in text
-    large = json.loads((REPOSITORY / "benchmarks/speed/peers.json").read_text())["sets"][0]
-    for ratio in large["ratios"]:
-        if ratio["ours"] in ("ours, fp32", "ours, fp32 at 299") and ratio["peer"] in (
-            "the origin at 224 (Keras 2.2.4)",
-            "pyiqa nima (299, its default)",
-            "idealo's way (Keras 3, batches of 64)",
-        ):
-            assert f" {ratio['median']:.1f} " in text
-
-
-@pytest.mark.parametrize("page", ["README.md", "README_zh.md"])
-def test_the_second_stages_of_the_readme_are_those_of_the_results_page(page):
-    rows = re.findall(
-        r"^\|[^|]+\| (\d\.\d+ \[[^]]+\]) \| (\d\.\d+) \|$", (REPOSITORY / page).read_text(), re.M
-    )
-    results = (REPOSITORY / "docs/results.md").read_text().splitlines()
-    assert len(rows) == 7
-    for srcc, spread in rows:
-        assert any(f"| 3 | {srcc} |" in line and line.endswith(f"{spread} |") for line in results)
-
-
-def test_kills_and_the_size_of_a_report_are_as_recorded():
-    kills = json.loads((REPOSITORY / "benchmarks/dependability/killed_runs.json").read_text())
-    said = f"{kills['photos']} photos killed {kills['kills']} times at random moments, "
-    page = " ".join((REPOSITORY / "docs/folder-runs.md").read_text().split())
-    assert f"{said}{kills['rounds']} times until it was done" in page
-    assert kills["wrong_tables"] == 0
-    report = json.loads((REPOSITORY / "benchmarks/speed/report_page.json").read_text())
-    page = " ".join((REPOSITORY / "docs/report.md").read_text().split())
-    assert f"{report['photos']:,} photos are {report['megabytes']:.1f} MB" in page
-    assert f"opens in {report['open_s']} s and sorts in {report['sort_s']} s" in page
-
-
-def test_what_reduced_decoding_moves_is_as_recorded():
-    recorded = json.loads((REPOSITORY / "benchmarks/quality/reduced_decode.json").read_text())
-    page = (REPOSITORY / "docs/views.md").read_text()
-    for moved in recorded["difference_by_margin"].values():
-        assert f"{moved['mean_absolute']:.3f}" in page
-        assert f"{moved['largest']:.3f}" in page
-
-
-def test_the_page_on_culling_says_what_was_measured():
-    found = json.loads((REPOSITORY / "benchmarks/speed/culling_page.json").read_text())
-    page = " ".join((REPOSITORY / "docs/cull.md").read_text().split())
-    first = found["first_picture_s"]
-    assert f"the first picture is there {min(first):.2f} to {max(first):.2f} s after" in page
-    median, worst = found["next_photo_ms_median"], found["next_photo_ms_worst"]
-    assert f"{median:.0f} ms after its key, at most {worst:.0f} ms" in page
-    assert (found["photos"], found["dirty"]) == (2000, False)

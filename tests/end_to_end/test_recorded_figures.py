@@ -1,0 +1,239 @@
+"""What pages say was measured is what the recorded files say."""
+
+import json
+import re
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def text_of(page: str) -> str:
+    return (REPOSITORY / page).read_text()
+
+
+def flowing(page: str) -> str:
+    """A page's text without its line breaks."""
+    return " ".join(text_of(page).split())
+
+
+def results_in(file: str) -> Any:
+    return json.loads(text_of(file))
+
+
+def script(file: str) -> dict[str, Any]:
+    """What a script defines; its siblings can be imported, as where it is run."""
+    sys.path.insert(0, str((REPOSITORY / file).parent))
+    try:
+        return runpy.run_path(str(REPOSITORY / file))
+    finally:
+        sys.path.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("page", "file"),
+    [
+        ("docs/speed.md", "benchmarks/speed/write_page.py"),
+        ("docs/models/detail.md", "recipes/detail/write_page.py"),
+    ],
+)
+def test_a_page_is_what_its_script_makes_of_the_recorded_results(page, file, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [file])
+    monkeypatch.chdir(REPOSITORY)
+    script(file)["main"]()
+    assert text_of(page) == capsys.readouterr().out
+
+
+def test_every_table_of_the_results_is_the_recorded_one():
+    writer, page = script("benchmarks/quality/write_results.py"), text_of("docs/results.md")
+    tables = writer["tables"]()
+    assert writer["filled"](page, tables) == page
+    for name in tables:
+        assert f"<!-- table: {name} -->" in page
+
+
+def test_the_plots_of_the_page_exist():
+    page = text_of("docs/results.md")
+    for name in ("siamese-differences", "ladder-steps"):
+        assert f"images/{name}.png" in page
+        assert (REPOSITORY / f"docs/images/{name}.png").stat().st_size > 5_000
+
+
+def test_how_far_scores_move_is_told_as_it_was_measured():
+    found = results_in("benchmarks/quality/steadiness.json")
+    page = text_of("docs/data.md")
+    for row in found["stored_size"]:
+        assert f"| {row['short_side_px']} | {row['mean']:+.2f} | {row['sd']:.2f} |" in page
+    framing = f"differ by {found['framing']['sd']:.2f} points"
+    assert framing in " ".join(page.split())
+    assert framing in flowing("docs/results.md")
+
+
+def test_no_recorded_figure_is_of_code_that_no_commit_has():
+    """Of results that say so: earlier ones name the commit alone."""
+    recorded = [*REPOSITORY.glob("benchmarks/*/*.json"), *REPOSITORY.glob("recipes/*/*.json")]
+    assert len(recorded) > 10
+    for path in recorded:
+        found = json.loads(path.read_text())
+        assert not (isinstance(found, dict) and found.get("dirty")), path
+
+
+def test_a_result_says_which_code_it_is_of(tmp_path, monkeypatch):
+    machine = script("benchmarks/machine.py")
+    said = machine["provenance"]()
+    assert re.fullmatch("[0-9a-f]{64}", said["source_sha256"])
+    assert said["source_sha256"] == machine["source_hash"]()
+    assert isinstance(said["dirty"], bool)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "one.py").write_text("x = 1")
+    hashed = machine["source_hash"]
+    monkeypatch.setitem(hashed.__globals__, "__file__", str(tmp_path / "benchmarks/machine.py"))
+    one = hashed()
+    (tmp_path / "src" / "one.py").write_text("x = 2")
+    assert hashed() != one
+
+
+def test_the_page_on_taste_says_what_was_measured_of_people():
+    writer, page = script("benchmarks/taste/write_people.py"), text_of("docs/taste.md")
+    people, rated = (
+        results_in(f"benchmarks/taste/{name}.json") for name in ("people", "rated_folder")
+    )
+    assert writer["filled"](page, writer["text"](people, rated)) == page
+    assert (REPOSITORY / "docs/images/taste-people.png").stat().st_size > 5_000
+    assert rated["photos"] == 500
+
+
+SCALE = script("benchmarks/scale/write_example.py")
+
+
+def test_the_worked_example_is_what_its_script_makes_of_the_recorded_costs():
+    assert text_of("docs/scale.md") == SCALE["page"]()
+
+
+def test_core_hours_follow_from_the_cost_of_a_photo():
+    recorded = results_in("benchmarks/scale/per_photo.json")
+    recorded["ms_per_photo"]["ray"] = {"median": 18.0, "low": 17.0, "high": 19.0}
+    recorded["machine"]["cores"] = 2
+    text = SCALE["example"](recorded)
+    # 0.036 core-seconds, ten million times, are 100 hours: 4.2 cores for a day.
+    assert "| core-hours | 100 | 10,000 |" in text
+    assert "| machines of 32 cores | 1, done in a day | 2, done in 7 days |" in text
+
+
+def test_the_shards_that_were_killed_are_those_of_the_page():
+    recorded = results_in("benchmarks/scale/shards.json")
+    page = flowing("docs/scale.md")
+    assert recorded["rows"] == recorded["rows_named_once"] == recorded["photos"]
+    assert (recorded["same_rows"], recorded["dirty"]) == (True, False)
+    assert f"{recorded['photos']:,} images in {recorded['shards']} shards were scored so" in page
+    assert f"({recorded['date']}, `{recorded['command']}`" in page
+
+
+def test_the_page_says_how_soon_the_next_pair_stands():
+    found = results_in("benchmarks/speed/next_pair.json")
+    shown = found["next_pair_ms"]
+    page = flowing("docs/taste.md")
+    assert f"With photos of {found['megapixels']:g} megapixels" in page
+    assert (
+        f"stood after {shown['median']:.0f} ms, the median of {found['pairs']}; "
+        f"19 of 20 within {shown['p95']:.0f} ms"
+    ) in page
+    assert f"one picture takes {round(found['one_picture_ms'], -1):.0f} ms" in page
+    assert found["pace_s"] == 1
+
+
+def test_what_cutting_views_first_costs_is_as_recorded():
+    found = results_in("benchmarks/speed/views_first.json")
+    page = flowing("docs/views.md")
+    every = found["all"]
+    assert f"On {every['photos']} photos of 1 megapixel and more" in page
+    moved = every["moved"]
+    assert f"by {moved['mean']:.4f} on average and {moved['most']:.3f} at most" in page
+    for kind, measured in found["kinds"].items():
+        ms = measured["median ms"]
+        name = f"{kind} (phones)" if kind == "turned, other colours" else kind
+        row = [name, measured["photos"], f"{ms['decode']:.0f}"]
+        row += [f"{ms['convert whole']:.0f} + {ms['views after']:.0f}"]
+        row += [f"{ms['views first']:.0f}", f"{ms['network']:.0f}"]
+        assert "| " + " | ".join(map(str, row)) + " |" in page
+    assert "dirty" not in found["commit"]
+
+
+def test_the_figures_of_the_guide_are_the_recorded_ones():
+    page = text_of("docs/fine-tune.md")
+    recorded = results_in("benchmarks/quality/fine_tune.json")
+    for run in recorded["runs"].values():
+        order, error = run["on_test"]["srcc"], run["on_test"]["rmse"]
+        gap = order["difference"]
+        row = next(line for line in page.splitlines() if line.startswith(f"| {run['photos']} "))
+        assert f"{order['first']:.3f}, {order['second']:.3f}" in row
+        assert f"{gap['value']:.3f} [{gap['low']:.3f}, {gap['high']:.3f}]" in row
+        assert f"{error['first']:.2f}, {error['second']:.2f}" in row
+        verdicts = [cell.rsplit(": ", 1)[1] for cell in row.strip("| ").split(" | ")[2:]]
+        for verdict, figure in zip(verdicts, (order, error), strict=True):
+            assert (verdict == "better") == (figure["winner"] == "second")
+
+
+@pytest.mark.parametrize("page", ["README.md", "README_zh.md"])
+def test_the_figures_of_the_readme_are_the_recorded_ones(page):
+    text = (REPOSITORY / page).read_text()
+    quality = results_in("recipes/quality/result.json")["test"]
+    for part in quality.values():
+        srcc = part["srcc"]
+        assert f"{srcc['value']:.3f} [{srcc['low']:.3f}, {srcc['high']:.3f}]" in text
+    speed = results_in("benchmarks/speed/folder_run.json")
+    for run in speed["runs"]:
+        assert f"{run['photos_per_second']['command']:.1f}" in text
+    large = results_in("benchmarks/speed/peers.json")["sets"][0]
+    for ratio in large["ratios"]:
+        if ratio["ours"] in ("ours, fp32", "ours, fp32 at 299") and ratio["peer"] in (
+            "the origin at 224 (Keras 2.2.4)",
+            "pyiqa nima (299, its default)",
+            "idealo's way (Keras 3, batches of 64)",
+        ):
+            assert f" {ratio['median']:.1f} " in text
+
+
+@pytest.mark.parametrize("page", ["README.md", "README_zh.md"])
+def test_the_second_stages_of_the_readme_are_those_of_the_results_page(page):
+    rows = re.findall(
+        r"^\|[^|]+\| (\d\.\d+ \[[^]]+\]) \| (\d\.\d+) \|$", (REPOSITORY / page).read_text(), re.M
+    )
+    results = text_of("docs/results.md").splitlines()
+    assert len(rows) == 7
+    for srcc, spread in rows:
+        assert any(f"| 3 | {srcc} |" in line and line.endswith(f"{spread} |") for line in results)
+
+
+def test_kills_and_the_size_of_a_report_are_as_recorded():
+    kills = results_in("benchmarks/dependability/killed_runs.json")
+    said = f"{kills['photos']} photos killed {kills['kills']} times at random moments, "
+    page = flowing("docs/folder-runs.md")
+    assert f"{said}{kills['rounds']} times until it was done" in page
+    assert kills["wrong_tables"] == 0
+    report = results_in("benchmarks/speed/report_page.json")
+    page = flowing("docs/report.md")
+    assert f"{report['photos']:,} photos are {report['megabytes']:.1f} MB" in page
+    assert f"opens in {report['open_s']} s and sorts in {report['sort_s']} s" in page
+
+
+def test_what_reduced_decoding_moves_is_as_recorded():
+    recorded = results_in("benchmarks/quality/reduced_decode.json")
+    page = text_of("docs/views.md")
+    for moved in recorded["difference_by_margin"].values():
+        assert f"{moved['mean_absolute']:.3f}" in page
+        assert f"{moved['largest']:.3f}" in page
+
+
+def test_the_page_on_culling_says_what_was_measured():
+    found = results_in("benchmarks/speed/culling_page.json")
+    page = flowing("docs/cull.md")
+    first = found["first_picture_s"]
+    assert f"the first picture is there {min(first):.2f} to {max(first):.2f} s after" in page
+    median, worst = found["next_photo_ms_median"], found["next_photo_ms_worst"]
+    assert f"{median:.0f} ms after its key, at most {worst:.0f} ms" in page
+    assert (found["photos"], found["dirty"]) == (2000, False)
