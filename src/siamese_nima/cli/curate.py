@@ -71,14 +71,6 @@ from siamese_nima.scoring.tables import read_table
 from siamese_nima.web.report import ThumbnailReader, write_report
 
 _RULE = BurstRule()
-# Where --undo needs none.
-MaybePhotos = Annotated[
-    list[str] | None,
-    typer.Argument(
-        help="Files, folders (searched recursively), globs, or - for a list on standard input.",
-        metavar="PHOTOS",
-    ),
-]
 _Detail = Annotated[
     bool,
     typer.Option(
@@ -97,7 +89,7 @@ _Faces = Annotated[
 
 @grouped_options
 def bursts(
-    photos: MaybePhotos = None,
+    photos: options.MaybePhotos = None,
     window: Annotated[
         float, typer.Option(min=0, help="Longest pause between photos of one burst, in seconds.")
     ] = _RULE.window_s,
@@ -129,9 +121,7 @@ def bursts(
         Path | None,
         typer.Option(file_okay=False, help="Move the others of each burst there."),
     ] = None,
-    log: Annotated[
-        Path | None, typer.Option(help="Undo log to write; by default named by date and time.")
-    ] = None,
+    log: options.UndoLogFile = None,
     undo_log: Annotated[
         Path | None, typer.Option("--undo", help="Put all files back as before the run of LOG.")
     ] = None,
@@ -259,7 +249,7 @@ _DONE = {
 
 @grouped_options
 def stars(
-    photos: MaybePhotos = None,
+    photos: options.MaybePhotos = None,
     by: Annotated[
         str,
         typer.Option(
@@ -322,9 +312,7 @@ def stars(
         Path | None,
         typer.Option(help="Take scores from this table of nima score in place of scoring."),
     ] = None,
-    log: Annotated[
-        Path | None, typer.Option(help="Undo log to write; by default named by date and time.")
-    ] = None,
+    log: options.UndoLogFile = None,
     undo_log: Annotated[
         Path | None, typer.Option("--undo", help="Put everything back as before the run of LOG.")
     ] = None,

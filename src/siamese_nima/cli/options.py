@@ -26,32 +26,27 @@ def _of_scoring(help: str, *names: str, **limits: Any) -> Any:
     return typer.Option(*names, help=help, rich_help_panel="Scoring", **limits)
 
 
-Photos = Annotated[
-    list[str],
-    typer.Argument(
-        help="Files, folders (searched recursively), globs, or - for a list on standard input.",
-        metavar="PHOTOS",
-    ),
-]
-Model = Annotated[
-    str,
-    typer.Option(
+def _model(help: str) -> Any:
+    return typer.Option(
         "--model",
         "-m",
         metavar="MODEL",
         autocompletion=lambda incomplete: model_names(incomplete),
-        help="Name ('nima models' lists them) or file of a model.",
-    ),
-]
-Models = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="MODEL",
-        autocompletion=lambda incomplete: model_names(incomplete),
-        help="Name or file of a model; several, joined by commas, each rate.",
-    ),
+        help=help,
+    )
+
+
+_PHOTOS = typer.Argument(
+    help="Files, folders (searched recursively), globs, or - for a list on standard input.",
+    metavar="PHOTOS",
+)
+Photos = Annotated[list[str], _PHOTOS]
+# Where --undo needs none.
+MaybePhotos = Annotated[list[str] | None, _PHOTOS]
+Model = Annotated[str, _model("Name ('nima models' lists them) or file of a model.")]
+Models = Annotated[str, _model("Name or file of a model; several, joined by commas, each rate.")]
+UndoLogFile = Annotated[
+    Path | None, typer.Option(help="Undo log to write; by default named by date and time.")
 ]
 Out = Annotated[
     Path | None,
