@@ -1,13 +1,17 @@
-"""When a trained network should not be used."""
+"""The card of a trained network: its errors of pairs, and when it should not be used."""
 
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from siamese_nima.card import ModelCard
+from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.photos.views import ViewPolicy
-from siamese_nima.training.card import problem_of
+from siamese_nima.ratings import AVA_SCALE
+from siamese_nima.training.card import problem_of, with_figures
 
 CARD = ModelCard(name="mine", backbone="none", view=ViewPolicy.parse("warp:32"))
 
@@ -34,3 +38,22 @@ def test_a_network_that_tells_nothing_or_nothing_new_has_a_problem(scores, after
     else:
         assert found is not None
         assert re.search(problem, found)
+
+
+def test_the_error_of_pairs_is_that_of_test_photos_within_their_subsets():
+    """Not of the photos that chose the epoch, nor across sets whose scores mean other things."""
+    generator = np.random.default_rng(0)
+    labels = np.tile(np.linspace(2, 9, 60), 2)
+    table = RatingTable(
+        paths=tuple(Path(f"{number}.jpg") for number in range(120)), mos=labels, scale=AVA_SCALE
+    )
+    of_two_sets = replace(table, subsets=("a",) * 60 + ("b",) * 60)
+    # In either set in order; of two sets one is always higher.
+    scores = labels / 4 + np.repeat([0.0, 5.0], 60) + 0.01 * generator.normal(size=120)
+    chance = generator.permutation(scores)
+    card = replace(CARD, training={"data": "two sets"})
+    within = with_figures(card, table, chance, None, (of_two_sets, scores)).pair_error
+    across = with_figures(card, table, chance, None, (table, scores)).pair_error
+    assert within.pairs < 0.6 * across.pairs
+    assert within.closest_call() < 0.2
+    assert across.closest_call() is None or across.closest_call() > 0.2

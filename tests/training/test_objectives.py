@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from siamese_nima.errors import ConfigError
 from siamese_nima.ratings import AVA_SCALE
 from siamese_nima.training.config import StageConfig
-from siamese_nima.training.losses import emd
+from siamese_nima.training.losses import emd, squared_emd
 from siamese_nima.training.objectives import (
     contrastive,
     margin_ranking,
@@ -237,6 +237,16 @@ def test_the_loss_is_the_weighted_sum_and_unlabelled_photos_have_no_distance():
     assert loss.pairs.item() == pytest.approx(by_hand.item(), rel=1e-12)
     assert loss.emd.item() == pytest.approx(distance.item(), rel=1e-12)
     assert loss.total.item() == pytest.approx((2 * by_hand + 3 * distance).item(), rel=1e-12)
+
+
+def test_a_siamese_stage_hears_which_distance_is_asked_for():
+    torch.manual_seed(2)
+    predicted, target = (torch.randn(4, 10, dtype=torch.float64).softmax(-1) for _ in range(2))
+    base, index = random_pairs(6), all_pairs(4)
+    pairs = Pairs(*index, base.preference, base.deviation, base.same_bucket, base.has_buckets)
+    wanted = objective_of(weight=0.0, emd_weight=1.0, loss="squared_emd")
+    loss = stage_loss(wanted, predicted, target, GRADES, pairs)
+    torch.testing.assert_close(loss.total, squared_emd(predicted, target).mean())
 
 
 @pytest.mark.parametrize(

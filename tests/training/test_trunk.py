@@ -152,6 +152,35 @@ def test_a_finished_cache_is_used_again_and_other_weights_have_their_own(
     assert len(list(tmp_path.glob("*.npy"))) == 2
 
 
+@pytest.mark.parametrize(
+    "cut", [pytest.param("backbone.blocks.1", marks=pytest.mark.slow), "backbone"]
+)
+def test_what_weights_do_not_tell_has_a_cache_of_its_own(
+    cut: str, tmp_path: Path, quick_export: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other levels, another size inside, other pixels: the same weights, other activations."""
+    if cut != "backbone":  # which the older exporter cannot do
+        monkeypatch.setattr(torch.onnx, "export", quick_export)
+    views = some_views(1)
+    files = []
+    for levels, enlarge, mean in (
+        (("blocks.0.0",), 1, 127.5),
+        (("blocks.1.0",), 1, 127.5),
+        (("blocks.0.0",), 2, 127.5),
+        (("blocks.0.0",), 1, 100.0),
+    ):
+        torch.manual_seed(0)
+        whole = build_backbone(
+            "mobilenetv2_035", BackboneOptions(levels=levels, enlarge=enlarge)
+        ).eval()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecations inside the ONNX exporter
+            trunk = split_backbone(whole, cut).trunk
+            build_trunk_cache(views, trunk, Normalisation(mean=(mean,) * 3), tmp_path)
+        files.append(len(list(tmp_path.glob("*.npy"))))
+    assert files == [1, 2, 3, 4]
+
+
 def test_unknown_blocks_and_backbones_are_refused(backbone: torch.nn.Module) -> None:
     with pytest.raises(ConfigError, match=r"no block 'blocks\.9' .* blocks\.0\.0, blocks\.1\.0"):
         split_backbone(backbone, "blocks.9")

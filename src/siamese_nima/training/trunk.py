@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -242,7 +242,7 @@ def build_trunk_cache(
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = _weights_hash(trunk)
-    described = json.dumps([views.key, str(trunk), weights])
+    described = json.dumps([views.key, asdict(normalisation), str(trunk), weights])
     key = hashlib.sha256(described.encode()).hexdigest()
     path = folder / f"trunk-{key[:16]}.npy"
     note = path.with_suffix(".rows")
