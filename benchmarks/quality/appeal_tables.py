@@ -1,8 +1,8 @@
-"""The tables of `appeal`: what every way to train its head is worth, from appeal.json."""
+"""The tables of `appeal`: what ways to train its head and other features are worth."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Table = list[list[str]]
@@ -26,7 +26,7 @@ IDEALO = (0.575, 0.563, 0.437, 0.480, 0.450)
 
 
 def appeal_tables(found: Mapping[str, Any]) -> dict[str, Table]:
-    """Tables by name: OASIS by theme, the study by source, each set by the other."""
+    """From appeal.json, by name: OASIS by theme, the study by source, each set by the other."""
     themes = [["second stage", *CATEGORIES.values(), "decisions", "spread"]]
     for row in found["themes"]:
         figures = [_cell(row[name], interval=name == "all") for name in CATEGORIES]
@@ -46,6 +46,36 @@ def appeal_tables(found: Mapping[str, Any]) -> dict[str, Table]:
         figures = [_cell(row[name], interval=False) for name in SOURCES]
         sets.append([row["name"], _cell(row.get("oasis", {}), interval=True), *figures])
     return {"appeal_themes": themes, "appeal_sources": sources, "appeal_sets": sets}
+
+
+def feature_tables(found: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Table]:
+    """What other features and more photos are worth, beside `appeal` 3's features on both sets.
+
+    Args:
+        found: appeal_features.json.
+        more: appeal_more.json.
+    """
+    ways = [["features", "OASIS", "gain", "the study", "gain", "OASIS alone", "gain", "tastes"]]
+    for row in found["ways"]:
+        figures = []
+        for name in ("oasis", "study", "alone"):
+            known = name in row
+            figures += [f"{row[name]:.3f}", _gain(row["gain"][name])] if known else ["-", "-"]
+        ways.append([row["name"], *figures, f"{100 * row['tastes']:.1f} %"])
+    photos = [["more photos", "weight of each", "OASIS", "gain", "the study", "gain"]]
+    for row in more["rows"]:
+        cells = [
+            cell
+            for part in ("oasis", "study")
+            for cell in (f"{row[part]:.3f}", _gain(row[f"{part} gain"]))
+        ]
+        photos.append([row["name"], f"{row['weight']:g}", *cells])
+    return {"appeal_features": ways, "appeal_more": photos}
+
+
+def _gain(values: Sequence[float]) -> str:
+    value, low, high = values
+    return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]" if low or high else "-"
 
 
 def _cell(part: Mapping[str, float], *, interval: bool) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-from appeal_tables import appeal_tables
+from appeal_tables import appeal_tables, feature_tables
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -105,8 +105,17 @@ def tables(root: Path = ROOT) -> dict[str, str]:
         f"Measured {stages['date']} on {stages['machine']['cpu']}, {stages['machine']['cores']} "
         f"cores, by `{stages['command']}`."
     )
-    found = json.loads((quality / "appeal.json").read_text())
-    return texts | {name: _markdown(table) for name, table in appeal_tables(found).items()}
+    of_appeal = appeal_tables(json.loads((quality / "appeal.json").read_text()))
+    features, more = (
+        json.loads((quality / f"appeal_{name}.json").read_text()) for name in ("features", "more")
+    )
+    of_appeal |= feature_tables(features, more)
+    for name, run in (("features", features), ("more", more)):
+        texts[f"appeal_{name}_made"] = (
+            f"`{run['command']}`, {run['date']}, {run['machine']['cpu']}, commit {run['commit']} "
+            f"(`benchmarks/quality/appeal_{name}.json`)."
+        )
+    return texts | {name: _markdown(table) for name, table in of_appeal.items()}
 
 
 def filled(page: str, texts: Mapping[str, str]) -> str:

@@ -62,6 +62,7 @@ def main() -> None:
             "photos": len(rows),
             "seconds": round(time.perf_counter() - begin, 1),
             "processor_seconds": round(used, 1),
+            "niceness": os.nice(0),
             "load_average": round(os.getloadavg()[0], 1),
             "said": said.stdout.splitlines()[0],
         }

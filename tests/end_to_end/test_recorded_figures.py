@@ -99,10 +99,11 @@ def test_a_result_says_which_code_it_is_of(tmp_path, monkeypatch):
 
 def test_the_page_on_taste_says_what_was_measured_of_people():
     writer, page = script("benchmarks/taste/write_people.py"), text_of("docs/taste.md")
-    people, rated = (
-        results_in(f"benchmarks/taste/{name}.json") for name in ("people", "rated_folder")
+    people, rated, beliefs = (
+        results_in(f"benchmarks/taste/{name}.json")
+        for name in ("people", "rated_folder", "beliefs")
     )
-    assert writer["filled"](page, writer["text"](people, rated)) == page
+    assert writer["filled"](page, writer["text"](people, rated, beliefs)) == page
     assert (REPOSITORY / "docs/images/taste-people.png").stat().st_size > 5_000
     assert rated["photos"] == 500
 

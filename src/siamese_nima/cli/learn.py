@@ -14,7 +14,7 @@ from siamese_nima.cli.pick import AnswersFile, Folder
 from siamese_nima.cli.run import progress_bar
 from siamese_nima.errors import AnswerError, ConfigError
 from siamese_nima.taste.agreement import Share
-from siamese_nima.taste.answers import SOMEBODY, Answer, AnswerStore, answers_path
+from siamese_nima.taste.answers import SOMEBODY, Answer, AnswerStore, answers_path, in_words
 from siamese_nima.taste.ratings import (
     keepers_and_rest,
     read_ratings,
@@ -103,12 +103,13 @@ def report_lines(learnt: Learnt) -> Iterator[str]:
     found, name = learnt.held_out.agreement, learnt.config.name
     general = learnt.general.rsplit("@", 1)[0].rsplit("-", 1)[0]
     ties = len(learnt.comparisons) - found.general.of
-    people = " and ".join(learnt.people)
+    people = " and ".join(map(in_words, learnt.people))
+    of_people = "" if learnt.people == (SOMEBODY,) else f" of {people}"
     by_photo = learnt.self_agreement is None
     if by_photo:
         yield f"ratings of {learnt.photos} photos"
     else:
-        yield f"{len(learnt.comparisons)} answers of {people} about {learnt.photos} photos" + (
+        yield f"{len(learnt.comparisons)} answers{of_people} about {learnt.photos} photos" + (
             f", {ties} of them too close to call" if ties else ""
         )
     for reason, count in learnt.left_out.items():

@@ -131,6 +131,11 @@ COMMIT;
 """
 
 
+def in_words(person: str) -> str:
+    """A person as sentences name them."""
+    return "you" if person == SOMEBODY else person
+
+
 def answers_path(folder: str | os.PathLike[str]) -> Path:
     """Where the answers on the photos of a folder are kept unless another file is named."""
     return Path(folder) / ANSWERS_FILE

@@ -31,7 +31,7 @@ from siamese_nima.taste.agreement import (
     judge_ratings,
     self_agreement,
 )
-from siamese_nima.taste.answers import SOMEBODY, Answer
+from siamese_nima.taste.answers import SOMEBODY, Answer, in_words
 from siamese_nima.taste.features import FeatureExtractor, Report, extract_features
 from siamese_nima.taste.preference import (
     PhotoFeatures,
@@ -322,7 +322,7 @@ def _card(
         right = agreements(gaps, learnt.comparisons)[decided]
         error = pair_error_of_answers(gaps[decided], right, seed=learnt.config.seed)
         metrics[PAIR_ERROR] = error.to_json()
-    people = " and ".join(learnt.people)
+    people = " and ".join(in_words(person) for person in learnt.people)
     return replace(
         parent,
         name=learnt.config.name,
