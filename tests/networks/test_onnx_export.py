@@ -116,7 +116,7 @@ def test_the_file_holds_no_path_of_the_machine_that_made_it(
 
 
 def test_half_storage_halves_the_file_and_barely_changes_the_result(tmp_path: Path) -> None:
-    nima = NIMA(Stripes(channels=256))
+    nima = NIMA(Stripes(channels=128))
     full, half = tmp_path / "full.onnx", tmp_path / "half.onnx"
     export_onnx(nima, MOBILENET, full)
     card = export_onnx(nima, MOBILENET, half, storage="float16")
