@@ -263,8 +263,7 @@ def summary(run: TrainedRun) -> list[str]:
     else:
         lines += [
             f"not better, do not use it: {run.problem}.",
-            "Training has not ranked these photos better than before; more photos, more raters or "
-            "a smaller learning rate may.",
+            "More photos, more raters or a smaller learning rate may help.",
         ]
     return lines
 
