@@ -25,7 +25,7 @@ from siamese_nima.networks.nima import PixelNormalisation, build_nima
 from siamese_nima.ratings import AVA_SCALE, distribution_from_mos
 from siamese_nima.training.batches import Batch, Photos, plain_batches
 from siamese_nima.training.config import StageConfig
-from siamese_nima.training.losses import emd
+from siamese_nima.training.objectives import emd
 from siamese_nima.training.stage import Stage
 
 ORIGIN_PAIRS = 64

@@ -20,8 +20,7 @@ from torch import Tensor, nn
 
 from siamese_nima.evaluation.metrics import srcc
 from siamese_nima.training.config import StageConfig
-from siamese_nima.training.losses import squared_emd
-from siamese_nima.training.objectives import pair_loss
+from siamese_nima.training.objectives import pair_loss, squared_emd
 from siamese_nima.training.pairs import Pairs, all_pairs
 
 GRADES = torch.tensor(SCALE.grades, dtype=torch.float32)

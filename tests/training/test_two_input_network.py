@@ -11,8 +11,7 @@ from torch import nn
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.ratings import AVA_SCALE
 from siamese_nima.training.config import StageConfig
-from siamese_nima.training.losses import emd
-from siamese_nima.training.objectives import pair_loss, stage_loss
+from siamese_nima.training.objectives import emd, pair_loss, stage_loss
 from siamese_nima.training.pairs import PhotoLabels, all_pairs, label_pairs
 
 GRADES = torch.tensor(AVA_SCALE.grades)

@@ -61,21 +61,6 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[NIMA, ModelCard]:
     return nima.eval(), card
 
 
-def read_checkpoint_card(path: str | os.PathLike[str]) -> ModelCard:
-    """The card of a checkpoint alone, without its tensors.
-
-    Raises:
-        WeightsError: No such file, or not a checkpoint.
-    """
-    source = Path(path)
-    _require(source)
-    try:
-        with safe_open(source, framework="pt") as file:
-            return _card(source, file.metadata())
-    except SafetensorError as error:
-        raise WeightsError(f"{source}: not a readable safetensors file ({error})") from error
-
-
 def _read(source: Path) -> tuple[dict[str, Tensor], ModelCard]:
     _require(source)
     try:

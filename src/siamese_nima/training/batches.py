@@ -17,12 +17,12 @@ from siamese_nima.ratings import RatingScale
 from siamese_nima.training.augmentation import Augmentation
 from siamese_nima.training.config import StageConfig
 from siamese_nima.training.pairs import (
+    DEFAULT_STANDARD_ERROR_SHARE,
     UNKNOWN,
     Pairs,
     PhotoLabels,
     all_pairs,
     label_pairs,
-    standard_errors,
 )
 from siamese_nima.training.samplers import Drawn, Draws, draws_of
 
@@ -93,7 +93,8 @@ class Photos:
         photos = len(self)
         errors = self.standard_errors
         if errors is None:
-            errors = standard_errors(photos, self.scale).numpy()
+            width = self.scale.high - self.scale.low
+            errors = np.full(photos, DEFAULT_STANDARD_ERROR_SHARE * width)
         scenes = np.arange(photos) if self.scenes is None else np.asarray(self.scenes)
         unknown = np.full(photos, UNKNOWN)
         return PhotoLabels(

@@ -29,7 +29,7 @@ class PhotoLabels(NamedTuple):
 
     Attributes:
         means: Mean opinion scores on the model's rating scale; NaN where nobody rated.
-        standard_errors: Of those means, in rating points (`standard_errors`).
+        standard_errors: Of those means, in rating points.
         buckets: The origin's class labels; -1 where there is none.
         ladders: Which distortion ladder a photo belongs to; -1 for none.
         rungs: Its place there: 0 is the clean photo, higher is worse.
@@ -88,17 +88,6 @@ class Pairs:
             moved(self.has_buckets),
         )
 
-    def swapped(self) -> Pairs:
-        """The same pairs with first and second exchanged."""
-        return Pairs(
-            self.second,
-            self.first,
-            1 - self.preference,
-            self.deviation,
-            self.same_bucket,
-            self.has_buckets,
-        )
-
 
 def all_pairs(photos: int, *, device: torch.device | str | None = None) -> Tensor:
     """The B(B-1)/2 pairs of a batch of B photos, shape (2, B(B-1)/2); first is before second.
@@ -107,15 +96,6 @@ def all_pairs(photos: int, *, device: torch.device | str | None = None) -> Tenso
     [[0, 0, 1], [1, 2, 2]]
     """
     return torch.triu_indices(photos, photos, offset=1, device=device)
-
-
-def pairs_among(rows: Tensor) -> Tensor:
-    """All pairs of some places of a batch, shape (2, R(R-1)/2).
-
-    >>> pairs_among(torch.tensor([4, 0, 7])).tolist()
-    [[4, 4, 0], [0, 7, 7]]
-    """
-    return rows[all_pairs(len(rows), device=rows.device)]
 
 
 def some_pairs(photos: int, limit: int, *, seed: int = 0) -> Tensor:
@@ -139,37 +119,6 @@ def gaps(means: Tensor, index: Tensor) -> Tensor:
         index: Shape (2, P), places in the batch.
     """
     return means[index[0]] - means[index[1]]
-
-
-def standard_errors(
-    photos: int,
-    scale: RatingScale,
-    *,
-    spreads: Tensor | None = None,
-    voters: Tensor | float | None = None,
-) -> Tensor:
-    """Standard errors of mean opinion scores, shape (N,), in rating points.
-
-    Args:
-        photos: N.
-        scale: The scale of the scores.
-        spreads: Standard deviations of the votes, shape (N,), or None where not published.
-        voters: Votes per photo, shape (N,) or one number, or None where not published.
-
-    Returns:
-        spread / sqrt(voters). Where either is missing, 3 % of the scale's width, .27 points on
-        1..10: what thirty votes with a spread of a sixth of the scale give.
-
-    Raises:
-        ConfigError: A number of voters that is not positive.
-    """
-    if spreads is None or voters is None:
-        default = DEFAULT_STANDARD_ERROR_SHARE * (scale.high - scale.low)
-        return torch.full((photos,), default, dtype=torch.float64)
-    count = torch.as_tensor(voters, dtype=torch.float64)
-    if not bool((count > 0).all()):
-        raise ConfigError(f"a mean opinion score needs voters, got {float(count.min()):g}")
-    return spreads.double() / count.sqrt()
 
 
 def label_pairs(

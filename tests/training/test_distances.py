@@ -7,7 +7,7 @@ from hypothesis.extra import numpy as hnp
 
 from siamese_nima import ratings
 from siamese_nima.errors import RatingError
-from siamese_nima.training.losses import emd, squared_emd
+from siamese_nima.training.objectives import emd, squared_emd
 
 weights = hnp.arrays(np.float64, (3, 10), elements=st.floats(0.01, 1))
 
