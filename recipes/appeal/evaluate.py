@@ -69,14 +69,6 @@ ARMS = {
 }
 ARM = "preference + EMD"  # how the model is made; see README.md
 CATEGORIES = ("Person", "Scene", "Animal", "Object")
-# The published figures of idealo's aesthetic NIMA on the study's photos in full size.
-IDEALO = {
-    "500px_cc0": 0.575,
-    "aadb": 0.563,
-    "koniq10k": 0.437,
-    "own": 0.480,
-    "pixabay_first50k": 0.450,
-}
 
 
 def main() -> None:
