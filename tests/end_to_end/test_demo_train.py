@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 REPOSITORY = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_the_demo_trains_on_the_example_photos():
     done = subprocess.run(
         [sys.executable, "examples/demo_train.py"],

@@ -151,6 +151,7 @@ def test_both_readmes_have_the_same_code_and_the_same_headings():
     assert len(re.findall("^#", english, re.M)) == len(re.findall("^#", chinese, re.M))
 
 
+@pytest.mark.slow
 def test_the_demo_of_the_origins_api_rates_the_example_photos():
     done = subprocess.run(
         [sys.executable, "examples/demo_predict.py"],
