@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -146,5 +147,6 @@ def with_figures(
     population = None
     if len(val) >= POPULATION_PHOTOS:
         means = tuple(float(score) for score in np.sort(np.round(scores, 3)))
-        population = Population(f"val photos of {card.training['data']}", means)
+        source = Path(card.training["data"].rpartition(":")[2]).name
+        population = Population(f"val photos of {source} (not trained on)", means)
     return replace(card, metrics=metrics, population=population)
