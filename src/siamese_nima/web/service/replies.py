@@ -39,7 +39,7 @@ _MODEL_EXAMPLE: dict[str, Any] = {
     "percentile": 71.2,
     "distribution": [0.004, 0.011, 0.03, 0.081, 0.194, 0.27, 0.23, 0.121, 0.045, 0.014],
     "scale": [1.0, 10.0],
-    "model": "quality-4@3eadd9489a05",
+    "model": "quality-4@e00f12b640c0",
     "problem": None,
 }
 _SCORE_EXAMPLE: dict[str, Any] = {"name": "beach.jpg", **_MODEL_EXAMPLE, "others": {}}
