@@ -34,6 +34,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import provenance, report
 from siamese_nima import Scorer
+from siamese_nima.cores import usable_cores
 from siamese_nima.photos import find_photos, open_photo
 from siamese_nima.photos.colour import to_srgb
 from siamese_nima.photos.jpeg_scan import damage_in_scans
@@ -101,9 +102,10 @@ def milliseconds(work: Callable[[], Any]) -> float:
     return 1000 * (time.process_time() - started)
 
 
-def command_ms(paths: list[Path]) -> float:
+def command_ms(paths: list[Path], model: str) -> float:
     """Processor time of `nima score` over files, one worker."""
     command = [sys.executable, "-m", "siamese_nima", "score", "--workers", "1", "--no-cache", "-q"]
+    command += ["--model", model]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([*command, *paths], env=environment, check=True, capture_output=True)
@@ -120,7 +122,7 @@ def decode_alone(path: Path, short_side: int) -> None:
         photo.load()
 
 
-def measure(paths: list[Path], scorer: Scorer) -> dict[str, Any]:
+def measure(paths: list[Path], scorer: Scorer, model: str) -> dict[str, Any]:
     """Milliseconds of a photo: decoder alone, reading and views, network, and the whole command."""
     view, least = scorer.view, scorer.decode_px
     times: dict[str, list[float]] = {"decoder": [], "views": [], "network": []}
@@ -135,7 +137,7 @@ def measure(paths: list[Path], scorer: Scorer) -> dict[str, Any]:
         times["views"].append(milliseconds(partial(cut, path)))
         times["network"].append(milliseconds(lambda: scorer.model.rate(views)))
     ms = {name: statistics.median(values) for name, values in times.items()}
-    ms["command"] = (command_ms(paths) - command_ms(paths[:1])) / (len(paths) - 1)
+    ms["command"] = (command_ms(paths, model) - command_ms(paths[:1], model)) / (len(paths) - 1)
     size = statistics.mean(path.stat().st_size for path in paths)
     return {
         "files": len(paths),
@@ -170,6 +172,18 @@ def where_it_goes(paths: list[Path], scorer: Scorer) -> dict[str, float]:
     return {step: round(statistics.median(values), 1) for step, values in times.items()}
 
 
+def folder_run(paths: list[Path], one: list[Path], model: str) -> dict[str, Any]:
+    """Photos per second of `nima score` on all cores, by a clock: only an idle machine tells it."""
+    command = [sys.executable, "-m", "siamese_nima", "score", "--no-cache", "-q", "--model", model]
+    seconds = []
+    for photos in (one, paths):
+        started = time.perf_counter()
+        subprocess.run([*command, *photos], check=True, capture_output=True)
+        seconds.append(time.perf_counter() - started)
+    rate = (len(paths) - len(one)) / (seconds[1] - seconds[0])
+    return {"photos": len(paths), "cores": usable_cores(), "photos_per_second": round(rate, 1)}
+
+
 def main() -> None:
     """Measure and print; with --out, write the JSON too."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -178,6 +192,9 @@ def main() -> None:
     parser.add_argument("--model", default="quality")
     parser.add_argument(
         "--kind", action="append", default=[], metavar="NAME=FOLDER", help="real files of a kind"
+    )
+    parser.add_argument(
+        "--all-cores", type=int, metavar="N", help="time a folder of so many, on all cores, too"
     )
     parser.add_argument("--against", type=Path, help="recorded ratios that these must not exceed")
     parser.add_argument("--out", type=Path)
@@ -193,10 +210,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         for number, (kind, write) in enumerate(KINDS.items()):
             paths = write_kind(sources, Path(name) / str(number), write, options.photos)
-            kinds[kind] = measure(paths, scorer)
+            kinds[kind] = measure(paths, scorer, options.model)
+        if options.all_cores:
+            many = write_kind(sources, Path(name) / "folder", of_phone, options.all_cores)
+            folder = folder_run(many, many[:1], options.model)
+            ms = kinds[next(iter(KINDS))]["ms"]
+            bound = 1000 * folder["cores"] / (ms["views"] + ms["network"])
+            folder["share_of_the_bound"] = round(folder["photos_per_second"] / bound, 2)
         steps = where_it_goes(sources[: options.photos], scorer)
-    for kind, _, folder in (text.partition("=") for text in options.kind):
-        kinds[kind] = measure([Path(path) for path in find_photos(folder).paths], scorer)
+    for kind, _, given in (text.partition("=") for text in options.kind):
+        kinds[kind] = measure(
+            [Path(path) for path in find_photos(given).paths], scorer, options.model
+        )
     result = {
         **provenance(),
         "model": scorer.model.model_id,
@@ -205,6 +230,8 @@ def main() -> None:
         "kinds": kinds,
         "steps_ms": steps,
     }
+    if options.all_cores:
+        result["folder"] = folder
     report(result, options.out)
     if options.against:
         recorded = json.loads(options.against.read_text())["kinds"]

@@ -3,7 +3,8 @@
     python benchmarks/speed/views_first.py FOLDER --out views_first.json
 
 Every photo is decoded once, then its views are cut in both ways: from the whole photo, converted
-and upright, and from the pixels as they are stored. The embedded model rates both.
+and upright, and from the pixels as they are stored. The embedded model rates both, and what averages of
+blocks before the filter, as `reducing_gap` has them, would make of the view of the whole photo.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +29,12 @@ from machine import provenance
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos import find_photos, open_photo
 from siamese_nima.photos.read import Photo
-from siamese_nima.photos.views import DECODE_MARGIN
+from siamese_nima.photos.views import DECODE_MARGIN, ViewPolicy, Views, Warp
 from siamese_nima.scoring.catalogue import find_model
 from siamese_nima.scoring.model import ModelFile
 
 LEAST_PIXELS = 1_000_000
+GAPS = (2.0, 3.0, 3.5)
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
@@ -39,6 +42,18 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
     started = time.process_time()
     result = work()
     return result, 1000 * (time.process_time() - started)
+
+
+def in_blocks_first(photo: Photo, view: ViewPolicy, gap: float) -> Views:
+    """Views of which those of the whole photo are cut from averages of blocks."""
+    cuts: list[Image.Image] = []
+    for group in view.groups:
+        if isinstance(group, Warp):
+            height, width = group.view_size
+            cuts.append(photo.resize((width, height), reducing_gap=gap))
+        else:
+            cuts += group.cut(photo, view.resample)
+    return np.stack([np.asarray(cut) for cut in cuts])
 
 
 def kind_of(photo: Photo) -> str:
@@ -70,7 +85,9 @@ def measure(path: Path, model: ModelFile) -> dict[str, Any] | None:
     first, first_ms = timed(lambda: view.views(photo))
     whole, convert_ms = timed(whole_photo.whole)
     after, after_ms = timed(lambda: view.views(whole))
-    votes, network_ms = timed(lambda: model.rate(np.stack([first, after])))
+    blocks = {gap: timed(partial(in_blocks_first, photo, view, gap)) for gap in GAPS}
+    every = [first, after, *(views for views, _ in blocks.values())]
+    votes, network_ms = timed(lambda: model.rate(np.stack(every)))
     means = np.asarray(votes, dtype=np.float64) @ model.card.scale.grades
     return {
         "kind": kind_of(whole_photo),
@@ -79,13 +96,25 @@ def measure(path: Path, model: ModelFile) -> dict[str, Any] | None:
         "views first": first_ms,
         "convert whole": convert_ms,
         "views after": after_ms,
-        "network": network_ms / 2,
+        "network": network_ms / len(every),
+        "blocks": {
+            gap: (float(mean - means[1]), ms)
+            for (gap, (_, ms)), mean in zip(blocks.items(), means[2:], strict=True)
+        },
     }
 
 
 def table(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Movements of scores and median times of some photos."""
     moved = [abs(row["moved"]) for row in rows]
+    blocks = {}
+    for gap in GAPS:
+        movements, ms = zip(*(row["blocks"][gap] for row in rows), strict=True)
+        sizes = np.abs(movements)
+        blocks[str(gap)] = {
+            "moved": {"mean": round(float(sizes.mean()), 4), "most": round(float(sizes.max()), 4)},
+            "median ms": round(statistics.median(ms), 1),
+        }
     times = ("decode", "convert whole", "views after", "views first", "network")
     return {
         "photos": len(rows),
@@ -93,6 +122,7 @@ def table(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "median ms": {
             name: round(statistics.median(row[name] for row in rows), 1) for name in times
         },
+        "blocks first, by reducing_gap": blocks,
     }
 
 
