@@ -4,7 +4,7 @@
 
 Every photo is decoded once, then its views are cut in both ways: from the whole photo, converted
 and upright, and from the pixels as they are stored. The embedded model rates both, and what averages of
-blocks before the filter, as `reducing_gap` has them, would make of the view of the whole photo.
+of blocks before the filter, as `reducing_gap` has them, would make of the whole view.
 """
 
 from __future__ import annotations
