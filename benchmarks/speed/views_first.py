@@ -3,8 +3,8 @@
     python benchmarks/speed/views_first.py FOLDER --out views_first.json
 
 Every photo is decoded once, then its views are cut in both ways: from the whole photo, converted
-and upright, and from the pixels as they are stored. The embedded model rates both, and what averages of
-of blocks before the filter, as `reducing_gap` has them, would make of the whole view.
+upright, and from the pixels as they are stored. The embedded model rates both. It rates too what
+averages of blocks before the filter, as `reducing_gap` has them, make of the whole view.
 """
 
 from __future__ import annotations
