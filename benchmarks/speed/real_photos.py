@@ -2,6 +2,7 @@
 
     python benchmarks/speed/real_photos.py FOLDER --kind "HEIC of phones=HEIC" \
         --out benchmarks/speed/real_photos.json
+    python benchmarks/speed/real_photos.py FOLDER --photos 12 --steps --out where_it_goes.json
     python benchmarks/speed/real_photos.py FOLDER --photos 12 --against real_photos.json
 
 FOLDER has real photos of a phone: JPEG with an ICC profile, rotated by EXIF. Files of other kinds
@@ -196,6 +197,7 @@ def main() -> None:
     parser.add_argument(
         "--all-cores", type=int, metavar="N", help="time a folder of so many, on all cores, too"
     )
+    parser.add_argument("--steps", action="store_true", help="only the steps of a photo of FOLDER")
     parser.add_argument("--against", type=Path, help="recorded ratios that these must not exceed")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -203,6 +205,11 @@ def main() -> None:
     scorer = Scorer(options.model, workers=1)
     if scorer.card.view.view_size is None:
         sys.exit(f"{options.model}: its views have the size of the photo, so that nothing is equal")
+    if options.steps:
+        some = sources[: options.photos]
+        about = {"model": scorer.model.model_id, "photos": len(some)}
+        report({**provenance(), **about, "steps_ms": where_it_goes(some, scorer)}, options.out)
+        return
     import pillow_heif
 
     pillow_heif.register_heif_opener()
@@ -217,7 +224,6 @@ def main() -> None:
             ms = kinds[next(iter(KINDS))]["ms"]
             bound = 1000 * folder["cores"] / (ms["views"] + ms["network"])
             folder["share_of_the_bound"] = round(folder["photos_per_second"] / bound, 2)
-        steps = where_it_goes(sources[: options.photos], scorer)
     for kind, _, given in (text.partition("=") for text in options.kind):
         kinds[kind] = measure(
             [Path(path) for path in find_photos(given).paths], scorer, options.model
@@ -228,7 +234,6 @@ def main() -> None:
         "photos": options.photos,
         "different_of_the_phone": len(sources),
         "kinds": kinds,
-        "steps_ms": steps,
     }
     if options.all_cores:
         result["folder"] = folder

@@ -72,13 +72,13 @@ REAL = """\
 
 Processor time of a photo on one core, in milliseconds: the decoder alone, at the scale that scoring
 reads (libjpeg-turbo, libheif or zlib through Pillow); reading and views, which is all before the
-network; the network; and what a photo adds to `nima score`. The first row is of {different} photos
-of a phone, rotated by EXIF and with a Display P3 profile; the next ones are files made of three of
-them, and those "of phones" are real again. The machine was busy with other work."""
+network; the network; and what a photo adds to `nima score`. {different} photos of a phone, rotated
+by EXIF and with a Display P3 profile; files of other kinds are made of three of them. The machine
+was busy with other work."""
 
 REAL_STEPS = """\
-Where the milliseconds of the first row go. Views are cut from the pixels as they are stored, and
-only the views get their colours and are turned, so that the last line is spared:"""
+Where the milliseconds of such a photo go. Views are cut from the pixels as they are stored, and only
+the views get their colours and are turned, so that the last line is spared:"""
 
 REAL_LIMIT = """\
 More than half is the decoder, and most of that are Huffman codes, which take as long at an eighth
@@ -151,7 +151,8 @@ def main() -> None:
     real, cold = _read(HERE / "real_photos.json"), _read(HERE / "start_up.json")
     different = min(real["photos"], real["different_of_the_phone"])
     sections += [REAL.format(different=different), _real(real)]
-    sections += [_measured(real), REAL_STEPS, _steps(real)]
+    steps = _read(HERE / "where_it_goes.json")
+    sections += [_measured(real), REAL_STEPS, _steps(steps), _measured(steps)]
     sections += [_views_first(_read(HERE / "views_first.json")), REAL_GUARD]
     sections += [START_UP.format(known=cold["known_photos"]), _start_up(cold), _measured(cold)]
     sections.append(DEVICES)
