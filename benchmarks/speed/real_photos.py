@@ -164,6 +164,7 @@ def where_it_goes(paths: list[Path], scorer: Scorer) -> dict[str, float]:
         contents = timed("reading the file", path.read_bytes)
         timed("looking for damage", damage_in_scans, contents)
         timed("the decoder", decode_alone, path, least or 1)
+        timed("not done: the decoder at an eighth of the scale", decode_alone, path, 1)
         photo = timed("all of opening", partial(open_photo, path, min_short_side_px=least))
         for group in view.groups:
             cut = timed(f"view {group}, its colours among it", group.cut, photo, view.resample)

@@ -77,12 +77,13 @@ by EXIF and with a Display P3 profile; files of other kinds are made of three of
 was busy with other work."""
 
 REAL_STEPS = """\
-Where the milliseconds of such a photo go. Views are cut from the pixels as they are stored, and only
-the views get their colours and are turned, so that the last line is spared:"""
+Where the milliseconds of such a photo go. Views are cut from the pixels as they are stored, and
+only the views get their colours and are turned, so that the last line is spared. Opening is
+reading, looking for damage, EXIF and the decoder:"""
 
 REAL_LIMIT = """\
-More than half is the decoder, and most of that are Huffman codes, which take as long at an eighth
-of the scale. Next is the resizing of the whole photo to a view. Averages of blocks before the
+Half is the decoder, and most of that are Huffman codes, which take as long at an eighth of the
+scale. Next is the resizing of the whole photo to a view. Averages of blocks before the
 bicubic filter, as `reducing_gap` has them, would make it cheaper, but move scores (rating points;
 ms are of both views; {photos} photos of many cameras, {turned}):
 
