@@ -253,6 +253,7 @@ def test_models_are_listed_with_licence(tiny_model):
     assert "quality" in done.stdout
     assert "idealo-aesthetic" in done.stdout
     assert "Apache-2.0" in done.stdout
+    assert nima("models", "list").stdout == done.stdout
 
 
 def test_a_card_is_shown(tiny_model):

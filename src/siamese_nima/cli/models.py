@@ -36,21 +36,29 @@ _INTERVAL = {"value", "low", "high"}
 
 
 @app.callback(invoke_without_command=True)
-def list_models(context: typer.Context) -> None:
+def models(context: typer.Context) -> None:
     """List models, show their cards, import, export, quantise, download and remove them.
 
     Example: nima models
     """
-    if context.invoked_subcommand is not None:
-        return
-    for title, models in (
+    if context.invoked_subcommand is None:
+        list_models()
+
+
+@app.command("list")
+def list_models() -> None:
+    """List models, as 'nima models' does.
+
+    Example: nima models list
+    """
+    for title, found in (
         ("embedded", embedded_models()),
         (f"installed in {models_folder()}", installed_models()),
     ):
         typer.echo(f"{title}:")
-        for name, path in models.items():
+        for name, path in found.items():
             typer.echo(f"  {name:30} {_summary(path)}")
-        if not models:
+        if not found:
             typer.echo("  none")
     typer.echo("published by others ('nima models get NAME' downloads and converts):")
     for entry in PUBLISHED.values():
@@ -200,8 +208,8 @@ def _summary(path: Path) -> str:
         card = read_card(path)
     except NimaError as error:
         return f"UNUSABLE: {error}"
-    # A licence may go on at length; its name comes first, and 'nima models show' has it all.
-    return f"{card.licence.split(',')[0]}; {card.description}"
+    # Both may go on at length: what matters comes first, and 'nima models show' has it all.
+    return f"{card.licence.split(',')[0]}; {card.description.split('. ')[0].rstrip('.')}"
 
 
 @app.command("import")
