@@ -154,7 +154,7 @@ def main() -> None:
     sections += [REAL.format(different=different), _real(real)]
     steps = _read(HERE / "where_it_goes.json")
     sections += [_measured(real), REAL_STEPS, _steps(steps), _measured(steps)]
-    sections += [_views_first(_read(HERE / "views_first.json")), REAL_GUARD]
+    sections += [_views_first(_read(HERE / "blocks_first.json")), REAL_GUARD]
     sections += [START_UP.format(known=cold["known_photos"]), _start_up(cold), _measured(cold)]
     sections.append(DEVICES)
     print("\n\n".join(sections))
