@@ -57,3 +57,11 @@ def test_the_error_of_pairs_is_that_of_test_photos_within_their_subsets():
     assert within.pairs < 0.6 * across.pairs
     assert within.closest_call() < 0.2
     assert across.closest_call() is None or across.closest_call() > 0.2
+
+
+def test_scores_that_are_all_but_equal_have_no_error_of_pairs_and_end_no_run():
+    labels = np.linspace(2, 9, 60)
+    paths = tuple(Path(f"{number}.jpg") for number in range(60))
+    table = RatingTable(paths=paths, mos=labels, scale=AVA_SCALE)
+    card = replace(CARD, training={"data": "a set"})
+    assert with_figures(card, table, 5 + 1e-5 * labels, None, None).pair_error is None

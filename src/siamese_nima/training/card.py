@@ -13,9 +13,10 @@ from siamese_nima.card import ModelCard, Population
 from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.contamination import PHOTO_PRINTS, training_record
 from siamese_nima.datasets.rating_table import RatingTable
-from siamese_nima.errors import TableError
+from siamese_nima.errors import CardError, TableError
 from siamese_nima.evaluation.metrics import measure_agreement
 from siamese_nima.evaluation.pairs import measure_pair_error
+from siamese_nima.pair_error import PairError
 from siamese_nima.ratings import Floats
 from siamese_nima.scoring.model import Model
 from siamese_nima.training.batches import Inputs
@@ -141,9 +142,11 @@ def with_figures(
         table, judged = (val, scores) if test is None else test
         labels = table.means(card.scale)
         error = measure_pair_error(judged, labels, table.scenes, groups=table.subsets)
-        metrics["pair_error"] = error.to_json()
-    except TableError:
-        pass  # too few pairs to measure it on
+        stored = error.to_json()
+        PairError.from_json(stored)
+        metrics["pair_error"] = stored
+    except (TableError, CardError):
+        pass  # too few pairs to measure it on, or scores that are all but equal
     population = None
     if len(val) >= POPULATION_PHOTOS:
         means = tuple(float(score) for score in np.sort(np.round(scores, 3)))
