@@ -99,12 +99,18 @@ def renderers_mb(browser: Browser) -> float:
     return total_kb / 1000
 
 
-def measure(browser: Browser, address: str, looks: int) -> dict:
-    """One round: the first picture, then photo after photo with a second for each."""
+def opened(browser: Browser, address: str) -> tuple[Page, float]:
+    """The page in a window of its own, and after how many seconds its first picture was there."""
     page = browser.new_page(viewport={"width": 1920, "height": 1080})
     page.goto(address, wait_until="commit")
     first_s = page.evaluate(FIRST) / 1000
     page.wait_for_load_state("load")
+    return page, first_s
+
+
+def measure(browser: Browser, address: str, looks: int) -> dict:
+    """One round: photo after photo with a second for each."""
+    page, _ = opened(browser, address)
     page.keyboard.press("Enter")
     page.wait_for_timeout(3000)
     moved, memory_mb = [], [renderers_mb(browser)]
