@@ -237,4 +237,7 @@ def test_the_page_on_culling_says_what_was_measured():
     assert f"the first picture is there {min(first):.2f} to {max(first):.2f} s after" in page
     median, worst = found["next_photo_ms_median"], found["next_photo_ms_worst"]
     assert f"{median:.0f} ms after its key, at most {worst:.0f} ms" in page
+    assert f"in {len(first)} openings" in page
+    memory = f"{found['renderer_mb_first'][0]} MB at first and {found['renderer_mb_last'][0]} MB after"
+    assert memory in page
     assert (found["photos"], found["dirty"]) == (2000, False)
