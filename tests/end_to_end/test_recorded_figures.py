@@ -238,6 +238,6 @@ def test_the_page_on_culling_says_what_was_measured():
     median, worst = found["next_photo_ms_median"], found["next_photo_ms_worst"]
     assert f"{median:.0f} ms after its key, at most {worst:.0f} ms" in page
     assert f"in {len(first)} openings" in page
-    memory = f"{found['renderer_mb_first'][0]} MB at first and {found['renderer_mb_last'][0]} MB after"
-    assert memory in page
+    [[least], [most]] = found["renderer_mb_first"], found["renderer_mb_last"]
+    assert f"{least} MB at first and {most} MB after" in page
     assert (found["photos"], found["dirty"]) == (2000, False)
