@@ -58,7 +58,8 @@ def test_the_recipe_of_quality_makes_a_model(tmp_path):
 # Of so few tiles none may be as the figures want them.
 @pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value encountered")
 @pytest.mark.slow
-def test_the_recipe_of_detail_makes_a_network(tmp_path, monkeypatch):
+def test_the_recipe_of_detail_makes_a_network(tmp_path, monkeypatch, quick_export):
+    monkeypatch.setattr(torch.onnx, "export", quick_export)  # what the recipe asks of it differs
     folder = REPOSITORY / "recipes" / "detail"
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
