@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -39,7 +40,9 @@ def report(result: dict[str, Any], out: Path | None) -> None:
 
 def _shown(argument: str) -> str:
     """Without the folders of this machine."""
-    return Path(argument).name if Path(argument).is_absolute() else argument
+    name, equals, value = argument.rpartition("=")
+    shown = Path(value).name if Path(value).is_absolute() else value
+    return shlex.quote(f"{name}{equals}{shown}")
 
 
 def _cpu() -> str:

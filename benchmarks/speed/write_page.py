@@ -73,8 +73,13 @@ REAL = """\
 Processor time of a photo on one core, in milliseconds: the decoder alone, at the scale that scoring
 reads (libjpeg-turbo, libheif or zlib through Pillow); reading and views, which is all before the
 network; the network; and what a photo adds to `nima score`. {different} photos of a phone, rotated
-by EXIF and with a Display P3 profile; files of other kinds are made of three of them. The machine
-was busy with other work."""
+by EXIF and with a Display P3 profile; files of other kinds are made of three of them, and the HEIC
+of phones are as they came from seven."""
+
+REAL_FOLDER = """\
+A folder of {photos} photos of a phone, by `nima score` on {cores} cores: {fp32} photos a second,
+{share:.2f} of what the two parts allow; {int8} with the network in 8 bits
+(`nima models quantise`)."""
 
 REAL_STEPS = """\
 Where the milliseconds of such a photo go. Views are cut from the pixels as they are stored, and
@@ -151,9 +156,19 @@ def main() -> None:
     sections += [_formats(big), _measured(big)]
     real, cold = _read(HERE / "real_photos.json"), _read(HERE / "start_up.json")
     different = min(real["photos"], real["different_of_the_phone"])
-    sections += [REAL.format(different=different), _real(real)]
+    sections += [REAL.format(different=different), _real(real), _measured(real)]
+    eight, folder = _read(HERE / "real_photos_int8.json"), real["folder"]
+    sections += [
+        REAL_FOLDER.format(
+            photos=folder["photos"],
+            cores=folder["cores"],
+            fp32=folder["photos_per_second"],
+            share=folder["share_of_the_bound"],
+            int8=eight["folder"]["photos_per_second"],
+        )
+    ]
     steps = _read(HERE / "where_it_goes.json")
-    sections += [_measured(real), REAL_STEPS, _steps(steps), _measured(steps)]
+    sections += [_measured(eight), REAL_STEPS, _steps(steps), _measured(steps)]
     sections += [_views_first(_read(HERE / "blocks_first.json")), REAL_GUARD]
     sections += [START_UP.format(known=cold["known_photos"]), _start_up(cold), _measured(cold)]
     sections.append(DEVICES)
