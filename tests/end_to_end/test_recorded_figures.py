@@ -241,3 +241,13 @@ def test_the_page_on_culling_says_what_was_measured():
     [[least], [most]] = found["renderer_mb_first"], found["renderer_mb_last"]
     assert f"{least} MB at first and {most} MB after" in page
     assert (found["photos"], found["dirty"]) == (2000, False)
+
+
+def test_what_killed_trainings_end_with_is_told_as_it_was_found():
+    found = results_in("benchmarks/dependability/killed_training.json")
+    page = flowing("docs/ava.md")
+    assert f"on {found['photos']:,} photos of a fake AVA that was killed four times" in page
+    assert found["kills"] == found["kills_with_the_middle_of_an_epoch_saved"] == 4
+    assert (found["tensors_that_differ"], found["dirty"]) == (0, False)
+    whole, killed = (line.split(",")[:10] for line in found["last_epochs"])
+    assert whole == killed
