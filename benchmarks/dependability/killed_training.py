@@ -5,8 +5,8 @@
 Writes the fake AVA of `training_speed.py` where it is not there yet, and trains on it twice: once
 left in peace, once killed (SIGKILL) --kills times after a random time and begun again each time.
 State is saved every --save-every seconds, so that kills fall between what is saved within an epoch.
-Both must end with the same weights, byte for byte, and the same val figures of their last epoch; the
-means over its training batches are of those after the last kill.
+Both must end with the same weights, byte for byte, and the same val figures of their last epoch;
+the means over its training batches are of those after the last kill.
 """
 
 from __future__ import annotations
