@@ -45,7 +45,7 @@ def gallery(shoot, tiny_model):
 
 
 SHOWN = """() => Object.fromEntries([...document.querySelectorAll('#photos > li:not(.heading)')]
-  .map((card) => [card.querySelector('.name').innerText, choiceOf(card)])
+  .map((card) => [card.querySelector('.name').textContent, choiceOf(card)])
   .filter(([, choice]) => choice.stars || choice.flag || choice.colour))"""
 NOTHING = {"stars": None, "flag": None, "colour": None}
 KEYS = {
@@ -167,7 +167,7 @@ def test_keys_work_at_once_and_the_name_opens_the_photo(chromium, gallery):
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.goto(gallery)
-    first = page.locator("#photos > li").first.locator(".name").inner_text()
+    first = page.locator("#photos > li").first.locator(".name").text_content()
     page.keyboard.press("x")
     rejected = {first: {**NOTHING, "flag": "reject"}}
     assert settled(page, rejected) == rejected

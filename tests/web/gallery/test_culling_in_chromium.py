@@ -64,7 +64,7 @@ def names(page) -> list[str]:
     return page.locator("#photos > li:visible .name").all_text_contents()
 
 
-FOCUSED = "document.activeElement.closest('li')?.querySelector('.name')?.innerText"
+FOCUSED = "document.activeElement.closest('li')?.querySelector('.name')?.textContent"
 
 
 def test_a_stack_is_laid_open_in_a_row_of_its_own(page):

@@ -77,7 +77,7 @@ def test_everything_is_done_with_the_keyboard(page):
     page.keyboard.press("/")
     page.keyboard.type("photo")
     page.keyboard.press("Enter")
-    first = "document.activeElement.closest('li')?.querySelector('.name').innerText"
+    first = "document.activeElement.closest('li')?.querySelector('.name').textContent"
     assert page.evaluate(first) == names(page)[0]
     page.keyboard.press("ArrowRight")
     assert page.evaluate(first) == names(page)[1]

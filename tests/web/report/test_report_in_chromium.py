@@ -29,7 +29,7 @@ def scores(page) -> list[float]:
     return [float(text) for text in page.locator("#photos > li:visible b").all_text_contents()]
 
 
-FOCUSED = "document.activeElement.closest('li')?.querySelector('.name').innerText"
+FOCUSED = "document.activeElement.closest('li')?.querySelector('.name').textContent"
 
 
 def focused(page) -> str:
@@ -66,7 +66,7 @@ def test_filters_leave_what_passes_all_of_them(page):
     page.click("summary")
     page.select_option("#kind", "failed")
     assert names(page) == ["broken.jpg"]
-    assert "not a photo <b>at all</b>" in page.inner_text("#photos > li:visible .error")
+    assert "not a photo <b>at all</b>" in page.text_content("#photos > li:visible .error")
     page.select_option("#kind", "all")
     page.fill("#score-from", "5")
     assert scores(page)
