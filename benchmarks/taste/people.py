@@ -42,7 +42,7 @@ from try_features import LAST, THREE
 from machine import provenance, report
 from siamese_nima.taste.choosing import Asked, most_informative_pair, random_pairs
 from siamese_nima.taste.posterior import Posterior
-from siamese_nima.taste.preference import PhotoFeatures, fit_ratings, learn_preference
+from siamese_nima.taste.preference import PhotoFeatures, Tastes, fit_ratings, learn_preference
 from siamese_nima.taste.session import REFIT
 from siamese_nima.taste.strengths import Comparisons
 
@@ -182,25 +182,34 @@ class Others:
             yield name, (_srcc(values[have], ratings[have]), _agreed(values[have], ratings[have]))
 
 
-def _of_ratings(
-    told: PhotoFeatures, ratings: Floats, learnt: Rows, held: Rows, _draw: Any
-) -> dict[int, Floats]:
-    found = {}
-    new = told.select(held)
-    for count in COUNTS:
-        rows = learnt[:count]
-        if not np.ptp(ratings[rows]):
-            found[count] = new.scores()
-            continue
-        taste = fit_ratings(told.select(rows), ratings[rows])
-        found[count] = new.scores(taste.tilts(new.features))
-    return found
+def _of_ratings(*tastes: Callable[[Tastes], Tastes | None]) -> Way:
+    """From what is known of tastes so changed; of several, what the ratings speak for."""
+
+    def way(
+        told: PhotoFeatures, ratings: Floats, learnt: Rows, held: Rows, _draw: Any
+    ) -> dict[int, Floats]:
+        assert told.tastes is not None
+        known, new, found = told.tastes, told.select(held), {}
+        for count in COUNTS:
+            rows = learnt[:count]
+            if not np.ptp(ratings[rows]):
+                found[count] = new.scores()
+                continue
+            here = told.select(rows)
+            fits = [fit_ratings(replace(here, tastes=of(known)), ratings[rows]) for of in tastes]
+            taste = max(fits, key=lambda fit: fit.evidence)
+            found[count] = new.scores(taste.tilts(new.features))
+        return found
+
+    return way
 
 
-def _no_prior(
-    told: PhotoFeatures, ratings: Floats, learnt: Rows, held: Rows, draw: Any
-) -> dict[int, Floats]:
-    return _of_ratings(replace(told, tastes=None), ratings, learnt, held, draw)
+def _times(factor: float) -> Callable[[Tastes], Tastes]:
+    """Tastes so many times as strong."""
+    root = np.sqrt(factor)
+    return lambda known: replace(
+        known, directions=root * known.directions, alone=root * known.alone
+    )
 
 
 def _nothing(
@@ -253,34 +262,6 @@ def _of_pairs(*, chosen: bool) -> Way:
     return way
 
 
-def _strengths(*factors: float) -> Way:
-    """Tastes some times as strong; of several strengths, the one that ratings speak for."""
-
-    def way(
-        told: PhotoFeatures, ratings: Floats, learnt: Rows, held: Rows, _draw: Any
-    ) -> dict[int, Floats]:
-        assert told.tastes is not None
-        known, found = told.tastes, {}
-        new = told.select(held)
-        for count in COUNTS:
-            rows = learnt[:count]
-            if not np.ptp(ratings[rows]):
-                found[count] = new.scores()
-                continue
-            fits = []
-            for factor in np.sqrt(factors):
-                tastes = replace(
-                    known, directions=factor * known.directions, alone=factor * known.alone
-                )
-                here = replace(told.select(rows), tastes=tastes)
-                fits.append(fit_ratings(here, ratings[rows]))
-            taste = max(fits, key=lambda fit: fit.evidence)
-            found[count] = new.scores(taste.tilts(new.features))
-        return found
-
-    return way
-
-
 def beliefs(rated: Rated, features: Features, options: Any) -> list[dict[str, Any]]:
     """What other beliefs are worth to people by whom nothing is reported."""
     people = np.random.default_rng(0).permutation(people_who_choose(rated.ratings))
@@ -289,14 +270,17 @@ def beliefs(rated: Rated, features: Features, options: Any) -> list[dict[str, An
     world = World.of(rated, features)
     usual = world.others(known)
     ways: dict[str, tuple[Others, Way]] = {
-        "as in the file": (usual, _of_ratings),
-        "half as strong": (usual, _strengths(0.5)),
-        "twice as strong": (usual, _strengths(2.0)),
-        "of a quarter to four times, the most probable": (usual, _strengths(0.25, 0.5, 1, 2, 4)),
-        "8 directions": (world.others(known, Belief(directions=8)), _of_ratings),
-        "32 directions": (world.others(known, Belief(directions=32)), _of_ratings),
-        "half as smooth": (world.others(known, Belief(smoothing=1.5)), _of_ratings),
-        "features twice as free": (world.others(known, Belief(alone=0.3)), _of_ratings),
+        "as in the file": (usual, AS_KNOWN),
+        "half as strong": (usual, _of_ratings(_times(0.5))),
+        "twice as strong": (usual, _of_ratings(_times(2.0))),
+        "of a quarter to four times, the most probable": (
+            usual,
+            _of_ratings(*map(_times, (0.25, 0.5, 1, 2, 4))),
+        ),
+        "8 directions": (world.others(known, Belief(directions=8)), AS_KNOWN),
+        "32 directions": (world.others(known, Belief(directions=32)), AS_KNOWN),
+        "half as smooth": (world.others(known, Belief(smoothing=1.5)), AS_KNOWN),
+        "features twice as free": (world.others(known, Belief(alone=0.3)), AS_KNOWN),
     }
     more = {"Lite0, Lite1 and Lite2": THREE, "the three and `quality`": (*THREE, "quality")}
     for name, networks in more.items():
@@ -304,7 +288,7 @@ def beliefs(rated: Rated, features: Features, options: Any) -> list[dict[str, An
         plain = np.concatenate(blocks, axis=1).astype(np.float64)
         sizes = [block.shape[1] for block in blocks]
         other = World.of(rated, Features(plain, plain), sizes)
-        ways[f"features of {name}"] = (other.others(known), _of_ratings)
+        ways[f"features of {name}"] = (other.others(known), AS_KNOWN)
     rows = []
     for name, (others, way) in ways.items():
         row: dict[str, Any] = {"name": name}
@@ -335,7 +319,12 @@ def _seen(rated: Rated, networks: Sequence[str], options: Any) -> list[Any]:
 
 
 SIDES = ("left", "right")
-RATING_WAYS: dict[str, Way] = {"ratings": _of_ratings, "no prior": _no_prior, "nothing": _nothing}
+AS_KNOWN = _of_ratings(lambda known: known)
+RATING_WAYS: dict[str, Way] = {
+    "ratings": AS_KNOWN,
+    "no prior": _of_ratings(lambda _: None),
+    "nothing": _nothing,
+}
 PAIR_WAYS = {"random pairs": _of_pairs(chosen=False), "chosen pairs": _of_pairs(chosen=True)}
 
 

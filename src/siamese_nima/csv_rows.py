@@ -225,6 +225,26 @@ def read_lines(
     return [line for part in text.split("\n") if (line := part.rstrip("\r"))]
 
 
+def listed_names(lines: Sequence[str], name: str) -> Sequence[str]:
+    """The names in a list; a CSV table with a column `path` and no other is one too.
+
+    Args:
+        lines: Each a name, taken literally; of a table names may stand in quotation marks.
+        name: Of the list, for messages.
+
+    Raises:
+        TableError: A table with a quotation mark that is not closed.
+    """
+    if not lines or lines[0] != "path" or os.path.lexists("path"):
+        return lines
+    try:
+        return [",".join(cells) for _, cells in csv_lines("\n".join(lines[1:]))]
+    except RowError as problem:
+        raise TableError(
+            f"{name} line {problem.line + 1}: not a readable table ({problem})"
+        ) from problem
+
+
 def decode_text(content: bytes) -> str:
     """Text in UTF-8 or UTF-16, with a byte order mark or without.
 

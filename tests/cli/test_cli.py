@@ -227,7 +227,7 @@ def test_a_name_that_is_not_unicode_leaves_as_its_bytes(tiny_model, photo_folder
         (["score", "{folder}", "--batch-size", "0"], 2, "--batch-size"),
         (["score", "{folder}", "--view", "sideways"], 2, "view policy 'sideways'"),
         (["score", "{folder}", "--out", "x.xlsx"], 2, "x.xlsx: a table ends in .csv"),
-        (["score", "{folder}", "--device", "tpu"], 2, "device 'tpu' is unknown"),
+        (["score", "{folder}", "--device", "tpu"], 2, "'tpu' is none of cpu, cuda"),
         (["score", "{folder}", "--model", "nothing"], 1, "no model named 'nothing'"),
         (["score", "{folder}", "--model", "no.h5"], 1, "no.h5: no such weight file"),
         (["score", "{folder}/notes.txt/none*"], 1, "none*"),

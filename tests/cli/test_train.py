@@ -87,7 +87,7 @@ def test_a_mistake_is_named_before_anything_is_read(asked, tmp_path):
     for arguments, message in (
         (["train"], "no photos named: give .* --data"),
         (["train", str(tmp_path / "run.toml")], "unknown entry 'epochs'"),
-        (["train", "--data", "x.csv", "--freeze", "half", "--stage", "pairs"], "stage must be"),
+        (["train", "--data", "x.csv", "--freeze", "half", "--epochs", "-1"], "epochs must be"),
     ):
         with pytest.raises(ConfigError, match=message):
             CliRunner().invoke(app, arguments, catch_exceptions=False)

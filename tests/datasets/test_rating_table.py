@@ -146,3 +146,15 @@ def test_an_id_finds_its_photo_beside_its_sidecar(tmp_path):
         (tmp_path / name).touch()
     found = photo_paths(tmp_path, ["0012", "v1.5", "0013"])
     assert [path.name for path in found] == ["0012.jpg", "v1.5.png", "0013"]
+
+
+def test_a_name_alone_finds_its_photo_in_the_folders_below(tmp_path):
+    for place in ("day 1/one.JPG", "day 2/deep/two.png", "day 1/twice.jpg", "day 2/twice.jpg"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_bytes(b"photo")
+    (tmp_path / "twice.png").write_bytes(b"photo")
+    found = photo_paths(tmp_path, ["one.jpg", "two", "twice.png", "none.jpg", "day 3/one.jpg"])
+    places = ("day 1/one.JPG", "day 2/deep/two.png", "twice.png", "none.jpg", "day 3/one.jpg")
+    assert found == tuple(tmp_path / place for place in places)
+    with pytest.raises(TableError, match=r"several photos are called so, .*day 1.*day 2"):
+        photo_paths(tmp_path, ["twice.jpg"])

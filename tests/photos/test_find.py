@@ -174,6 +174,13 @@ def test_standard_input_gives_names_of_files_and_folders(tree):
 def test_a_table_of_paths_alone_is_a_list(tree):
     lines = b"path\nphoto10.jpg\n"
     assert names(find_photos(["-"], stdin=io.BytesIO(lines))) == ["photo10.jpg"]
+    odd = ["a, b.jpg", 'the "best".jpg', "two\nlines.jpg"]
+    for name in odd:
+        Path(name).write_bytes(b"")
+    quoted = b'path\n"a, b.jpg"\n"the ""best"".jpg"\n"two\nlines.jpg"\n'
+    assert names(find_photos(["-"], stdin=io.BytesIO(quoted))) == odd
+    with pytest.raises(TableError, match=r"standard input line 2: not a readable table"):
+        find_photos(["-"], stdin=io.BytesIO(b'path\n"a.jpg\n'))
     Path("path").write_bytes(b"a photo of that name")
     assert names(find_photos(["-"], stdin=io.BytesIO(lines))) == ["path", "photo10.jpg"]
 

@@ -65,8 +65,10 @@ def test_a_table_names_photos_from_the_folder_from_here_or_in_full(folder, monke
     monkeypatch.chdir(folder.parent)
     here = Path(folder.name)
     table = folder / "ratings.csv"
-    table.write_text(f"path,stars\na.jpg,1\n{here / 'b.jpg'},2\n{folder / 'c.jpg'},3\nno.jpg,4\n")
-    wanted = {"a.jpg": 1, "b.jpg": 2, "c.jpg": 3, "no.jpg": 4}
+    table.write_text(
+        f"path,stars\na.jpg,1\n{here / 'b.jpg'},2\n{folder / 'c.jpg'},3\nno.jpg,4\nd,5\n"
+    )
+    wanted = {"a.jpg": 1, "b.jpg": 2, "c.jpg": 3, "no.jpg": 4, "day/d.jpg": 5}
     assert read_ratings(table, here) == read_ratings(table, folder) == wanted
 
 

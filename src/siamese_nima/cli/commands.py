@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from enum import Enum
 from typing import Any
 
 import typer
@@ -90,7 +89,7 @@ def _as_ours(param: Any) -> Any:
 
 
 class _TextAsItIs:
-    """Reads what needs no reading: text, and options that were not given."""
+    """Reads what needs no reading: text, words of ours, and options that were not given."""
 
     def __init__(self, typers_own: Callable[[], Any]) -> None:
         self._typers_own = typers_own
@@ -100,11 +99,10 @@ class _TextAsItIs:
         wanted = param.type_descriptor
         if value is None:
             return () if param.multiple or param.nargs == -1 else None
-        if isinstance(value, Enum):
+        if parser := wanted.parameter_info.parser:
+            return list(map(parser, value)) if param.multiple else parser(value)
+        if wanted.annotation is str and isinstance(value, str):
             return value
-        if wanted.parameter_info.parser is None:
-            if wanted.annotation is str and isinstance(value, str):
-                return value
-            if wanted.annotation == list[str] and isinstance(value, list | tuple):
-                return list(value)
+        if wanted.annotation == list[str] and isinstance(value, list | tuple):
+            return list(value)
         return self._typers_own().coerce(value, param=param, ctx=ctx)

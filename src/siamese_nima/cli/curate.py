@@ -8,7 +8,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
@@ -46,7 +45,7 @@ from siamese_nima.curation.filing import (
     plan_filing_of_bursts,
     undo_filing,
 )
-from siamese_nima.curation.programs import REJECTED, program_named
+from siamese_nima.curation.programs import PROGRAMS, REJECTED, program_named
 from siamese_nima.curation.sidecars import Naming, UndoLog, undo_stars
 from siamese_nima.curation.stars import (
     PERCENTILES,
@@ -228,15 +227,6 @@ def _summary(results: Sequence[ScoredPhoto], bursts: Sequence[Burst]) -> str:
     return f"{text}; the best is too close to call in {close}" if close else text
 
 
-class ForProgram(StrEnum):
-    """Photo programs that stars can be written for."""
-
-    lightroom = "lightroom"
-    darktable = "darktable"
-    digikam = "digikam"
-    captureone = "captureone"
-
-
 _DONE = {
     "create": "new sidecars",
     "change": "changed",
@@ -252,11 +242,11 @@ def stars(
     photos: options.MaybePhotos = None,
     by: Annotated[
         str,
-        typer.Option(
-            metavar="WAY",
-            autocompletion=lambda incomplete: options.beginning(incomplete, get_args(By)),
-            help="given: percentile among these photos; population: percentile among the model's "
+        options.one_of(
+            get_args(By),
+            "given: percentile among these photos; population: percentile among the model's "
             "reference photos; score.",
+            metavar="WAY",
         ),
     ] = "given",
     bounds: Annotated[
@@ -271,18 +261,19 @@ def stars(
     ] = None,
     sidecars: Annotated[
         str,
-        typer.Option(
+        options.one_of(
+            get_args(Naming),
+            "full: a.jpg.xmp; stem: a.xmp; auto: what is there already.",
             metavar="NAMING",
-            autocompletion=lambda incomplete: options.beginning(incomplete, get_args(Naming)),
-            help="full: a.jpg.xmp; stem: a.xmp; auto: what is there already.",
         ),
     ] = "auto",
     program: Annotated[
-        ForProgram | None,
-        typer.Option(
+        str | None,
+        options.one_of(
+            tuple(PROGRAMS),
+            "Write where and how lightroom, darktable, digikam or captureone reads.",
             "--for",
             metavar="PROGRAM",
-            help="Write where and how lightroom, darktable, digikam or captureone reads.",
         ),
     ] = None,
     into_photos: Annotated[
@@ -337,7 +328,7 @@ def stars(
         "naming": cast(Naming, sidecars),
         "overwrite": overwrite,
         "apart": apart,
-        "program": program and program.value,
+        "program": program,
         "into_photos": into_photos,
         "pick_from": pick_from,
         "labels": _labels(labels),

@@ -45,7 +45,7 @@ def models(context: typer.Context) -> None:
         list_models()
 
 
-@app.command("list")
+@app.command("list", hidden=True)
 def list_models() -> None:
     """List models, as 'nima models' does.
 
@@ -281,14 +281,12 @@ def export(
     ] = None,
     kind: Annotated[
         str,
-        typer.Option(
+        options.one_of(
+            ("onnx", "safetensors", "keras-h5"),
+            "onnx, safetensors or keras-h5.",
             "--format",
             "-f",
             metavar="FORMAT",
-            autocompletion=lambda incomplete: options.beginning(
-                incomplete, ("onnx", "safetensors", "keras-h5")
-            ),
-            help="onnx, safetensors or keras-h5.",
         ),
     ] = "onnx",
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from siamese_nima.errors import ConfigError, MissingExtraError
+from siamese_nima.errors import ConfigError, MissingExtraError, did_you_mean
 from siamese_nima.photos.read import MAX_PIXELS
 from siamese_nima.scoring.cache import usual_cache
 from siamese_nima.scoring.catalogue import WEIGHT_SUFFIXES, embedded_models, installed_models
@@ -24,6 +24,24 @@ from siamese_nima.scoring.tables import Columns
 
 def _of_scoring(help: str, *names: str, **limits: Any) -> Any:
     return typer.Option(*names, help=help, rich_help_panel="Scoring", **limits)
+
+
+def one_of(known: Sequence[str], help: str, *names: str, **more: Any) -> Any:
+    """An option whose value is one of some words; completion offers them."""
+
+    def parsed(text: str) -> str:
+        if text not in known:
+            words = f"{', '.join(known)}{did_you_mean(text, known)}"
+            raise typer.BadParameter(f"{text!r} is none of {words}")
+        return text
+
+    return typer.Option(
+        *names,
+        help=help,
+        parser=parsed,
+        autocompletion=lambda incomplete: beginning(incomplete, known),
+        **more,
+    )
 
 
 def _model(help: str) -> Any:
@@ -122,11 +140,7 @@ View = Annotated[
 ]
 Device = Annotated[
     str,
-    _of_scoring(
-        "cpu, cuda, openvino or coreml.",
-        metavar="DEVICE",
-        autocompletion=lambda incomplete: beginning(incomplete, DEVICES),
-    ),
+    one_of(DEVICES, "cpu, cuda, openvino or coreml.", metavar="DEVICE", rich_help_panel="Scoring"),
 ]
 Exact = Annotated[bool, _of_scoring("Read large photos in full: slower.", "--exact")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")]

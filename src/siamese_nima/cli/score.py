@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,13 +41,6 @@ if TYPE_CHECKING:
     from siamese_nima.scale.worker import Job
 
 
-class Engine(StrEnum):
-    """What runs the scoring."""
-
-    local = "local"
-    ray = "ray"
-
-
 def _of_ray(help: str, **limits: Any) -> Any:
     return typer.Option(help=help, rich_help_panel="With --engine ray", **limits)
 
@@ -63,11 +55,13 @@ TableOrFolder = Annotated[
         "With --engine ray a folder or URL for Parquet files.",
     ),
 ]
-EngineOption = Annotated[
-    Engine,
-    typer.Option(
-        help="ray: on many machines. PHOTOS may then be URLs (s3://...) too, names of listings "
-        "(.txt) and tables (.parquet); --workers are processes with a model each."
+Engine = Annotated[
+    str,
+    options.one_of(
+        ("local", "ray"),
+        "ray: on many machines. PHOTOS may then be URLs (s3://...) too, names of listings (.txt) "
+        "and tables (.parquet); --workers are processes with a model each.",
+        metavar="ENGINE",
     ),
 ]
 RayAddress = Annotated[
@@ -248,7 +242,7 @@ def score(
     columns: options.ColumnNames = None,
     distribution: options.Distribution = False,
     detail: DetailColumns = False,
-    engine: EngineOption = Engine.local,
+    engine: Engine = "local",
     ray_address: RayAddress = None,
     threads_per_worker: ThreadsPerWorker = None,
     gpus_per_worker: GpusPerWorker = None,
@@ -271,7 +265,7 @@ def score(
         "gpus_per_worker": gpus_per_worker,
         "photos_per_file": photos_per_file,
     }
-    if engine is Engine.ray:
+    if engine == "ray":
         from siamese_nima.scale.cluster import ClusterOptions
 
         given = {"above": above, "below": below, "columns": columns, "detail": detail or None}

@@ -10,7 +10,6 @@ import threading
 import webbrowser
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -35,13 +34,6 @@ _log = logging.getLogger(__name__)
 _PORT = 8642
 # Time to send the last answers, after the time that they may take.
 _LAST_ANSWERS_S = 5
-
-
-class LogFormat(StrEnum):
-    """How a line of log looks."""
-
-    TEXT = "text"
-    JSON = "json"
 
 
 @grouped_options
@@ -95,8 +87,11 @@ def serve(
         float, typer.Option(help="Seconds from a request's begin to its answer.")
     ] = 60,
     log_format: Annotated[
-        LogFormat, typer.Option(help="Lines of log for people, or JSON for machines.")
-    ] = LogFormat.TEXT,
+        str,
+        options.one_of(
+            ("text", "json"), "Lines of log for people, or JSON for machines.", metavar="FORM"
+        ),
+    ] = "text",
     model: options.Models = DEFAULT_MODEL,
     *,
     scoring: Scoring,
@@ -120,7 +115,7 @@ def serve(
         scorer = scoring.scorer(*options.named_models(model), max_pixels=limits.photo_pixels)
         writes = host in (*safety.LOOPBACK_NAMES, "::1")
         gallery = _gallery(folder, scoring, scorer, writes=writes) if folder else None
-        observability.log_to_stderr(log_format.value)
+        observability.log_to_stderr(cast("observability.LogFormat", log_format))
         service = Service(scorer, limits, urls=urls)
         app = application.guarded(
             application.api(service, gallery=gallery, with_keys=bool(keys)), rules, keys

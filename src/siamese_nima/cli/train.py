@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from siamese_nima.cli.options import needs_extra
+from siamese_nima.cli.options import model_names, needs_extra, one_of
 from siamese_nima.cli.run import progress_bar
 from siamese_nima.training.watch import Watch
 
@@ -26,6 +26,19 @@ _RUN, _DATA, _STAGE, _MACHINE = "The run", "Photos", "Stages", "Machine"
 
 def _option(help: str, panel: str, *names: str) -> Any:
     return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False)
+
+
+def _one_of(known: Sequence[str], help: str, panel: str) -> Any:
+    return one_of(known, help, rich_help_panel=panel, show_default=False, metavar="TEXT")
+
+
+# As `training.config` has them, which takes pydantic to import.
+STAGES = ("nima", "siamese")
+SCHEDULES = ("cosine", "plateau", "constant")
+OBJECTIVES = ("preference", "margin", "contrastive")
+SAMPLERS = ("random", "scene", "hard", "bucket")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
 
 def train(
@@ -59,10 +72,12 @@ def train(
     ] = None,
     start: Annotated[
         str | None,
-        _option(
-            "Model, checkpoint, Keras .h5 or MobileNet .tflite to go on from; or "
+        typer.Option(
+            help="Model, checkpoint, Keras .h5 or MobileNet .tflite to go on from; or "
             "imagenet:BACKBONE, which downloads; default: quality.",
-            _RUN,
+            rich_help_panel=_RUN,
+            show_default=False,
+            autocompletion=lambda incomplete: model_names(incomplete),
         ),
     ] = None,
     out: Annotated[
@@ -72,7 +87,8 @@ def train(
     view: Annotated[str | None, _option("View policy; default: that of --start.", _RUN)] = None,
     seed: Annotated[int | None, _option("Seed of all that is random; default: 0.", _RUN)] = None,
     stage: Annotated[
-        list[str] | None, _option("nima or siamese; may be given twice; default: nima.", _STAGE)
+        list[str] | None,
+        _one_of(STAGES, "nima or siamese; may be given twice; default: nima.", _STAGE),
     ] = None,
     epochs: Annotated[int | None, _option("Epochs of the last stage.", _STAGE)] = None,
     batch_size: Annotated[int | None, _option("Photos per step, of all stages.", _STAGE)] = None,
@@ -87,27 +103,30 @@ def train(
         float | None, _option("Of all before the head, in the last stage.", _STAGE)
     ] = None,
     schedule: Annotated[
-        str | None, _option("cosine, plateau or constant; of the last stage.", _STAGE)
+        str | None,
+        _one_of(SCHEDULES, "cosine, plateau or constant; of the last stage.", _STAGE),
     ] = None,
     patience: Annotated[
         int | None, _option("Epochs without a better one before the last stage ends.", _STAGE)
     ] = None,
     objective: Annotated[
-        str | None, _option("preference, margin or contrastive; of a Siamese stage.", _STAGE)
+        str | None,
+        _one_of(OBJECTIVES, "preference, margin or contrastive; of a Siamese stage.", _STAGE),
     ] = None,
     sampler: Annotated[
-        str | None, _option("random, scene or hard; of a Siamese stage.", _STAGE)
+        str | None,
+        _one_of(SAMPLERS, "random, scene, hard or bucket; of a Siamese stage.", _STAGE),
     ] = None,
     emd_weight: Annotated[
         float | None, _option("Earth mover's distance beside the objective.", _STAGE)
     ] = None,
-    device: Annotated[str | None, _option("auto, cpu, cuda or mps.", _MACHINE)] = None,
+    device: Annotated[str | None, _one_of(DEVICES, "auto, cpu, cuda or mps.", _MACHINE)] = None,
     devices: Annotated[
         int | None, _option("Processes that share each batch; default: 1.", _MACHINE)
     ] = None,
     nodes: Annotated[int | None, _option("Machines; default: 1.", _MACHINE)] = None,
     precision: Annotated[
-        str | None, _option("auto, 32-true, bf16-mixed or 16-mixed.", _MACHINE)
+        str | None, _one_of(PRECISIONS, "auto, 32-true, bf16-mixed or 16-mixed.", _MACHINE)
     ] = None,
     view_cache: Annotated[
         Path | None, _option("Folder that keeps cut photos for further runs.", _MACHINE)

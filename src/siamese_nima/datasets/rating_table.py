@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from siamese_nima.csv_rows import spellings
 from siamese_nima.errors import TableError, name_some
+from siamese_nima.photos.find import find_photos
 from siamese_nima.photos.formats import PHOTO_EXTENSIONS
+from siamese_nima.photos.shots import folded
 from siamese_nima.ratings import (
     AVA_SCALE,
     RatingScale,
@@ -242,46 +243,70 @@ def photo_paths(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
 
     Label files disagree with the disk in upper and lower case, composed and decomposed letters and
     separators, and some name photos without the ending or by number; a name with a photo's ending
-    matches whatever its case, any other also the only photo of that stem. A photo that is not
-    there keeps the path under which it was wanted.
+    matches whatever its case, any other also the only photo of that stem. A name without a folder
+    is looked for in all folders below, too. A photo that is not there keeps the path under which
+    it was wanted.
+
+    Raises:
+        TableError: Folders below have several photos of such a name.
     """
-    listings: dict[Path, _Listing] = {}
-    return tuple(_photo_path(folder, name, listings) for name in names)
+    places = _Places(folder)
+    return tuple(map(places.path, names))
 
 
-def _photo_path(folder: Path, name: str, listings: dict[Path, _Listing]) -> Path:
-    for spelling in spellings(name):
-        wanted = folder / spelling
-        if wanted.parent not in listings:
-            listings[wanted.parent] = _Listing(wanted.parent)
-        if (found := listings[wanted.parent].find(wanted)) is not None:
-            return found
-    return folder / name
+class _Places:
+    """Finds photos by what a table calls them; each folder is listed once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._listings: dict[Path, _Listing] = {}
+
+    def path(self, name: str) -> Path:
+        for spelling in spellings(name):
+            wanted = self._folder / spelling
+            parent = wanted.parent
+            if parent not in self._listings:
+                present = sorted(parent.iterdir()) if parent.is_dir() else []
+                self._listings[parent] = _Listing(present)
+            if len(found := self._listings[parent].find(wanted.name)) == 1:
+                return found[0]
+        return self._folder / name if {*name} & {*"/\\"} else self._deeper(name)
+
+    def _deeper(self, name: str) -> Path:
+        for spelling in spellings(name):
+            found = self._below.find(spelling)
+            if len(found) > 1:
+                raise TableError(
+                    f"{name}: several photos are called so, {name_some(found)}; the table must say "
+                    f"which, by its path below {self._folder}"
+                )
+            if found:
+                return found[0]
+        return self._folder / name
+
+    @cached_property
+    def _below(self) -> _Listing:
+        found = find_photos([self._folder]).paths if self._folder.is_dir() else ()
+        return _Listing(path for path in found if path.parent != self._folder)
 
 
 class _Listing:
-    def __init__(self, folder: Path) -> None:
-        present = sorted(folder.iterdir()) if folder.is_dir() else []
-        self._exact = {path.name for path in present}
-        self._by_name = {_folded(path.name): path for path in present}
+    def __init__(self, present: Iterable[Path]) -> None:
+        self._exact: dict[str, list[Path]] = {}
+        self._alike: dict[str, list[Path]] = {}
         self._by_stem: dict[str, list[Path]] = {}
         for path in present:
+            self._exact.setdefault(path.name, []).append(path)
+            self._alike.setdefault(folded(path.name), []).append(path)
             if path.suffix.lower() in PHOTO_EXTENSIONS:
-                self._by_stem.setdefault(_folded(path.stem), []).append(path)
+                self._by_stem.setdefault(folded(path.stem), []).append(path)
 
-    def find(self, wanted: Path) -> Path | None:
-        if wanted.name in self._exact:
-            return wanted
-        if found := self._by_name.get(_folded(wanted.name)):
+    def find(self, name: str) -> Sequence[Path]:
+        """What the name means: itself, in another case, or, without an ending, a stem."""
+        if found := self._exact.get(name) or self._alike.get(folded(name)):
             return found
-        if wanted.suffix.lower() in PHOTO_EXTENSIONS:
-            return None
-        same_stem = self._by_stem.get(_folded(wanted.name), [])
-        return same_stem[0] if len(same_stem) == 1 else None
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
+        has_ending = Path(name).suffix.lower() in PHOTO_EXTENSIONS
+        return () if has_ending else self._by_stem.get(folded(name), ())
 
 
 def _check_lengths(table: RatingTable, count: int) -> None:

@@ -8,13 +8,13 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from siamese_nima.csv_rows import as_on_disk, read_lines
+from siamese_nima.csv_rows import as_on_disk, listed_names, read_lines
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.formats import PHOTO_EXTENSIONS
 
@@ -332,12 +332,10 @@ def _real(path: Path) -> str:
         return str(path)
 
 
-def _lines(stream: IO[str] | IO[bytes] | None) -> Iterator[str]:
-    """Non-empty lines, in any encoding that systems write; a table of paths alone is a list."""
+def _lines(stream: IO[str] | IO[bytes] | None) -> Sequence[str]:
+    """Names on non-empty lines, in any encoding that systems write."""
     source: Any = stream if stream is not None else sys.stdin
     if source is None:
         raise PhotoError("'-' reads a list from standard input, and there is none: it is closed")
     lines = read_lines(getattr(source, "buffer", source), "standard input")
-    for number, line in enumerate(lines):
-        if number or line != "path" or Path(line).exists():
-            yield line
+    return listed_names(lines, "standard input")

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+from siamese_nima.csv_rows import listed_names
 from siamese_nima.errors import ConfigError, NimaError, PhotoError, TableError
 from siamese_nima.ordered_pool import map_in_order
 from siamese_nima.photos.archives import ARCHIVE_SUFFIXES, ArchivedPhoto, contents_of
@@ -283,11 +284,11 @@ def _found(
 ) -> Iterator[FoundPhotos]:
     for pattern in patterns:
         if pattern == "-":
-            yield from _listed(_lines(_standard_input(stdin).read()))
+            yield from _listed(_standard_input(stdin).read(), "standard input")
         elif guarded and _is_web(pattern):
             yield FoundPhotos(names=(pattern,))
         elif pattern.lower().endswith(_LISTING) and not Path(pattern).is_dir():
-            yield from _listed(_lines(_listing(pattern)))
+            yield from _listed(_listing(pattern), pattern)
         elif is_url(pattern):
             yield _search(pattern)
         else:
@@ -310,18 +311,18 @@ def _listing(file: str) -> bytes:
     return content
 
 
-def _lines(content: bytes) -> Iterator[bytes]:
-    return (line for line in content.replace(b"\r\n", b"\n").split(b"\n") if line)
-
-
-def _listed(lines: Iterable[bytes]) -> Iterator[FoundPhotos]:
+def _listed(content: bytes, name: str) -> Iterator[FoundPhotos]:
     """Names are taken literally; local ones may be folders, as those on standard input are."""
-    for remote, group in groupby(lines, key=lambda line: is_url(os.fsdecode(line))):
+    lines = [line for line in content.replace(b"\r\n", b"\n").split(b"\n") if line]
+    names = listed_names([os.fsdecode(line) for line in lines], name)
+    if not any(map(is_url, names)):
+        yield find_photos(["-"], stdin=io.BytesIO(content))
+        return
+    for remote, group in groupby(names, key=is_url):
         if remote:
-            names = tuple(without_file_scheme(os.fsdecode(line)) for line in group)
-            yield FoundPhotos(names=names)
+            yield FoundPhotos(names=tuple(map(without_file_scheme, group)))
         else:
-            yield find_photos(["-"], stdin=io.BytesIO(b"\n".join(group)))
+            yield find_photos(["-"], stdin=io.BytesIO(b"\n".join(map(os.fsencode, group))))
 
 
 def _search(url: str) -> FoundPhotos:

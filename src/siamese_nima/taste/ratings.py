@@ -13,6 +13,7 @@ from siamese_nima.csv_rows import as_on_disk, read_table
 from siamese_nima.curation.sidecars import Folder, read_sidecar
 from siamese_nima.curation.stars import embedded_rating
 from siamese_nima.curation.xmp import Packet
+from siamese_nima.datasets.rating_table import photo_paths
 from siamese_nima.errors import AnswerError, SidecarError
 from siamese_nima.photos import find_photos
 
@@ -75,11 +76,11 @@ def read_ratings(table: Path, folder: Path) -> dict[str, float]:
 
     Columns: one of photo, path, file_name, file, filename, name and image; one of rating, stars,
     score and mos. Higher is better; the scale is free. Paths are from the folder, from here as in
-    the tables of `nima`, or absolute.
+    the tables of `nima`, or absolute; of photos in folders below their names alone will do.
 
     Raises:
         AnswerError: It has no such columns, or names a photo twice.
-        TableError: It cannot be read, or a rating is no number.
+        TableError: It cannot be read, a rating is no number, or several photos have a name.
     """
     rows = read_table(table)
     photo, rating = (
@@ -92,19 +93,20 @@ def read_ratings(table: Path, folder: Path) -> dict[str, float]:
             f"ratings ({', '.join(_RATING_COLUMNS)}), found {', '.join(rows[0].cells)}"
         )
     found: dict[str, float] = {}
-    for row in rows:
-        name = _name(row.text(photo), folder)
+    texts = [row.text(photo) for row in rows]
+    for row, text, path in zip(rows, texts, photo_paths(folder, texts), strict=True):
+        name = _name(text, path, folder)
         if name in found:
             raise AnswerError(f"{table} line {row.line}: {name} has a rating already")
         found[name] = row.number(rating)
     return found
 
 
-def _name(text: str, folder: Path) -> str:
-    """Of a photo in the folder; tables name it from there, from here, or in full."""
-    for path in (as_on_disk(text, folder).absolute(), as_on_disk(text).absolute()):
-        if path.is_relative_to(folder.absolute()) and path.exists():
-            return path.relative_to(folder.absolute()).as_posix()
+def _name(text: str, path: Path, folder: Path) -> str:
+    """Of a photo in the folder, found at `path`; tables also name it from here."""
+    for place in (path.absolute(), as_on_disk(text).absolute()):
+        if place.is_relative_to(folder.absolute()) and place.exists():
+            return place.relative_to(folder.absolute()).as_posix()
     return text
 
 
