@@ -31,29 +31,31 @@ from training_speed import write_fake_ava
 
 from machine import provenance, report
 from siamese_nima.training import fit
-from siamese_nima.training.config import StageConfig, TrainConfig
+from siamese_nima.training.config import TrainConfig, config_from
 from siamese_nima.training.run import train
 
 
 def config_of(options: argparse.Namespace, out: Path) -> TrainConfig:
     """A small network at a small size, decoded on the fly, pairs, two epochs."""
-    stage = StageConfig(
-        kind="siamese",
-        freeze="nothing",
-        epochs=options.epochs,
-        batch_size=64,
-        clip=1.0,
-        patience=0,
-    )
-    return TrainConfig(
-        data={"source": f"ava:{options.work}"},
-        start="random:mobilenetv1_100",
-        out=out,
-        view=f"warp:{options.size}",
-        cache_gb=0,
-        workers=2,
-        loggers=(),
-        stage=(stage,),
+    stage = {
+        "kind": "siamese",
+        "freeze": "nothing",
+        "epochs": options.epochs,
+        "batch_size": 64,
+        "clip": 1.0,
+        "patience": 0,
+    }
+    return config_from(
+        {
+            "data": {"source": f"ava:{options.work}"},
+            "start": "random:mobilenetv1_100",
+            "out": str(out),
+            "view": f"warp:{options.size}",
+            "cache_gb": 0,
+            "workers": 2,
+            "loggers": [],
+            "stage": [stage],
+        }
     )
 
 

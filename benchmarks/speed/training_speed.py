@@ -46,9 +46,9 @@ from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import AVA_SCALE
 from siamese_nima.training.batches import Batch, Photos, train_batches
 from siamese_nima.training.config import StageConfig
-from siamese_nima.training.run_log import RunLog, StageLog
+from siamese_nima.training.fit import StageLog
+from siamese_nima.training.run_log import write_figures
 from siamese_nima.training.stage import Stage, train_stage
-from siamese_nima.training.watch import Watch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import provenance, report
@@ -218,7 +218,8 @@ def count_waits(steps: int) -> dict[str, float]:
             noise(8),
             folder / "stage",
             config=config,
-            callbacks=[waits, StageLog(RunLog(folder), 1, Watch())],
+            log=StageLog(lambda epochs: write_figures(folder, [epochs]), lambda _step, _loss: None),
+            callbacks=[waits],
         )
     return {"steps": steps, "waits": waits.found}
 

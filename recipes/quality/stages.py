@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,9 @@ from siamese_nima.datasets.origin import bucketize
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.training.batches import Photos
 from siamese_nima.training.config import StageConfig
+from siamese_nima.training.fit import StageLog
 from siamese_nima.training.ladder_views import with_ladders
+from siamese_nima.training.run_log import write_log
 from siamese_nima.training.stage import train_stage
 
 _WEIGHTS = "weights.safetensors"
@@ -57,7 +60,7 @@ def train_one(
             folder / "log",
             config=config,
             seed=seed,
-            report=log_figures,
+            log=StageLog(partial(_log_figures, folder / "log")),
             trainer={"precision": "bf16-mixed"},
         )
         _keep(inputs, free, folder)
@@ -94,14 +97,14 @@ def distributions(free: NIMA, prepare: nn.Module, inputs: NDArray[np.uint8]) -> 
     return np.concatenate(rows)
 
 
-def log_figures(figures: dict[str, float]) -> None:
-    """One line with the time and an epoch's figures."""
-    log({name: round(value, 4) for name, value in figures.items()})
-
-
 def log(what: object) -> None:
     """One line with the time."""
     print(datetime.now().strftime("%H:%M:%S"), what, file=sys.stderr, flush=True)
+
+
+def _log_figures(folder: Path, epochs: list[dict[str, float]]) -> None:
+    write_log(folder / "log.csv", epochs)
+    log({name: round(value, 4) for name, value in epochs[-1].items()})
 
 
 def photos(part: SplitInputs) -> Photos:

@@ -207,9 +207,25 @@ class SiameseNIMA:
             ConfigError: An option that is unknown or impossible, or labels that make no pairs.
         """
         # Lightning takes seconds to import, which predicting need not wait for.
-        from siamese_nima.training.origin import OriginRun
+        from siamese_nima.training.origin import train_as_origin
 
-        run = OriginRun.checked(
+        frozen = None
+        if nima_weight_path is not None and layer_to_freeze is not None:
+            frozen = layer_to_freeze if isinstance(layer_to_freeze, str) else int(layer_to_freeze)
+
+        def build() -> tuple[NIMA, ModelCard, ViewPolicy]:
+            nima = self.build(nima_weight_path)
+            assert self._card is not None
+            require_trainable(nima.backbone, self._card.backbone)
+            if frozen is not None:
+                _log.info("Freezing layers: up to %s", frozen)
+                freeze(nima, frozen)
+            return nima, self._card, self._training_view(self._card)
+
+        self._card, figures = train_as_origin(
+            build,
+            train_raw,
+            val_raw,
             epochs=epochs,
             batch_size=batch_size,
             optimizer=optimizer,
@@ -217,27 +233,11 @@ class SiameseNIMA:
             augmentation_args=augmentation_args,
             objective=objective,
             checkpoint_format=checkpoint_format,
-            seed=seed,
-            trainer_arguments=kwargs,
-        )
-        with run.seeded():
-            nima = self.build(nima_weight_path)
-        assert self._card is not None
-        require_trainable(nima.backbone, self._card.backbone)
-        frozen = None
-        if nima_weight_path is not None and layer_to_freeze is not None:
-            frozen = layer_to_freeze if isinstance(layer_to_freeze, str) else int(layer_to_freeze)
-            _log.info("Freezing layers: up to %s", frozen)
-            freeze(nima, frozen)
-        self._card, figures = run.train(
-            nima,
-            self._card,
-            train_raw,
-            val_raw,
-            view=self._training_view(self._card),
             checkpoints=self.output_dir / "checkpoints" if is_callback_checkpoint else None,
+            seed=seed,
             weights=nima_weight_path,
             frozen=frozen,
+            arguments=kwargs,
         )
         return figures
 

@@ -119,7 +119,7 @@ def test_a_run_has_the_head_first_and_then_the_upper_half_unless_told_otherwise(
         ({"data": DATA, "out": 3}, "out is text, got 3"),
         ({"data": DATA, "precision": "fp8"}, "precision must be one of auto"),
         ({"data": DATA, "ladders": {"photos": 5}}, "ladders are for Siamese stages"),
-        ({"data": DATA, "ladders": {"best": 0}}, "best above 0 to 1"),
+        ({"data": DATA, "ladders": {"best": 0}}, r"\[ladders\]: best must be above 0, got 0"),
         ({"data": DATA, "stage": [{"reads": "levels"}]}, "for the head alone"),
         (
             {"data": DATA, "stage": [{"reads": "levels", "freeze": "backbone"}]},

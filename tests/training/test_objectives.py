@@ -260,9 +260,9 @@ def test_a_siamese_stage_hears_which_distance_is_asked_for():
         ({"objective": "triplet"}, "one of contrastive, margin, preference, got 'triplet'"),
         ({"distance": "cosine"}, "one of l1, l2, got 'cosine'"),
         ({"labels": "firm"}, "one of soft, hard, votes, got 'firm'"),
-        ({"weight": -1}, "must not be negative nor both 0, got -1 and 0.2"),
-        ({"weight": 0, "emd_weight": 0}, "got 0 and 0"),
-        ({"objective": "margin", "margin": 0}, "above 0 rating points, got 0"),
+        ({"weight": -1}, "weight must not be negative, got -1"),
+        ({"weight": 0, "emd_weight": 0}, "weight and emd_weight must not both be 0"),
+        ({"objective": "margin", "margin": 0}, "margin must be above 0, got 0"),
         ({"margin": 1}, "'preference' has no margin, got 1"),
     ],
 )

@@ -218,14 +218,14 @@ def test_a_run_that_broke_off_goes_on_to_the_result_of_an_uninterrupted_one(
 def test_a_killed_run_goes_on_to_the_result_of_an_uninterrupted_one(table, start, tmp_path, whole):
     config = run_config(table, start, tmp_path / "killed" / "mine", stage=TWO_STAGES)
     (tmp_path / "run.toml").write_text(config.text())
-    log = config.out / "stage2" / "log.csv"
+    log = config.out / "log.csv"
     with (tmp_path / "errors.txt").open("w") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "siamese_nima", "train", tmp_path / "run.toml"], stderr=errors
         )
         deadline = time.monotonic() + 300
         while process.poll() is None and time.monotonic() < deadline:
-            if log.exists() and log.read_text().count("\n") > 2:
+            if log.exists() and log.read_text().count("\n2,") >= 2:
                 process.send_signal(signal.SIGKILL)
                 break
             time.sleep(0.02)

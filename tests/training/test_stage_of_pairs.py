@@ -17,6 +17,7 @@ from siamese_nima.ratings import AVA_SCALE, distribution_from_mos
 from siamese_nima.training import fit
 from siamese_nima.training.batches import Photos, plain_batches, train_batches
 from siamese_nima.training.config import StageConfig
+from siamese_nima.training.fit import StageLog
 from siamese_nima.training.stage import Stage, train_stage
 
 
@@ -79,7 +80,7 @@ def train(nima, folder, config, *, views=None, val=None, report=None, seed=0, ca
         val or paired_views(seed=1),
         folder,
         config=config,
-        report=report,
+        log=StageLog(report),
         seed=seed,
         callbacks=callbacks,
     )
@@ -114,8 +115,8 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path):
     class KilledError(Exception):
         pass
 
-    def kill(figures):
-        if figures["epoch"] == 1:
+    def kill(epochs):
+        if len(epochs) == 2:
             raise KilledError
 
     with pytest.raises(KilledError):

@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import tomli_w
 from pydantic import (
@@ -71,18 +71,6 @@ class _Table(BaseModel):
         return self.model_dump(mode="json", exclude_none=True)
 
 
-def _path(value: Any) -> Any:
-    return Path(value) if isinstance(value, str | os.PathLike) else value
-
-
-def _text(value: Any) -> Any:
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
-
-
-def _scale(value: Any) -> Any:
-    return RatingScale.parse(value) if isinstance(value, str) else value
-
-
 def _view(value: Any) -> Any:
     try:
         return ViewPolicy.parse(value) if isinstance(value, str) else value
@@ -96,23 +84,22 @@ def _frozen(value: Any) -> Any:
     return int(value) if str(value).isdigit() else value  # an option of the command line is text
 
 
-def _sequence(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-_NameOrPath = Annotated[str, BeforeValidator(_text)]
-_TomlPath = Annotated[Path, BeforeValidator(_path), PlainSerializer(str)]
+_TABLE = Field(strict=False)  # made of what the file holds
+_NameOrPath = Annotated[
+    str, BeforeValidator(lambda name: os.fspath(name) if isinstance(name, os.PathLike) else name)
+]
+_TomlPath = Annotated[Path, Field(strict=False), PlainSerializer(str)]
 _TomlScale = Annotated[
     RatingScale,
-    BeforeValidator(_scale),
+    BeforeValidator(lambda scale: RatingScale.parse(scale) if isinstance(scale, str) else scale),
     PlainSerializer(lambda scale: f"{scale.low}..{scale.high}"),
 ]
 _TomlView = Annotated[ViewPolicy, BeforeValidator(_view), PlainSerializer(str)]
+_Names = Annotated[tuple[str, ...], Field(strict=False)]
 _Count = Annotated[int, Field(ge=1)]
 _Rate = Annotated[float, Field(ge=0)]
-
-
-Table = TypeVar("Table", bound=_Table)
+_Whole = Annotated[int, Field(ge=0)]
+_Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class StageConfig(_Table):
@@ -187,13 +174,13 @@ class StageConfig(_Table):
     cache_trunk: bool | None = None
     monitor: Literal["val_srcc", "val_emd", "val_pair_accuracy", "val_scene_accuracy"] = "val_emd"
     loss: Literal["emd", "squared_emd"] = "emd"
-    emd_weight: float = 1.0
-    weight: float = 0.0
+    emd_weight: _Rate = 1.0
+    weight: _Rate = 0.0
     objective: ObjectiveKind = "preference"
-    margin: float | None = None
+    margin: Annotated[float, Field(gt=0)] | None = None
     distance: Literal["l1", "l2"] = "l2"
     labels: PreferenceKind = "soft"
-    doubt: float | None = None
+    doubt: _Rate | None = None
     balanced: bool = True
     sampler: SamplerKind = "random"
     epochs: _Count = 12
@@ -204,11 +191,11 @@ class StageConfig(_Table):
     backbone_learning_rate: _Rate = 1e-4
     layer_decay: Annotated[float, Field(gt=0)] = 1.0
     weight_decay: _Rate = 1e-2
-    warmup_steps: Annotated[int, Field(ge=0)] | None = None
+    warmup_steps: _Whole | None = None
     schedule: Literal["cosine", "plateau", "constant"] = "cosine"
-    patience: Annotated[int, Field(ge=0)] = 4
-    average_decay: float | None = None
-    dropout: float | None = 0.2
+    patience: _Whole = 4
+    average_decay: _Share | None = None
+    dropout: _Share | None = 0.2
     update_batch_norm: bool = False
     compile: bool = False
 
@@ -236,26 +223,14 @@ class StageConfig(_Table):
             for name in self.PAIRS:
                 if getattr(self, name) != type(self).model_fields[name].default:
                     raise ValueError(f'{name!r} is for kind = "siamese", this is a NIMA stage')
-        for name in ("dropout", "average_decay"):
-            share = getattr(self, name)
-            if share is not None and not 0 <= share < 1:
-                raise ValueError(f"{name} must be in [0, 1), got {share}")
-        if self.weight < 0 or self.emd_weight < 0 or self.weight + self.emd_weight == 0:
+        if self.weight == self.emd_weight == 0:
+            raise ValueError("weight and emd_weight must not both be 0")
+        if self.doubt and self.objective != "preference":
             raise ValueError(
-                f"weight and emd_weight must not be negative nor both 0, got {self.weight:g} and "
-                f"{self.emd_weight:g}"
-            )
-        if self.doubt is not None and (
-            self.doubt < 0 or (self.doubt and self.objective != "preference")
-        ):
-            raise ValueError(
-                f"doubt is for 'preference' and not negative, got {self.doubt} for "
-                f"{self.objective!r}"
+                f"doubt is for 'preference', got {self.doubt:g} for {self.objective!r}"
             )
         if self.margin is not None and self.objective == "preference":
             raise ValueError(f"'preference' has no margin, got {self.margin:g}")
-        if self.margin is not None and not self.margin > 0:
-            raise ValueError(f"margin must be above 0 rating points, got {self.margin:g}")
         if self.reads == "levels" and self.freeze != HEAD_ALONE:
             raise ValueError('reads = "levels" is for the head alone, with freeze = "backbone"')
         if self.sampler == "bucket" and self.objective != "contrastive":
@@ -310,9 +285,9 @@ class DataConfig(_Table):
     photos: _TomlPath | None = None
     scale: _TomlScale | None = None
     splits: _TomlPath | None = None
-    columns: Annotated[tuple[str, ...], BeforeValidator(_sequence)] = ()
+    columns: _Names = ()
     raters: _Count | None = None
-    fractions: Annotated[tuple[float, ...], BeforeValidator(_sequence)] = (0.7, 0.15, 0.15)
+    fractions: Annotated[tuple[float, ...], Field(strict=False)] = (0.7, 0.15, 0.15)
     variants: _Count = 4
     random_crop: bool = True
     skip_unreadable: bool = False
@@ -339,19 +314,10 @@ class LadderConfig(_Table):
             named twice gets twice as many. () for each in turn.
     """
 
-    photos: int = 0
-    per_photo: int = 1
-    best: float = 0.25
-    turns: Annotated[tuple[str, ...], BeforeValidator(_sequence)] = ()
-
-    @model_validator(mode="after")
-    def _agrees(self) -> Self:
-        if self.photos < 0 or not 1 <= self.per_photo <= 6 or not 0 < self.best <= 1:
-            raise ValueError(
-                "ladders: photos from 0 on, per_photo 1 to 6 and best above 0 to 1, got "
-                f"{self.photos}, {self.per_photo} and {self.best}"
-            )
-        return self
+    photos: _Whole = 0
+    per_photo: Annotated[int, Field(ge=1, le=6)] = 1
+    best: Annotated[float, Field(gt=0, le=1)] = 0.25
+    turns: _Names = ()
 
 
 class CardConfig(_Table):
@@ -368,8 +334,8 @@ class CardConfig(_Table):
     version: str = "1"
     description: str = ""
     licence: str = ""
-    credits: Annotated[tuple[str, ...], BeforeValidator(_sequence)] = ()
-    limits: Annotated[tuple[str, ...], BeforeValidator(_sequence)] = ()
+    credits: _Names = ()
+    limits: _Names = ()
 
 
 def _default_stages(kind: str = "nima") -> tuple[StageConfig, ...]:
@@ -421,12 +387,12 @@ class TrainConfig(_Table):
         stage: One after the other.
     """
 
-    data: DataConfig
+    data: Annotated[DataConfig, _TABLE]
     start: _NameOrPath = "quality"
     start_sha256: str | None = None
     out: _TomlPath = Path("runs/train")
     name: str = ""
-    levels: Annotated[tuple[str, ...], BeforeValidator(_sequence)] = ()
+    levels: _Names = ()
     view: _TomlView | None = None
     scale: _TomlScale | None = None
     seed: int = 0
@@ -436,39 +402,15 @@ class TrainConfig(_Table):
     nodes: _Count = 1
     cache: _TomlPath | None = None
     cache_gb: _Rate = 20.0
-    workers: Annotated[int, Field(ge=0)] | None = None
+    workers: _Whole | None = None
     spread_ratio: Annotated[float, Field(gt=0)] | None = None
     storage: Literal["float32", "float16", "int8"] = "float32"
-    loggers: Annotated[tuple[LoggerKind, ...], BeforeValidator(_sequence)] = ("tensorboard",)
-    ladders: LadderConfig = LadderConfig()
-    card: CardConfig = CardConfig()
-    stage: tuple[StageConfig, ...] = Field(default_factory=_default_stages)
-
-    def __init__(self, **values: Any) -> None:
-        known = dict(values)
-        tables: dict[str, type[_Table]] = {
-            "data": DataConfig,
-            "ladders": LadderConfig,
-            "card": CardConfig,
-        }
-        for name, table in tables.items():
-            if isinstance(given := known.get(name), Mapping):
-                known[name] = _made(table, given, f"[{name}]")
-            elif given is not None and not isinstance(given, table):
-                raise ConfigError(f"{name} is a table, written as [{name}], got {given!r}")
-        if "stage" in known:
-            given = known["stage"]
-            if not isinstance(given, list | tuple) or not all(
-                isinstance(entry, Mapping | StageConfig) for entry in given
-            ):
-                raise ConfigError("stages are written as [[stage]], each with its own entries")
-            known["stage"] = tuple(
-                _made(StageConfig, entry, f"[[stage]] {number}")
-                for number, entry in enumerate(given, start=1)
-            )
-        if "data" not in known and set(known) <= set(type(self).model_fields):
-            raise ConfigError("no photos named: give [data] source, or --data on the command line")
-        super().__init__(**known)
+    loggers: Annotated[tuple[LoggerKind, ...], Field(strict=False)] = ("tensorboard",)
+    ladders: Annotated[LadderConfig, _TABLE] = LadderConfig()
+    card: Annotated[CardConfig, _TABLE] = CardConfig()
+    stage: Annotated[tuple[Annotated[StageConfig, _TABLE], ...], Field(strict=False)] = Field(
+        default_factory=_default_stages
+    )
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -526,7 +468,13 @@ def config_from(raw: Raw) -> TrainConfig:
     Raises:
         ConfigError: An entry is unknown (names the nearest), of the wrong type or impossible.
     """
-    return _made(TrainConfig, raw, "the configuration")
+    try:
+        return TrainConfig(**raw)
+    except ConfigError as error:
+        said = str(error)
+        raise ConfigError(
+            f"the configuration {said}" if said.startswith(_UNKNOWN) else said
+        ) from None
 
 
 def merged(
@@ -593,19 +541,8 @@ def _given(options: Raw) -> dict[str, Any]:
     }
 
 
-def _made(table: type[Table], raw: Table | Raw, where: str) -> Table:
-    if isinstance(raw, table):
-        return raw
-    try:
-        return table(**raw)  # type: ignore[arg-type]
-    except ConfigError as error:
-        said = str(error)
-        if said.startswith("has an unknown entry"):
-            raise ConfigError(f"{where} {said}") from None
-        known = where == "the configuration" or where in said
-        raise ConfigError(said if known else f"{where}: {said}") from None
-
-
+_UNKNOWN = "has an unknown entry"
+_TABLES = ("data", "ladders", "card", "stage")
 _WANTED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -620,13 +557,17 @@ _WANTED = {
 
 def _sentence(error: ErrorDetails, names: list[str]) -> str:
     """What pydantic found, in the words of the file."""
-    name, got = str(error["loc"][0] if error["loc"] else ""), error["input"]
-    limits = error.get("ctx", {})
+    name, *places = (str(part) for part in error["loc"] or ("",))
+    got, limits = error["input"], error.get("ctx", {})
     match error["type"]:
         case "extra_forbidden":
             close = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
             hint = f"; did you mean {close[0]!r}?" if close else "."
-            return f"has an unknown entry {name!r}{hint} Possible are {', '.join(names)}"
+            return f"{_UNKNOWN} {name!r}{hint} Possible are {', '.join(names)}"
+        case "missing" if name == "data":
+            return "no photos named: give [data] source, or --data on the command line"
+        case "missing":
+            return f"{name} is missing"
         case "literal_error":
             wanted = ", ".join(re.findall("'([^']*)'", str(limits["expected"])))
             return f"{name} must be one of {wanted}, got {got!r}"
@@ -636,11 +577,22 @@ def _sentence(error: ErrorDetails, names: list[str]) -> str:
             return f"{name} must be at least {limits['ge']}, got {got}"
         case "greater_than":
             return f"{name} must be above {limits['gt']:g}, got {got}"
+        case "less_than_equal":
+            return f"{name} must be at most {limits['le']}, got {got}"
+        case "less_than":
+            return f"{name} must be below {limits['lt']:g}, got {got}"
+        case "value_error" if name in _TABLES:
+            where, said = f"[{name}]", str(limits["error"])
+            if places:
+                where = f"[[{name}]] {int(places[0]) + 1}"
+            return f"{where}{' ' if said.startswith(_UNKNOWN) else ': '}{said}"
         case "value_error":
             said = str(limits["error"])
             return said if not name or said.startswith(name) else f"{name}: {said}"
-        case "missing":
-            return f"{name} is missing"
+        case _ if name == "stage":
+            return "stages are written as [[stage]], each with its own entries"
+        case _ if name in _TABLES:
+            return f"{name} is a table, written as [{name}], got {got!r}"
         case kind if kind in _WANTED:
             return f"{name} is {_WANTED[kind]}, got {got!r}"
     return f"{name}: {error['msg']}, got {got!r}"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,14 +22,14 @@ from lightning.pytorch.callbacks import (
 )
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from siamese_nima.atomic_write import write_whole
 from siamese_nima.errors import ConfigError
-from siamese_nima.training.config import Device, StageConfig
+from siamese_nima.training.config import Device, Precision, StageConfig
 from siamese_nima.training.samplers import Draws
 
 Figures = dict[str, float]
 
 SAVE_EVERY = timedelta(minutes=10)  # within an epoch; and at its end
+_HEARD_STEPS = 10  # a loss is fetched from the device, which waits for it, every so many steps
 _FINISHED = "finished"  # a note in a stage's folder: the epochs it was finished with
 
 
@@ -54,6 +53,18 @@ def machine_arguments(device: Device = "auto", devices: int = 1, nodes: int = 1)
     }
 
 
+def chosen_precision(wanted: Precision, device: Device) -> Precision:
+    """Lightning's name for a precision; "auto" is half on CUDA, where it is twice as fast."""
+    if wanted != "auto":
+        return wanted
+    return "bf16-mixed" if rating_device(device) == "cuda" else "32-true"
+
+
+def rating_device(device: Device) -> str:
+    """Where a network rates photos between stages, by torch's name."""
+    return "cuda" if device in ("auto", "cuda") and torch.cuda.is_available() else "cpu"
+
+
 def fit(
     stage: lightning.LightningModule,
     train: Iterable[Any],
@@ -62,41 +73,34 @@ def fit(
     *,
     config: StageConfig,
     draws: Draws,
-    report: Callable[[Figures], None] | None = None,
+    log: StageLog,
     callbacks: Sequence[Callback] = (),
     trainer: Mapping[str, Any],
-) -> list[Figures]:
+) -> None:
     """Train a stage, or go on where an earlier call was stopped, also within an epoch.
 
     Args:
         stage: Ends with the weights of the epoch that was best by `config.monitor`.
         train: Batches of an epoch.
         val: Batches of the validation photos.
-        folder: Holds the checkpoints, the log (`log.csv`) and nothing else.
+        folder: Holds the checkpoints and nothing else.
         config: Epochs, moving average (with a number), monitor, patience and so on.
         draws: Of `train`; told where to go on.
-        report: Called after each epoch with its figures.
-        callbacks: Called by Lightning after ours; `epochs_so_far` gives them the figures.
+        log: Ends with the figures of each epoch, those before a resume included. Of an epoch that
+            was resumed, training figures are those of its rest.
+        callbacks: Called by Lightning after ours.
         trainer: Arguments of Lightning's Trainer.
-
-    Returns:
-        The figures of each epoch, those before a resume included. Of an epoch that was resumed,
-        training figures are those of its rest.
     """
-    history = EpochHistory(report, folder)
-    last_path = folder / "last.ckpt"
-    if not _is_finished(folder, config.epochs):
+    last_path, finished = folder / "last.ckpt", folder / _FINISHED
+    if not (finished.is_file() and finished.read_text() == str(config.epochs)):
         mode = "min" if lower_is_better(config.monitor) else "max"
         keeping: Any = {"enable_version_counter": False}
         at_end = keeping | {"save_on_train_epoch_end": True}
-        best = ModelCheckpoint(folder, "best", monitor=config.monitor, mode=mode, **at_end)
-        every: list[Callback] = [history, best]
+        every: list[Callback] = [log]
+        every.append(ModelCheckpoint(folder, "best", monitor=config.monitor, mode=mode, **at_end))
         if config.patience:
-            every.append(
-                EarlyStopping(
-                    config.monitor, patience=config.patience, mode=mode, check_finite=False
-                )
-            )
+            stop = {"patience": config.patience, "mode": mode, "check_finite": False}
+            every.append(EarlyStopping(config.monitor, **stop))  # type: ignore[arg-type]
         every.append(ModelCheckpoint(folder, "last", **at_end))
         every.append(ModelCheckpoint(folder, "last", train_time_interval=SAVE_EVERY, **keeping))
         if config.average_decay:
@@ -112,14 +116,13 @@ def fit(
                 gradient_clip_val=config.clip or None,
                 **trainer,
             ).fit(stage, train, val, ckpt_path=found, weights_only=True)
-        (folder / _FINISHED).write_text(str(config.epochs))
+        finished.write_text(str(config.epochs))
     else:
         last = torch.load(last_path, map_location="cpu", weights_only=True)
-        history.load_state_dict(last["callbacks"][history.state_key])
+        log.load_state_dict(last["callbacks"][log.state_key])
     # Read by the path we chose: after a finished stage is found, Lightning does not know it.
     state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)
     stage.load_state_dict(state["state_dict"])
-    return history.epochs
 
 
 def make_trainer(callbacks: Sequence[Callback], **arguments: Any) -> lightning.Trainer:
@@ -148,9 +151,10 @@ def lower_is_better(figure: str) -> bool:
     return figure.endswith(("emd", "loss"))
 
 
-def _is_finished(folder: Path, epochs: int) -> bool:
-    note = folder / _FINISHED
-    return note.is_file() and note.read_text() == str(epochs)
+def best_of(found: Mapping[Any, Figures], figure: str) -> Any:
+    """The key of the best figures by one of them; the first of equals."""
+    sign = -1 if lower_is_better(figure) else 1
+    return max(found, key=lambda key: sign * found[key].get(figure, -sign * math.inf))
 
 
 class MovingAverage(WeightAveraging):
@@ -172,41 +176,61 @@ class MovingAverage(WeightAveraging):
         self._average_model.module.to(pl_module.device)
 
 
-class EpochHistory(Callback):
+class StageLog(Callback):
     """The figures of each epoch, kept in the checkpoint so that a resumed run still has them.
 
     Args:
-        report: Called after each epoch with its figures.
-        folder: Where `log.csv` is written anew after each epoch; None for nowhere.
+        report: Called by the first process after each epoch, with the figures of all so far.
+        step: Called by the first process with the number of a step of the epoch, from 1 on, and
+            its loss; of each tenth.
         names: Other names for figures; those that are not named are left out. None for all as they
             are.
+
+    Attributes:
+        epochs: The figures.
     """
 
     def __init__(
         self,
-        report: Callable[[Figures], None] | None = None,
-        folder: Path | None = None,
+        report: Callable[[list[Figures]], None] | None = None,
+        step: Callable[[int, float], None] | None = None,
         names: Mapping[str, str] | None = None,
     ) -> None:
         self.epochs: list[Figures] = []
         self.report = report
-        self.folder = folder
+        self.step = step
         self.names = names
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Tell of the step."""
+        del pl_module, batch
+        heard = batch_idx % _HEARD_STEPS == 0 or trainer.is_last_batch
+        if self.step and heard and trainer.is_global_zero:
+            loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+            self.step(batch_idx + 1, float(loss))
 
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         """Note the epoch's figures and hand them on."""
         del pl_module
-        figures = figures_of(trainer, self.names)
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if self.names is not None:
+            figures = {
+                self.names.get(name, name): value
+                for name, value in figures.items()
+                if name in self.names or name.startswith("val_")
+            }
         self.epochs.append({"epoch": float(trainer.current_epoch), **figures})
-        if not trainer.is_global_zero:
-            return
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_log(self.folder / "log.csv", self.epochs)
-        if self.report:
-            self.report(self.epochs[-1])
+        if self.report and trainer.is_global_zero:
+            self.report(self.epochs)
 
     def state_dict(self) -> dict[str, Any]:
         """What goes into the checkpoint."""
@@ -215,38 +239,6 @@ class EpochHistory(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take back what `state_dict` gave."""
         self.epochs = list(state_dict["epochs"])
-
-
-def figures_of(trainer: lightning.Trainer, names: Mapping[str, str] | None = None) -> Figures:
-    """The epoch's figures as numbers; see `EpochHistory` for `names`."""
-    figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    if names is None:
-        return figures
-    return {
-        names.get(name, name): value
-        for name, value in figures.items()
-        if name in names or name.startswith("val_")
-    }
-
-
-def epochs_so_far(trainer: lightning.Trainer) -> list[Figures]:
-    """The figures of each epoch of the stage that a trainer runs."""
-    return [
-        epoch
-        for callback in trainer.callbacks  # type: ignore[attr-defined]
-        if isinstance(callback, EpochHistory)
-        for epoch in callback.epochs
-    ]
-
-
-def write_log(path: Path, rows: Sequence[Figures]) -> None:
-    """Write figures as CSV, a row per epoch; the file appears complete or not at all."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: f"{value:.7g}" for name, value in row.items()} for row in rows)
-    write_whole(path, text.getvalue().encode())
 
 
 def is_first_process() -> bool:

@@ -45,11 +45,15 @@ from siamese_nima.training.data import (
 )
 from siamese_nima.training.fit import (
     Figures,
+    StageLog,
+    best_of,
+    chosen_precision,
     is_first_process,
     machine_arguments,
+    rating_device,
 )
-from siamese_nima.training.run_log import RunLog, StageLog, loggers_of
-from siamese_nima.training.run_stage import StageRun, best_of, chosen_precision, describe_stage
+from siamese_nima.training.run_log import loggers_of, rows_of, write_figures
+from siamese_nima.training.run_stage import StageRun, describe_stage
 from siamese_nima.training.start import Start, read_start
 from siamese_nima.training.watch import Watch
 
@@ -170,15 +174,21 @@ class _Stages(NamedTuple):
 def _train_stages(
     config: TrainConfig, start: Start, splits: dict[str, SplitViews], cache: Path, watch: Watch
 ) -> _Stages:
-    log = RunLog(config.out)
     machine = machine_arguments(config.device, config.devices, config.nodes)
     machine["precision"] = chosen_precision(config.precision, config.device)
+    device = rating_device(config.device)
     nima = start.nima.to(memory_format=torch.channels_last)
     kept: Figures = {}  # of the best epoch so far, or of the start
     first, shares = None, {}
+    trained: list[list[Figures]] = []
+
+    def report(epochs: list[Figures]) -> None:
+        write_figures(config.out, [*trained, epochs])
+        watch.epoch(epochs[-1])
+
     for number, plan in enumerate(config.stage, start=1):
         before = copy.deepcopy(nima.state_dict())
-        stage = StageRun(number, nima, start.card, plan, splits, cache, watch)
+        stage = StageRun(number, nima, start.card, plan, splits, cache, watch, device=device)
         if number == 1 and not start.new_head:
             kept, first = stage.figures(), stage.rated()
         watch.start_stage(describe_stage(number, plan), plan.epochs, stage.steps)
@@ -186,15 +196,14 @@ def _train_stages(
             config.out / f"stage{number}",
             seed=config.seed + number,
             workers=config.workers,
-            callbacks=[StageLog(log, number, watch)],
+            log=StageLog(report, watch.step),
             trainer=machine
             | {"logger": loggers_of(config.loggers, config.out, config.name, number)},
         )
         watch.end_stage()
+        trained.append(epochs)
         if is_first_process():
-            log.note(number, epochs)
-        else:
-            log.stages[number - 1 :] = [epochs]
+            write_figures(config.out, trained)
         best = epochs[best_of(dict(enumerate(epochs)), plan.monitor)]
         if plan.blend:
             share, best = stage.blend(before)
@@ -214,7 +223,7 @@ def _train_stages(
         else:
             kept = best
     nima.cpu().eval()
-    return _Stages(log.rows, first, stage.rated(), shares)
+    return _Stages(rows_of(trained), first, stage.rated(), shares)
 
 
 def _finish(
@@ -245,7 +254,7 @@ def _finish(
     judged = None
     if "test" in tables and len(tables["test"]):
         live = LiveViews(tables["test"], card.view)
-        device = _rating_device(config)
+        device = rating_device(config.device)
         if device == "cpu" and write:  # the file is what will be used, and there it is faster
             rated = distributions_of(ModelFile(model, threads=usable_cores()), live)
         else:
@@ -270,11 +279,6 @@ def _finish(
         test=card.metrics.get(TEST_FIGURES),
         problem=problem_of(scores, card.metrics[VAL_FIGURES], before, card),
     )
-
-
-def _rating_device(config: TrainConfig) -> str:
-    cuda = config.device in ("auto", "cuda") and torch.cuda.is_available()
-    return "cuda" if cuda else "cpu"
 
 
 def _measure_norms(start: Start, config: TrainConfig, splits: dict[str, SplitViews]) -> None:

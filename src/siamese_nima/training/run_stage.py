@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
 from siamese_nima.card import ModelCard
@@ -28,13 +26,11 @@ from siamese_nima.training.config import (
     HALF,
     HEAD_ALONE,
     NOTHING,
-    Device,
-    Precision,
     StageConfig,
 )
 from siamese_nima.training.data import SplitViews, first_process_first, inputs_of
 from siamese_nima.training.figures import val_figures
-from siamese_nima.training.fit import Figures, lower_is_better
+from siamese_nima.training.fit import Figures, StageLog, best_of
 from siamese_nima.training.ladder_views import RUNGS, with_ladders
 from siamese_nima.training.stage import train_stage
 from siamese_nima.training.start import HEAD_STD
@@ -73,7 +69,7 @@ class StageRun:
         cache: Path,
         watch: Watch,
         *,
-        device: str = "cpu",
+        device: str,
     ) -> None:
         self._known: dict[str, Photos] = {}
         self.number = number
@@ -107,7 +103,7 @@ class StageRun:
         *,
         seed: int,
         workers: int | None,
-        callbacks: Sequence[Callback],
+        log: StageLog,
         trainer: Mapping[str, Any],
     ) -> list[Figures]:
         """Train, or go on; returns the figures of each epoch."""
@@ -122,7 +118,7 @@ class StageRun:
                 config=self.config,
                 seed=seed,
                 workers=helpers if self.live else 0,
-                callbacks=callbacks,
+                log=log,
                 trainer=trainer,
             )
 
@@ -239,12 +235,6 @@ def _levels_alone(nima: NIMA, seed: int) -> Iterator[None]:
         hook.remove()
 
 
-def best_of(found: Mapping[Any, Figures], figure: str) -> Any:
-    """The key of the best figures by one of them; the first of equals."""
-    sign = -1 if lower_is_better(figure) else 1
-    return max(found, key=lambda key: sign * found[key].get(figure, -sign * math.inf))
-
-
 def set_free(nima: NIMA, frozen: str | int) -> str | None:
     """Freeze what a plan says; returns the last frozen stage where it has a name.
 
@@ -276,14 +266,6 @@ def _trunk(nima: NIMA, last_frozen: str | None, config: StageConfig) -> SplitBac
         if config.cache_trunk:
             raise
         return None
-
-
-def chosen_precision(wanted: Precision, device: Device) -> Precision:
-    """Lightning's name for a precision; "auto" is half on CUDA, where it is twice as fast."""
-    if wanted != "auto":
-        return wanted
-    cuda = device in ("auto", "cuda") and torch.cuda.is_available()
-    return "bf16-mixed" if cuda else "32-true"
 
 
 def describe_stage(number: int, config: StageConfig) -> str:

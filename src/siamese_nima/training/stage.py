@@ -33,7 +33,7 @@ from siamese_nima.training.batches import (
 )
 from siamese_nima.training.config import StageConfig
 from siamese_nima.training.figures import same_bucket_accuracy, val_figures
-from siamese_nima.training.fit import Figures, fit
+from siamese_nima.training.fit import Figures, StageLog, fit
 from siamese_nima.training.objectives import StageLoss, stage_loss
 from siamese_nima.training.samplers import Draws
 
@@ -242,7 +242,7 @@ def train_stage(
     config: StageConfig,
     seed: int = 0,
     workers: int = 0,
-    report: Callable[[Figures], None] | None = None,
+    log: StageLog | None = None,
     callbacks: Sequence[Callback] = (),
     trainer: Mapping[str, Any] | None = None,
 ) -> list[Figures]:
@@ -256,13 +256,13 @@ def train_stage(
         prepare: From inputs (N, V, H, W, C) to what `nima` takes.
         train: Training photos.
         val: Validation photos; variant 0 of each is used.
-        folder: Holds the checkpoints, the log and nothing else; a finished stage found there is
-            loaded, not trained again.
+        folder: Holds the checkpoints and nothing else; a finished stage found there is loaded, not
+            trained again.
         config: How to train.
         seed: Of order, variants and dropout.
         workers: Processes that make batches.
-        report: Called after each epoch with its figures.
-        callbacks: As `fit.fit` takes them.
+        log: Hears of steps and epochs.
+        callbacks: Lightning's.
         trainer: Arguments of Lightning's Trainer: devices, precision, loggers.
 
     Returns:
@@ -273,24 +273,24 @@ def train_stage(
         ConfigError: Fewer training photos than a batch holds, or `val` lacks what
             `config.monitor` needs.
     """
-    draws = train.draws(config, seed)
+    draws, log = train.draws(config, seed), log or StageLog()
     _require_monitor(config, val)
     loader = train_batches(train, config, draws, workers=workers)
     steps = config.epochs * -(-len(draws) // config.accumulate)
     stage = Stage(nima, prepare, train.scale, config, steps, seed=seed, draws=draws, val=val)
-    epochs = fit(
+    fit(
         stage,
         loader,
         plain_batches(val, config.batch_size, workers=workers),
         folder,
         config=stage.config,
         draws=draws,
-        report=report,
+        log=log,
         callbacks=callbacks,
         trainer=trainer or {},
     )
     nima.eval()
-    return epochs
+    return log.epochs
 
 
 def _require_monitor(config: StageConfig, val: Photos) -> None:

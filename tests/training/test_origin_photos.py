@@ -6,9 +6,16 @@ from PIL import Image
 
 from siamese_nima.errors import TableError
 from siamese_nima.photos import ViewPolicy
-from siamese_nima.training.labelled_photos import read_labelled_photos
+from siamese_nima.ratings import AVA_SCALE
+from siamese_nima.training.config import StageConfig
+from siamese_nima.training.origin import read_photos
 
 POLICY = ViewPolicy.parse("warp:8x6/nearest")
+
+
+def read(raw, folder):
+    config = StageConfig(kind="siamese", emd_weight=0.0)
+    return read_photos(raw, POLICY, folder / "views.npy", AVA_SCALE, config)
 
 
 @pytest.fixture
@@ -21,32 +28,30 @@ def paths(tmp_path):
 
 
 def test_views_are_those_of_the_policy_in_table_order(paths, tmp_path):
-    found = read_labelled_photos((paths, [2, 0, 1]), POLICY, tmp_path / "views.npy")
-    assert found.views.shape == (3, 1, 8, 6, 3)
-    for path, views in zip(paths, found.views, strict=True):
+    found, kept = read((paths, [2, 0, 1]), tmp_path)
+    assert found.inputs.shape == (1, 3, 1, 8, 6, 3)
+    for path, views in zip(paths, found.inputs[0], strict=True):
         assert np.array_equal(views, POLICY.views(Image.open(path)))
-    assert found.labels.tolist() == [2, 0, 1]
-    assert found.paths == tuple(paths)
-    assert found.unreadable == ()
+    assert found.means.tolist() == [2, 0, 1]
+    assert kept == tuple(paths)
 
 
 def test_photos_that_cannot_be_read_are_left_out_with_their_labels(paths, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"no photo")
     given = [paths[0], tmp_path / "broken.jpg", tmp_path / "missing.jpg", paths[2]]
-    found = read_labelled_photos((given, [5, 6, 7, 8]), POLICY, tmp_path / "views.npy")
-    assert found.paths == (paths[0], paths[2])
-    assert found.labels.tolist() == [5, 8]
-    assert np.array_equal(found.views[1], POLICY.views(Image.open(paths[2])))
-    assert ["broken.jpg" in str(e) or "missing.jpg" in str(e) for e in found.unreadable] == [
-        True
-    ] * 2
+    named = r"2 photos are left out of training:\n.*broken\.jpg.*\n.*missing\.jpg"
+    with pytest.warns(UserWarning, match=named):
+        found, kept = read((given, [5, 6, 7, 8]), tmp_path)
+    assert kept == (paths[0], paths[2])
+    assert found.means.tolist() == [5, 8]
+    assert np.array_equal(found.inputs[0, 1], POLICY.views(Image.open(paths[2])))
 
 
 def test_a_photo_may_be_in_the_table_twice(paths, tmp_path):
-    found = read_labelled_photos(([paths[0]] * 2, [1, 2]), POLICY, tmp_path / "views.npy")
-    assert np.array_equal(found.views[0], found.views[1])
+    found, _ = read(([paths[0]] * 2, [1, 2]), tmp_path)
+    assert np.array_equal(found.inputs[0, 0], found.inputs[0, 1])
 
 
 def test_no_readable_photo_at_all_is_an_error(tmp_path):
     with pytest.raises(TableError, match=r"none of the 1 photos can be read; .*missing\.jpg"):
-        read_labelled_photos(([tmp_path / "missing.jpg"], [1]), POLICY, tmp_path / "views.npy")
+        read(([tmp_path / "missing.jpg"], [1]), tmp_path)
