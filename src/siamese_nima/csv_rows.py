@@ -15,7 +15,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TextIO
@@ -99,6 +99,13 @@ def csv_writer(file: TextIO, delimiter: str = ",") -> Writer:
         delimiter: What separates values.
     """
     return csv.writer(_EndsInNewline(file), delimiter=delimiter, lineterminator="\r\n")
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """The content of a CSV file of these rows, the header among them."""
+    text = io.StringIO()
+    csv_writer(text).writerows(rows)
+    return text.getvalue()
 
 
 def csv_lines(text: str, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:

@@ -3,13 +3,13 @@ import pytest
 from PIL import Image, ImageFilter
 
 from siamese_nima.datasets.checks import (
-    PhotoSet,
     check_photos,
     check_set,
     crossing_lines,
     crossing_pairs,
     measure_leaks,
     near_copies,
+    table_of_folder,
     usable_photos,
 )
 from siamese_nima.datasets.rating_table import RatingTable
@@ -113,15 +113,16 @@ def test_missing_and_broken_photos_are_listed_and_counted(tmp_path):
     assert [path for path, _ in check.broken] == [paths[1]]
     assert "1.png" in check.broken[0][1]
     assert check.usable == 2
-    assert "2 of 4 photos are usable; 1 are missing: " in check.describe()
-    assert "1 cannot be read: " in check.describe()
+    can, missing, broken = check.lines()
+    assert (can, missing[:15]) == ("2 of 4 photos can be read", "1 are missing: ")
+    assert broken.startswith("1 are broken: ")
     assert usable_photos(table, check).paths == (paths[0], paths[3])
 
 
 def test_a_whole_table_has_nothing_to_tell(tmp_path):
     Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
     check = check_photos(RatingTable(paths=(tmp_path / "a.png",), mos=[5.0]))
-    assert check.describe() == "1 of 1 photos are usable"
+    assert check.lines() == ["1 of 1 photos can be read"]
 
 
 def save(path, seed, size=(90, 60)):
@@ -135,7 +136,7 @@ def test_near_copies_across_subfolders_are_found(tmp_path):
     save(tmp_path / "train" / "b.png", 2)
     save(tmp_path / "test" / "a_small.jpg", 1, (45, 30))
     save(tmp_path / "test" / "c.png", 3)
-    result = check_set(PhotoSet.of_folder(tmp_path))
+    result = check_set(table_of_folder(tmp_path))
     assert [pair[1].name for pair in result.crossing] == ["a_small.jpg"]
     assert not result.passed
     assert "1 pairs of near-copies, 1 across splits" in result.describe()
@@ -149,20 +150,20 @@ def test_near_copies_across_subfolders_are_found(tmp_path):
 def test_a_clean_set_passes(tmp_path):
     save(tmp_path / "train" / "a.png", 1)
     save(tmp_path / "test" / "c.png", 3)
-    assert check_set(PhotoSet.of_folder(tmp_path)).passed
+    assert check_set(table_of_folder(tmp_path)).passed
 
 
 def test_missing_and_broken_photos_are_told_apart(tmp_path):
     save(tmp_path / "a.png", 1)
     (tmp_path / "b.png").write_bytes(b"no picture")
     paths = tuple(tmp_path / name for name in ("a.png", "b.png", "c.png"))
-    result = check_set(PhotoSet(paths, ("",) * 3, ("",) * 3))
-    assert result.missing == paths[2:]
-    assert len(result.unreadable) == 1
+    result = check_set(RatingTable(paths=paths, mos=[5.0] * 3))
+    assert result.check.missing == paths[2:]
+    assert len(result.check.broken) == 1
     assert result.describe().startswith("1 of 3 photos can be read\n1 are missing: ")
     assert not result.passed
 
 
 def test_a_folder_without_photos_is_refused(tmp_path):
     with pytest.raises(TableError, match="no photo in it"):
-        PhotoSet.of_folder(tmp_path)
+        table_of_folder(tmp_path)

@@ -166,7 +166,7 @@ def test_photos_without_splits_are_divided_and_the_division_kept(start, tmp_path
     out = tmp_path / "run"
     data = {"skip_unreadable": True}
     run = train(run_config(photos, start, out, data=data, stage=[{**STAGE, "epochs": 1}]), heard)
-    assert "left out: 47 of 48 photos are usable; 1 cannot be read" in heard.lines[0]
+    assert "left out: 47 of 48 photos can be read; 1 are broken" in heard.lines[0]
     assert heard.lines[1] == (
         "divided so that near-copies stay together: 33 train, 7 val, 7 test (splits.csv)"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +13,7 @@ from siamese_nima.cli.commands import App
 from siamese_nima.cli.options import grouped_options, needs_extra
 from siamese_nima.cli.run import progress_bar
 from siamese_nima.cores import usable_cores
-from siamese_nima.csv_rows import csv_writer
+from siamese_nima.csv_rows import csv_text
 from siamese_nima.datasets.sources import (
     RatedSource,
     describe_ratings,
@@ -100,30 +99,29 @@ def check(
     with needs_extra("train", "checking a data set"):
         from siamese_nima.datasets.checks import (
             CROSSING_COLUMNS,
-            PhotoSet,
             check_set,
             crossing_lines,
+            table_of_folder,
         )
     rated = True
     if Path(source).is_dir():
-        photo_set = PhotoSet.of_folder(Path(source))
+        table = table_of_folder(Path(source))
     else:
         reading = read_source(understood.of(source, splits))
         for line in describe_ratings(reading):
             typer.echo(printable(line))
-        photo_set, rated = PhotoSet.of_table(reading.table), reading.table.ratings_differ
+        table, rated = reading.table, reading.table.ratings_differ
     if out:
-        inputs: list[str | Path] = [source, *([splits] if splits else []), *photo_set.paths]
+        inputs: list[str | Path] = [source, *([splits] if splits else []), *table.paths]
         check_output(out, "a table of pairs", (".csv",), inputs)
     with progress_bar("reading") as report:
-        result = check_set(photo_set, threads=usable_cores(), report=report)
+        result = check_set(table, threads=usable_cores(), report=report)
     typer.echo(result.describe())
     for line in crossing_lines(result.crossing, limit if show is None else show):
         typer.echo("  " + printable(line))
     if out:
-        rows = io.StringIO()
-        csv_writer(rows).writerows([CROSSING_COLUMNS, *result.crossing])
-        write_whole(out, rows.getvalue().encode("utf-8", "surrogateescape"))
+        text = csv_text([CROSSING_COLUMNS, *result.crossing])
+        write_whole(out, text.encode("utf-8", "surrogateescape"))
     if not (result.passed and rated):
         raise typer.Exit(1)
 

@@ -7,7 +7,6 @@ burst is all photos that such pairs connect.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +21,7 @@ from PIL import Image
 
 from siamese_nima.atomic_write import write_whole
 from siamese_nima.card import ModelCard
-from siamese_nima.csv_rows import csv_writer
+from siamese_nima.csv_rows import csv_text
 from siamese_nima.curation.reasons import NO_DIFFERENCE, closed_faces, reason_against
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.ordered_pool import map_in_order
@@ -467,11 +466,7 @@ def burst_rows(
 
 def burst_csv(rows: Iterable[dict[str, Any]]) -> str:
     """A CSV with a header; yes and no are "true" and "false"."""
-    file = io.StringIO()
-    table = csv_writer(file)
-    table.writerow(_COLUMNS)
-    table.writerows([_cell(value) for value in row.values()] for row in rows)
-    return file.getvalue()
+    return csv_text([_COLUMNS, *([_cell(value) for value in row.values()] for row in rows)])
 
 
 def write_burst_table(path: Path, rows: Iterable[dict[str, Any]]) -> None:

@@ -146,15 +146,15 @@ class PhotoCheck:
         """How many photos are there and can be read."""
         return self.photos - len(self.missing) - len(self.broken)
 
-    def describe(self) -> str:
+    def lines(self) -> list[str]:
         """Counts, and the names of a few photos of each kind."""
-        text = f"{self.usable} of {self.photos} photos are usable"
+        lines = [f"{self.usable} of {self.photos} photos can be read"]
         if self.missing:
-            text += f"; {len(self.missing)} are missing: {name_some(self.missing)}"
+            lines.append(f"{len(self.missing)} are missing: {name_some(self.missing)}")
         if self.broken:
             reasons = [reason for _, reason in self.broken]
-            text += f"; {len(self.broken)} cannot be read: {name_some(reasons)}"
-        return text
+            lines.append(f"{len(self.broken)} are broken: {name_some(reasons)}")
+        return lines
 
 
 def check_photos(
@@ -200,32 +200,21 @@ def _problem(path: Path) -> str | None:
 CROSSING_COLUMNS = ("split", "photo", "other_split", "other_photo")
 
 
-@dataclass(frozen=True, slots=True)
-class PhotoSet:
-    """Photos with the split and subset of each, "" where there is none; ratings do not matter."""
+def table_of_folder(folder: Path) -> RatingTable:
+    """All photos of a folder, recursively; each is in the split that its first subfolder names.
 
-    paths: tuple[Path, ...]
-    splits: tuple[str, ...]
-    subsets: tuple[str, ...]
+    Nobody has rated them, so all have one mean.
 
-    @classmethod
-    def of_table(cls, table: RatingTable) -> PhotoSet:
-        """The photos of a rating table."""
-        return cls(table.paths, table.splits, table.subsets)
-
-    @classmethod
-    def of_folder(cls, folder: Path) -> PhotoSet:
-        """All photos of a folder, recursively; each is in the split that its first subfolder names.
-
-        Raises:
-            TableError: There is no photo.
-        """
-        paths = find_photos([folder]).paths
-        if not paths:
-            raise TableError(f"{folder}: no photo in it")
-        inside = [path.relative_to(folder).parts for path in paths]
-        splits = tuple(split_name(parts[0]) if len(parts) > 1 else "" for parts in inside)
-        return cls(paths, splits, ("",) * len(paths))
+    Raises:
+        TableError: There is no photo.
+    """
+    paths = find_photos([folder]).paths
+    if not paths:
+        raise TableError(f"{folder}: no photo in it")
+    inside = [path.relative_to(folder).parts for path in paths]
+    splits = tuple(split_name(parts[0]) if len(parts) > 1 else "" for parts in inside)
+    scenes = tuple(map(str, paths))
+    return RatingTable(paths=paths, mos=np.ones(len(paths)), scenes=scenes, splits=splits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,17 +222,13 @@ class SetCheck:
     """What a check found.
 
     Attributes:
-        photos: How many photos there are in all.
-        missing: Photos that are not on the disk.
-        unreadable: Why each photo that is there cannot be read.
+        check: What became of the photos.
         pairs: Pairs of near-copies, in one split or across.
         crossing: Split and photo of the one, split and photo of the other, per pair that crosses.
         leaks: How many photos of each split have a near-copy in another.
     """
 
-    photos: int
-    missing: tuple[Path, ...]
-    unreadable: tuple[str, ...]
+    check: PhotoCheck
     pairs: int
     crossing: tuple[tuple[str, Path, str, Path], ...]
     leaks: tuple[Leak, ...]
@@ -251,43 +236,36 @@ class SetCheck:
     @property
     def passed(self) -> bool:
         """Whether every photo can be read and no near-copies cross."""
-        return not (self.missing or self.unreadable or self.crossing)
+        return self.check.usable == self.check.photos and not self.crossing
 
     def describe(self) -> str:
         """The findings, a line each."""
-        usable = self.photos - len(self.missing) - len(self.unreadable)
-        lines = [f"{usable} of {self.photos} photos can be read"]
-        if self.missing:
-            lines.append(f"{len(self.missing)} are missing: {name_some(self.missing)}")
-        if self.unreadable:
-            lines.append(f"{len(self.unreadable)} are broken: {name_some(self.unreadable)}")
-        lines.append(f"{self.pairs} pairs of near-copies, {len(self.crossing)} across splits")
-        return "\n".join([*lines, *map(str, self.leaks)])
+        near = f"{self.pairs} pairs of near-copies, {len(self.crossing)} across splits"
+        return "\n".join([*self.check.lines(), near, *map(str, self.leaks)])
 
 
 def check_set(
-    photo_set: PhotoSet, *, threads: int = 4, report: Callable[[int, int], None] | None = None
+    table: RatingTable, *, threads: int = 4, report: Callable[[int, int], None] | None = None
 ) -> SetCheck:
     """Read all photos and look for near-copies that cross from one split to another.
 
     Args:
-        photo_set: The photos.
+        table: The photos; their ratings do not matter.
         threads: Photos read at a time.
         report: Called with photos done and photos in all.
     """
-    paths, splits = photo_set.paths, photo_set.splits
+    paths, splits = table.paths, table.splits
     signatures = read_signatures(paths, threads=threads, report=report)
     pairs = near_copies(signatures)
-    missing = tuple(path for path in paths if not path.is_file())
-    gone = set(missing)
+    missing = table.missing_photos()
+    unreadable = ((paths[row], reason) for row, reason in signatures.unreadable)
+    broken = tuple((path, reason) for path, reason in unreadable if path not in set(missing))
     crossing = crossing_pairs(pairs, splits)
     return SetCheck(
-        photos=len(paths),
-        missing=missing,
-        unreadable=tuple(reason for row, reason in signatures.unreadable if paths[row] not in gone),
+        check=PhotoCheck(len(paths), missing, broken),
         pairs=len(pairs),
         crossing=tuple((splits[a], paths[a], splits[b], paths[b]) for a, b in crossing.tolist()),
-        leaks=measure_leaks(pairs, splits, photo_set.subsets),
+        leaks=measure_leaks(pairs, splits, table.subsets),
     )
 
 

@@ -13,7 +13,7 @@ from siamese_nima.csv_rows import TableRow, read_table, read_text, table_lines
 from siamese_nima.datasets.rating_table import RatingTable, photo_paths
 from siamese_nima.datasets.splits import split_name
 from siamese_nima.errors import TableError, name_some
-from siamese_nima.ratings import AVA_SCALE, Floats, RatingScale, mean
+from siamese_nima.ratings import AVA_SCALE, Floats, RatingScale, mean, spread_limits
 
 _AVA_COLUMNS = 15
 
@@ -224,16 +224,12 @@ def read_kadid10k(folder: Path, *, photos: Path | None = None) -> RatingTable:
     )
 
 
-def _possible_spread(
-    mos: Floats,
-    spread: Floats,
-) -> Floats:
+def _possible_spread(mos: Floats, spread: Floats) -> Floats:
     """Spreads moved to the nearest possible value where rounding in the file made them impossible.
 
     Values further off are left as they are, and refused where a distribution is made of them.
     """
-    part = mos - np.floor(mos)
-    smallest = np.sqrt(part * (1 - part))
+    smallest, _ = spread_limits(mos, KADID10K_SCALE)
     short = (spread < smallest) & (spread > smallest - _KADID10K_ROUNDING)
     return np.where(short, smallest, spread)
 
@@ -458,8 +454,7 @@ def _read_tid2013_deviations(table: Path, mos: Floats) -> Floats:
         raise TableError(f"{table}: wanted one number per line ({error})") from error
     if len(values) != len(mos):
         raise TableError(f"{table}: {len(values)} deviations for {len(mos)} scores")
-    part = mos - np.floor(mos)
-    smallest = np.sqrt(part * (1 - part))
+    smallest, _ = spread_limits(mos, TID2013_SCALE)
     if np.any(values < smallest - 1e-6):
         line = int(np.flatnonzero(values < smallest - 1e-6)[0])
         raise TableError(

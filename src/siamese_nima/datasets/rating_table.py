@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -93,21 +93,8 @@ class RatingTable:
     def select(self, rows: ArrayLike) -> RatingTable:
         """The rows with these indices, in this order, or those that a boolean mask keeps."""
         index = np.arange(len(self))[np.asarray(rows)]
-
-        def taken(values: Sequence[Any]) -> tuple[Any, ...]:
-            return tuple(values[i] for i in index)
-
-        return RatingTable(
-            paths=taken(self.paths),
-            mos=self.mos[index],
-            scale=self.scale,
-            votes=None if self.votes is None else self.votes[index],
-            spread=None if self.spread is None else self.spread[index],
-            raters=None if self.raters is None else self.raters[index],
-            scenes=taken(self.scenes),
-            subsets=taken(self.subsets),
-            splits=taken(self.splits),
-        )
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: taken(column, index) for name, column in columns.items()})
 
     def split(self, name: str) -> RatingTable:
         """The photos of one split.
@@ -209,6 +196,13 @@ class RatingTable:
             TableError: A photo is missing.
         """
         return fingerprint_of(photo_hashes(self))
+
+
+def taken(column: Any, index: NDArray[np.intp]) -> Any:
+    """Some values of a column, by row; what is no column, such as a scale, stays."""
+    if isinstance(column, tuple):
+        return tuple(column[row] for row in index)
+    return column[index] if isinstance(column, np.ndarray) else column
 
 
 def photo_hashes(table: RatingTable) -> tuple[str, ...]:

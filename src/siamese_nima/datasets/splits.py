@@ -5,14 +5,13 @@ A splits file is a CSV with the columns file_name, subset, scene and split, one 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from siamese_nima.csv_rows import csv_writer, read_table
+from siamese_nima.csv_rows import csv_text, read_table
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.errors import TableError, name_some
 from siamese_nima.photos.similarity import Pairs, group_pairs
@@ -172,12 +171,8 @@ def fill_splits(
 
 def splits_text(table: RatingTable) -> str:
     """The content of the splits file that `apply_splits` reads back."""
-    file = io.StringIO()
-    writer = csv_writer(file)
-    writer.writerow(SPLIT_COLUMNS)
     columns = (photo_names(table), table.subsets, table.scenes, table.splits)
-    writer.writerows(zip(*columns, strict=True))
-    return file.getvalue()
+    return csv_text([SPLIT_COLUMNS, *zip(*columns, strict=True)])
 
 
 def photo_names(table: RatingTable) -> tuple[str, ...]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from siamese_nima.datasets.rating_table import taken
 from siamese_nima.errors import TableError
 from siamese_nima.evaluation.metrics import (
     PAIR_GAP,
@@ -86,20 +86,8 @@ class RatedPhotos:
     def select(self, rows: ArrayLike) -> RatedPhotos:
         """The photos with these indices, or those that a boolean mask keeps."""
         index = np.arange(len(self))[np.asarray(rows)]
-
-        def taken(values: Sequence[str]) -> tuple[str, ...]:
-            return tuple(values[i] for i in index)
-
-        return RatedPhotos(
-            paths=taken(self.paths),
-            scores=self.scores[index],
-            labels=self.labels[index],
-            scale=self.scale,
-            scenes=taken(self.scenes),
-            subsets=taken(self.subsets),
-            distributions=None if self.distributions is None else self.distributions[index],
-            votes=None if self.votes is None else self.votes[index],
-        )
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: taken(column, index) for name, column in columns.items()})
 
     def by_subset(self) -> dict[str, RatedPhotos]:
         """All photos as "all", and where there are several subsets each of them."""

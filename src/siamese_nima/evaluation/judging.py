@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,7 @@ import numpy as np
 from siamese_nima._version import __version__
 from siamese_nima.atomic_write import write_whole
 from siamese_nima.card import ModelCard
-from siamese_nima.csv_rows import csv_writer
+from siamese_nima.csv_rows import csv_text
 from siamese_nima.datasets.contamination import Contamination, refuse_contaminated
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.datasets.sources import RatedSource, read_source
@@ -386,11 +385,11 @@ def _write_json(path: Path, values: dict[str, Any]) -> None:
 
 
 def _write_scores(path: Path, rated: RatedPhotos) -> None:
-    text = io.StringIO()
-    rows = csv_writer(text)
-    rows.writerow(("path", "score", "label", "subset", "scene"))
     columns = (rated.paths, rated.scores, rated.labels, rated.subsets, rated.scenes)
-    for name, score, label, subset, scene in zip(*columns, strict=True):
-        rows.writerow((name, f"{score:.5f}", f"{label:.5f}", subset, scene))
+    rows = [
+        (name, f"{score:.5f}", f"{label:.5f}", subset, scene)
+        for name, score, label, subset, scene in zip(*columns, strict=True)
+    ]
+    text = csv_text([("path", "score", "label", "subset", "scene"), *rows])
     # Names that are not valid Unicode keep their bytes.
-    write_whole(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    write_whole(path, text.encode("utf-8", "surrogateescape"))

@@ -102,10 +102,9 @@ def bootstrap_by_scene(
     scenes: Sequence[str],
     *,
     repeats: int = 1000,
-    level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """The percentile interval of a figure when whole scenes are drawn again.
+    """The 95 % percentile interval of a figure when whole scenes are drawn again.
 
     Photos of one scene are no independent witnesses, so scenes are drawn, not photos.
 
@@ -113,7 +112,6 @@ def bootstrap_by_scene(
         measure: From indices of photos (with repetitions) to the figure.
         scenes: Shape (N,), the scene of each photo.
         repeats: Resamples; those whose figure is nan are left out.
-        level: Probability that the interval should cover, 0 to 1.
         seed: The same seed gives the same interval.
     """
     if len(scenes) == 0:
@@ -126,12 +124,16 @@ def bootstrap_by_scene(
     for _ in range(repeats):
         drawn = generator.integers(0, len(members), len(members))
         values.append(measure(np.concatenate([members[scene] for scene in drawn])))
-    known = np.array(values)[~np.isnan(values)]
-    value = measure(np.arange(len(scenes)))
+    return interval_of(measure(np.arange(len(scenes))), np.array(values))
+
+
+def interval_of(value: float, draws: Floats) -> Interval:
+    """The 95 % percentile interval of resampled values, those that are nan left out."""
+    known = draws[~np.isnan(draws)]
     if known.size == 0:
-        return Interval(value, float("nan"), float("nan"))
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high))
+        return Interval(float(value), float("nan"), float("nan"))
+    low, high = np.quantile(known, [0.025, 0.975])
+    return Interval(float(value), float(low), float(high))
 
 
 @dataclass(frozen=True, slots=True)

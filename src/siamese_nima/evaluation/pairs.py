@@ -12,7 +12,7 @@ from scipy.optimize import isotonic_regression, minimize
 from scipy.stats import norm
 
 from siamese_nima.errors import TableError
-from siamese_nima.evaluation.metrics import Interval
+from siamese_nima.evaluation.metrics import Interval, interval_of
 from siamese_nima.pair_error import PairError
 from siamese_nima.ratings import AVA_SCALE, Floats, RatingScale
 
@@ -142,15 +142,6 @@ def pair_weights(
         drawn = generator.integers(0, count, count)
         times = np.bincount(drawn, minlength=count).astype(np.float64)
         yield times[first] * times[second]
-
-
-def interval_of(value: float, draws: Floats) -> Interval:
-    """The 95 % percentile interval of resampled values, those that are nan left out."""
-    known = draws[~np.isnan(draws)]
-    if known.size == 0:
-        return Interval(float(value), float("nan"), float("nan"))
-    low, high = np.quantile(known, [0.025, 0.975])
-    return Interval(float(value), float(low), float(high))
 
 
 def top_precision(scores: ArrayLike, labels: ArrayLike, *, share: float = 0.1) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import sqlite3
@@ -16,7 +15,7 @@ from typing import Any, Literal, Self, get_args
 from urllib.parse import quote_from_bytes
 
 from siamese_nima.atomic_write import write_whole
-from siamese_nima.csv_rows import as_on_disk, csv_writer, table_lines
+from siamese_nima.csv_rows import as_on_disk, csv_text, table_lines
 from siamese_nima.errors import AnswerError
 from siamese_nima.printable import printable
 
@@ -382,16 +381,9 @@ def write_answers(path: Path, answers: Iterable[Answer]) -> None:
     Raises:
         AnswerError: The file cannot be written.
     """
-    text = io.StringIO()
-    writer = csv_writer(text)
-    writer.writerow(COLUMNS)
-    for answer in answers:
-        seconds = "" if answer.seconds is None else repr(answer.seconds)
-        writer.writerow(
-            [answer.left, answer.right, answer.choice, answer.person, answer.at, seconds]
-        )
+    text = csv_text([COLUMNS, *([getattr(a, column) for column in COLUMNS] for a in answers)])
     # Names of files need not be Unicode; their bytes go out as they are.
-    write_whole(path, text.getvalue().encode(errors="surrogateescape"), AnswerError)
+    write_whole(path, text.encode(errors="surrogateescape"), AnswerError)
 
 
 def read_answers(

@@ -209,7 +209,7 @@ def _readable(table: RatingTable, watch: Watch) -> RatingTable:
     with watch.progress("reading photos") as report:
         check = check_photos(table, threads=usable_cores(), report=report)
     if check.usable < len(table):
-        watch.note(f"left out: {check.describe()}")
+        watch.note(f"left out: {'; '.join(check.lines())}")
     return usable_photos(table, check)
 
 
