@@ -161,6 +161,14 @@ def write_whole(
         part.write_bytes(content)
 
 
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a file and its times, as `replacing` does."""
+    with replacing(target) as part:
+        shutil.copyfile(source, part)
+        times = source.stat()
+        os.utime(part, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
 def unfinished(path: Path) -> Iterator[Path]:
     """Files that runs which were killed while they wrote `path` have left beside it."""
     return path.parent.glob(f"{glob.escape(_start(path))}*{_END}")

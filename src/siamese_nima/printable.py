@@ -1,4 +1,4 @@
-"""Names of photos as people read them."""
+"""Names of photos, and numbers of them, as people read them."""
 
 
 def printable(name: str) -> str:
@@ -8,3 +8,12 @@ def printable(name: str) -> str:
     two\nlines
     """
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
+
+
+def counted(number: int, what: str, many: str | None = None) -> str:
+    """A number of things in words.
+
+    >>> counted(1, "photo"), counted(2, "copy", "copies")
+    ('1 photo', '2 copies')
+    """
+    return f"{number} {what if number == 1 else many or f'{what}s'}"

@@ -133,8 +133,7 @@ def spread(distributions: ArrayLike, scale: RatingScale = AVA_SCALE) -> Floats:
     """
     rows = np.asarray(distributions, dtype=np.float64)
     centred = _grades(scale.low, scale.high) - mean(rows, scale)[..., np.newaxis]
-    result: Floats = np.asarray(np.sqrt((rows * centred**2).sum(axis=-1)))
-    return result
+    return np.asarray(np.sqrt((rows * centred**2).sum(axis=-1)))
 
 
 def emd(first: ArrayLike, second: ArrayLike, *, r: Literal[1, 2] = 2) -> Floats:
@@ -225,8 +224,7 @@ def map_distribution(distributions: ArrayLike, origin: RatingScale, target: Rati
     rows = check_distributions(distributions, origin)
     positions = map_mean(origin.grades, origin, target)
     nearness: Floats = 1 - np.abs(positions[:, np.newaxis] - target.grades[np.newaxis, :])
-    result: Floats = np.asarray(rows @ np.maximum(nearness, 0))
-    return result
+    return np.asarray(rows @ np.maximum(nearness, 0))
 
 
 def distribution_from_mos(
@@ -295,8 +293,7 @@ def spread_limits(mos: ArrayLike, scale: RatingScale = AVA_SCALE) -> tuple[Float
 
 def _softmax(logits: Floats) -> Floats:
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    result: Floats = weights / weights.sum(axis=1, keepdims=True)
-    return result
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
 def _with_mean(means: Floats, scale: RatingScale) -> Floats:
@@ -384,5 +381,4 @@ def _newton(means: Floats, variances: Floats, scale: RatingScale) -> Floats:
 def _dual(parameters: Floats, features: Floats) -> Floats:
     logits = np.einsum("nkf,nf->nk", features, parameters)
     peak = logits.max(axis=1)
-    result: Floats = peak + np.log(np.sum(np.exp(logits - peak[:, np.newaxis]), axis=1))
-    return result
+    return np.asarray(peak + np.log(np.sum(np.exp(logits - peak[:, np.newaxis]), axis=1)))

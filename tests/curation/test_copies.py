@@ -1,10 +1,10 @@
 """Copies bear their rank, nothing is overwritten, and nothing but earlier copies is replaced."""
 
 import os
+import shutil
 
 import pytest
 
-from siamese_nima.curation import copies as copying
 from siamese_nima.curation.copies import copy_name, copy_ranked, plan_copies
 from siamese_nima.errors import NimaError
 from siamese_nima.ratings import AVA_SCALE
@@ -89,7 +89,7 @@ def test_exactly_the_copies_of_an_earlier_ranking_are_replaced(photos, tmp_path)
     plan = plan_copies([photos[1], photos[0]], best, among=photos)
     assert [path.name for path in plan.stale] == ["0001-x.jpg", "0002-y.jpg"]
     assert [path.name for path in plan.other] == ["0003-z.jpg", "0009-foreign.jpg"]
-    plan.write()
+    plan.write(replace=True)
     assert names(best) == [
         *("0001-y.jpg", "0002-x.jpg", "0003-z.jpg", "0004-y.jpg"),
         *("0009-foreign.jpg", "mine.jpg"),
@@ -111,7 +111,7 @@ def test_a_disk_that_is_full_half_way_says_how_far_it_came(photos, tmp_path, mon
             raise OSError(28, "No space left on device")
         target.write_bytes(source.read_bytes())
 
-    monkeypatch.setattr(copying.shutil, "copyfile", full)
+    monkeypatch.setattr(shutil, "copyfile", full)
     with pytest.raises(NimaError, match=r"2 of 3 copies made, then .*No space left"):
         copy_ranked(photos, tmp_path / "best")
     assert names(tmp_path / "best") == ["0001-x.jpg", "0002-y.jpg"]

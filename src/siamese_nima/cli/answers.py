@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from siamese_nima.atomic_write import check_output
+from siamese_nima.cli import options
 from siamese_nima.cli.commands import App
-from siamese_nima.cli.pick import AnswersFile, Folder
-from siamese_nima.printable import printable
+from siamese_nima.cli.pick import AnswersFile
+from siamese_nima.printable import counted, printable
 from siamese_nima.taste.answers import AnswerStore, answers_path, read_answers, write_answers
 
 app = App(no_args_is_help=True)
@@ -29,7 +30,7 @@ def answers() -> None:
 
 
 @app.command("show")
-def show(folder: Folder, answers: AnswersFile = None) -> None:
+def show(folder: options.Folder, answers: AnswersFile = None) -> None:
     """Show how many answers each person gave.
 
     Example: nima pick answers show holiday/
@@ -37,14 +38,12 @@ def show(folder: Folder, answers: AnswersFile = None) -> None:
     with AnswerStore(answers or answers_path(folder), read_only=True) as store:
         for person, count in store.people().items():
             aside = len(store.flags([person]))
-            typer.echo(
-                f"{person}: {_counted(count, 'answer')}, {_counted(aside, 'pair')} set aside"
-            )
+            typer.echo(f"{person}: {counted(count, 'answer')}, {counted(aside, 'pair')} set aside")
 
 
 @app.command("export")
 def export(
-    folder: Folder,
+    folder: options.Folder,
     table: Table,
     person: Annotated[
         list[str] | None, typer.Option(help="Only this person's; may be given several times.")
@@ -60,12 +59,12 @@ def export(
     with AnswerStore(kept, read_only=True) as store:
         records = store.records(person or None)
     write_answers(table, records)
-    typer.echo(f"wrote {table}: {_counted(len(records), 'answer')}")
+    typer.echo(f"wrote {table}: {counted(len(records), 'answer')}")
 
 
 @app.command("import")
 def import_(
-    folder: Folder,
+    folder: options.Folder,
     table: Table,
     person: Annotated[
         str | None, typer.Option(help="Who gave them, whatever the file says.")
@@ -79,14 +78,10 @@ def import_(
     records = read_answers(table, person=person, folder=folder)
     with AnswerStore(answers or answers_path(folder)) as store:
         added = store.merge(records)
-    typer.echo(f"{_counted(added, 'answer')} taken over, {len(records) - added} there already")
+    typer.echo(f"{counted(added, 'answer')} taken over, {len(records) - added} there already")
     missing = {name for r in records for name in r.pair if not (folder / name).exists()}
     if missing:
         example = printable(min(missing))
         typer.echo(
             f"{len(missing)} of their photos are not in {folder}, such as {example}", err=True
         )
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"

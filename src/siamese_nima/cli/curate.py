@@ -45,7 +45,7 @@ from siamese_nima.curation.filing import (
     plan_filing_of_bursts,
     undo_filing,
 )
-from siamese_nima.curation.programs import PROGRAMS, REJECTED, program_named
+from siamese_nima.curation.programs import PROGRAMS, REJECTED, program_named, stars_in_words
 from siamese_nima.curation.sidecars import Naming, UndoLog, undo_stars
 from siamese_nima.curation.stars import (
     PERCENTILES,
@@ -61,7 +61,7 @@ from siamese_nima.errors import ConfigError
 from siamese_nima.pair_error import PairError
 from siamese_nima.photos.read import Photo as DecodedPhoto
 from siamese_nima.photos.read import read_photo
-from siamese_nima.printable import printable
+from siamese_nima.printable import counted, printable
 from siamese_nima.scoring.detail import try_detail
 from siamese_nima.scoring.ranking import one_per_shot
 from siamese_nima.scoring.results import ScoredPhoto
@@ -222,7 +222,7 @@ def _lines(bursts: Sequence[Burst]) -> Iterable[str]:
 def _summary(results: Sequence[ScoredPhoto], bursts: Sequence[Burst]) -> str:
     inside = sum(len(burst.photos) for burst in bursts)
     close = sum(burst.too_close is True for burst in bursts)
-    groups = f"{len(bursts)} burst{'s' * (len(bursts) != 1)}"
+    groups = counted(len(bursts), "burst")
     text = f"{inside} photos in {groups}; {len(keepers(results, bursts))} to keep"
     return f"{text}; the best is too close to call in {close}" if close else text
 
@@ -409,7 +409,7 @@ class Writing:
         elif entry.action not in ("same", "unread"):
             now = entry.was if entry.action == "keep" else entry.stars
             name = printable(str(entry.sidecar))
-            typer.echo(f"{_stars(now):8}  {_was(entry):12}  {name}")
+            typer.echo(f"{stars_in_words(now):8}  {_was(entry):12}  {name}")
 
 
 def _undo(log: Path, *, quiet: bool) -> None:
@@ -452,13 +452,7 @@ def _was(entry: SidecarChange) -> str:
     if entry.action == "keep":
         unknown = entry.was is not None and math.isnan(entry.was)
         return "rating unknown, left alone" if unknown else "yours, kept"
-    return "" if entry.was is None else f"was {_stars(entry.was)}"
-
-
-def _stars(rating: float | None) -> str:
-    if rating is None or math.isnan(rating):
-        return "?"
-    return "rejected" if rating < 0 else "★" * min(round(rating), 5)
+    return "" if entry.was is None else f"was {stars_in_words(entry.was)}"
 
 
 @grouped_options

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from siamese_nima.cli import options
-from siamese_nima.cli.pick import AnswersFile, Folder
+from siamese_nima.cli.pick import AnswersFile
 from siamese_nima.cli.run import progress_bar
 from siamese_nima.errors import AnswerError, ConfigError
 from siamese_nima.taste.agreement import Share
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def learn(
-    folder: Folder,
+    folder: options.Folder,
     name: Annotated[str, typer.Option(help="What the model is to be called.")] = "my-taste",
     answers: AnswersFile = None,
     person: Annotated[

@@ -127,6 +127,17 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free 
 NoBrowser = Annotated[
     bool, typer.Option("--no-browser", help="Only print the address of the page.")
 ]
+UrlHost = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Fetch photos by URL from this host; .example.org means all names below it; may be "
+        "repeated. By default no URL is fetched."
+    ),
+]
+Folder = Annotated[
+    Path,
+    typer.Argument(help="The folder of photos.", metavar="FOLDER", exists=True, file_okay=False),
+]
 Workers = Annotated[
     int | None, _of_scoring("Threads; by default one per usable core.", min=1, metavar="N")
 ]

@@ -26,10 +26,6 @@ from siamese_nima.taste.strengths import TastePrior
 
 _PORT = 8643
 
-Folder = Annotated[
-    Path,
-    typer.Argument(help="The folder of photos.", metavar="FOLDER", exists=True, file_okay=False),
-]
 AnswersFile = Annotated[
     Path | None,
     typer.Option(
@@ -42,7 +38,7 @@ AnswersFile = Annotated[
 
 @grouped_options
 def pick(
-    folder: Folder,
+    folder: options.Folder,
     answers: AnswersFile = None,
     person: Annotated[
         str, typer.Option(help="Who answers; several people are kept apart.")

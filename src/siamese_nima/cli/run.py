@@ -19,7 +19,7 @@ from siamese_nima.photos.find import FoundPhotos, find_photos
 from siamese_nima.photos.read import PhotoSource
 from siamese_nima.photos.shots import Shot, group_shots
 from siamese_nima.photos.sources import Sources, listed_photos
-from siamese_nima.printable import printable
+from siamese_nima.printable import counted, printable
 from siamese_nima.scoring.model import Model
 from siamese_nima.scoring.model_set import OnPhoto
 from siamese_nima.scoring.results import ScoredPhoto
@@ -252,15 +252,6 @@ def photo_progress(*, quiet: bool) -> Progress | NoProgress:
     from siamese_nima.cli.bars import photo_bar
 
     return photo_bar()
-
-
-def counted(number: int, what: str, many: str | None = None) -> str:
-    """A number of things in words.
-
-    >>> counted(1, "photo"), counted(2, "copy", "copies")
-    ('1 photo', '2 copies')
-    """
-    return f"{number} {what if number == 1 else many or f'{what}s'}"
 
 
 def population_lines(models: Mapping[str, Model]) -> Iterator[str]:

@@ -16,11 +16,10 @@ from siamese_nima.atomic_write import check_output
 from siamese_nima.cli import options, run
 from siamese_nima.cli.commands import App
 from siamese_nima.cli.options import Scoring, grouped_options
-from siamese_nima.cli.run import counted
 from siamese_nima.cli.streams import say
-from siamese_nima.errors import ConfigError, NimaError, PhotoError
+from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.photos.sources import Sources, find_sources
-from siamese_nima.printable import printable
+from siamese_nima.printable import counted, printable
 from siamese_nima.scoring.cache import ResultCache, cache_path
 from siamese_nima.scoring.model import ModelFile
 from siamese_nima.scoring.ranking import (
@@ -78,13 +77,6 @@ ImageColumn = Annotated[
     str | None,
     typer.Option(
         help="Column with the photos, of .parquet tables; by default image, or else path."
-    ),
-]
-UrlHost = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Fetch photos by URL from this host; .example.org means all names below it; may be "
-        "repeated. By default no URL is fetched."
     ),
 ]
 PhotosPerFile = Annotated[int | None, _of_ray("Photos per Parquet file that Ray writes.", min=1)]
@@ -248,7 +240,7 @@ def score(
     gpus_per_worker: GpusPerWorker = None,
     photos_per_file: PhotosPerFile = None,
     image_column: ImageColumn = None,
-    url_host: UrlHost = None,
+    url_host: options.UrlHost = None,
     *,
     scoring: Scoring,
 ) -> None:
@@ -332,7 +324,7 @@ def rank(
     detail: DetailColumns = False,
     apart: options.Apart = False,
     image_column: ImageColumn = None,
-    url_host: UrlHost = None,
+    url_host: options.UrlHost = None,
     *,
     scoring: Scoring,
 ) -> None:
@@ -432,13 +424,7 @@ def _check_copies(photos: Sequence[str], folder: Path | None) -> None:
 
 def _copy(plan: CopyPlan, *, replace: bool) -> None:
     """Make the copies, and say what was done."""
-    if plan.stale and not replace:
-        raise NimaError(
-            f"{plan.folder}: has {counted(len(plan.stale), 'copy', 'copies')} of an earlier "
-            f"ranking, such as {plan.stale[0].name}. Nothing is copied: give --replace-copies to "
-            "replace exactly these, or another folder"
-        )
-    plan.write()
+    plan.write(replace=replace)
     there = len(plan.copies) - len(plan.missing)
     parts = [f"copied {counted(len(plan.missing), 'file')} to {plan.folder}"]
     parts += [f"{there} there already"] * bool(there)

@@ -65,13 +65,7 @@ def serve(
     without_key: Annotated[
         bool, typer.Option("--without-key", help="Let other machines ask without an API key.")
     ] = False,
-    url_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Fetch photos by URL from this host; .example.org means all names below it; "
-            "may be repeated. By default no URL is fetched."
-        ),
-    ] = None,
+    url_host: options.UrlHost = None,
     private_urls: Annotated[
         bool,
         typer.Option("--private-urls", help="Those hosts may have addresses that are not public."),
@@ -129,12 +123,7 @@ def serve(
 
 @grouped_options
 def cull(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            help="The folder of photos.", metavar="FOLDER", exists=True, file_okay=False
-        ),
-    ],
+    folder: options.Folder,
     port: options.Port = _PORT,
     no_browser: options.NoBrowser = False,
     model: options.Models = DEFAULT_MODEL,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import filecmp
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from siamese_nima.atomic_write import remove_file, replacing
+from siamese_nima.atomic_write import copy_whole, remove_file
 from siamese_nima.errors import NimaError
 from siamese_nima.photos.shots import FilesOfShots
+from siamese_nima.printable import counted
 from siamese_nima.scoring.results import ScoredPhoto
 
 _LONGEST_NAME = 255  # bytes that file systems allow
@@ -38,22 +38,26 @@ class CopyPlan:
     stale: tuple[Path, ...] = ()
     other: tuple[Path, ...] = ()
 
-    def write(self) -> None:
+    def write(self, *, replace: bool = False) -> None:
         """Remove the stale copies and make the missing ones; each appears complete or not at all.
 
         Raises:
-            NimaError: A copy cannot be written; the message says how far it came.
+            NimaError: There are stale copies, and `replace` is not set; or a copy cannot be
+                written, then the message says how far it came.
         """
+        if self.stale and not replace:
+            raise NimaError(
+                f"{self.folder}: has {counted(len(self.stale), 'copy', 'copies')} of an earlier "
+                f"ranking, such as {self.stale[0].name}. Nothing is copied: give --replace-copies "
+                "to replace exactly these, or another folder"
+            )
         done = 0
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for copy in self.stale:
                 remove_file(copy)
             for source, copy in self.missing:
-                with replacing(copy) as part:
-                    shutil.copyfile(source, part)
-                    times = source.stat()
-                    os.utime(part, ns=(times.st_atime_ns, times.st_mtime_ns))
+                copy_whole(source, copy)
                 done += 1
         except (OSError, NimaError) as error:
             raise NimaError(
@@ -148,13 +152,7 @@ def copy_ranked(
             `replace` is not set, or the folder cannot be written.
     """
     plan = plan_copies(best, folder, among=among, apart=apart)
-    if plan.stale and not replace:
-        raise NimaError(
-            f"{plan.folder}: has {len(plan.stale)} copies of an earlier ranking, such as "
-            f"{plan.stale[0].name}; replace exactly these (--replace-copies), or give another "
-            "folder"
-        )
-    plan.write()
+    plan.write(replace=replace)
     return list(plan.copies)
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import errno
 import filecmp
 import os
-import shutil
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from siamese_nima.atomic_write import put_in_place, remove_file, replacing
+from siamese_nima.atomic_write import copy_whole, put_in_place, remove_file
 from siamese_nima.curation.bursts import Burst, keepers
 from siamese_nima.curation.journal import Journal, read_journal
 from siamese_nima.errors import ConfigError, NimaError
@@ -200,10 +199,7 @@ def _remove_empty(folder: Path) -> None:
 def _copy(source: Path, target: Path) -> None:
     if os.path.lexists(target):
         raise NimaError(f"{target} exists")
-    with replacing(target) as part:
-        shutil.copyfile(source, part)
-        times = source.stat()
-        os.utime(part, ns=(times.st_atime_ns, times.st_mtime_ns))
+    copy_whole(source, target)
 
 
 def _move(source: Path, target: Path) -> None:

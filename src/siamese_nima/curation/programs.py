@@ -7,6 +7,7 @@ Reference:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,6 +118,17 @@ def program_named(name: str | None) -> Program | None:
     if name not in PROGRAMS:
         raise ConfigError(f"known photo programs are {', '.join(PROGRAMS)}, not {name!r}")
     return PROGRAMS[name]
+
+
+def stars_in_words(rating: float | None) -> str:
+    """A rating as people read it; "?" for one that there is and that cannot be read.
+
+    >>> stars_in_words(2), stars_in_words(-1)
+    ('★★', 'rejected')
+    """
+    if rating is None or math.isnan(rating):
+        return "?"
+    return "rejected" if rating < 0 else "★" * min(round(rating), 5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

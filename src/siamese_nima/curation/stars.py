@@ -6,6 +6,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal, Protocol, TypedDict, Unpack, get_args
@@ -375,6 +376,7 @@ def _targets(
 def _entry(sidecar: Path, photos: Sequence[_Rated], overwrite: bool) -> SidecarChange:
     best = max(photos, key=lambda photo: photo.result.mean or 0)
     result, mark = best.result, best.mark
+    made = partial(SidecarChange, sidecar=sidecar, result=result)
     try:
         before = read_sidecar(sidecar)
         inside = None
@@ -386,39 +388,22 @@ def _entry(sidecar: Path, photos: Sequence[_Rated], overwrite: bool) -> SidecarC
         others = (rating for rating in elsewhere if rating is not None and mark.differs(rating))
         was = was or next(others, None)
         if was is not None and not overwrite:
-            return _made("keep", sidecar, result, mark.rating, was, before)
+            return made(action="keep", stars=mark.rating, was=was, before=before)
         values = mark.values(packet, result, overwrite)
         if not values:
-            return _made("same", sidecar, result, mark.rating, packet.rating, before)
+            return made(action="same", stars=mark.rating, was=packet.rating, before=before)
         after = packet.with_values(values)
         if RATING in values and Packet.parse(after, str(sidecar)).rating != (mark.rating or None):
             raise SidecarError(f"{sidecar}: the rating cannot be written safely")
         if inside:
             after = inside.with_packet(after, str(sidecar))
     except SidecarError as error:
-        return SidecarChange(action="fail", sidecar=sidecar, result=result, error=str(error))
-    action: Action = "create" if before is None else "same" if after == before else "change"
-    return _made(action, sidecar, result, mark.rating, was or packet.rating, before, after)
-
-
-def _made(
-    action: Action,
-    sidecar: Path,
-    result: ScoredPhoto,
-    stars: int | None,
-    was: float | None,
-    before: bytes | None,
-    after: bytes | None = None,
-) -> SidecarChange:
-    return SidecarChange(
-        action=action,
-        sidecar=sidecar,
-        result=result,
-        stars=stars,
-        was=was,
-        before=before,
-        after=after if action in ("create", "change") else None,
-    )
+        return made(action="fail", error=str(error))
+    was = was or packet.rating
+    if after == before:
+        return made(action="same", stars=mark.rating, was=was, before=before)
+    action: Action = "create" if before is None else "change"
+    return made(action=action, stars=mark.rating, was=was, before=before, after=after)
 
 
 def _persons_rating(folder: Folder, photo: str, sidecar: Path) -> float | None:

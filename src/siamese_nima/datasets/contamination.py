@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any, Literal
 from siamese_nima.card import ModelCard
 from siamese_nima.datasets.rating_table import (
     RatingTable,
+    file_hash,
     fingerprint_of,
     photo_hashes,
 )
@@ -143,11 +143,7 @@ def _trained_on(
 
 
 def _hashes(table: RatingTable) -> dict[Path, str]:
-    return {
-        path: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in table.paths
-        if path.is_file()
-    }
+    return {path: file_hash(path) for path in table.paths if path.is_file()}
 
 
 def _print_of(photo_hash: str) -> bytes:

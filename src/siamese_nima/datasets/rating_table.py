@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
@@ -212,10 +211,12 @@ def photo_hashes(table: RatingTable) -> tuple[str, ...]:
         TableError: A photo is missing.
     """
     table.require_photos()
-    return tuple(_hash_of(path, path.stat()) for path in table.paths)
+    return tuple(map(file_hash, table.paths))
 
 
-def _hash_of(path: Path, found: os.stat_result) -> str:
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    found = path.stat()
     return _file_hash(path, found.st_size, found.st_mtime_ns, found.st_ino)
 
 

@@ -191,8 +191,7 @@ def _draws(clusters: Indices, seed: int) -> Floats:
     if names.size == 0:
         return np.zeros((_REPEATS, 0))
     times = generator.multinomial(names.size, np.full(names.size, 1 / names.size), _REPEATS)
-    result: Floats = times[:, codes].astype(np.float64)
-    return result
+    return np.asarray(times[:, codes].astype(np.float64))
 
 
 def _photo_draws(comparisons: Comparisons, seed: int) -> Floats:
@@ -202,8 +201,7 @@ def _photo_draws(comparisons: Comparisons, seed: int) -> Floats:
     times = np.random.default_rng(seed).multinomial(
         photos.size, np.full(photos.size, 1 / photos.size), _REPEATS
     )
-    result: Floats = (times[:, left] * times[:, right]).astype(np.float64)
-    return result
+    return np.asarray((times[:, left] * times[:, right]).astype(np.float64))
 
 
 def _drawn(values: Floats, draws: Floats) -> Share:

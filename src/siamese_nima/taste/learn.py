@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections import Counter
@@ -17,6 +16,7 @@ from siamese_nima.atomic_write import write_whole
 from siamese_nima.card import PAIR_ERROR, ModelCard, Population
 from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.contamination import PHOTO_PRINTS, record_of
+from siamese_nima.datasets.rating_table import file_hash
 from siamese_nima.errors import AnswerError, ConfigError, WeightsError
 from siamese_nima.evaluation.pairs import LEAST_PAIRS, pair_error_of_answers
 from siamese_nima.photos.find import find_photos
@@ -196,7 +196,7 @@ def learn(
     )
     if not (learnt.better or config.keep):
         return learnt
-    prints = [_hash(folder / name) for name in names]
+    prints = [file_hash(folder / name) for name in names]
     everything = opened.features(np.stack(list(rows.values())))
     card = _card(learnt, opened, prints, preference, _population(everything, preference, folder))
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -287,11 +287,6 @@ def _others(folder: Path, asked: Collection[str], count: int, seed: int) -> list
     rest = sorted(set(found) - set(asked))
     order = np.random.default_rng(seed).permutation(len(rest))[: max(count, 0)]
     return [rest[place] for place in sorted(order)]
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _population(

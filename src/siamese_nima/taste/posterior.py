@@ -83,8 +83,7 @@ class Posterior:
             np.maximum(self._variance(others) - np.sum(second**2, axis=0), _LEAST_VARIANCE)
         )
         density = np.exp(-0.5 * (self._gaps(others) / open_by) ** 2) / open_by
-        result: Floats = (shared**2 @ density) / (own + self._doubt(pairs))
-        return result
+        return np.asarray((shared**2 @ density) / (own + self._doubt(pairs)))
 
     def places(self, photos: Indices) -> Indices:
         """Where photos are in `photos`; numbers of any shape."""
@@ -98,17 +97,14 @@ class Posterior:
     def _doubt(self, pairs: Indices) -> Floats:
         """Variance of an answer as a measurement of a gap."""
         chosen = logistic(self._gaps(pairs) / self.prior.noise)
-        result: Floats = self.prior.noise**2 / np.maximum(chosen * (1 - chosen), _LEAST_DOUBT)
-        return result
+        return np.asarray(self.prior.noise**2 / np.maximum(chosen * (1 - chosen), _LEAST_DOUBT))
 
     def _variance(self, pairs: Indices) -> Floats:
         left, right = pairs.T
         own = self.covariance
-        result: Floats = own[left, left] + own[right, right] - 2 * own[left, right]
-        return result
+        return np.asarray(own[left, left] + own[right, right] - 2 * own[left, right])
 
     def _between(self, pairs: Indices, others: Indices) -> Floats:
         """Covariances of gaps, shape (P, Q)."""
         rows = self.covariance[pairs[:, 0]] - self.covariance[pairs[:, 1]]
-        result: Floats = rows[:, others[:, 0]] - rows[:, others[:, 1]]
-        return result
+        return np.asarray(rows[:, others[:, 0]] - rows[:, others[:, 1]])

@@ -99,13 +99,11 @@ class PhotoFeatures:
         steps = np.asarray(tilts, dtype=np.float64)[..., np.newaxis] * _centred(self.scale)
         raised = self.logits + steps
         weights = np.exp(raised - raised.max(axis=1, keepdims=True))
-        result: Floats = weights / weights.sum(axis=1, keepdims=True)
-        return result
+        return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
     def scores(self, tilts: Floats | float = 0.0) -> Floats:
         """Means of the tilted distributions, shape (N,)."""
-        result: Floats = self.tilted(tilts) @ self.scale.grades
-        return result
+        return np.asarray(self.tilted(tilts) @ self.scale.grades)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,8 +124,7 @@ class PreferenceModel:
 
     def tilts(self, features: Floats) -> Floats:
         """Tilts of photos, shape (N,), from features of shape (N, F)."""
-        result: Floats = features @ self.weights + self.offset
-        return result
+        return np.asarray(features @ self.weights + self.offset)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,8 +168,7 @@ class _Kernel:
     def weights(self, dual: Floats) -> Floats:
         """Of features, shape (F,), such that photos get `products @ dual` up to a constant."""
         pulled = self.centred.T @ dual
-        result: Floats = pulled * self.alone**2 + self.directions @ (self.directions.T @ pulled)
-        return result
+        return np.asarray(pulled * self.alone**2 + self.directions @ (self.directions.T @ pulled))
 
 
 def learn_preference(
@@ -374,10 +370,8 @@ def tilt_variance(rated: PhotoFeatures, prior: TastePrior) -> float:
 def variances(distributions: Floats, scale: RatingScale) -> Floats:
     """Of rating distributions, shape (N,): how fast their means rise with a tilt."""
     grades = scale.grades
-    result: Floats = distributions @ grades**2 - (distributions @ grades) ** 2
-    return result
+    return np.asarray(distributions @ grades**2 - (distributions @ grades) ** 2)
 
 
 def _centred(scale: RatingScale) -> Floats:
-    result: Floats = scale.grades - scale.grades.mean()
-    return result
+    return np.asarray(scale.grades - scale.grades.mean())

@@ -90,12 +90,9 @@ class Pair:
     why: Why
 
 
-@dataclass(frozen=True, slots=True)
-class _Guess:
-    """1 where an answer was foreseen, 0 where not, .5 where nothing spoke for either photo."""
-
-    personal: float
-    general: float
+# By what is known of the person, and by the model alone: 1 where an answer was foreseen, 0 where
+# not, .5 where nothing spoke for either photo.
+_Guess = tuple[float, float]
 
 
 class PickSession:
@@ -252,12 +249,15 @@ class PickSession:
                 goal=min(self._goal, photos * (photos - 1) // 2),
                 can_undo=bool(self._given),
                 judged=len(guesses),
-                foreseen=sum(guess.personal for guess in guesses),
-                foreseen_by_model=sum(guess.general for guess in guesses),
+                foreseen=sum(personal for personal, _ in guesses),
+                foreseen_by_model=sum(general for _, general in guesses),
                 repeated=repeated,
                 same=same,
                 decided=len(decided),
-                as_model=sum(self._scores[a.better or ""] == max(self._both(a)) for a in decided),
+                as_model=sum(
+                    self._scores[a.better or ""] == max(self._scores[name] for name in a.pair)
+                    for a in decided
+                ),
             )
 
     def _guess(self, answer: Answer) -> _Guess | None:
@@ -272,13 +272,10 @@ class PickSession:
             values = self._posterior.values
             left, right = self._posterior.places(np.array([left, right])).tolist()
         side = 1 if answer.choice == "left" else -1
-        return _Guess(
+        return (
             _met(side * (values[left] - values[right])),
             _met(side * (self._scores[answer.left] - self._scores[answer.right])),
         )
-
-    def _both(self, answer: Answer) -> tuple[float, float]:
-        return self._scores[answer.left], self._scores[answer.right]
 
     def _here(self) -> list[Answer]:
         known = self._scores

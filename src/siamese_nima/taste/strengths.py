@@ -68,8 +68,7 @@ class Coupling:
 
     def at(self, first: Indices, second: Indices) -> Indices:
         """Places in a flat matrix of the entries of photos of one group."""
-        result: Indices = self.row[first] + self.column[second]
-        return result
+        return np.asarray(self.row[first] + self.column[second])
 
     def solved(self, matrix: Floats, values: Floats) -> Floats:
         """The x with matrix x = values, both sides in the order of `photos`."""
@@ -233,8 +232,7 @@ class Strengths:
 
     def gap(self, left: ArrayLike, right: ArrayLike) -> Floats:
         """Strength of the left less that of the right photo, for numbers of any one shape."""
-        result: Floats = self.values[np.asarray(left)] - self.values[np.asarray(right)]
-        return result
+        return np.asarray(self.values[np.asarray(left)] - self.values[np.asarray(right)])
 
     def covariance(self, left: ArrayLike, right: ArrayLike) -> Floats:
         """Covariance of two different photos' strengths; 0 where no answers connect them."""
@@ -249,8 +247,7 @@ class Strengths:
         """Variance of `gap`: how uncertain it still is, in squared rating points."""
         i, j = np.asarray(left, np.intp), np.asarray(right, np.intp)
         variance = self.variances[i] + self.variances[j] - 2 * self.covariance(i, j)
-        result: Floats = np.maximum(variance, 0.0)
-        return result
+        return np.asarray(np.maximum(variance, 0.0))
 
     def preference(self, left: ArrayLike, right: ArrayLike) -> Floats:
         """Probability that the person would choose the left photo, in [0, 1]."""
@@ -397,12 +394,10 @@ def _chances(gaps: Floats, variances: Floats, noise: float) -> Floats:
 
 def logistic(x: Floats) -> Floats:
     """1 / (1 + exp(-x)) without overflow."""
-    result: Floats = 0.5 * (1 + np.tanh(0.5 * x))
-    return result
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
 
 
 def _entropy(share: Floats) -> Floats:
     inside = np.clip(share, 1e-300, 1.0)
     outside = np.clip(1 - share, 1e-300, 1.0)
-    result: Floats = -(share * np.log(inside) + (1 - share) * np.log(outside))
-    return result
+    return np.asarray(-(share * np.log(inside) + (1 - share) * np.log(outside)))

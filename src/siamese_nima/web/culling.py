@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from siamese_nima.atomic_write import put_in_place
 from siamese_nima.curation.choices import Choice, ChoiceStore, Flag
 from siamese_nima.curation.filing import Filed, FilingLog, file_photos, plan_filing, undo_filing
-from siamese_nima.curation.programs import program_named
+from siamese_nima.curation.programs import program_named, stars_in_words
 from siamese_nima.curation.sidecars import UndoLog, undo_stars
 from siamese_nima.curation.stars import SidecarChange, plan_choices, write_stars
 from siamese_nima.errors import NimaError, PhotoError
@@ -284,7 +284,7 @@ class Culling:
         words = f"{_said(choice)}  {self._inside(change.sidecar)}"
         if change.action in ("change", "keep") and change.was is not None:
             kept = "was" if change.action == "change" else "stays"
-            words += f"  ({kept} {_stars(change.was)})"
+            words += f"  ({kept} {stars_in_words(change.was)})"
         identity = f"{change.action} {change.sidecar} {change.before!r} {change.after!r}"
         return _Line(change.action, words, identity, change.error and self._told(change.error))
 
@@ -412,9 +412,3 @@ def _said(choice: Choice) -> str:
     flag = {"pick": "picked", "reject": "rejected", None: ""}[choice.flag]
     parts = [flag, "★" * (choice.stars or 0), choice.colour or ""]
     return " ".join(part for part in parts if part) or "nothing"
-
-
-def _stars(rating: float) -> str:
-    if rating != rating:  # not a number: there is one that cannot be read
-        return "?"
-    return "rejected" if rating < 0 else "★" * min(round(rating), 5)

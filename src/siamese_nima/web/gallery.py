@@ -259,8 +259,8 @@ class Gallery:
             faces = face_pictures(file, name=self.file_name(photo_id))
         address = "data:image/jpeg;base64,"
         return [
-            {"eyes": face.eyes, "picture": address + base64.b64encode(face.picture).decode()}
-            for face in faces
+            {"eyes": eyes, "picture": address + base64.b64encode(picture).decode()}
+            for eyes, picture in faces
         ]
 
     def _screen(self, photo_id: Path | str, side_px: int) -> bytes:

@@ -17,7 +17,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from siamese_nima.errors import PhotoError
-from siamese_nima.printable import printable
+from siamese_nima.printable import counted, printable
 from siamese_nima.taste.session import Pair, PickSession, Progress
 from siamese_nima.web.http import RequestError, answer_problems, static_part
 from siamese_nima.web.pictures import SIDES_PX, ScreenPictures
@@ -188,7 +188,7 @@ def progress_words(progress: Progress) -> str:
     words = f"{progress.answers} of {progress.goal} answers"
     if progress.answers > progress.goal:
         words = f"{progress.answers} answers"
-    return words + (f", {_counted(progress.flags, 'pair')} set aside" if progress.flags else "")
+    return words + (f", {counted(progress.flags, 'pair')} set aside" if progress.flags else "")
 
 
 def foreseen_words(progress: Progress) -> str:
@@ -207,23 +207,19 @@ def foreseen_words(progress: Progress) -> str:
 
 def summary(progress: Progress) -> list[str]:
     """What there is to say at the end, or in between: sentences."""
-    lines = [f"{_counted(progress.answers, 'answer')} on these photos."]
+    lines = [f"{counted(progress.answers, 'answer')} on these photos."]
     if progress.flags:
-        lines.append(f"{_counted(progress.flags, 'pair')} set aside.")
+        lines.append(f"{counted(progress.flags, 'pair')} set aside.")
     if progress.decided:
         lines.append(
             f"You preferred what the model scores higher in {progress.as_model} of "
-            f"{_counted(progress.decided, 'decision')}; many of them were close calls."
+            f"{counted(progress.decided, 'decision')}; many of them were close calls."
         )
     if progress.repeated:
         lines.append(
             f"You said the same again of {progress.same} of "
-            f"{_counted(progress.repeated, 'pair')} shown twice."
+            f"{counted(progress.repeated, 'pair')} shown twice."
         )
     if words := foreseen_words(progress):
         lines.append(f"{words} Close pairs are asked more often than easy ones.")
     return lines
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"

@@ -8,7 +8,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,21 +53,12 @@ def screen_picture(photo: Path | BinaryIO, side_px: int, *, name: str | None = N
     return file.getvalue()
 
 
-@dataclass(frozen=True, slots=True)
-class FacePicture:
-    """A face, cut out of a photo.
-
-    Attributes:
-        eyes: "open", "closed" or "unclear", as `Face` has them.
-        picture: A JPEG file, at most `FACE_PX` high and wide.
-    """
-
-    eyes: str
-    picture: bytes
-
-
-def face_pictures(photo: BinaryIO, *, name: str | None = None) -> list[FacePicture]:
+def face_pictures(photo: BinaryIO, *, name: str | None = None) -> list[tuple[str, bytes]]:
     """The faces of a photo, from left to right; of many the largest.
+
+    Returns:
+        Of each its eyes, as `Face` has them, and a JPEG file of it, at most `FACE_PX` high and
+        wide.
 
     Raises:
         PhotoError: It cannot be read.
@@ -76,10 +66,10 @@ def face_pictures(photo: BinaryIO, *, name: str | None = None) -> list[FacePictu
     found = open_photo(photo, min_short_side_px=_FACES_PX, name=name)
     faces = find_faces(found)
     large = sorted(faces, key=lambda face: -face.box[2] * face.box[3])[:_MOST_FACES]
-    return [_cut_out(found, face) for face in faces if face in large]
+    return [(face.eyes, _cut_out(found, face)) for face in faces if face in large]
 
 
-def _cut_out(photo: Photo, face: Face) -> FacePicture:
+def _cut_out(photo: Photo, face: Face) -> bytes:
     width, height = photo.size
     left, top, wide, high = face.box
     side = _AROUND_FACE * max(wide * width, high * height)
@@ -95,7 +85,7 @@ def _cut_out(photo: Photo, face: Face) -> FacePicture:
     size = (max(1, round(across * scale)), max(1, round(down * scale)))
     file = io.BytesIO()
     photo.resize(size, Image.Resampling.LANCZOS, box).save(file, format="JPEG", quality=_QUALITY)
-    return FacePicture(face.eyes, file.getvalue())
+    return file.getvalue()
 
 
 def _short_side_px(photo: Path | BinaryIO, side_px: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
@@ -12,6 +12,7 @@ from typing import Annotated, Any, cast
 import jinja2
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request
 from fastapi.responses import Response
+from fastapi.types import DecoratedCallable
 
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.pair_error import PairError
@@ -116,12 +117,15 @@ _SENT = (
 )
 
 
-@router.post(
-    "/v1/score",
-    tags=["photos"],
-    responses=_problems(*_SENT),
-    openapi_extra=_body(raw=True, least=1, most=1),
-)
+def _takes_photos(
+    path: str, *, raw: bool = False, least: int, most: int | None
+) -> Callable[[DecoratedCallable], DecoratedCallable]:
+    """Makes a function the answer to photos that are sent to an address."""
+    body = _body(raw=raw, least=least, most=most)
+    return router.post(path, tags=["photos"], responses=_problems(*_SENT), openapi_extra=body)
+
+
+@_takes_photos("/v1/score", raw=True, least=1, most=1)
 async def score(request: Request, name: Name = None) -> PhotoScore:  # noqa: ARG001
     """Score one photo: the body itself, one part of a form, or one URL."""
     [result] = await _service(request).results(request, least=1, most=1)
@@ -129,12 +133,7 @@ async def score(request: Request, name: Name = None) -> PhotoScore:  # noqa: ARG
     return PhotoScore.of(result)
 
 
-@router.post(
-    "/v1/scores",
-    tags=["photos"],
-    responses=_problems(*_SENT),
-    openapi_extra=_body(raw=False, least=1, most=None),
-)
+@_takes_photos("/v1/scores", least=1, most=None)
 async def scores(request: Request) -> Scores:
     """Score photos; one that cannot be read has a problem in place of a score."""
     service = _service(request)
@@ -142,12 +141,7 @@ async def scores(request: Request) -> Scores:
     return Scores(scores=[PhotoScore.of(result) for result in results])
 
 
-@router.post(
-    "/v1/compare",
-    tags=["photos"],
-    responses=_problems(*_SENT),
-    openapi_extra=_body(raw=False, least=2, most=2),
-)
+@_takes_photos("/v1/compare", least=2, most=2)
 async def compare(request: Request, by: By = None) -> Comparison:
     """Say which of two photos is better, and how sure that is."""
     service = _service(request)
@@ -158,12 +152,7 @@ async def compare(request: Request, by: By = None) -> Comparison:
     return Comparison.of(results, name, pair_error)
 
 
-@router.post(
-    "/v1/rank",
-    tags=["photos"],
-    responses=_problems(*_SENT),
-    openapi_extra=_body(raw=False, least=2, most=None),
-)
+@_takes_photos("/v1/rank", least=2, most=None)
 async def rank(request: Request, by: By = None) -> Ranking:
     """Rank photos, best first, and say where the order is too close to call."""
     service = _service(request)
@@ -172,12 +161,7 @@ async def rank(request: Request, by: By = None) -> Ranking:
     return Ranking.of(results, name, pair_error)
 
 
-@router.post(
-    "/v1/burst",
-    tags=["photos"],
-    responses=_problems(*_SENT),
-    openapi_extra=_body(raw=False, least=2, most=None),
-)
+@_takes_photos("/v1/burst", least=2, most=None)
 async def burst(request: Request) -> BurstReply:
     """Order photos of the same thing, and say in words why the others lose."""
     service = _service(request)
