@@ -47,7 +47,7 @@ from siamese_nima.ratings import AVA_SCALE
 from siamese_nima.training.batches import Batch, Photos, train_batches
 from siamese_nima.training.config import StageConfig
 from siamese_nima.training.fit import StageLog
-from siamese_nima.training.run_log import write_figures
+from siamese_nima.training.run_log import RunLog
 from siamese_nima.training.stage import Stage, train_stage
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -211,6 +211,7 @@ def count_waits(steps: int) -> dict[str, float]:
     waits = Waits()
     with tempfile.TemporaryDirectory() as name, waits:
         folder = Path(name)
+        log = RunLog(folder)
         train_stage(
             build_nima("mobilenetv1_100"),
             PixelNormalisation(Normalisation()),
@@ -218,7 +219,7 @@ def count_waits(steps: int) -> dict[str, float]:
             noise(8),
             folder / "stage",
             config=config,
-            log=StageLog(lambda epochs: write_figures(folder, [epochs]), lambda _step, _loss: None),
+            log=StageLog(lambda epochs: log.note(1, epochs), lambda _step, _loss: None),
             callbacks=[waits],
         )
     return {"steps": steps, "waits": waits.found}

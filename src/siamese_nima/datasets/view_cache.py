@@ -12,12 +12,13 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
 from siamese_nima.atomic_write import put_in_place
@@ -47,6 +48,16 @@ class ViewCache:
     pixels: NDArray[np.uint8]
     policy: ViewPolicy
     key: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(variants, N, V, H, W, 3)."""
+        return self.pixels.shape
+
+    def __getitem__(self, place: tuple[int, int]) -> Views:
+        """The views of (variant, row), uint8 of shape (V, H, W, 3)."""
+        views: Views = self.pixels[place]
+        return views
 
 
 def build_view_cache(
@@ -82,28 +93,67 @@ def build_view_cache(
         raise ViewError(f"views of {policy} have no fixed size and cannot be cached")
     key = _key(photo_hashes(table), policy, variants, seed, random_crop=random_crop)
     shape = (variants, len(table), sum(policy.group_sizes), *policy.view_size, 3)
-    path = folder / f"views-{key[:16]}.npy"
-    folder.mkdir(parents=True, exist_ok=True)
-    pixels, progress = _open(path, shape)
-    done = progress.count
-    cut = map_in_order(
-        lambda row: _cut_row(table, row, policy, variants, seed, random_crop=random_crop),
-        range(done, len(table)),
-        workers=threads or usable_cores(),
-    )
-    for start in range(done, len(table), _CHUNK):
-        rows = range(start, min(start + _CHUNK, len(table)))
-        failures = list(_store(pixels, rows, islice(cut, len(rows))))
+    cut = partial(_cut_row, table, policy, variants, seed, random_crop=random_crop)
+    cuts: Iterator[Views | PhotoError] | None = None
+
+    def fill(pixels: NDArray[Any], rows: range) -> None:
+        nonlocal cuts
+        if cuts is None:  # one stream over all chunks, which keeps the threads busy
+            left = range(rows.start, len(table))
+            cuts = map_in_order(cut, left, workers=threads or usable_cores())
+        failures = list(_store(pixels, rows, islice(cuts, len(rows))))
         if failures:
             raise TableError(
-                f"{len(failures)} photos from row {start} on cannot be read: "
+                f"{len(failures)} photos from row {rows.start} on cannot be read: "
                 f"{name_some(failures)}. Mend them or drop their rows with RatingTable.select."
             )
-        pixels.flush()
-        progress.note(rows.stop)
+
+    path = folder / f"views-{key[:16]}.npy"
+    pixels = kept_array(path, shape, np.uint8, fill, len(table), chunk=_CHUNK, report=report)
+    return ViewCache(pixels, policy, key)
+
+
+def kept_array(
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: DTypeLike,
+    fill: Callable[[NDArray[Any], range], None],
+    count: int,
+    *,
+    chunk: int,
+    report: Callable[[int, int], None] | None = None,
+) -> NDArray[Any]:
+    """A file of one array, filled some rows at a time, or from where an earlier call was stopped.
+
+    Args:
+        path: The file, with the ending .npy; its folder is made if need be.
+        shape: Of the array.
+        dtype: Of the array.
+        fill: Fills some of the rows, whatever these are.
+        count: Rows in all.
+        chunk: Rows between two notes of progress.
+        report: Called with rows done and rows in all.
+
+    Returns:
+        A read-only memory map.
+    """
+    note = path.with_suffix(".rows")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and note.exists():
+        array, done = np.load(path, mmap_mode="r+"), int(note.read_text())
+    else:
+        array, done = np.lib.format.open_memmap(path, "w+", dtype, shape), 0
+    for start in range(done, count, chunk):
+        rows = range(start, min(start + chunk, count))
+        fill(array, rows)
+        array.flush()
+        partial_note = note.with_suffix(".partial")
+        partial_note.write_text(str(rows.stop))
+        put_in_place(partial_note, note)
         if report:
-            report(rows.stop, len(table))
-    return ViewCache(np.load(path, mmap_mode="r"), policy, key)
+            report(rows.stop, count)
+    kept: NDArray[Any] = np.load(path, mmap_mode="r")
+    return kept
 
 
 class LiveViews:
@@ -222,10 +272,10 @@ def _cut_warp(
 
 def _cut_row(
     table: RatingTable,
-    row: int,
     policy: ViewPolicy,
     variants: int,
     seed: int,
+    row: int,
     *,
     random_crop: bool,
 ) -> Views | PhotoError:
@@ -261,25 +311,3 @@ def _key(
     augmentation = [seed, *(["random crop"] if random_crop else [])] if variants > 1 else [0]
     described = json.dumps([_FORMAT, hashes, str(policy), variants, *augmentation])
     return hashlib.sha256(described.encode()).hexdigest()
-
-
-@dataclass(slots=True)
-class _Progress:
-    path: Path
-    count: int
-
-    def note(self, count: int) -> None:
-        self.count = count
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(str(count))
-        put_in_place(partial, self.path)
-
-
-def _open(
-    path: Path, shape: tuple[int, ...]
-) -> tuple[np.memmap[Any, np.dtype[np.uint8]], _Progress]:
-    note = path.with_suffix(".rows")
-    if path.exists() and note.exists():
-        return np.load(path, mmap_mode="r+"), _Progress(note, int(note.read_text()))
-    pixels = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-    return pixels, _Progress(note, 0)

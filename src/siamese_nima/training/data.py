@@ -25,7 +25,6 @@ from siamese_nima.errors import TableError
 from siamese_nima.photos.similarity import read_signatures
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import Floats
-from siamese_nima.training.batches import Inputs
 from siamese_nima.training.config import LadderConfig, TrainConfig
 from siamese_nima.training.fit import is_first_process
 from siamese_nima.training.ladder_views import LadderViews, build_ladder_views
@@ -46,13 +45,11 @@ class SplitViews:
         table: Its photos.
         views: Cut, or cut when they are asked for.
         ladders: Of some of its photos; None where there are none.
-        ladder_rows: Shape (L,), the row of `table` that each ladder is of.
     """
 
     table: RatingTable
     views: ViewCache | LiveViews
     ladders: LadderViews | None
-    ladder_rows: NDArray[np.intp]
 
 
 def read_tables(config: TrainConfig, watch: Watch) -> dict[str, RatingTable]:
@@ -130,7 +127,7 @@ def cut_views(
         if name not in kept:
             crop = config.data.random_crop and name == "train"
             live = LiveViews(table, policy, seed=config.seed, random_crop=crop)
-            splits[name] = SplitViews(table, live, *_ladders(table, policy, config, name, folder))
+            splits[name] = SplitViews(table, live, _ladders(table, policy, config, name, folder))
             continue
         with watch.progress(f"cutting views of {name} photos") as report:
             build = partial(
@@ -146,13 +143,8 @@ def cut_views(
             )
             digest = data_digest({name: table})
             views = first_process_first(folder, f"views of {name}", digest, build)
-        splits[name] = SplitViews(table, views, *_ladders(table, policy, config, name, folder))
+        splits[name] = SplitViews(table, views, _ladders(table, policy, config, name, folder))
     return splits
-
-
-def inputs_of(views: ViewCache | LiveViews) -> Inputs:
-    """Pixels by (version, row)."""
-    return views.pixels if isinstance(views, ViewCache) else views
 
 
 def _kept_views(
@@ -185,24 +177,24 @@ def clean_rows(mos: Floats, ladders: LadderConfig, count: int, seed: int) -> NDA
 
 def _ladders(
     table: RatingTable, policy: ViewPolicy, config: TrainConfig, name: str, folder: Path
-) -> tuple[LadderViews | None, NDArray[np.intp]]:
+) -> LadderViews | None:
     wanted = config.ladders
     if not wanted.photos:
-        return None, np.empty(0, dtype=np.intp)
+        return None
     # A few of val's, too: whether order is learnt shows on photos that were not trained on.
     count = wanted.photos if name == "train" else max(2, wanted.photos // 5)
     rows = clean_rows(table.mos, wanted, count, config.seed)
-    clean = table.select(rows)
     build = partial(
         build_ladder_views,
-        clean,
+        table,
         policy,
         folder,
+        rows=rows,
         per_photo=wanted.per_photo,
         turns=wanted.turns,
     )
-    built = first_process_first(folder, f"ladders of {name}", data_digest({name: clean}), build)
-    return built, rows[built.photos]
+    digest = data_digest({name: table.select(rows)})
+    return first_process_first(folder, f"ladders of {name}", digest, build)
 
 
 def _readable(table: RatingTable, watch: Watch) -> RatingTable:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from siamese_nima.atomic_write import put_in_place
 from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.rating_table import RatingTable, photo_hashes
-from siamese_nima.datasets.view_cache import ViewCache
+from siamese_nima.datasets.view_cache import ViewCache, kept_array
 from siamese_nima.errors import ConfigError, ViewError
 from siamese_nima.ordered_pool import map_in_order
 from siamese_nima.photos.read import read_photo
@@ -27,6 +25,7 @@ from siamese_nima.training.ladders import DISTORTIONS, LEVELS, ladder
 from siamese_nima.training.pairs import UNKNOWN
 
 RUNGS = LEVELS + 1
+_CHUNK = 64  # ladders between two notes of progress
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +35,7 @@ class LadderViews:
     Attributes:
         views: Pixels of shape (1, 6 L, V, H, W, 3).
         photos: Shape (L,), the photo that each ladder is of: a row of the table.
-        distortions: Shape (L,), names of `ladders.DISTORTIONS`.
+        distortions: Shape (L,), names of `DISTORTIONS`.
     """
 
     views: ViewCache
@@ -49,16 +48,18 @@ def build_ladder_views(
     policy: ViewPolicy,
     folder: Path,
     *,
+    rows: NDArray[np.intp] | None = None,
     per_photo: int = 6,
     turns: Sequence[str] = (),
 ) -> LadderViews:
-    """Distort all photos of a table and cut the views of every rung, or find them in `folder`.
+    """Distort photos of a table and cut the views of every rung, or find them in `folder`.
 
     Args:
-        table: Clean photos. Those larger than the views need are first brought to that short side:
-            a blur of four pixels is none on twelve megapixels.
+        table: Photos larger than the views need are first brought to that short side: a blur of
+            four pixels is none on twelve megapixels.
         policy: Must give views of one size.
         folder: Where the cache lies.
+        rows: Of the clean photos; None for all.
         per_photo: Ladders per photo. With fewer than there are distortions, photos take turns.
         turns: Distortions in the order in which ladders take them, again and again; one that is
             named twice gets twice as many. None for each in turn.
@@ -72,25 +73,27 @@ def build_ladder_views(
     turns = turns or tuple(DISTORTIONS)
     if not set(turns) <= set(DISTORTIONS):
         raise ConfigError(f"turns must be some of {', '.join(DISTORTIONS)}, got {list(turns)}")
-    photos = np.repeat(np.arange(len(table)), per_photo)
-    names = tuple(turns[place % len(turns)] for place in range(len(photos)))
-    described = json.dumps([photo_hashes(table), str(policy), names, "ladders 2"])
+    chosen = np.arange(len(table)) if rows is None else rows
+    clean = table.select(chosen)
+    count = len(clean) * per_photo
+    names = tuple(turns[place % len(turns)] for place in range(count))
+    described = json.dumps([photo_hashes(clean), str(policy), names, "ladders 2"])
     key = hashlib.sha256(described.encode()).hexdigest()
+
+    def cut(number: int) -> Views:
+        row = number // per_photo
+        photo = _reduced(read_photo(clean.paths[row]), policy.short_side_px)
+        return np.stack([policy.views(rung) for rung in ladder(photo, names[number], seed=row)])
+
+    def fill(pixels: NDArray[Any], numbers: range) -> None:
+        cuts = map_in_order(cut, numbers, workers=usable_cores())
+        for number, rungs in zip(numbers, cuts, strict=True):
+            pixels[0, number * RUNGS : (number + 1) * RUNGS] = rungs
+
+    shape = (1, count * RUNGS, sum(policy.group_sizes), *policy.view_size, 3)
     path = folder / f"ladders-{key[:16]}.npy"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        shape = (1, len(photos) * RUNGS, sum(policy.group_sizes), *policy.view_size, 3)
-        partial_path = path.with_suffix(".partial")
-        pixels = np.lib.format.open_memmap(partial_path, "w+", np.uint8, shape)
-        cut = partial(_cut_ladder, table, policy)
-        wanted = zip(photos.tolist(), names, strict=True)
-        cuts = map_in_order(lambda ladder: cut(*ladder), wanted, workers=usable_cores())
-        for place, rungs in enumerate(cuts):
-            pixels[0, place * RUNGS : (place + 1) * RUNGS] = rungs
-        pixels.flush()
-        del pixels  # a file that is mapped into memory cannot be renamed on Windows
-        put_in_place(partial_path, path)
-    return LadderViews(ViewCache(np.load(path, mmap_mode="r"), policy, key), photos, names)
+    pixels = kept_array(path, shape, np.uint8, fill, count, chunk=_CHUNK)
+    return LadderViews(ViewCache(pixels, policy, key), np.repeat(chosen, per_photo), names)
 
 
 def with_ladders(photos: Photos, ladder_inputs: Inputs, ladder_rows: NDArray[np.intp]) -> Photos:
@@ -113,23 +116,25 @@ def with_ladders(photos: Photos, ladder_inputs: Inputs, ladder_rows: NDArray[np.
         )
     rungs = np.tile(np.arange(RUNGS), len(ladder_rows))
     rows = np.repeat(ladder_rows, RUNGS)
-    clean = rungs == 0
-    none = np.full(len(photos), UNKNOWN)
     scenes = np.asarray(range(len(photos)) if photos.scenes is None else photos.scenes, dtype=str)
+
+    def joined(known: NDArray[Any], unknown: float) -> NDArray[Any]:
+        of_rungs = known[rows]
+        of_rungs[rungs > 0] = unknown
+        return np.concatenate([known, of_rungs])
+
     errors, buckets = photos.standard_errors, photos.buckets
     return replace(
         photos,
         inputs=JoinedInputs(photos.inputs, ladder_inputs),
-        distributions=np.concatenate(
-            [photos.distributions, np.where(clean[:, None], photos.distributions[rows], np.nan)]
-        ),
-        means=np.concatenate([photos.means, np.where(clean, photos.means[rows], np.nan)]),
+        distributions=joined(photos.distributions, np.nan),
+        means=joined(photos.means, np.nan),
         standard_errors=None if errors is None else np.concatenate([errors, errors[rows]]),
-        buckets=None
-        if buckets is None
-        else np.concatenate([buckets, np.where(clean, buckets[rows], UNKNOWN)]),
+        buckets=None if buckets is None else joined(buckets, UNKNOWN),
         scenes=(*scenes.tolist(), *scenes[rows].tolist()),
-        ladders=np.concatenate([none, np.repeat(np.arange(len(ladder_rows)), RUNGS)]),
+        ladders=np.concatenate(
+            [np.full(len(photos), UNKNOWN), np.repeat(np.arange(len(ladder_rows)), RUNGS)]
+        ),
         rungs=np.concatenate([np.zeros(len(photos), dtype=np.int64), rungs]),
     )
 
@@ -153,11 +158,6 @@ class JoinedInputs:
         variant, row = place
         known = self.first.shape[1]
         return self.first[variant, row] if row < known else self.second[0, row - known]
-
-
-def _cut_ladder(table: RatingTable, policy: ViewPolicy, row: int, distortion: str) -> Views:
-    photo = _reduced(read_photo(table.paths[row]), policy.short_side_px)
-    return np.stack([policy.views(rung) for rung in ladder(photo, distortion, seed=row)])
 
 
 def _reduced(photo: Image.Image, short_side_px: int | None) -> Image.Image:

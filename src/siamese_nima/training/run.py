@@ -6,6 +6,7 @@ import copy
 import json
 import tomllib
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,7 +41,6 @@ from siamese_nima.training.data import (
     SplitViews,
     cut_views,
     data_digest,
-    inputs_of,
     read_tables,
 )
 from siamese_nima.training.fit import (
@@ -52,7 +52,7 @@ from siamese_nima.training.fit import (
     machine_arguments,
     rating_device,
 )
-from siamese_nima.training.run_log import loggers_of, rows_of, write_figures
+from siamese_nima.training.run_log import RunLog, loggers_of
 from siamese_nima.training.run_stage import StageRun, describe_stage
 from siamese_nima.training.start import Start, read_start
 from siamese_nima.training.watch import Watch
@@ -108,7 +108,7 @@ def train(config: TrainConfig, watch: Watch | None = None) -> TrainedRun:
 
     Returns:
         The results; they lie in `config.out`: model.onnx for `nima score`, checkpoint.safetensors,
-        config.toml, log.csv, curves.svg and curves.png (written anew after each epoch),
+        config.toml, log.csv, curves.svg and curves.png,
         splits.csv where photos had no splits, and for TensorBoard the folder tensorboard.
 
     Raises:
@@ -180,10 +180,10 @@ def _train_stages(
     nima = start.nima.to(memory_format=torch.channels_last)
     kept: Figures = {}  # of the best epoch so far, or of the start
     first, shares = None, {}
-    trained: list[list[Figures]] = []
+    log = RunLog(config.out)
 
-    def report(epochs: list[Figures]) -> None:
-        write_figures(config.out, [*trained, epochs])
+    def report(number: int, epochs: list[Figures]) -> None:
+        log.note(number, epochs)
         watch.epoch(epochs[-1])
 
     for number, plan in enumerate(config.stage, start=1):
@@ -196,14 +196,15 @@ def _train_stages(
             config.out / f"stage{number}",
             seed=config.seed + number,
             workers=config.workers,
-            log=StageLog(report, watch.step),
+            log=StageLog(partial(report, number), watch.step),
             trainer=machine
             | {"logger": loggers_of(config.loggers, config.out, config.name, number)},
         )
         watch.end_stage()
-        trained.append(epochs)
         if is_first_process():
-            write_figures(config.out, trained)
+            log.note(number, epochs)
+        else:
+            log.stages[number - 1 :] = [epochs]
         best = epochs[best_of(dict(enumerate(epochs)), plan.monitor)]
         if plan.blend:
             share, best = stage.blend(before)
@@ -223,7 +224,9 @@ def _train_stages(
         else:
             kept = best
     nima.cpu().eval()
-    return _Stages(rows_of(trained), first, stage.rated(), shares)
+    if is_first_process():
+        log.draw()
+    return _Stages(log.rows, first, stage.rated(), shares)
 
 
 def _finish(
@@ -285,7 +288,7 @@ def _measure_norms(start: Start, config: TrainConfig, splits: dict[str, SplitVie
     """Weights without batch-norm statistics get those of the training photos."""
     if Path(config.start).suffix != ".tflite":
         return
-    inputs = inputs_of(splits["train"].views)
+    inputs = splits["train"].views
     every = max(1, inputs.shape[1] // _CALIBRATION_PHOTOS)
     pixels = np.stack([inputs[0, row][0] for row in range(0, inputs.shape[1], every)])
     reinsert_batch_norm(start.nima.backbone, start.card.normalisation, pixels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,23 +23,43 @@ from siamese_nima.training.config import LoggerKind
 from siamese_nima.training.fit import Figures
 
 CURVES = ("curves.svg", "curves.png")
+_CURVES_EVERY_S = 30.0
 
 
-def rows_of(stages: Sequence[Sequence[Figures]]) -> list[Figures]:
-    """Figures of each epoch of each stage; stages count from 1."""
-    return [
-        {"stage": float(number), **figures}
-        for number, epochs in enumerate(stages, start=1)
-        for figures in epochs
-    ]
+class RunLog:
+    """Figures of all stages, written after each epoch; curves are drawn twice a minute at most.
 
+    Args:
+        folder: Of the run: `log.csv`, `curves.svg` and `curves.png`.
+    """
 
-def write_figures(folder: Path, stages: Sequence[Sequence[Figures]]) -> None:
-    """Write `log.csv`, `curves.svg` and `curves.png` of all stages so far."""
-    rows = rows_of(stages)
-    write_log(folder / LOG_FILE, rows)
-    for name in CURVES:
-        write_whole(folder / name, plot_learning_curves(rows, kind=Path(name).suffix[1:]))
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.stages: list[list[Figures]] = []
+        self._drawn = time.monotonic()
+
+    @property
+    def rows(self) -> list[Figures]:
+        """Figures of each epoch of each stage; stages count from 1."""
+        return [
+            {"stage": float(number), **figures}
+            for number, epochs in enumerate(self.stages, start=1)
+            for figures in epochs
+        ]
+
+    def note(self, number: int, epochs: list[Figures]) -> None:
+        """Write what stage `number` has got to."""
+        self.stages[number - 1 :] = [list(epochs)]
+        write_log(self.folder / LOG_FILE, self.rows)
+        if time.monotonic() - self._drawn > _CURVES_EVERY_S:
+            self.draw()
+
+    def draw(self) -> None:
+        """Draw the curves, which takes about a second."""
+        for name in CURVES:
+            picture = plot_learning_curves(self.rows, kind=Path(name).suffix[1:])
+            write_whole(self.folder / name, picture)
+        self._drawn = time.monotonic()
 
 
 def write_log(path: Path, rows: Sequence[Figures]) -> None:

@@ -28,7 +28,7 @@ from siamese_nima.training.config import (
     NOTHING,
     StageConfig,
 )
-from siamese_nima.training.data import SplitViews, first_process_first, inputs_of
+from siamese_nima.training.data import SplitViews, first_process_first
 from siamese_nima.training.figures import val_figures
 from siamese_nima.training.fit import Figures, StageLog, best_of
 from siamese_nima.training.ladder_views import RUNGS, with_ladders
@@ -127,7 +127,7 @@ class StageRun:
         """Batches of an epoch."""
         photos = len(self.splits["train"].table)
         if self.splits["train"].ladders is not None and self.config.weight:
-            photos += RUNGS * len(self.splits["train"].ladder_rows)
+            photos += RUNGS * len(self.splits["train"].ladders.photos)
         return photos // self.config.batch_size
 
     def rated(self) -> Floats:
@@ -176,7 +176,7 @@ class StageRun:
 
     def _inputs(self, views: ViewCache | LiveViews, what: str) -> Inputs:
         if self.trunk is None or not isinstance(views, ViewCache):
-            return inputs_of(views)
+            return views
         with self.watch.progress(f"running frozen layers on {what}") as report:
             build = partial(
                 build_trunk_cache,
@@ -210,7 +210,7 @@ class StageRun:
         if split.ladders is None or not self.config.weight:
             return photos
         inputs = self._inputs(split.ladders.views, f"{name} ladders")
-        return with_ladders(photos, inputs, split.ladder_rows)
+        return with_ladders(photos, inputs, split.ladders.photos)
 
 
 @contextmanager

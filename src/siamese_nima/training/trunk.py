@@ -6,9 +6,10 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from functools import lru_cache, partial
+from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from siamese_nima.card import Normalisation
-from siamese_nima.datasets.view_cache import ViewCache
+from siamese_nima.datasets.view_cache import ViewCache, kept_array
 from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.networks.backbones import feature_count
 from siamese_nima.networks.levels import LevelPooling, enlarged, run_levels
@@ -29,27 +30,13 @@ from siamese_nima.training.config import HEAD_ALONE
 
 ACTIVATION_CEILING = 6.0  # of ReLU6, which ends every trunk of a MobileNet v1
 _BATCH = 32
+_CHUNK = 32 * _BATCH  # views between two notes of progress
 
 Activations = NDArray[np.uint8] | NDArray[np.float16]
 
 
-class UpperLayers(nn.Module):
-    """The layers after the cut, from trunk activations (N, C, h, w) to pooled features (N, F)."""
-
-    def __init__(self, layers: nn.Sequential, pool: nn.Module, num_features: int) -> None:
-        super().__init__()
-        self.layers = layers
-        self.pool = pool
-        self.num_features = num_features
-
-    def forward(self, activations: Tensor) -> Tensor:
-        """Pooled features."""
-        features: Tensor = self.pool(self.layers(activations))
-        return features
-
-
-class LevelTrunk(nn.Module):
-    """The lower part of a `LevelPooling`: activations, and below them the means of their levels.
+class Trunk(nn.Module):
+    """The lower part of a backbone: activations, and below them the means of its levels.
 
     Args:
         layers: The stem and blocks up to the cut.
@@ -81,31 +68,32 @@ class LevelTrunk(nn.Module):
         return f"levels={self.levels}, enlarge={self.enlarge}"
 
 
-class UpperLevels(nn.Module):
-    """The upper part of a `LevelPooling`, from what a `LevelTrunk` gives to features (N, F).
+class UpperLayers(nn.Module):
+    """The upper part of a backbone, from what its trunk gives to features (N, F).
 
     Args:
         layers: The blocks after the cut.
         levels: Which of them give their channel means.
-        told: Number of means that the trunk gives.
         last: From the last activations to the pooled features; None where these do not count.
         num_features: F.
+        told: Number of means that the trunk gives.
     """
 
     def __init__(
         self,
         layers: Sequence[nn.Module],
         levels: Sequence[bool],
-        told: int,
         last: nn.Module | None,
         num_features: int,
+        *,
+        told: int = 0,
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.levels = tuple(levels)
-        self.told = told
         self.last = last
         self.num_features = num_features
+        self.told = told
 
     def forward(self, packed: Tensor) -> Tensor:
         """Features of all depths, in network order."""
@@ -118,19 +106,6 @@ class UpperLevels(nn.Module):
 
 def _rows(means: int, channels: int, width: int) -> int:
     return -(-means // (channels * width))
-
-
-class WholeTrunk(nn.Module):
-    """A whole backbone as a trunk: its features are activations of one place."""
-
-    def __init__(self, backbone: nn.Module) -> None:
-        super().__init__()
-        self.backbone = backbone
-
-    def forward(self, views: Tensor) -> Tensor:
-        """From normalised pixels (N, 3, H, W) to (N, F, 1, 1)."""
-        features: Tensor = self.backbone(views)
-        return features[:, :, None, None]
 
 
 class ActivationScaling(nn.Module):
@@ -147,8 +122,7 @@ class ActivationScaling(nn.Module):
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SplitBackbone:
+class SplitBackbone(NamedTuple):
     """A backbone in two parts that share its parameters: training `upper` trains the backbone."""
 
     trunk: nn.Module
@@ -173,8 +147,9 @@ def split_backbone(backbone: nn.Module, last_frozen: str) -> SplitBackbone:
             f"{type(backbone).__name__}; set cache_trunk = false"
         )
     if last_frozen == HEAD_ALONE:
-        features = UpperLayers(nn.Sequential(), nn.Flatten(), feature_count(backbone))
-        return SplitBackbone(trunk=WholeTrunk(backbone), upper=features)
+        count = feature_count(backbone)
+        whole = nn.Sequential(backbone, nn.Unflatten(1, (count, 1, 1)))  # activations of one place
+        return SplitBackbone(whole, UpperLayers([], [], nn.Flatten(), count))
     path = "" if network is backbone else "backbone."
     layers = {
         f"{path}{name}": module
@@ -199,25 +174,15 @@ def split_backbone(backbone: nn.Module, last_frozen: str) -> SplitBackbone:
             f"no block {last_frozen!r} to freeze up to; blocks are " + ", ".join(names[2:])
         )
     cut = ends[-1]
-    if not isinstance(backbone, LevelPooling):
-        rest = nn.Sequential(*modules[cut:], network.conv_head, network.bn2)
-        return SplitBackbone(
-            trunk=nn.Sequential(*modules[:cut]),
-            upper=UpperLayers(rest, network.global_pool, network.num_features),
-        )
-    levels = [name.removeprefix(path) in backbone.levels for name in names]
-    last = None
-    if backbone.pooled:
+    last, levels, told, enlarge = None, [False] * len(names), 0, 1
+    if isinstance(backbone, LevelPooling):
+        enlarge = backbone.enlarge
+        levels = [name.removeprefix(path) in backbone.levels for name in names]
+        told = sum(backbone.level_features[: sum(levels[:cut])])
+    if getattr(backbone, "pooled", True):
         last = nn.Sequential(network.conv_head, network.bn2, network.global_pool)
-    told = sum(
-        channels
-        for channels, name in zip(backbone.level_features, backbone.levels, strict=True)
-        if path + name in names[:cut]
-    )
-    return SplitBackbone(
-        trunk=LevelTrunk(modules[:cut], levels[:cut], enlarge=backbone.enlarge),
-        upper=UpperLevels(modules[cut:], levels[cut:], told, last, backbone.num_features),
-    )
+    upper = UpperLayers(modules[cut:], levels[cut:], last, feature_count(backbone), told=told)
+    return SplitBackbone(Trunk(modules[:cut], levels[:cut], enlarge=enlarge), upper)
 
 
 def build_trunk_cache(
@@ -240,32 +205,22 @@ def build_trunk_cache(
     Raises:
         WeightsError: An activation is beyond half precision.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = _weights_hash(trunk)
+    weights, stored = _weights_hash(trunk), _StoredTrunk(trunk, normalisation).eval()
     described = json.dumps([views.key, asdict(normalisation), str(trunk), weights])
     key = hashlib.sha256(described.encode()).hexdigest()
-    path = folder / f"trunk-{key[:16]}.npy"
-    note = path.with_suffix(".rows")
-    session = partial(_session, trunk, normalisation, views.pixels.shape[-3:-1], weights)
-    if path.exists() and note.exists():
-        activations = np.load(path, mmap_mode="r+")
-    else:
-        first = _run(session(), np.asarray(views.pixels[0, 0]))
-        shape = (*views.pixels.shape[:3], *first.shape[1:])
-        activations = np.lib.format.open_memmap(path, "w+", first.dtype, shape)
-        note.write_text("0")
-    flat_views = views.pixels.reshape(-1, *views.pixels.shape[-3:])
-    flat = activations.reshape(-1, *activations.shape[3:])
-    for start in range(int(note.read_text()), len(flat), _BATCH):
-        rows = slice(start, min(start + _BATCH, len(flat)))
-        flat[rows] = _run(session(), np.asarray(flat_views[rows]))
-        if rows.stop == len(flat) or start % (_BATCH * 32) == 0:
-            activations.flush()
-            note.write_text(str(rows.stop))
-            if report:
-                report(rows.stop, len(flat))
-    result: Activations = np.load(path, mmap_mode="r")
-    return result
+    pixels = views.pixels.reshape(-1, *views.pixels.shape[-3:])
+    with torch.inference_mode():
+        one = stored(torch.from_numpy(np.array(pixels[:1]))).numpy()
+
+    def fill(activations: Activations, rows: range) -> None:
+        session = _session(trunk, normalisation, pixels.shape[1:3], weights)
+        flat = activations.reshape(-1, *one.shape[1:])
+        for start in range(rows.start, rows.stop, _BATCH):
+            part = slice(start, min(start + _BATCH, rows.stop))
+            flat[part] = _run(session, np.asarray(pixels[part]))
+
+    path, shape = folder / f"trunk-{key[:16]}.npy", (*views.pixels.shape[:3], *one.shape[1:])
+    return kept_array(path, shape, one.dtype, fill, len(pixels), chunk=_CHUNK, report=report)
 
 
 @lru_cache(maxsize=1)  # the photos of all splits and their ladders go through one trunk
@@ -285,7 +240,7 @@ class _StoredTrunk(nn.Module):
         super().__init__()
         self.normalisation = PixelNormalisation(normalisation)
         self.trunk = trunk
-        self.in_bytes = isinstance(trunk, nn.Sequential) and _ends_in_relu6(trunk)
+        self.in_bytes = isinstance(trunk, Trunk) and _ends_in_relu6(trunk)
 
     def forward(self, pixels: Tensor) -> Tensor:
         activations: Tensor = self.trunk(self.normalisation(pixels.unsqueeze(1)).squeeze(1))
@@ -295,11 +250,12 @@ class _StoredTrunk(nn.Module):
         return (channels_last * (255 / ACTIVATION_CEILING)).round().to(torch.uint8)
 
 
-def _ends_in_relu6(trunk: nn.Sequential) -> bool:
-    *_, block = trunk.children()
+def _ends_in_relu6(trunk: Trunk) -> bool:
+    *_, block = trunk.layers
     *_, norm = (module for module in block.modules() if isinstance(module, BatchNormAct2d))
     # A block that adds its input to its output leaves the range.
-    return isinstance(norm.act, nn.ReLU6) and not getattr(block, "has_skip", False)
+    relu6 = isinstance(norm.act, nn.ReLU6) and not getattr(block, "has_skip", False)
+    return relu6 and not any(trunk.levels)
 
 
 def frozen_session(network: nn.Module, size: tuple[int, ...]) -> onnxruntime.InferenceSession:
