@@ -304,6 +304,9 @@ def as_on_disk(name: str, folder: Path | None = None) -> Path:
 
 def spellings(name: str) -> Iterator[str]:
     """A name as it stands, and the ways in which another system may have spelled it."""
+    if name.isascii() and "\\" not in name:
+        yield name
+        return
     for separated in dict.fromkeys((name, name.replace("\\", "/"))):
         for decoded in dict.fromkeys((separated, as_written(separated))):
             yield decoded

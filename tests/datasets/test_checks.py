@@ -167,3 +167,19 @@ def test_missing_and_broken_photos_are_told_apart(tmp_path):
 def test_a_folder_without_photos_is_refused(tmp_path):
     with pytest.raises(TableError, match="no photo in it"):
         table_of_folder(tmp_path)
+
+
+def test_the_work_does_not_grow_with_the_square_of_the_rows(tmp_path, monkeypatch):
+    """Of AVA's rows hardly any photo may be there; each path is hashed a few times at most."""
+    there = sorted((tmp_path / f"{place}.png" for place in (3, 150, 299)), key=str)
+    for path in there:
+        Image.new("RGB", (8, 8), (int(path.stem) % 256, 90, 20)).save(path)
+    table = RatingTable(paths=tuple(tmp_path / f"{i}.png" for i in range(300)), mos=[5.0] * 300)
+    hashed = []
+    plain = type(tmp_path).__hash__
+    monkeypatch.setattr(type(tmp_path), "__hash__", lambda path: hashed.append(path) or plain(path))
+    result = check_set(table)
+    assert len(hashed) < 10 * len(table)
+    assert result.check.usable == 3
+    assert result.check.missing == tuple(path for path in table.paths if path not in there)
+    assert result.check.broken == ()

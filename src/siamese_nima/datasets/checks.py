@@ -255,11 +255,12 @@ def check_set(
         report: Called with photos done and photos in all.
     """
     paths, splits = table.paths, table.splits
-    signatures = read_signatures(paths, threads=threads, report=report)
-    pairs = near_copies(signatures)
-    missing = table.missing_photos()
-    unreadable = ((paths[row], reason) for row, reason in signatures.unreadable)
-    broken = tuple((path, reason) for path, reason in unreadable if path not in set(missing))
+    there = np.array([path.is_file() for path in paths], dtype=bool)
+    rows = np.flatnonzero(there)
+    signatures = read_signatures([paths[row] for row in rows], threads=threads, report=report)
+    pairs = rows[near_copies(signatures)]
+    missing = tuple(paths[row] for row in np.flatnonzero(~there))
+    broken = tuple((paths[rows[number]], reason) for number, reason in signatures.unreadable)
     crossing = crossing_pairs(pairs, splits)
     return SetCheck(
         check=PhotoCheck(len(paths), missing, broken),

@@ -71,16 +71,16 @@ def read_ava(
 def _read_ava_votes(table: Path) -> tuple[tuple[str, ...], Floats]:
     lines = [line.split() for line in read_text(table).splitlines() if line.strip()]
     for number, cells in enumerate(lines, start=1):
-        if len(cells) != _AVA_COLUMNS or not all(cell.isdigit() for cell in cells):
+        if len(cells) != _AVA_COLUMNS or not "".join(cells).isdigit():
             found = " ".join(cells)
             raise TableError(
                 f"{table} line {number}: wanted {_AVA_COLUMNS} whole numbers, found {found!r}"
             )
-        if not any(int(count) for count in cells[2:12]):
-            raise TableError(f"{table} line {number}: photo {cells[1]} has no vote at all")
     if not lines:
         raise TableError(f"{table} holds no photo")
-    votes = np.array([[int(count) for count in cells[2:12]] for cells in lines], dtype=np.float64)
+    votes = np.array([list(map(int, cells[2:12])) for cells in lines], dtype=np.float64)
+    for row in np.flatnonzero(~votes.any(axis=1))[:1]:
+        raise TableError(f"{table} line {row + 1}: photo {lines[row][1]} has no vote at all")
     return tuple(cells[1] for cells in lines), votes
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
@@ -254,18 +255,19 @@ class _Places:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._listings: dict[Path, _Listing] = {}
+        self._listings: dict[str, _Listing] = {}
 
     def path(self, name: str) -> Path:
         for spelling in spellings(name):
-            wanted = self._folder / spelling
-            parent = wanted.parent
-            if parent not in self._listings:
+            inside, last = os.path.split(spelling)
+            if inside not in self._listings:
+                parent = self._folder / inside
                 present = sorted(parent.iterdir()) if parent.is_dir() else []
-                self._listings[parent] = _Listing(present)
-            if len(found := self._listings[parent].find(wanted.name)) == 1:
+                self._listings[inside] = _Listing(present)
+            if len(found := self._listings[inside].find(last)) == 1:
                 return found[0]
-        return self._folder / name if {*name} & {*"/\\"} else self._deeper(name)
+        deeper = self._below and not ("/" in name or "\\" in name)
+        return self._deeper(name) if deeper else self._folder / name
 
     def _deeper(self, name: str) -> Path:
         for spelling in spellings(name):
@@ -296,11 +298,14 @@ class _Listing:
             if path.suffix.lower() in PHOTO_EXTENSIONS:
                 self._by_stem.setdefault(folded(path.stem), []).append(path)
 
+    def __len__(self) -> int:
+        return len(self._exact)
+
     def find(self, name: str) -> Sequence[Path]:
         """What the name means: itself, in another case, or, without an ending, a stem."""
         if found := self._exact.get(name) or self._alike.get(folded(name)):
             return found
-        has_ending = Path(name).suffix.lower() in PHOTO_EXTENSIONS
+        has_ending = name.lower().endswith(tuple(PHOTO_EXTENSIONS))
         return () if has_ending else self._by_stem.get(folded(name), ())
 
 
