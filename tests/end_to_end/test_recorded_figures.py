@@ -147,6 +147,15 @@ def test_the_page_says_how_soon_the_next_pair_stands():
     assert found["pace_s"] == 1
 
 
+def test_what_checking_ava_takes_is_as_recorded():
+    found = results_in("benchmarks/speed/data_check.json")
+    page = flowing("docs/ava.md")
+    assert f"of {found['rows']:,} rows with {found['photos']} photos there" in page
+    assert f"{found['processor_s']:.1f} seconds of processor in all" in page
+    assert f"{found['beyond_decoding_s']:.1f} of them for all but the photos" in page
+    assert found["beyond_decoding_s"] < 10
+
+
 def test_what_cutting_views_first_costs_is_as_recorded():
     found = results_in("benchmarks/speed/views_first.json")
     page = flowing("docs/views.md")
