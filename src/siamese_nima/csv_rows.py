@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from _csv import Writer
 
 MAX_TABLE_BYTES = 256 << 20
+ABSENT = ("nan", "na", "n/a", "#n/a", "null")  # in small letters, how programs write an empty cell
 _DELIMITERS = (",", ";", "\t")
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)  # Excel's own first line
 _SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
@@ -59,17 +60,18 @@ class TableRow:
         return self.cells[column]
 
     def number(self, column: str) -> float:
-        """The cell as a finite number.
+        """The cell as a finite number; "20 %" is 20.
 
         Raises:
             TableError: The cell is empty or holds something else.
         """
         found = self.text(column)
+        plain = found.removesuffix("%").rstrip()
         # Between commas, "1,234" in quotation marks could as well be a thousand.
-        sure = self.comma_is_decimal or len(found.rpartition(",")[2]) != 3
-        decimal_comma = sure and _DECIMAL_COMMA.fullmatch(found)
+        sure = self.comma_is_decimal or len(plain.rpartition(",")[2]) != 3
+        decimal_comma = sure and _DECIMAL_COMMA.fullmatch(plain)
         try:
-            value = float(found.replace(",", ".") if decimal_comma else found)
+            value = float(plain.replace(",", ".") if decimal_comma else plain)
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
@@ -275,14 +277,29 @@ def decode_text(content: bytes) -> str:
 
 
 def as_written(text: str) -> str:
-    """Text whose undecoded bytes, if there are any, are read as Windows-1252.
+    """Text whose undecoded bytes, if there are any, are read as UTF-8 or else as Windows-1252.
 
-    >>> as_written("caf\\udce9")
-    'café'
+    UTF-8 is undecoded in names of files where the system's own encoding is another.
+
+    >>> as_written("caf\\udce9"), as_written("caf\\udcc3\\udca9")
+    ('café', 'café')
     """
     if not any("\udc80" <= letter <= "\udcff" for letter in text):
         return text
-    return text.encode("utf-8", "surrogateescape").decode("cp1252", "replace")
+    content = text.encode("utf-8", "surrogateescape")
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("cp1252", "replace")
+
+
+def same_name(name: str) -> str:
+    """A name of a photo as it is compared with others, however each of them was spelled.
+
+    >>> same_name("Day1\\\\cafe\\u0301.jpg") == same_name("day1/CAFÉ.jpg")
+    True
+    """
+    return unicodedata.normalize("NFC", as_written(name).replace("\\", "/")).casefold()
 
 
 def as_on_disk(name: str, folder: Path | None = None) -> Path:
@@ -309,10 +326,20 @@ def spellings(name: str) -> Iterator[str]:
         return
     for separated in dict.fromkeys((name, name.replace("\\", "/"))):
         for decoded in dict.fromkeys((separated, as_written(separated))):
-            yield decoded
-            for form in ("NFC", "NFD"):
-                if (other := unicodedata.normalize(form, decoded)) != decoded:
+            for form in (None, "NFC", "NFD"):
+                other = unicodedata.normalize(form, decoded) if form else decoded
+                if form is None or other != decoded:
                     yield other
+                    if (local := _as_system_has_it(other)) != other:
+                        yield local
+
+
+def _as_system_has_it(name: str) -> str:
+    """The name whose bytes are UTF-8, also where the system's own encoding is another."""
+    try:
+        return os.fsdecode(name.encode("utf-8", "surrogateescape"))
+    except UnicodeError:
+        return name
 
 
 def _check_size(content: bytes | str, name: str, error: type[NimaError]) -> None:

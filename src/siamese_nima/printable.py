@@ -1,5 +1,7 @@
 """Names of photos, and numbers of them, as people read them."""
 
+from contextlib import suppress
+
 
 def printable(name: str) -> str:
     r"""A file name as one line of visible characters; unprintable ones are escaped.
@@ -7,6 +9,9 @@ def printable(name: str) -> str:
     >>> print(printable("two\nlines"))
     two\nlines
     """
+    with suppress(UnicodeEncodeError):  # a surrogate that stands for no byte
+        # Names in UTF-8 are undecoded bytes where the system's own encoding is another.
+        name = name.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
 
 

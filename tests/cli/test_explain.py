@@ -60,3 +60,10 @@ def test_neither_ever_writes_to_the_photo(tiny_model, photo):
         done = nima(command, photo, "--model", tiny_model, "--out", photo)
         assert isinstance(done.exception, ConfigError)
         assert "is read, and would be replaced" in str(done.exception)
+
+
+@pytest.mark.parametrize("command", ["explain", "crop"])
+def test_a_url_is_told_that_nothing_is_downloaded(tiny_model, photo, command):
+    done = nima(command, "https://photos.example/a.jpg", "--model", tiny_model)
+    assert "https://photos.example/a.jpg: a URL, and nothing is downloaded" in str(done.exception)
+    assert nima(command, photo.as_uri(), "--model", tiny_model).exit_code == 0

@@ -159,6 +159,17 @@ def test_no_other_command_fails_at_a_name(said, command):
     assert errors + output
 
 
+def test_names_in_tables_and_lists_are_found(said, shoot, tiny_model, tmp_path):
+    """Also where the system's own encoding has none of their letters."""
+    _, output, _ = said["data check TABLE --scale 1..9"]
+    assert b"5 of 6 photos can be read" in output
+    assert b"missing: " in output
+    assert "gone-照.png".encode() in output
+    listed = b"\n".join(shoot + b"/" + name for name in NAMES)
+    done = nima("score", "-", "-m", tiny_model, "-q", "--no-cache", input=listed)
+    assert (done.returncode, done.stdout.count(b"\n")) == (0, 6)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["serve", "--folder"], ["pick", "--no-browser"]])
 def test_no_server_fails_at_a_name(shoot, tiny_model, tmp_path, arguments):

@@ -73,6 +73,17 @@ def test_options_become_a_configuration(asked):
     assert "use it: nima score PHOTOS --model runs/mine/model.onnx" in done.output
 
 
+def test_a_network_that_is_not_to_be_used_ends_with_code_1(monkeypatch):
+    def train(config, watch):
+        watch.start_stage("stage 1", 1, 3)
+        return result(problem="all val photos get nearly the same score, 10.00")
+
+    monkeypatch.setattr(run, "train", train)
+    done = CliRunner().invoke(app, ["train", "--data", "ratings.csv", "--out", "runs/mine"])
+    assert done.exit_code == 1
+    assert "do not use it: all val photos get nearly the same score" in done.output
+
+
 def test_options_go_before_the_file(asked, tmp_path):
     file = tmp_path / "run.toml"
     file.write_text('seed = 4\nout = "a"\n[data]\nsource = "x.csv"\n[[stage]]\nepochs = 9\n')

@@ -215,3 +215,99 @@ def test_equal_ratings_are_told(tmp_path):
     reading = read_own_table(write(tmp_path, "path,mos", [("a.jpg", 3), ("b.jpg", 3)]), scale=FIVE)
     assert not reading.table.ratings_differ
     assert "all 2 photos are rated 3: nothing can be learnt" in reading.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        ("1,2,3,4,5", "votes"),
+        ("v_1,v_2,v_3,v_4,v_5", "votes"),
+        ("Votes 1,Votes 2,Votes 3,Votes 4,Votes 5", "votes"),
+        ("1 star,2 stars,3 stars,4 stars,5 stars", "votes"),
+        ("rater_A,rater_B,rater_C,rater_D,rater_E", "grades"),
+        ("Judge a,Judge b,Judge c,Judge d,Judge e", "grades"),
+    ],
+)
+def test_columns_are_told_by_further_names(tmp_path, names, kind):
+    counts = np.random.default_rng(1).multinomial(9, [0.1, 0.2, 0.4, 0.2, 0.1], 12)
+    cells = counts if kind == "votes" else GRADES
+    reading = read_own_table(write(tmp_path, f"path,{names}", named(cells)), scale=FIVE)
+    assert (reading.kind, reading.table.votes.shape) == (kind, (12, 5))
+
+
+def test_grades_by_number_may_be_counts_and_that_is_told(tmp_path):
+    header = "path," + ",".join(f"rating_{n}" for n in range(1, 6))
+    counts = np.random.default_rng(1).multinomial(9, [0.1, 0.2, 0.4, 0.2, 0.1], 12)
+    reading = read_own_table(write(tmp_path, header, named(counts)), scale=FIVE)
+    assert (reading.kind, len(reading.notes)) == ("votes", 1)
+    assert "read as counts of votes" in reading.notes[0]
+    reading = read_own_table(write(tmp_path, header, named(GRADES)), scale=FIVE)
+    assert (reading.kind, len(reading.notes)) == ("grades", 1)
+    assert "if they are counts of votes, say so: --columns votes=rating_1" in reading.notes[0]
+
+
+def test_grades_without_a_scale_may_be_counts_and_that_is_told(tmp_path):
+    source = write(tmp_path, "path,v1,v2,v3", named(np.tile([1, 2, 1], (9, 1))))
+    with pytest.raises(TableError, match=r"need a scale.* counts of votes, say so: --columns v"):
+        read_own_table(source)
+
+
+@pytest.mark.parametrize("absent", ["NA", "NaN", "n/a", "-", ""])
+def test_programs_write_a_grade_that_was_not_given_in_many_ways(tmp_path, absent):
+    source = write(tmp_path, "path,rater1,rater2", [("a.jpg", 4, absent), ("b.jpg", 1, 2)])
+    assert read_own_table(source, scale=FIVE).table.votes.sum(axis=1).tolist() == [1, 2]
+
+
+def test_whole_shares_are_no_single_rater_where_their_number_is_known(tmp_path):
+    rows = [("a.jpg", 0, 100, 0), ("b.jpg", 50, 50, 0)]
+    source = write(tmp_path, "path,v1,v2,v3", rows)
+    reading = read_own_table(source)
+    assert "add up to 100; if they are shares, say how many" in reading.notes[0]
+    reading = read_own_table(source, raters=20)
+    assert (reading.kind, reading.table.rater_counts().tolist()) == ("shares", [20, 20])
+    source = write(
+        tmp_path, "path,v1,v2,v3", [("a.jpg", "10%", "90 %", "0%"), ("b.jpg", 50, 50, 0)]
+    )
+    assert read_own_table(source, raters=20).table.votes[0].tolist() == [2, 18, 0]
+    source = write(tmp_path, "path,v1,v2,v3", [("a.jpg", 1, 2, 3), ("b.jpg", 5, 5, 0)])
+    reading = read_own_table(source, raters=20)
+    assert reading.table.rater_counts().tolist() == [6, 10]
+    assert "the votes themselves say how many people rated" in reading.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "lines"),
+    [
+        ("path,v1,v2", [("a", 1, 2), ("b", 0, 0), ("c", "x", 1), ("d", -1, 3)], [3, 4, 5]),
+        ("path,mos,std", [("a", 3, 1), ("b", 3, 9), ("c", "x", 1), ("d", 3, "")], [3, 4, 5]),
+        ("path,mos,n", [("a", 3, 5), ("b", 3, 0), ("c", 9, 1), ("d", 3, "x")], [3, 4, 5]),
+        ("path,mos", [("a", 3), ("b", 4), ("a", 3), ("./b", 3)], [4, 5]),
+    ],
+)
+def test_bad_cells_of_every_kind_are_listed_together(tmp_path, header, rows, lines):
+    with pytest.raises(TableError) as problem:
+        read_own_table(write(tmp_path, header, rows), scale=None if "v1" in header else FIVE)
+    said = str(problem.value).splitlines()[1:]
+    assert sorted(int(line.split()[1].rstrip(":")) for line in said) == lines
+
+
+def test_means_that_differ_by_rounding_alone_are_equal(tmp_path):
+    rows = [("a.jpg", 0.1, 0.2, 0.3, 0.2, 0.2), ("b.jpg", 0.0, 0.4, 0.1, 0.4, 0.1)]
+    rows += [("c.jpg", 0.2, 0.0, 0.4, 0.2, 0.2)]
+    reading = read_own_table(write(tmp_path, "path,v1,v2,v3,v4,v5", rows))
+    assert not reading.table.ratings_differ
+
+
+def test_columns_may_be_named_in_other_letters(tmp_path):
+    source = write(tmp_path, "Photo,V1,V2", [("a.jpg", 1, 2), ("b.jpg", 3, 1)])
+    columns = parse_columns(["votes=v1,v2", "path=photo"])
+    assert read_own_table(source, columns=columns).columns.votes == ("V1", "V2")
+    with pytest.raises(ConfigError, match="no 'vots'"):
+        parse_columns(["vots=v1,v2"])
+
+
+def test_a_split_that_a_program_left_out_is_none(tmp_path):
+    rows = [("a.jpg", 1, "nan"), ("b.jpg", 3, "Train"), ("c.jpg", 3, "N/A")]
+    table = read_own_table(write(tmp_path, "path,mos,split", rows), scale=FIVE).table
+    assert table.splits == ("", "train", "")
+    assert len(table.split("TRAIN")) == 1

@@ -149,3 +149,20 @@ def test_a_splits_file_may_say_Test_and_TRAIN(tmp_path):
     text = "file_name,subset,scene,split\n0.jpg,,a,Test\n1.jpg,,b,TRAIN\n"
     (tmp_path / "s.csv").write_text(text)
     assert apply_splits(table([0, 1]), tmp_path / "s.csv").splits == ("test", "train")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_a_splits_file_that_another_system_saved_names_the_same_photos(tmp_path, encoding):
+    text = "file_name;subset;scene;split\r\nd\\Caf\u00e9.jpg;;\u00e9;Train\r\ne\\b.jpg;;t;test\r\n"
+    (tmp_path / "s.csv").write_bytes(text.encode(encoding))
+    given = rating_table("x/d/cafe\u0301.jpg", "x/e/b.jpg", "x/d/b.jpg")
+    text += "d/b.jpg;;u;\r\n"
+    (tmp_path / "s.csv").write_bytes(text.encode(encoding))
+    found = apply_splits(given, tmp_path / "s.csv")
+    assert (found.splits, found.scenes) == (("train", "test", ""), ("\u00e9", "t", "u"))
+
+
+@pytest.mark.parametrize("share", [float("nan"), float("inf")])
+def test_fractions_that_are_no_numbers_are_refused(share):
+    with pytest.raises(TableError, match="fractions must be above 0 and sum to 1"):
+        split_by_scene(table([0, 1]), {"train": 0.7, "test": share})

@@ -196,3 +196,23 @@ def test_an_archive_that_is_not_there_is_named(tmp_path):
     for name in ("none.tar", "none*.zip"):
         with pytest.raises(Exception, match=r"none\S*: (the archive cannot|no such archive)"):
             find_sources([str(tmp_path / name)])
+
+
+def test_separators_of_windows_lead_into_no_other_folder(tmp_path):
+    names = ["day1\\a.jpg", "C:\\a.jpg", "c:/a.jpg", "\\\\server\\a.jpg"]
+    inside, *outside = contents(write_zip(tmp_path / "a.zip", [(n, PHOTO) for n in names])).photos
+    assert inside.read() == PHOTO
+    for photo in outside:
+        with pytest.raises(PhotoError, match="its name leads out of the archive"):
+            photo.read()
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+def test_an_archive_that_is_packed_as_a_whole_is_told_so(tmp_path, mode):
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, mode) as tar:
+        tar.addfile(tarfile.TarInfo("a.jpg"))
+    [flaw] = contents(path).photos
+    kind = {"gz": "gzip", "bz2": "bzip2", "xz": "xz"}[mode[2:]]
+    with pytest.raises(PhotoError, match=rf"a\.tar: it is an? {kind} archive; wanted a plain"):
+        flaw.read()

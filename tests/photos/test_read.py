@@ -460,3 +460,27 @@ def test_a_few_bytes_are_no_photo(content):
 def test_a_video_is_told_the_way(head):
     with pytest.raises(PhotoError, match=r"^a\.mov: a video, not a photo\. .*ffmpeg -i"):
         read_photo(head + bytes(2000), name="a.mov")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"0&\xb2u\x8ef\xcf\x11\xa6\xd9", b"\0\0\0\x08wide\0\0\0\0", b"\0\0\0\x1cftypiso8\0\0"],
+)
+def test_further_kinds_of_video_are_told_the_way(head):
+    with pytest.raises(PhotoError, match=r"^a\.wmv: a video, not a photo\. .*ffmpeg -i"):
+        read_photo(head + bytes(2000), name="a.wmv")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"PK\3\4", "zip"),
+        (b"\x1f\x8b\x08", "gzip"),
+        (b"Rar!\x1a\x07", "rar"),
+        (b"7z\xbc\xaf'\x1c", "7z"),
+        (b"a.jpg".ljust(257, b"\0") + b"ustar", "tar"),
+    ],
+)
+def test_an_archive_is_told_which_commands_read_it(content, kind):
+    with pytest.raises(PhotoError, match=rf"^s\.bin: a {kind} archive, .* nima score and"):
+        read_photo(content + bytes(2000), name="s.bin")

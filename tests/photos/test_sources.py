@@ -189,3 +189,21 @@ def test_two_colons_in_a_local_name_are_a_name(tmp_path):
     for argument in (folder, folder / "list::1.txt", folder / "a::b.jpg"):
         assert find_sources([str(argument)]).parts == [[f"{folder}/a::b.jpg"]]
     assert find_sources([f"{folder}/t::1.parquet"]).photos == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_a_listing_may_be_in_what_other_systems_write(both, tmp_path, encoding):
+    folder, url = both
+    lines = f"{url}/photo2.jpg\r\n{folder}\\photo10.jpg\r\n{url}/Zoo.PNG\r\n"
+    (tmp_path / "list.txt").write_bytes(lines.encode(encoding))
+    expected = [f"{url}/photo2.jpg", f"{folder}/photo10.jpg", f"{url}/Zoo.PNG"]
+    assert find_sources([str(tmp_path / "list.txt")]).parts == [expected]
+    assert find_sources(["-"], stdin=io.BytesIO(lines.encode(encoding))).parts == [expected]
+
+
+def test_a_file_url_may_have_its_letters_as_browsers_do(both):
+    folder, _ = both
+    (folder / "my photo.jpg").touch()
+    (folder / "100%25.jpg").touch()
+    for name, wanted in (("my%20photo.jpg", "my photo.jpg"), ("100%25.jpg", "100%25.jpg")):
+        assert find_sources([f"file://{folder}/{name}"]).parts == [[f"{folder}/{wanted}"]]

@@ -256,3 +256,61 @@ def test_copies_are_refused_of_photos_that_are_no_files(shards, tiny_model):
         ["rank", str(shards / "shard-0.tar"), "--copy-to", "best", "--model", str(tiny_model)],
     )
     assert "--copy-to copies files" in str(done.exception or "") + done.output
+
+
+URL = "https://photos.example/a.jpg"
+
+
+@pytest.mark.parametrize("columns", ["image", "path", "path through a store"])
+def test_a_url_in_a_table_is_not_fetched_unless_its_host_is_named(
+    tiny_model, tmp_path, monkeypatch, columns
+):
+    def asked(*_, **__):
+        raise AssertionError("somebody was asked")
+
+    monkeypatch.setattr("siamese_nima.photos.stores.open_store", asked)
+    url = f"simplecache::{URL}" if "store" in columns else URL
+    image = pa.array(
+        [{"bytes": None, "path": url}], pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    )
+    table = {"image": image} if columns == "image" else {"path": [url]}
+    pq.write_table(pa.table(table), tmp_path / "t.parquet")
+    arguments = ["score", str(tmp_path / "t.parquet"), "--model", str(tiny_model)]
+    done = CliRunner().invoke(app, arguments)
+    assert "none is fetched unless its host is named: --url-host photos.example" in done.output
+    assert done.exit_code == 1
+    if "store" not in columns:
+        done = CliRunner().invoke(app, [*arguments, "--url-host", "localhost"])
+        assert f"{URL}: this host is not on the list" in done.output
+
+
+def test_a_url_through_another_store_is_one(tiny_model):
+    done = CliRunner().invoke(app, ["score", f"simplecache::{URL}", "--model", str(tiny_model)])
+    assert "none is fetched unless its host is named" in str(done.exception)
+
+
+def test_a_url_beside_pictures_is_not_fetched(tiny_model, tmp_path):
+    image = [{"bytes": None, "path": "ftp://photos.example/a.jpg"}]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    pq.write_table(pa.table({"image": pa.array(image, kind)}), tmp_path / "t.parquet")
+    done = CliRunner().invoke(
+        app, ["score", str(tmp_path / "t.parquet"), "--model", str(tiny_model)]
+    )
+    assert "the table holds no photo here, only a URL, which is not fetched" in done.output
+
+
+def test_columns_of_a_data_set_that_are_called_as_ours_keep_their_values(
+    tiny_model, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    images = [{"bytes": photo(number), "path": f"p{number}.png"} for number in range(3)]
+    images[1]["bytes"] = b""
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    columns = {"image": pa.array(images, kind), "key": ["k0", "k1", "k2"], "row": ["7", "8", "9"]}
+    pq.write_table(pa.table(columns), "t.parquet")
+    table = local(tiny_model, "o.parquet", "t.parquet")
+    assert on_workers(tiny_model, "out", ["t.parquet"]).equals(table)
+    assert table.column("key").to_pylist() == ["p0.png", "p1.png", "p2.png"]
+    assert table.column("row").to_pylist() == [0, 1, 2]
+    assert table.column("data_key").to_pylist() == ["k0", "k1", "k2"]
+    assert table.column("data_row").to_pylist() == ["7", "8", "9"]

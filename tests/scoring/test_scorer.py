@@ -309,6 +309,9 @@ def test_a_tensor_of_torch_is_one_photo(scorer, photo_folder):
     pixels = np.asarray(Image.open(photo_folder / "photo4.png"))
     [expected], [found] = scorer.score(pixels), scorer.score(torch.tensor(pixels).permute(2, 0, 1))
     assert found.score == expected.score
+    for odd in (torch.rand(3, 8, 8, requires_grad=True), torch.rand(3, 8, 8).bfloat16()):
+        [result] = scorer.score(odd)
+        assert result.error.startswith("<photo 1>: ")
 
 
 def test_bytes_of_any_kind_and_rows_of_data_sets_are_one_photo(scorer, photo_folder):

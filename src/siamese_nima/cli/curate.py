@@ -59,6 +59,7 @@ from siamese_nima.curation.stars import (
 )
 from siamese_nima.errors import ConfigError
 from siamese_nima.pair_error import PairError
+from siamese_nima.photos.find import local_path
 from siamese_nima.photos.read import Photo as DecodedPhoto
 from siamese_nima.photos.read import read_photo
 from siamese_nima.printable import counted, printable
@@ -500,7 +501,7 @@ def report(
     folder_run.end()
 
 
-Photo = Annotated[Path, typer.Argument(help="One photo.", metavar="PHOTO")]
+Photo = Annotated[Path, typer.Argument(help="One photo.", metavar="PHOTO", parser=local_path)]
 
 
 def explain(

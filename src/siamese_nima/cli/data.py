@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isclose
 from pathlib import Path
 from typing import Annotated
 
@@ -174,11 +175,13 @@ def parse_fractions(text: str) -> dict[str, float]:
     """Shares of train, val and test from text such as ".7,.1,.2"; a share of 0 leaves one out.
 
     Raises:
-        ConfigError: Not three numbers.
+        ConfigError: Not three shares that add up to 1.
     """
     try:
         train, val, test = (float(part) for part in text.split(","))
     except ValueError as error:
         raise ConfigError(f"fractions {text!r}: wanted three numbers such as .7,.1,.2") from error
     shares = {"train": train, "val": val, "test": test}
+    if not (all(0 <= share <= 1 for share in shares.values()) and isclose(sum(shares.values()), 1)):
+        raise ConfigError(f"fractions {text!r}: wanted shares of 0 to 1 that add up to 1")
     return {name: share for name, share in shares.items() if share}

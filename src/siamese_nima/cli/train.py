@@ -177,6 +177,8 @@ def train(
     if watch.heard:
         for line in summary(run):
             typer.echo(line)
+    if run.problem is not None:
+        raise typer.Exit(1)
 
 
 # Figures of an epoch that a line has room for, and their names.

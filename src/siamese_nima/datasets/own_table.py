@@ -8,14 +8,14 @@ votes or grades, these must lead to the scores, or are not taken for ratings.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from siamese_nima.csv_rows import TableRow, as_written, read_table
+from siamese_nima.csv_rows import ABSENT, TableRow, as_written, read_table
 from siamese_nima.datasets.rating_table import RatingTable, photo_paths
 from siamese_nima.datasets.splits import split_name
 from siamese_nima.errors import TableError, name_some
@@ -33,13 +33,17 @@ _KNOWN = {
     "subset": ("subset", "source_db"),
     "split": ("split", "set"),
 }
-_VOTES = re.compile(r"(?:v|c|votes?_?|counts?_?)(\d+)", re.IGNORECASE)
-_GRADES = re.compile(
-    r"(?:r|raters?|users?|persons?|judges?|observers?|annotators?|grades?|ratings?)[ _]?(\d+)",
-    re.IGNORECASE,
+_VOTES = re.compile(
+    r"(?:(?:v|c|n|votes?|counts?)[ _-]?)?(\d+)(?:[ _-]?(?:stars?|votes?|counts?))?", re.IGNORECASE
 )
+_RATERS = r"(?:raters?|users?|persons?|judges?|observers?|annotators?|participants?|subjects?)"
+_GRADES = re.compile(
+    rf"(?:r|{_RATERS}|grades?|ratings?)[ _-]?(\d+)|{_RATERS}[ _-]([a-z])", re.IGNORECASE
+)
+_PER_GRADE = re.compile(r"(?:grade|rating)s?[ _-]?(\d+)", re.IGNORECASE)  # or counts per grade
 _RANGE = re.compile(r"(.*?)(\d+)\.\.(?:\1)?(\d+)")
 _STARS = RatingScale(1, 5)
+COLUMN_KINDS = (*_KNOWN, "votes", "grades")
 _AGREE = 0.99  # correlation above which votes and scores say the same
 _FEW_ROWS = 8  # with fewer rows cells prove little about what they are
 _BAD_CELLS = 40  # named in a message
@@ -79,7 +83,8 @@ class TableColumns:
             raise TableError(
                 "a rating table needs votes (columns such as v1, v2, ... v5), grades (a column per "
                 "rater such as rater1, rater2) or scores (a column "
-                f"{', '.join(_KNOWN['mos'][:-1])} or {_KNOWN['mos'][-1]})"
+                f"{', '.join(_KNOWN['mos'][:-1])} or {_KNOWN['mos'][-1]}); say which of its own "
+                "hold them, such as --columns grades=ann,bob, votes=bad,fair,good or mos=opinion"
             )
 
 
@@ -166,8 +171,10 @@ def read_own_table(
         ),
     )
     names = [row.cells[chosen.path] for row in rows]
+    paths = photo_paths(photos or table.parent, names)
+    _refuse(table, _repeated(rows, paths))
     bare = RatingTable(
-        paths=photo_paths(photos or table.parent, names),
+        paths=paths,
         mos=np.zeros(len(rows)),
         scale=RatingScale(0, 1),
         scenes=_scenes(rows, names, chosen.scene),
@@ -186,10 +193,11 @@ def detect_columns(
     """Which column holds what, told by the names in use.
 
     Photos: path, file_name, filename, file, image_name, image_path, image, photo, tile, image_id,
-    photo_id, img, name or id. Votes: v1, v2, ... (also c1, vote_1, votes1, count_1). Grades: r1,
-    r2, ... (also rater1, user_1, judge1, observer1, annotator1, grade1, rating_1). Scores: mos,
-    mean, score, rating or stars. Further: spread, std or sd; raters, voters, n or c_total; scene;
-    subset or source_db; split or set. Upper and lower case do not matter.
+    photo_id, img, name or id. Votes: v1, v2, ... (also 1, c1, vote_1, votes 1, count_1, 1 star).
+    Grades: r1, r2, ... (also rater1, rater_a, user_1, judge1, observer1, annotator1, grade1,
+    rating_1). Scores: mos, mean, score, rating or stars. Further: spread, std or sd; raters,
+    voters, n or c_total; scene; subset or source_db; split or set. Upper and lower case do not
+    matter.
 
     Args:
         table: The file, for messages.
@@ -201,10 +209,14 @@ def detect_columns(
         TableError: No column of photos, neither votes, grades nor scores, or an unknown name.
     """
     given = {what: _expanded(text) for what, text in (named or {}).items()}
-    fields = (*_KNOWN, "votes", "grades")
+    fields = COLUMN_KINDS
     if unknown := [what for what in given if what not in fields]:
         raise TableError(f"columns: no {unknown[0]!r}; wanted one of {', '.join(fields)}")
     folded = {name.casefold(): name for name in header}
+    given = {
+        what: tuple(n if n in header else folded.get(n.casefold(), n) for n in names)
+        for what, names in given.items()
+    }
 
     def known(what: str) -> str | None:
         if what in given:
@@ -216,8 +228,9 @@ def detect_columns(
             return given[what]
         if {"votes", "grades", "mos"} & set(given):
             return ()
-        found = sorted((int(m[1]), name) for name in header if (m := pattern.fullmatch(name)))
-        return tuple(name for _, name in found) if len(found) > 1 else ()
+        found = [(m, name) for name in header if (m := pattern.fullmatch(name))]
+        places = sorted((_place(m.group(*range(1, pattern.groups + 1))), name) for m, name in found)
+        return tuple(name for _, name in places) if len(places) > 1 else ()
 
     path = known("path")
     if path is None and {"winner", "loser"} <= {*folded}:
@@ -247,6 +260,13 @@ def detect_columns(
         raise TableError(f"{table}: {error}; found {', '.join(header)}") from error
 
 
+def _place(found: str | Sequence[str | None]) -> tuple[int, str]:
+    """Where a column stands among those of its kind, by its number or letter."""
+    groups = (found,) if isinstance(found, str) else found
+    text = next(group for group in groups if group is not None)
+    return (int(text), "") if text.isdigit() else (0, text.casefold())
+
+
 def _tested(
     columns: TableColumns, rows: Sequence[TableRow], scale: RatingScale | None, notes: list[str]
 ) -> TableColumns:
@@ -259,6 +279,8 @@ def _tested(
         )
         return replace(columns, votes=(), grades=columns.votes)
     names = columns.votes or columns.grades
+    if not columns.mos and all(map(_PER_GRADE.fullmatch, columns.grades)):
+        return _votes_or_grades(columns, rows, scale, notes)
     if not columns.mos or not names:
         return columns
     scores = _numbers(rows, (columns.mos,))[:, 0]
@@ -275,6 +297,28 @@ def _tested(
     return replace(columns, votes=(), grades=())
 
 
+def _votes_or_grades(
+    columns: TableColumns, rows: Sequence[TableRow], scale: RatingScale | None, notes: list[str]
+) -> TableColumns:
+    """Columns such as rating_1..rating_5: of a rater each, or counts of a grade each."""
+    names = columns.grades
+    cells = None if scale is None or scale.size != len(names) else _means_of("votes", rows, names)
+    if not names or scale is None or cells is None:
+        return columns
+    values = _numbers(rows, names)
+    if np.all((values >= scale.low) & (values <= scale.high)):
+        notes.append(
+            f"{_listed(names)} are read as the grades of one rater each; if they are counts of "
+            f"votes, say so: --columns votes={_listed(names)}"
+        )
+        return columns
+    notes.append(
+        f"{_listed(names)} hold numbers outside the scale {scale} and are as many as its grades, "
+        "so they are read as counts of votes"
+    )
+    return replace(columns, votes=names, grades=())
+
+
 def _with_ratings(
     bare: RatingTable,
     rows: Sequence[TableRow],
@@ -285,7 +329,7 @@ def _with_ratings(
 ) -> TableReading:
     kind: Kind
     if columns.votes:
-        rated, kind = _with_votes(bare, rows, columns, scale, raters)
+        rated, kind = _with_votes(bare, rows, columns, scale, raters, notes)
     elif columns.grades:
         rated, kind = _with_grades(bare, rows, columns, scale, notes), "grades"
     else:
@@ -343,6 +387,7 @@ def _with_votes(
     columns: TableColumns,
     scale: RatingScale | None,
     raters: int | None,
+    notes: list[str],
 ) -> tuple[RatingTable, Kind]:
     table = rows[0].table
     scale = scale or _scale_of_votes(table, columns.votes)
@@ -352,24 +397,25 @@ def _with_votes(
             f"of the scale {scale}; if each column is a rater, say so: --columns "
             f"grades={_listed(columns.votes)}"
         )
-    votes = _numbers(rows, columns.votes)
-    _refuse(
-        table,
-        (
-            f"line {row.line}: wanted votes, found {counts.tolist()}"
-            for row, counts in zip(rows, votes, strict=True)
-            if counts.min() < 0 or counts.sum() == 0
-        ),
-    )
+    votes = _numbers(rows, columns.votes, wrong=_no_votes)
     totals = votes.sum(axis=1)
-    shares = bool(np.any(votes != np.floor(votes))) and any(
-        np.allclose(totals, whole, rtol=0.02) for whole in (1, 100)
-    )
+    whole = bool(np.all(votes == np.floor(votes)))
+    as_shares = any(np.allclose(totals, one, rtol=0.02 * (not whole)) for one in (1, 100))
+    told = _rater_counts(rows, columns, raters)
+    # Of whole numbers, only with a number of raters that is another one.
+    shares = as_shares and (not whole or (told is not None and not np.array_equal(told, totals)))
     known = None
     if shares:
         votes = votes / totals[:, None]
-        known = _rater_counts(rows, columns, raters)
+        known = told
         votes = votes if known is None else votes * known[:, None]
+    elif as_shares and told is None:
+        notes.append(
+            f"the votes of every photo add up to {totals[0]:g}; if they are shares, say how many "
+            "people rated each photo: --raters N"
+        )
+    elif told is not None and not np.array_equal(told, totals):
+        notes.append("the votes themselves say how many people rated; no other number is used")
     means = mean(votes / votes.sum(axis=1, keepdims=True), scale)
     rated = replace(bare, votes=votes, mos=means, scale=scale, raters=known)
     return rated, "shares" if shares else "votes"
@@ -390,6 +436,11 @@ def _with_grades(
             f"{table}: grades in {_listed(columns.grades)} need a scale; they are {lowest:g} to "
             f"{highest:g}; give the lowest and the highest grade that people could give, such as "
             "--scale 1..5"
+            + (
+                f". If they are counts of votes, say so: --columns votes={_listed(columns.grades)}"
+                if all(map(_VOTES.fullmatch, columns.grades))
+                else ""
+            )
         )
     given = ~np.isnan(cells)
     counts, means = given.sum(axis=1), np.nanmean(cells, axis=1)
@@ -415,7 +466,13 @@ def _with_scores(
     table = rows[0].table
     assert columns.mos is not None  # TableColumns holds ratings of some kind
     needed = tuple(name for name in (columns.mos, columns.spread) if name is not None)
-    cells = _numbers(rows, needed, scale=scale, scaled=(columns.mos,))
+    cells = _numbers(
+        *(rows, needed),
+        scale=scale,
+        scaled=(columns.mos,),
+        wrong=lambda row, found: _no_spread(row, columns.spread, found, scale),
+        more=lambda: _bad_counts(rows, columns, raters),
+    )
     mos, spread = cells[:, 0], cells[:, 1] if columns.spread else None
     if scale is None and columns.mos.casefold() == "stars" and np.all((mos >= 1) & (mos <= 5)):
         scale = _STARS
@@ -427,16 +484,6 @@ def _with_scores(
             "--scale 1..5"
         )
     if spread is not None:
-        largest = np.sqrt((mos - scale.low) * (scale.high - mos))
-        _refuse(
-            table,
-            (
-                f"line {row.line}: column {columns.spread!r} holds {own:g}; ratings on {scale} "
-                f"with the mean {score:g} have a standard deviation of at most {limit:.3g}"
-                for row, own, score, limit in zip(rows, spread, mos, largest, strict=True)
-                if own < 0 or own > limit * 1.05 + 0.05
-            ),
-        )
         raised = int((spread < spread_limits(mos, scale)[0] - 1e-9).sum())
         if raised and scale.size > 2:
             notes.append(
@@ -448,11 +495,45 @@ def _with_scores(
     )
 
 
+def _no_votes(row: TableRow, counts: Floats) -> str | None:
+    if counts.min() >= 0 and counts.sum() > 0:
+        return None
+    return f"line {row.line}: wanted votes, found {counts.tolist()}"
+
+
+def _no_spread(
+    row: TableRow, column: str | None, found: Floats, scale: RatingScale | None
+) -> str | None:
+    """What is wrong with a standard deviation beside a mean."""
+    if column is None or scale is None:
+        return None
+    score, own = found
+    limit = np.sqrt(max(0.0, (score - scale.low) * (scale.high - score)))
+    if 0 <= own <= limit * 1.05 + 0.05:
+        return None
+    return (
+        f"line {row.line}: column {column!r} holds {own:g}; ratings on {scale} with the mean "
+        f"{score:g} have a standard deviation of at most {limit:.3g}"
+    )
+
+
+def _no_rater(row: TableRow, count: Floats) -> str | None:
+    return (
+        None if count[0] >= 1 else f"line {row.line}: every photo needs a rater, not {count[0]:g}"
+    )
+
+
+def _bad_counts(rows: Sequence[TableRow], columns: TableColumns, raters: int | None) -> list[str]:
+    if columns.raters is None or raters is not None:
+        return []
+    return _read_numbers(rows, (columns.raters,), wrong=_no_rater)[1]
+
+
 def _rater_counts(
     rows: Sequence[TableRow], columns: TableColumns, raters: int | None
 ) -> Floats | None:
     if columns.raters is not None and raters is None:
-        return np.asarray(_numbers(rows, (columns.raters,))[:, 0])
+        return np.asarray(_numbers(rows, (columns.raters,), wrong=_no_rater)[:, 0])
     return None if raters is None else np.full(len(rows), float(raters))
 
 
@@ -466,6 +547,9 @@ def _scale_of_votes(table: Path, columns: Sequence[str]) -> RatingScale:
     return RatingScale(grades[0], grades[-1])
 
 
+Wrong = Callable[[TableRow, Floats], str | None]
+
+
 def _numbers(
     rows: Sequence[TableRow],
     names: Sequence[str],
@@ -473,22 +557,43 @@ def _numbers(
     empty: bool = False,
     scale: RatingScale | None = None,
     scaled: Sequence[str] | None = None,
+    wrong: Wrong | None = None,
+    more: Callable[[], list[str]] | None = None,
 ) -> Floats:
-    """The cells of some columns, shape (N, C); with `empty`, nan where there is none.
-
-    With a scale, cells of the columns `scaled` (None: of all) must be on it.
+    """The cells of some columns, as `_read_numbers` has them.
 
     Raises:
-        TableError: Cells are empty, no numbers or not on the scale; all are listed.
+        TableError: Cells are bad, or `more` knows of others; all are listed.
+    """
+    cells, bad = _read_numbers(rows, names, empty=empty, scale=scale, scaled=scaled, wrong=wrong)
+    _refuse(rows[0].table, bad + (more() if more else []))
+    return cells
+
+
+def _read_numbers(
+    rows: Sequence[TableRow],
+    names: Sequence[str],
+    *,
+    empty: bool = False,
+    scale: RatingScale | None = None,
+    scaled: Sequence[str] | None = None,
+    wrong: Wrong | None = None,
+) -> tuple[Floats, list[str]]:
+    """The cells of some columns, shape (N, C); with `empty`, nan where there is none; what is bad.
+
+    Bad are cells that are empty, no numbers or not on the scale, if one is given, where `scaled`
+    names the columns on it (None: all); and rows of numbers that are `wrong` in some way.
     """
     bounded = () if scale is None else names if scaled is None else scaled
     cells = np.full((len(rows), len(names)), np.nan)
     bad: list[str] = []
     for i, row in enumerate(rows):
-        if empty and not any(row.cells[name] for name in names):
+        before = len(bad)
+        none = [empty and _is_absent(row.cells[name]) for name in names]
+        if all(none):
             bad.append(f"line {row.line}: no rater gave a grade")
         for j, name in enumerate(names):
-            if empty and not row.cells[name]:
+            if none[j]:
                 continue
             try:
                 cells[i, j] = row.number(name)
@@ -498,8 +603,13 @@ def _numbers(
             if scale and name in bounded and not scale.low <= cells[i, j] <= scale.high:
                 holds = f"column {name!r} holds {cells[i, j]:g}"
                 bad.append(f"line {row.line}: {holds}, outside the scale {scale}")
-    _refuse(rows[0].table, bad)
-    return cells
+        if wrong and len(bad) == before and (said := wrong(row, cells[i])):
+            bad.append(said)
+    return cells, bad
+
+
+def _is_absent(cell: str) -> bool:
+    return not cell or cell.casefold() in (*ABSENT, "-")
 
 
 def _refuse(table: Path, found: Iterable[str]) -> None:
@@ -511,6 +621,15 @@ def _refuse(table: Path, found: Iterable[str]) -> None:
         shown = "\n  ".join(bad[:_BAD_CELLS])
         more = f"\n  and {len(bad) - _BAD_CELLS} more" if len(bad) > _BAD_CELLS else ""
         raise TableError(f"{table}: {len(bad)} cells or lines cannot be used:\n  {shown}{more}")
+
+
+def _repeated(rows: Sequence[TableRow], paths: Sequence[Path]) -> Iterable[str]:
+    """Lines that name a photo again."""
+    lines: dict[Path, int] = {}
+    for row, path in zip(rows, paths, strict=True):
+        first = lines.setdefault(path, row.line)
+        if first != row.line:
+            yield f"line {row.line}: {path} appears twice in the rating table, also in line {first}"
 
 
 def _used(columns: TableColumns) -> list[str]:

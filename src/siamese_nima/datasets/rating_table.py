@@ -97,12 +97,12 @@ class RatingTable:
         return replace(self, **{name: taken(column, index) for name, column in columns.items()})
 
     def split(self, name: str) -> RatingTable:
-        """The photos of one split.
+        """The photos of one split, by its name in upper or lower case.
 
         Raises:
             TableError: No photo is in that split.
         """
-        mask = np.array([split == name for split in self.splits])
+        mask = np.array([split.casefold() == name.casefold() for split in self.splits])
         if not mask.any():
             known = sorted(set(self.splits) - {""})
             raise TableError(f"no photo is in split {name!r}; splits are {known or 'not given'}")
@@ -169,7 +169,8 @@ class RatingTable:
     @property
     def ratings_differ(self) -> bool:
         """Whether there is anything to learn: not all photos have the same mean."""
-        return len(self) < 2 or bool(np.ptp(self.mos) > 0)
+        width = self.scale.high - self.scale.low
+        return len(self) < 2 or bool(np.ptp(self.mos) > 1e-9 * width)  # more than rounding
 
     def missing_photos(self) -> tuple[Path, ...]:
         """The photos that are not there, in table order."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from siamese_nima.datasets.own_table import TableReading, read_own_table
+from siamese_nima.datasets.own_table import COLUMN_KINDS, TableReading, read_own_table
 from siamese_nima.datasets.published import (
     read_ava,
     read_biq2021,
@@ -108,6 +108,8 @@ def parse_columns(texts: Sequence[str]) -> dict[str, str]:
         what, equals, names = text.partition("=")
         if not equals or not names.strip():
             raise ConfigError(f"columns {text!r}: wanted a form such as votes=v1..v5 or path=photo")
+        if what.strip() not in COLUMN_KINDS:
+            raise ConfigError(f"columns: no {what!r}; wanted one of {', '.join(COLUMN_KINDS)}")
         named[what.strip()] = names.strip()
     return named
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from siamese_nima.csv_rows import csv_text, read_table
+from siamese_nima.csv_rows import ABSENT, as_written, csv_text, read_table, same_name
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.errors import TableError, name_some
 from siamese_nima.photos.similarity import Pairs, group_pairs
@@ -53,7 +53,7 @@ def split_by_scene(
         TableError: The fractions are not shares that sum to 1.
     """
     shares = np.array(list(fractions.values()))
-    if len(shares) == 0 or np.any(shares <= 0) or abs(shares.sum() - 1) > 1e-6:
+    if len(shares) == 0 or not np.all(shares > 0) or not abs(shares.sum() - 1) <= 1e-6:
         raise TableError(f"fractions must be above 0 and sum to 1, got {dict(fractions)}")
     sizes: dict[str, int] = {}
     subset_of: dict[str, tuple[str, str]] = {}
@@ -86,27 +86,31 @@ SPLIT_COLUMNS = ("file_name", "subset", "scene", "split")
 def apply_splits(table: RatingTable, splits: Path) -> RatingTable:
     """The table with the scenes, subsets and splits of a splits file, in the file's order.
 
-    Photos are matched by name, upper and lower case alike.
+    Photos are matched by name, upper and lower case, composed and decomposed letters alike.
 
     Raises:
         TableError: The file is malformed, or it and the table name different photos.
     """
     rows = read_table(splits, SPLIT_COLUMNS)
-    place = {name.casefold(): i for i, name in enumerate(photo_names(table))}
+    names = photo_names(table)
+    exact = {name: i for i, name in enumerate(names)}
+    alike = {same_name(name): i for i, name in enumerate(names)}
     named = [row.text("file_name") for row in rows]
-    if unknown := [name for name in named if name.casefold() not in place]:
+    found = [exact.get(name, alike.get(same_name(name))) for name in named]
+    if unknown := [name for name, i in zip(named, found, strict=True) if i is None]:
         raise TableError(
             f"{splits}: {len(unknown)} photos are not in the set: {name_some(unknown)}"
         )
-    if lacking := sorted(set(place) - {name.casefold() for name in named}):
+    places = [i for i in found if i is not None]
+    if lacking := sorted(names[i] for i in set(range(len(names))) - set(places)):
         raise TableError(
             f"{splits}: {len(lacking)} photos of the set have no row: {name_some(lacking)}"
         )
     bare = replace(table, scenes=(), subsets=(), splits=())
     return replace(
-        bare.select([place[name.casefold()] for name in named]),
-        scenes=tuple(row.text("scene") for row in rows),
-        subsets=tuple(row.cells["subset"] for row in rows),
+        bare.select(places),
+        scenes=tuple(as_written(row.text("scene")) for row in rows),
+        subsets=tuple(as_written(row.cells["subset"]) for row in rows),
         splits=tuple(split_name(row.cells["split"]) for row in rows),
     )
 
@@ -115,9 +119,11 @@ def split_name(text: str) -> str:
     """The split that a cell means: "train", "val", "test", "" where it is empty.
 
     Upper and lower case do not matter, and the usual longer names are known; any other name stays
-    as it is.
+    as it is. Programs write "nan" and the like for an empty cell.
     """
     folded = text.strip().casefold()
+    if folded in ABSENT:
+        return ""
     known = _SPLIT_NAMES.get(folded, folded)
     return known if known in (*_SPLIT_NAMES.values(), "") else text.strip()
 
@@ -180,7 +186,7 @@ def photo_names(table: RatingTable) -> tuple[str, ...]:
     below the folder that all photos are in.
     """
     names = tuple(path.name for path in table.paths)
-    if len({name.casefold() for name in names}) == len(names):
+    if len({same_name(name) for name in names}) == len(names):
         return names
     shared = 0
     for parts in zip(*(path.parts[:-1] for path in table.paths), strict=False):

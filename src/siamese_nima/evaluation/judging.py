@@ -18,6 +18,7 @@ from siamese_nima.csv_rows import csv_text
 from siamese_nima.datasets.contamination import Contamination, refuse_contaminated
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.datasets.sources import RatedSource, read_source
+from siamese_nima.datasets.splits import split_name
 from siamese_nima.errors import TableError, name_some
 from siamese_nima.evaluation.comparison import Difference, compare_models
 from siamese_nima.evaluation.document import write_report
@@ -322,7 +323,8 @@ def _judge(
     report: Report | None,
 ) -> JudgedModel:
     card = scorer.card
-    chosen = split or ("test" if "test" in source.splits else "all")
+    named = split and (split_name(split) or split)
+    chosen = named or ("test" if "test" in source.splits else "all")
     table = source if chosen == "all" else source.split(chosen)
     contamination = refuse_contaminated(card, table, source, force=force)
     results: list[ScoredPhoto] = []

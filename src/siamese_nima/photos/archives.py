@@ -12,6 +12,7 @@ Reference:
 
 from __future__ import annotations
 
+import re
 import struct
 import tarfile
 import zipfile
@@ -22,7 +23,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
 from siamese_nima.errors import PhotoError
-from siamese_nima.photos.formats import PHOTO_EXTENSIONS
+from siamese_nima.photos.formats import ARCHIVE_HEAD_BYTES, PHOTO_EXTENSIONS, archive_kind
 from siamese_nima.photos.loading import FetchedPhoto
 from siamese_nima.photos.stores import read_range
 
@@ -37,6 +38,7 @@ _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _LOCAL_MAGIC = b"PK\3\4"
 _EXTRA_BYTES = 4096  # read with the photo: what stands before it in a zip, beyond its name
 _ENCRYPTED = 1
+_DRIVE = re.compile("[A-Za-z]:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,8 @@ def contents_of(file: BinaryIO, archive: str, label: str) -> Contents:
         flaw = f"the archive is damaged after {len(photos)} photos ({error})"
     except (NotImplementedError, struct.error, EOFError) as error:
         flaw = f"the archive cannot be read after {len(photos)} photos ({error})"
+    if flaw and not photos and (kind := _other_kind(file, archive)):
+        flaw = f"it is {kind}; wanted a plain tar or zip archive, with the ending .tar or .zip"
     if flaw:
         photos.append(ArchivedPhoto(label, "", archive, 0, 0, 0, flaw=flaw))
     return Contents(tuple(photos), counts["other"], counts["special"])
@@ -219,6 +223,13 @@ class _Bounded:
         return self._file.read(size)
 
 
+def _other_kind(file: BinaryIO, archive: str) -> str | None:
+    """What kind of archive a file is that is not what its name says."""
+    file.seek(0)
+    kind = archive_kind(file.read(ARCHIVE_HEAD_BYTES))
+    return None if kind is None or archive.lower().endswith(kind.split()[1]) else kind
+
+
 def _is_photo(name: str) -> bool:
     path = PurePosixPath(name)
     hidden = any(part.startswith(".") and part != ".." for part in path.parts)
@@ -231,7 +242,8 @@ def _photo(member: _Member, archive: str, label: str) -> ArchivedPhoto:
     path = PurePosixPath(name)
     key = str(path.with_name(path.name.partition(".")[0] or path.name))
     flaw = member.flaw
-    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
+    inside = PurePosixPath(name.replace("\\", "/"))  # as some programs of Windows have it
+    if inside.is_absolute() or ".." in inside.parts or _DRIVE.match(name) or "\0" in name:
         flaw = "its name leads out of the archive"
     elif max(member.size, member.packed) > MOST_BYTES:
         flaw = f"it has {member.size} bytes; at most {MOST_BYTES} are read"

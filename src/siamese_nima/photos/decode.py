@@ -18,9 +18,11 @@ from siamese_nima.photos import boxes, colour, png, psd, tiff, tiff_pixels
 from siamese_nima.photos.avif import read_avif
 from siamese_nima.photos.bitmaps import read_bmp, without_runs
 from siamese_nima.photos.formats import (
+    ARCHIVE_HEAD_BYTES,
     PILLOW_FORMATS,
     RAW_EXTENSIONS,
     Container,
+    archive_kind,
     container_of,
     document_kind,
     is_raw,
@@ -194,6 +196,12 @@ def _open(stream: BinaryIO, head: bytes, label: str, max_pixels: int) -> Image.I
                 return image
     if damage:
         raise PhotoError(f"{label}: not a readable photo ({damage[0]}).")
+    stream.seek(0)
+    if kind := archive_kind(stream.read(ARCHIVE_HEAD_BYTES)):
+        raise PhotoError(
+            f"{label}: {kind}, not a photo. nima score and nima rank read photos in .tar, .zip and "
+            ".parquet files; unpack other kinds, and for other commands."
+        )
     if kind := document_kind(head):
         raise PhotoError(f"{label}: {kind}, not a photo. Export its pictures as JPEG or PNG.")
     raise PhotoError(

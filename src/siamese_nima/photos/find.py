@@ -112,7 +112,7 @@ def find_photos(
     for pattern in (os.fspath(one) for one in given):
         if pattern == "-":
             for line in _lines(stdin):
-                search.take_named(_local(line) if _URL.match(line) else as_on_disk(line))
+                search.take_named(local_path(line) if _URL.match(line) else as_on_disk(line))
         else:
             search.take_pattern(pattern)
     return FoundPhotos(
@@ -155,7 +155,7 @@ class _Search:
     def take_pattern(self, pattern: str | Path) -> None:
         if not str(pattern):
             raise PhotoError("an empty name was given; wanted a photo, a folder, a glob or '-'")
-        path = _local(os.path.expanduser(pattern))  # noqa: PTH111 -- Path.expanduser fails on ~name
+        path = local_path(os.path.expanduser(pattern))  # noqa: PTH111 -- Path.expanduser fails on ~name
         if os.path.lexists(path) or not glob.has_magic(str(path)):
             self.take_named(path)
             return
@@ -283,8 +283,8 @@ def _is_of_the_system(parent: str, name: str) -> bool:
     return name in _SYSTEM_NAMES or name.endswith(_SYSTEM_ENDINGS)
 
 
-def _local(name: str | Path) -> Path:
-    """The path that an argument stands for.
+def local_path(name: str | Path) -> Path:
+    """The path that an argument stands for; a URL that begins with `file:` means one.
 
     Raises:
         PhotoError: It is a URL of another machine.

@@ -99,8 +99,26 @@ _VIDEO_BRANDS: tuple[bytes, ...] = (
     b"qt  ",
 )
 _VIDEO_BRANDS += (b"M4V ", b"3gp4", b"3gp5", b"3gp6", b"3g2a", b"dash", b"MSNV", b"XAVC")
-_VIDEO_SIGNATURES = (b"\x1aE\xdf\xa3", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"FLV\x01")
+_VIDEO_BRANDS += (b"iso3", b"iso7", b"iso8", b"iso9", b"M4VH", b"M4VP", b"f4v ", b"hvc1", b"mmp4")
+_WINDOWS_MEDIA = b"0&\xb2u\x8ef\xcf\x11"
+_VIDEO_SIGNATURES = (
+    *(b"\x1aE\xdf\xa3", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"FLV\x01"),
+    _WINDOWS_MEDIA,
+)
+_OLD_QUICKTIME = (b"moov", b"mdat", b"wide", b"free", b"skip")
 _DOCUMENTS = {b"%PDF": "a PDF document", b"%!PS": "a PostScript document"}
+_ARCHIVES = {
+    **dict.fromkeys((b"PK\3\4", b"PK\5\6"), "a zip archive"),
+    b"\x1f\x8b": "a gzip archive",
+    b"BZh": "a bzip2 archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"\x28\xb5\x2f\xfd": "a zstd archive",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a rar archive",
+    b"PAR1": "a Parquet table",
+}
+_TAR = (257, b"ustar")
+ARCHIVE_HEAD_BYTES = 262
 
 
 def is_raw(head: bytes) -> bool:
@@ -111,6 +129,7 @@ def is_raw(head: bytes) -> bool:
 def is_video(head: bytes) -> bool:
     """Whether the first 16 bytes of a file are those of a video."""
     named = head[4:8] == b"ftyp" and head[8:12] in _VIDEO_BRANDS
+    named = named or head[4:8] in _OLD_QUICKTIME
     avi = head[:4] == b"RIFF" and head[8:12] == b"AVI "
     return named or avi or head.startswith(_VIDEO_SIGNATURES)
 
@@ -118,3 +137,15 @@ def is_video(head: bytes) -> bool:
 def document_kind(head: bytes) -> str | None:
     """What kind of document the first 16 bytes of a file announce, if they do."""
     return _DOCUMENTS.get(head[:4])
+
+
+def archive_kind(head: bytes) -> str | None:
+    """What kind of archive or table the first `ARCHIVE_HEAD_BYTES` bytes announce, if they do.
+
+    >>> archive_kind(b"PK\\3\\4")
+    'a zip archive'
+    """
+    at, magic = _TAR
+    if head.startswith(magic, at):
+        return "a tar archive"
+    return next((kind for start, kind in _ARCHIVES.items() if head.startswith(start)), None)

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from siamese_nima.csv_rows import listed_names
+from siamese_nima.csv_rows import decode_text, listed_names
 from siamese_nima.errors import ConfigError, NimaError, PhotoError, TableError
 from siamese_nima.ordered_pool import map_in_order
 from siamese_nima.photos.archives import ARCHIVE_SUFFIXES, ArchivedPhoto, contents_of
@@ -22,6 +22,7 @@ from siamese_nima.photos.find import FoundPhotos, find_photos, natural_key
 from siamese_nima.photos.formats import PHOTO_EXTENSIONS
 from siamese_nima.photos.read import PhotoSource
 from siamese_nima.photos.stores import (
+    StoredPhoto,
     is_url,
     open_file,
     open_store,
@@ -31,8 +32,10 @@ from siamese_nima.photos.stores import (
     without_file_scheme,
 )
 from siamese_nima.photos.tables import (
+    EmbeddedPhoto,
     ListedPhoto,
     PhotoTable,
+    kept_name,
     listed_member,
     named_photo,
     photo_table,
@@ -108,7 +111,7 @@ class Sources:
             return {}
         kept: dict[str, Any] = {"key": "string", "row": "int64"}
         for table in (part for part in joined if isinstance(part, PhotoTable)):
-            for name, kind in table.kept.items():
+            for name, kind in ((kept_name(name), kind) for name, kind in table.kept.items()):
                 if kept.setdefault(name, kind) != kind:
                     raise TableError(
                         f"{table.file}: column {name!r} is {kind}, and {kept[name]} elsewhere"
@@ -191,7 +194,7 @@ def find_sources(
                     if _is_web(name):
                         raise ConfigError(
                             f"{name}: a URL; none is fetched unless its host is named: --url-host "
-                            f"{urlsplit(name).hostname}"
+                            f"{_host(name)}"
                         )
                 new = [name for name in found.names if name not in known]
                 known.update(new)
@@ -204,7 +207,10 @@ def find_sources(
 
 
 def listed_photos(sources: Sources) -> Iterator[ListedPhoto]:
-    """All photos of sources, in order; tables are read as it goes.
+    """All photos of a run on this machine, in order; tables are read as it goes.
+
+    What a row of a table names at an http or https URL is fetched as what an argument names: by
+    the rules, or not at all. A row that should hold its photo has nothing fetched for it besides.
 
     Raises:
         TableError: A table cannot be read any more.
@@ -212,19 +218,39 @@ def listed_photos(sources: Sources) -> Iterator[ListedPhoto]:
     for part in sources.parts:
         match part:
             case PhotoTable():
-                yield from table_photos(part, 0, part.rows, os.curdir)
+                for listed in table_photos(part, 0, part.rows, os.curdir):
+                    if isinstance(listed.photo, StoredPhoto):
+                        named = _named_by_row(listed.photo, sources.urls, part)
+                        yield replace(listed, photo=named)
+                    else:
+                        yield listed
             case Archive():
                 for row, member in enumerate(part.photos):
                     yield listed_member(member, row)
             case _:
                 for name in part:
-                    if sources.urls and _is_web(name):
-                        from siamese_nima.photos.remote import RemotePhoto
-
-                        photo = cast(PhotoSource, RemotePhoto(name, sources.urls))
-                    else:
-                        photo = named_photo(name, os.curdir)
+                    fetched = sources.urls if _is_web(name) else None
+                    photo = _remote(name, fetched) if fetched else named_photo(name, os.curdir)
                     yield ListedPhoto(name, photo)
+
+
+def _named_by_row(photo: StoredPhoto, rules: UrlRules | None, table: PhotoTable) -> PhotoSource:
+    """A photo that a row names by a URL, as a run on this machine takes it."""
+    web = _is_web(photo.url)
+    if web and rules:
+        return _remote(photo.url, rules)
+    if not web and table.image is None:
+        return cast(PhotoSource, photo)
+    flaw = "the table holds no photo here, only a URL, which is not fetched"
+    if web:
+        flaw = f"a URL; none is fetched unless its host is named: --url-host {_host(photo.url)}"
+    return cast(PhotoSource, EmbeddedPhoto(photo.url, flaw=flaw))
+
+
+def _remote(url: str, rules: UrlRules) -> PhotoSource:
+    from siamese_nima.photos.remote import RemotePhoto
+
+    return cast(PhotoSource, RemotePhoto(url, rules))
 
 
 def _is_joined(part: Part) -> bool:
@@ -272,7 +298,13 @@ def _matching(pattern: str) -> Iterator[str]:
 
 
 def _is_web(name: str) -> bool:
-    return name.lower().startswith(("http://", "https://"))
+    """Whether a name is an http or https URL, or leads to one through other stores."""
+    links = name.lower().split("::") if is_url(name) else [name.lower()]
+    return any(link.startswith(("http://", "https://")) for link in links)
+
+
+def _host(url: str) -> str | None:
+    return urlsplit(url.rpartition("::")[2]).hostname
 
 
 def _found(
@@ -313,16 +345,20 @@ def _listing(file: str) -> bytes:
 
 def _listed(content: bytes, name: str) -> Iterator[FoundPhotos]:
     """Names are taken literally; local ones may be folders, as those on standard input are."""
-    lines = [line for line in content.replace(b"\r\n", b"\n").split(b"\n") if line]
-    names = listed_names([os.fsdecode(line) for line in lines], name)
+    try:
+        text = decode_text(content)
+    except ValueError as error:
+        raise NimaError(f"{name}: not a readable list ({error})") from error
+    lines = [line for part in text.split("\n") if (line := part.rstrip("\r"))]
+    names = listed_names(lines, name)
     if not any(map(is_url, names)):
-        yield find_photos(["-"], stdin=io.BytesIO(content))
+        yield find_photos(["-"], stdin=io.StringIO("\n".join(lines)))
         return
     for remote, group in groupby(names, key=is_url):
         if remote:
             yield FoundPhotos(names=tuple(map(without_file_scheme, group)))
         else:
-            yield find_photos(["-"], stdin=io.BytesIO(b"\n".join(map(os.fsencode, group))))
+            yield find_photos(["-"], stdin=io.StringIO("\n".join(group)))
 
 
 def _search(url: str) -> FoundPhotos:

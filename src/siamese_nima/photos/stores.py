@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
+from urllib.parse import unquote
 
 from siamese_nima.errors import ConfigError, MissingExtraError, PhotoError
 from siamese_nima.photos.loading import FetchedPhoto
@@ -16,6 +17,7 @@ from siamese_nima.photos.loading import FetchedPhoto
 Answer = TypeVar("Answer")
 
 ATTEMPTS = 4
+_FILE = "file://"
 _FIRST_PAUSE_S = 0.5
 # What another attempt does not change.
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
@@ -33,17 +35,25 @@ def is_url(name: str) -> bool:
 def without_file_scheme(name: str, *, windows: bool = os.name == "nt") -> str:
     """A `file://` URL as the path it means; other names as they are.
 
+    Percent signs stand for themselves where there is such a file, else for what URLs mean by them.
+
     >>> without_file_scheme("file:///photos/a.jpg")
     '/photos/a.jpg'
+    >>> without_file_scheme("file://localhost/photos/a%20b.jpg")
+    '/photos/a b.jpg'
     >>> without_file_scheme("file:///C:/a.jpg", windows=True)
     'C:/a.jpg'
     >>> without_file_scheme("file://server/share/a.jpg", windows=True)
     '//server/share/a.jpg'
     """
-    rest = name.removeprefix("file://")
-    if not windows or rest == name:
-        return rest
-    return rest[1:] if rest.startswith("/") else f"//{rest}"
+    if not name.lower().startswith(_FILE):
+        return name
+    rest = name[len(_FILE) :]
+    if rest.lower().startswith("localhost/"):
+        rest = rest[len("localhost") :]
+    if windows:
+        rest = rest[1:] if rest.startswith("/") else f"//{rest}"
+    return rest if os.path.lexists(rest) else unquote(rest, errors="surrogateescape")
 
 
 def open_store(name: str) -> tuple[Any, str]:

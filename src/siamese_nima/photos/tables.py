@@ -12,11 +12,19 @@ from siamese_nima.errors import MissingExtraError, PhotoError, TableError
 from siamese_nima.photos.archives import MOST_BYTES, ArchivedPhoto
 from siamese_nima.photos.loading import FetchedPhoto
 from siamese_nima.photos.read import PhotoSource
-from siamese_nima.photos.stores import StoredPhoto, is_url, open_file, reason_of, state_of
+from siamese_nima.photos.stores import (
+    StoredPhoto,
+    is_url,
+    open_file,
+    reason_of,
+    state_of,
+    without_file_scheme,
+)
 
 _ROWS = 64  # rows read at a time: a table may hold whole photos
 _IMAGE = "image"  # what Hugging Face data sets mostly call it
 _MOST_GROUP_BYTES = 4 << 30  # of the photos of a row group, which is unpacked together
+JOINED = ("key", "row")  # columns of ours that join results to their sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,16 @@ class ListedPhoto:
         """Whether reading it waits for a store."""
         archived = isinstance(self.photo, ArchivedPhoto) and is_url(self.photo.archive)
         return archived or isinstance(self.photo, StoredPhoto)
+
+
+def kept_name(column: str) -> str:
+    """What results call another column of a table: its own name, unless that is one of `JOINED`."""
+    return f"data_{column}" if column in JOINED else column
+
+
+def kept_column(name: str) -> str:
+    """The column of a table that results call so; the reverse of `kept_name`."""
+    return name.removeprefix("data_") if name in map(kept_name, JOINED) else name
 
 
 def listed_member(photo: ArchivedPhoto, row: int) -> ListedPhoto:
@@ -225,7 +243,8 @@ def _row_photo(values: Mapping[str, Any], table: PhotoTable, row: int, folder: s
     given = image if isinstance(image, dict) else {"bytes": image}
     path, content = given.get("path"), given.get("bytes")
     name = f"{table.label}::{row if path is None else os.fsdecode(path)}"
-    about = {"key": path, "row": row} | {column: values.get(column) for column in table.kept}
+    others = {kept_name(column): values.get(column) for column in table.kept}
+    about = {"key": path, "row": row} | others
     if content is None and path is not None:
         return ListedPhoto(name, named_photo(os.fsdecode(path), folder), about)
     flaw = "no photo, the row holds none" if content is None else ""
@@ -249,6 +268,7 @@ def _path_row(values: Mapping[str, Any], row: int, folder: str) -> ListedPhoto:
 
 def named_photo(name: str, folder: str) -> PhotoSource:
     """A photo by its path, relative to a folder, or by its URL."""
+    name = without_file_scheme(name)
     if is_url(name):
         return cast(PhotoSource, StoredPhoto(name))
     return name if folder == os.curdir else Path(folder, name)

@@ -19,7 +19,14 @@ from typing import Any, cast
 from siamese_nima.errors import ConfigError
 from siamese_nima.ordered_pool import in_order
 from siamese_nima.photos.read import PhotoSource
-from siamese_nima.photos.tables import EmbeddedPhoto, ListedPhoto, PhotoTable, table_photos
+from siamese_nima.photos.tables import (
+    JOINED,
+    EmbeddedPhoto,
+    ListedPhoto,
+    PhotoTable,
+    kept_column,
+    table_photos,
+)
 from siamese_nima.scale.plan import NOTES, Folder, Slice
 from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer, ScorerOptions
@@ -190,7 +197,7 @@ def photos_of(rows: Slice, folder: str, kept: Mapping[str, Any]) -> Iterator[Lis
     Raises:
         TableError: The table has fewer rows, or cannot be read any more.
     """
-    columns = {name: kind for name, kind in kept.items() if name not in ("key", "row")}
+    columns = {kept_column(name): kind for name, kind in kept.items() if name not in JOINED}
     table = PhotoTable(rows.table, rows.count, "", rows.label, rows.image or None, columns)
     return table_photos(table, rows.first, rows.count, folder)
 

@@ -447,7 +447,12 @@ def _as_photo(photo: Any) -> PhotoSource:
     if isinstance(photo, Mapping) and (photo.get("bytes") or photo.get("path")):
         return cast(PhotoSource, photo.get("bytes") or photo["path"])
     if hasattr(photo, "__array__") and not isinstance(photo, np.ndarray | Image.Image):
-        array = np.asarray(photo)
+        try:
+            # Of a network's output, or on another device, a tensor is no array yet.
+            photo = photo.detach().cpu() if hasattr(photo, "detach") else photo
+            array = np.asarray(photo)
+        except (TypeError, ValueError, RuntimeError):
+            return cast(PhotoSource, photo)  # of a kind that arrays have not; reading it says so
         if array.ndim == 3 and array.shape[0] in (1, 3, 4):
             array = np.moveaxis(array, 0, -1)
         grey = array.ndim == 3 and array.shape[-1] == 1

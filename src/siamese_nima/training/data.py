@@ -62,7 +62,7 @@ def read_tables(config: TrainConfig, watch: Watch) -> dict[str, RatingTable]:
         TableError: The source cannot be read, photos are missing or broken, or too few.
     """
     data = config.data
-    table = read_source(
+    reading = read_source(
         RatedSource(
             data.source,
             photos=data.photos,
@@ -71,7 +71,10 @@ def read_tables(config: TrainConfig, watch: Watch) -> dict[str, RatingTable]:
             columns=parse_columns(data.columns),
             raters=data.raters,
         )
-    ).table
+    )
+    table = reading.table
+    for note in reading.notes:
+        watch.note(f"note: {note}")
     if data.skip_unreadable:
         table = _readable(table, watch)
     table.require_photos()
@@ -86,6 +89,8 @@ def read_tables(config: TrainConfig, watch: Watch) -> dict[str, RatingTable]:
     elif "" in table.splits or not {"train", "val"} <= set(table.splits):
         table = _divided(table, config, watch)
         write_whole(kept, splits_text(table).encode("utf-8", "surrogateescape"))
+    if other := sum(split not in ("train", "val", "test") for split in table.splits):
+        watch.note(f"{other} photos are in none of train, val and test, and take no part")
     tables = {name: table.split(name) for name in ("train", "val")}
     if "test" in table.splits:
         tables["test"] = table.split("test")
