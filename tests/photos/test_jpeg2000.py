@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pytest
+from openjpeg.utils import encode_array
 from PIL import Image, ImageCms
 
 from icc_profiles import ADOBE_RGB
@@ -166,3 +167,29 @@ def test_a_file_without_any_part_of_its_tiles_is_cut_off(scene, encoded, options
     contents = encoded(scene, "JPEG2000", **options)
     with pytest.raises(PhotoError, match=r"^a\.jp2: truncated"):
         read_photo(contents[: contents.index(b"\xff\x90")], name="a.jp2")
+
+
+@pytest.mark.parametrize("bits", [9, 12, 16])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "CMYK", "YCbCr"])
+def test_white_of_more_than_eight_bits_stays_white(scene, difference, bits, mode):
+    picture = scene.resize((60, 40)).point([min(255, level * 2) for level in range(256)] * 3)
+    assert (np.asarray(picture) == 255).mean() > 0.05
+    stored = picture.convert(mode)
+    levels = np.asarray(stored).astype(np.uint32)
+    wide = ((levels * (2**bits - 1) + 127) // 255).astype(np.uint16)
+    contents = encode_array(
+        wide, bits_stored=bits, photometric_interpretation=0, use_mct=False, codec_format=1
+    )
+    number = {"L": GREY, "CMYK": 12, "YCbCr": SYCC}.get(mode, SRGB)
+    opacity = [definition((0, 0, 1), (1, 0, 2), (2, 0, 3), (3, 1, 0))] if mode == "RGBA" else []
+    photo = read_photo(with_header(contents, named(number), *opacity))
+    expected = picture.convert("L") if mode == "L" else picture
+    assert difference(photo, expected.convert("RGB")) < (1.5 if mode == "YCbCr" else 0.6)
+
+
+def test_wide_channels_of_several_depths_are_named(encoded, scene):
+    contents = bytearray(encoded(scene, "JPEG2000", no_jp2=True))
+    at = contents.index(b"\xff\x51") + 40
+    contents[at] = 15
+    with pytest.raises(PhotoError, match=r"^a\.j2k: JPEG 2000 with 3 channels of 16 bits is not"):
+        read_photo(bytes(contents), name="a.j2k")

@@ -1,4 +1,7 @@
-"""JPEG 2000, decoded by OpenJPEG (Pillow), with what that leaves out: profile, channel order."""
+"""JPEG 2000, decoded by OpenJPEG, with what that leaves out: profile, channel order.
+
+By the OpenJPEG in Pillow, which of more than 8 bits makes white black: those by pylibjpeg-openjpeg.
+"""
 
 from __future__ import annotations
 
@@ -57,23 +60,46 @@ def read_jpeg2000(contents: bytes, label: str, max_pixels: int) -> Image.Image:
     number, profile = _colours(header, label)
     in_order = channels.places == list(range(len(channels.places)))
     # Else Pillow makes RGB of channels in the wrong order.
-    by_pillow = palette is None and (number != _SYCC or in_order) and number != _LAB
-    contents = _with_plain_header(contents, number if by_pillow else None)
-    image = open_as("JPEG2000", BytesIO(_with_counted_parts(contents, label)), label)
+    depths = _depths(contents)
+    wide = max(depths, default=0) > 8
+    by_pillow = palette is None and (number != _SYCC or in_order) and number != _LAB and not wide
+    contents = _with_plain_header(contents, number if by_pillow or number == _CMYK else None)
+    contents = _with_counted_parts(contents, label)
+    image = open_as("JPEG2000", BytesIO(contents), label)
     check_size(*image.size, label, max_pixels)
     _check_grids(contents, label)
-    changed = image
+    changed = _from_wide(contents, depths, image, label) if wide else image
     if palette:  # of which Pillow drops colours that stand there twice
         bits = (boxes.find(header, b"ihdr") or bytes(11))[10] % 128 + 1
         changed = _looked_up(image, bits, palette, boxes.find(header, b"cmap") or b"")
     if channels.places:
         changed = _in_order(changed, channels)
-    if number == _SYCC and not in_order and changed.mode in ("RGB", "RGBA"):
+    if number == _SYCC and not by_pillow and changed.mode in ("RGB", "RGBA"):
         changed = _from_ycc(changed)
     if number == _LAB and changed.mode == "RGB":
         changed = Image.merge("LAB", changed.split())
     changed.info = {**image.info, "icc_profile": profile} if profile else image.info
     return changed
+
+
+def _from_wide(
+    contents: bytes, depths: tuple[int, ...], opened: Image.Image, label: str
+) -> Image.Image:
+    """Components of more than 8 bits, made 8, in the mode that Pillow gives them."""
+    mode = "L" if opened.mode.startswith("I;16") else opened.mode
+    if len(set(depths)) > 1 or Image.getmodebands(mode) != len(depths):
+        raise PhotoError(
+            f"{label}: JPEG 2000 with {len(depths)} channels of {max(depths)} bits is not"
+            " supported. Save it as JPEG, PNG or TIFF."
+        )
+    from openjpeg import decode  # few files need it, and it starts slowly
+
+    wide = decode(contents[contents.find(_CODESTREAM) :], j2k_format=0)
+    if wide.dtype.kind == "i":
+        wide = wide.astype(np.int64) + 2 ** (depths[0] - 1)
+    white = 2 ** depths[0] - 1
+    levels = (wide.astype(np.uint64) * 255 + white // 2) // white
+    return Image.frombytes(mode, opened.size, levels.astype(np.uint8).tobytes())
 
 
 def _in_order(image: Image.Image, channels: _Channels) -> Image.Image:
@@ -227,6 +253,15 @@ def _colours(header: bytes, label: str) -> tuple[int | None, bytes | None]:
             " or TIFF."
         )
     return None, None
+
+
+def _depths(contents: bytes) -> tuple[int, ...]:
+    """The bits of each component."""
+    at = contents.find(_CODESTREAM) + 4
+    if at < 4 or len(contents) < at + _SIZES.size:
+        return ()
+    count = _SIZES.unpack_from(contents, at)[-1]
+    return tuple(byte % 128 + 1 for byte in contents[at + _SIZES.size :][: 3 * count : 3])
 
 
 def _check_grids(contents: bytes, label: str) -> None:

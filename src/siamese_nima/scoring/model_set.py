@@ -28,7 +28,7 @@ Distribution: TypeAlias = NDArray[np.float32]
 OnPhoto: TypeAlias = Callable[[str, Photo], None]
 
 # Packages that move scores where they are installed.
-_PACKAGES = ("siamese-nima", "openvino", "pi-heif", "pylibjxl", "rawpy")
+_PACKAGES = ("siamese-nima", "openvino", "pi-heif", "pylibjpeg-openjpeg", "pylibjxl", "rawpy")
 
 
 @dataclass(frozen=True, slots=True)
