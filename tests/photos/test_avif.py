@@ -117,3 +117,21 @@ def test_more_pixels_than_libavif_takes_are_named(scene, encoded):
     large = contents[:at] + struct.pack(">II", 17000, 17000) + contents[at + 8 :]
     with pytest.raises(PhotoError, match=r"^a.avif: 17000 x 17000 pixels, more than AVIF is read"):
         read_photo(large, name="a.avif")
+
+
+@pytest.mark.parametrize("brand", [b"mif2", b"miaf", b"MA1B", b"mif1"])
+def test_avif_is_known_by_any_of_its_brands(scene, encoded, difference, brand):
+    contents = encoded(scene, "AVIF", quality=100, subsampling="4:4:4")
+    assert contents[8:12] == b"avif"
+    assert difference(read_photo(contents[:8] + brand + contents[12:]), scene) < 2
+
+
+def test_a_damaged_exif_block_does_not_spoil_the_picture(scene, encoded, difference):
+    exif = Image.Exif()
+    exif[271] = "Maker"
+    contents = encoded(scene, "AVIF", quality=100, subsampling="4:4:4", exif=exif)
+    at = contents.index(b"MM\0*" if b"MM\0*" in contents else b"II*\0")
+    broken = contents[:at] + b"XXXX" + contents[at + 4 :]
+    with pytest.raises(ValueError, match="Exif"):
+        AvifImageFile(BytesIO(broken))
+    assert difference(read_photo(broken), scene) < 2

@@ -91,3 +91,17 @@ def test_runs_over_the_end_of_rows_are_read(scene, difference):
     for damaged in (contents[:-5], contents[:18] + b"\xff" + contents[18:]):
         with pytest.raises(PhotoError):
             read_photo(damaged)
+
+
+def test_one_bit_of_opacity_counts(scene, difference):
+    picture = scene.copy()
+    clear = Image.new("L", scene.size, 255)
+    clear.paste(0, (0, 0, 60, 80))
+    picture.putalpha(clear)
+    photo = read_photo(bmp(picture, (0x7C00, 0x3E0, 0x1F, 0x8000), 16))
+    expected = Image.composite(scene, Image.new("RGB", scene.size, "white"), clear)
+    assert difference(photo, expected) < 6
+    nowhere = picture.copy()
+    nowhere.putalpha(0)
+    unused = bmp(nowhere, (0x7C00, 0x3E0, 0x1F, 0x8000), 16)
+    assert difference(read_photo(unused), scene) < 9

@@ -1,3 +1,4 @@
+import base64
 import random
 
 import pytest
@@ -70,3 +71,34 @@ def test_a_hole_is_seen_with_its_place_and_length(noisy, encoded, options):
 )
 def test_what_ends_early_is_left_to_the_decoder(contents):
     assert damage_in_scans(contents) is None
+
+
+# 16 x 16 pixels, red to the right and green downwards, by cjpeg of libjpeg-turbo.
+ARITHMETIC_IN_SCANS = base64.b64decode(
+    b"/9j/2wBDAA0JCgsKCA0LCgsODg0PEyAVExISEyccHhcgLikxMC4pLSwzOko+MzZGNywtQFdBRkxOUlNSMj5aYVpQ"
+    b"YEpRUk//2wBDAQ4ODhMREyYVFSZPNS01T09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09P"
+    b"T09PT09PT0//ygARCAAQABADASIAAhEBAxEB/8wABgAQARD/2gAMAwEAAhADEAAAAf7wwCCg/8wABBAF/9oACAEB"
+    b"AAEFAh6otu1J/8wABBEF/9oACAEDAQE/ARVr/8wABBEF/9oACAECAQE/AQ//zAAEEAX/2gAIAQEABj8CwP/MAAQQ"
+    b"Bf/aAAgBAQABPyHTSVMY/9oADAMBAAIAAwAAABBQ/8wABBEF/9oACAEDAQE/ENUe/8wABBEF/9oACAECAQE/EPD/"
+    b"zAAEEAX/2gAIAQEAAT8Q11P+CP/Z"
+)
+
+
+def test_arithmetic_coding_in_several_scans_is_sound():
+    assert ARITHMETIC_IN_SCANS.count(b"\xff\xcc") > 2
+    assert damage_in_scans(ARITHMETIC_IN_SCANS) is None
+    red, green, _ = read_photo(ARITHMETIC_IN_SCANS).getpixel((14, 2))
+    assert red > 200
+    assert green < 60
+
+
+@pytest.mark.parametrize(
+    ("marker", "depth", "kind"),
+    [(0xC1, 12, "12 bits a channel"), (0xF7, 8, "JPEG-LS")],
+)
+def test_kinds_of_jpeg_that_nobody_here_reads_are_named(noisy, encoded, marker, depth, kind):
+    contents = encoded(noisy, "JPEG", comment=b"\xff\xc0 in a segment")
+    at = contents.index(b"\xff\xc0\0\x11\x08")
+    changed = contents[:at] + bytes([0xFF, marker, 0, 17, depth]) + contents[at + 5 :]
+    with pytest.raises(PhotoError, match=rf"^a\.jpg: JPEG .*{kind}.* is not supported"):
+        read_photo(changed, name="a.jpg")

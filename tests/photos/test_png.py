@@ -22,12 +22,12 @@ def with_chunks(contents, *chunks, before_pixels=True):
     return contents[:at] + b"".join(chunks) + contents[at:]
 
 
-def raw_profile(payload):
+def raw_profile(payload, kind="exif"):
     """A block as ImageMagick writes it into text."""
     digits = payload.hex()
     lines = "\n".join(digits[at : at + 72] for at in range(0, len(digits), 72))
-    return b"Raw profile type exif\0\0" + zlib.compress(
-        f"\nexif\n{len(payload):8d}\n{lines}\n".encode()
+    return f"Raw profile type {kind}\0\0".encode() + zlib.compress(
+        f"\n{kind}\n{len(payload):8d}\n{lines}\n".encode()
     )
 
 
@@ -78,7 +78,7 @@ def test_a_profile_that_would_fill_the_memory_is_skipped(scene, encoded, differe
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("before_pixels", [True, False])
-@pytest.mark.parametrize("way", ["eXIf", "text", "XMP"])
+@pytest.mark.parametrize("way", ["eXIf", "text", "old text", "XMP"])
 def test_orientation_does_not_depend_on_the_size_decoded(
     scene, encoded, difference, orientation, before_pixels, way
 ):
@@ -87,6 +87,7 @@ def test_orientation_does_not_depend_on_the_size_decoded(
     block = {
         "eXIf": chunk(b"eXIf", exif_of(orientation)[6:]),
         "text": chunk(b"zTXt", raw_profile(exif_of(orientation))),
+        "old text": chunk(b"zTXt", raw_profile(exif_of(orientation), "APP1")),
         "XMP": chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp % orientation),
     }[way]
     contents = with_chunks(contents, block, before_pixels=before_pixels)
@@ -123,3 +124,45 @@ def test_a_gamma_counts_where_nothing_else_says_what_numbers_mean(encoded, gamma
     assert abs(photo.getpixel((0, 0))[0] - level) <= 1
     said = read_photo(with_chunks(contents, named, chunk(b"sRGB", b"\0")))
     assert said.getpixel((0, 0)) == (55, 55, 55)
+
+
+def test_orientation_in_text_that_is_too_long_for_pillow_counts(scene, encoded, difference):
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:Orientation>6</tiff:Orientation>'
+    block = b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(xmp + BIG)
+    for before_pixels in (True, False):
+        contents = with_chunks(
+            encoded(scene, "PNG"), chunk(b"iTXt", block), before_pixels=before_pixels
+        )
+        upright = scene.transpose(Image.Transpose.ROTATE_270)
+        assert difference(read_photo(contents), upright) == 0
+
+
+TO_ADOBE = np.array([[0.7152, 0.2848, 0], [0, 1, 0], [0, 0.0412, 0.9588]])
+ADOBE = (31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)
+SCREEN = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+
+
+@pytest.mark.parametrize("gamma", [45455, 100_000])
+@pytest.mark.parametrize(("primaries", "matrix"), [(ADOBE, TO_ADOBE), (SCREEN, np.eye(3))])
+def test_primaries_count_beside_a_gamma(scene, encoded, difference, gamma, primaries, matrix):
+    level = np.asarray(scene) / 255
+    light = np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)
+    signal = (light @ matrix.T).clip(0, 1) ** (gamma / 1e5)
+    stored = Image.fromarray((signal * 255).round().astype(np.uint8))
+    colours = [
+        chunk(b"gAMA", struct.pack(">I", gamma)),
+        chunk(b"cHRM", struct.pack(">8I", *primaries)),
+    ]
+    photo = read_photo(with_chunks(encoded(stored, "PNG"), *colours))
+    assert difference(photo, scene) < 2
+    said = read_photo(with_chunks(encoded(scene, "PNG"), *colours, chunk(b"sRGB", b"\0")))
+    assert difference(said, scene) == 0
+
+
+@pytest.mark.parametrize("primaries", [(0,) * 8, (31270, 0, *ADOBE[2:]), (ADOBE[0:2]) * 4])
+def test_impossible_primaries_do_not_count(scene, encoded, difference, primaries):
+    colours = [
+        chunk(b"gAMA", struct.pack(">I", 45455)),
+        chunk(b"cHRM", struct.pack(">8I", *primaries)),
+    ]
+    assert difference(read_photo(with_chunks(encoded(scene, "PNG"), *colours)), scene) == 0

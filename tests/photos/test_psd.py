@@ -154,3 +154,21 @@ def test_a_cut_off_file_is_an_error(scene, compression, big):
 def test_large_files_are_shrunk_as_others_are(scene):
     contents = psd(scene.resize((960, 640)).split(), RGB, bits=16)
     assert read_photo(contents, min_short_side_px=80).size == (120, 80)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("number", [1058, 1060])
+def test_a_file_lies_as_its_metadata_say(scene, difference, orientation, number):
+    exif = Image.Exif()
+    exif[274] = orientation
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:Orientation>%d</tiff:Orientation>'
+    block = exif.tobytes()[6:] if number == 1058 else xmp % orientation
+    turn = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90}
+    turn[8] = Image.Transpose.ROTATE_270
+    stored = scene.transpose(turn[orientation]) if orientation in turn else scene
+    resource = b"8BIM" + struct.pack(">HHI", number, 0, len(block)) + block + bytes(len(block) % 2)
+    contents = psd(stored.split(), RGB)
+    (length,) = struct.unpack_from(">I", contents, 30)
+    longer = struct.pack(">I", length + len(resource)) + resource
+    contents = contents[:30] + longer + contents[34:]
+    assert difference(read_photo(contents), scene) == 0

@@ -258,7 +258,10 @@ def test_tiles_that_are_called_strips_are_read(scene, difference):
 
 @pytest.mark.parametrize(
     ("tag", "value", "kind"),
-    [(262, 32845, "logarithmic light"), (262, 32844, "logarithmic"), (259, 50001, "by WebP")],
+    [
+        *((262, 32845, "logarithmic light"), (262, 32844, "logarithmic"), (259, 50001, "by WebP")),
+        *((259, 34712, "by JPEG 2000"), (259, 12345, "compression 12345"), (262, 10, "colours 10")),
+    ],
 )
 def test_kinds_that_nobody_here_reads_are_named(scene, tag, value, kind):
     contents = bytearray(written(np.asarray(scene), photometric="rgb", metadata=None))
@@ -371,3 +374,51 @@ def test_grey_of_odd_depths_is_read(scene, difference, bits):
 def test_a_page_of_several_is_no_thumbnail(scene, difference, encoded, tag):
     contents = encoded(scene, "TIFF", tiffinfo=dict([tag]))
     assert difference(read_photo(contents), scene) == 0
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("mode", ["RGB", "CMYK", "L"])
+def test_transparency_after_another_extra_channel_counts(scene, difference, bits, planar, mode):
+    picture = scene.convert(mode)
+    selection = Image.linear_gradient("L").resize(scene.size)
+    clear = np.zeros((80, 120, 1), np.uint8)
+    parts = [np.asarray(picture).reshape(80, 120, -1), np.asarray(selection)[..., None], clear]
+    array = samples(np.concatenate(parts, axis=-1), bits)
+    if planar == "separate":
+        array = np.ascontiguousarray(array.transpose(2, 0, 1))
+    contents = written(
+        array,
+        photometric={"L": "minisblack", "CMYK": "separated"}.get(mode, "rgb"),
+        planarconfig=planar,
+        extrasamples=["unspecified", "unassalpha"],
+    )
+    assert difference(read_photo(contents), Image.new("RGB", scene.size, "white")) < 1
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_lab_in_floating_point_numbers_is_read(scene, difference, planar):
+    profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    transform = ImageCms.buildTransform(*profiles, inMode="RGB", outMode="LAB")
+    stored = np.asarray(ImageCms.applyTransform(scene, transform))
+    lab = np.concatenate([stored[..., :1] / 2.55, stored[..., 1:].view(np.int8)], axis=-1)
+    lab = lab.astype(np.float32)
+    if planar == "separate":
+        lab = np.ascontiguousarray(lab.transpose(2, 0, 1))
+    contents = written(lab, photometric="cielab", planarconfig=planar)
+    assert difference(read_photo(contents), scene) < 2.5
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("first", [{}, {"subfiletype": 1}])
+def test_orientation_of_xmp_counts_where_no_tag_has_one(scene, difference, bits, first):
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:Orientation>6</tiff:Orientation>'
+    tag = (700, 1, len(xmp), xmp, True)
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        if first:
+            small = np.asarray(scene.resize((30, 20)))
+            writer.write(small, photometric="rgb", extratags=[tag], **first)
+        writer.write(samples(scene, bits), photometric="rgb", extratags=[] if first else [tag])
+    upright = scene.transpose(Image.Transpose.ROTATE_270)
+    assert difference(read_photo(file.getvalue()), upright) < 1

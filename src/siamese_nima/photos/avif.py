@@ -13,6 +13,7 @@ from siamese_nima.photos import boxes
 from siamese_nima.photos.loading import check_size, open_as
 
 _MAX_META_BYTES = 1 << 20
+_PILLOW_BRANDS = (b"avif", b"avis", b"mif1", b"msf1")
 # libavif's own limits.
 _MAX_PIXELS, _MAX_SIDE_PX = 1 << 28, 1 << 15
 
@@ -37,7 +38,8 @@ def read_avif(contents: bytes, label: str, max_pixels: int) -> Image.Image:
                 f"{label}: {width} x {height} pixels, more than AVIF is read with"
                 f" ({_MAX_PIXELS} pixels, {_MAX_SIDE_PX} a side). Save it as JPEG, PNG or TIFF."
             )
-    image = open_as("AVIF", BytesIO(_with_one_table(contents)), label)
+    contents = _with_known_brand(_without_exif(_with_one_table(contents)))
+    image = open_as("AVIF", BytesIO(contents), label)
     image.info.pop("xmp", None)
     box = _clean_aperture(image, properties.get(b"clap", b""))
     if box is None:
@@ -63,6 +65,31 @@ def _clean_aperture(image: Image.Image, clap: bytes) -> tuple[int, int, int, int
     top = math.floor((image.height - height) / 2 + signed[6] / unsigned[7] + 0.5)
     inside = left >= 0 and top >= 0 and left + width <= image.width and top + height <= image.height
     return (left, top, left + width, top + height) if inside and width and height else None
+
+
+def _with_known_brand(contents: bytes) -> bytes:
+    """The file under the brand that Pillow knows it by, where that is not its first."""
+    size = int.from_bytes(contents[:4])
+    brands = {contents[at : at + 4] for at in range(16, min(size, len(contents)), 4)}
+    if contents[8:12] in _PILLOW_BRANDS or not brands & set(_PILLOW_BRANDS[:2]):
+        return contents
+    brand = next(brand for brand in _PILLOW_BRANDS if brand in brands)
+    return contents[:8] + brand + contents[12:]
+
+
+def _without_exif(contents: bytes) -> bytes:
+    """The file with its EXIF under a name that is skipped: damaged, it would be an error."""
+    meta = boxes.span(contents, b"meta")
+    table = meta and boxes.span(contents, b"iinf", meta.start + 4, meta.end)
+    if not table:
+        return contents
+    changed = bytearray(contents)
+    first = table.start + (6 if contents[table.start] == 0 else 8)
+    for each in boxes.spans(contents, first, table.end):
+        at = each.start + (10 if contents[each.start] > 2 else 8)
+        if each.kind == b"infe" and changed[at : at + 4] == b"Exif":
+            changed[at : at + 4] = b"skip"
+    return bytes(changed)
 
 
 def _with_one_table(contents: bytes) -> bytes:

@@ -30,14 +30,17 @@ def read_bmp(contents: bytes, label: str, max_pixels: int) -> Image.Image:
         PhotoError: Larger than `max_pixels`, or cut off.
         Exception: Whatever Pillow raises on a damaged file.
     """
-    try:
-        return open_as("BMP", BytesIO(contents), label)
-    except OSError:
-        if len(contents) < _MASKS_AT + 16:
-            raise
-        start, head, width, height, bits, compression = _BMP.unpack_from(contents)
-        if head < _WITH_MASKS or compression not in _BIT_FIELDS or bits not in (16, 32):
-            raise
+    long_enough = len(contents) >= _MASKS_AT + 16
+    start, head, width, height, bits, compression = _BMP.unpack_from(contents.ljust(_MASKS_AT))
+    in_fields = head >= _WITH_MASKS and compression in _BIT_FIELDS and bits in (16, 32)
+    # Of 16 bits Pillow leaves the opacity out.
+    opacity_left_out = in_fields and bits == 16 and head >= _WITH_MASK_OF_OPACITY
+    if not (long_enough and opacity_left_out and any(contents[_MASKS_AT + 12 : _MASKS_AT + 16])):
+        try:
+            return open_as("BMP", BytesIO(contents), label)
+        except OSError:
+            if not (long_enough and in_fields):
+                raise
     rows = abs(height)
     check_size(width, rows, label, max_pixels)
     row_bytes = (width * bits + 31) // 32 * 4
@@ -47,7 +50,7 @@ def read_bmp(contents: bytes, label: str, max_pixels: int) -> Image.Image:
     values = np.frombuffer(body, f"<u{bits // 8}").reshape(rows, -1)[:, :width]
     red, green, blue, opacity = struct.unpack_from("<4I", contents, _MASKS_AT)
     channels = [_channel(values, mask) for mask in (red, green, blue)]
-    if head >= _WITH_MASK_OF_OPACITY and opacity:
+    if head >= _WITH_MASK_OF_OPACITY and (values & opacity).any():  # else it is not used
         channels.append(_channel(values, opacity))
     levels = np.stack(channels, axis=-1)
     return Image.fromarray(np.ascontiguousarray(levels if height < 0 else levels[::-1]))

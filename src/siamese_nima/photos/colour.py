@@ -42,7 +42,7 @@ _CURVE_POINTS = 4096
 _SRGB_SPACE, _ADOBE_SPACE, _UNCALIBRATED = 1, 2, 65535  # values of EXIF ColorSpace
 _NEARLY = 25
 _LEAST_VOLUME = 1e5  # of 255 ** 3, by the colours that a profile's primaries span
-_SCREEN_GAMMA_NEARLY = 0.02
+_SCREEN_GAMMA_NEARLY, _PRIMARIES_NEARLY, _LEAST_TRIANGLE = 0.02, 0.01, 0.01
 _BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
@@ -227,15 +227,31 @@ def is_adobe_rgb(space: object, index: object, label: str) -> bool:
 
 
 @lru_cache(maxsize=16)
-def gamma_profile(gamma: float) -> bytes | None:
-    """An ICC profile of pictures that name the exponent which encoded light; None for that of sRGB.
+def gamma_profile(gamma: float, primaries: Primaries | None = None) -> bytes | None:
+    """An ICC profile of pictures that name the exponent which encoded light; None for sRGB.
 
     Args:
         gamma: As PNG has it, 1 / 2.2 for most screens, 1 for linear light.
+        primaries: Chromaticities of red, green, blue and white; impossible ones do not count.
     """
-    if not 0.1 <= gamma <= 2 or abs(gamma - 1 / 2.2) < _SCREEN_GAMMA_NEARLY:
+    if primaries is None or not _are_possible(primaries) or _are_of_srgb(primaries):
+        primaries = SRGB_PRIMARIES
+    of_a_screen = abs(gamma - 1 / 2.2) < _SCREEN_GAMMA_NEARLY
+    if not 0.1 <= gamma <= 2 or (of_a_screen and primaries == SRGB_PRIMARIES):
         return None
-    return described_profile(SRGB_PRIMARIES, 0, gamma)
+    return described_profile(primaries, 0, gamma)
+
+
+def _are_of_srgb(primaries: Primaries) -> bool:
+    return bool(np.abs(np.subtract(primaries, SRGB_PRIMARIES)).max() < _PRIMARIES_NEARLY)
+
+
+def _are_possible(primaries: Primaries) -> bool:
+    """Whether three primaries span some colours and the white is among these."""
+    points = np.array([(x, y, 1 - x - y) for x, y in primaries]).T
+    if points[1].min() <= 0 or abs(np.linalg.det(points[:, :3])) < _LEAST_TRIANGLE:
+        return False
+    return bool(np.linalg.solve(points[:, :3], points[:, 3]).min() > 0)
 
 
 def _light(transfer: int) -> NDArray[np.float64]:

@@ -29,6 +29,7 @@ from siamese_nima.photos.formats import (
     is_video,
 )
 from siamese_nima.photos.jpeg2000 import read_jpeg2000
+from siamese_nima.photos.jpeg_scan import unsupported_kind
 from siamese_nima.photos.jpeg_xl import read_jpeg_xl
 from siamese_nima.photos.loading import (
     Stored,
@@ -132,13 +133,14 @@ def _decode_tiff(
             image.putpalette(palette)
         return load(image, label, **limits)
     if tiff_pixels.needs_own_reader(picture):
-        image, turned = tiff_pixels.read_picture(picture, label, max_pixels), 0
+        image, applied = tiff_pixels.read_picture(picture, label, max_pixels), False
     else:
         image = open_as("TIFF", BytesIO(tiff.as_first(picture)), label)
-        turned = picture.number(tiff.ORIENTATION)  # which Pillow applies as it loads
+        applied = tiff.ORIENTATION in picture.entries  # by Pillow, as it loads
+    image.info.setdefault("xmp", pictures[0].block(tiff.XMP))
     found = load(image, label, **limits)
-    if turned == 0:
-        turned = picture.number(tiff.ORIENTATION) or pictures[0].number(tiff.ORIENTATION)
+    turned = picture.number(tiff.ORIENTATION) or pictures[0].number(tiff.ORIENTATION)
+    if turned and not applied:
         found = replace(found, orientation=turned if turned in range(1, 9) else 1)
     return found
 
@@ -194,6 +196,8 @@ def _open(stream: BinaryIO, head: bytes, label: str, max_pixels: int) -> Image.I
             image = try_format(name, head, stream, damage)
             if image is not None:
                 return image
+    if head.startswith(_JPEG) and (kind := _unsupported_jpeg(stream)):
+        raise PhotoError(f"{label}: JPEG {kind} is not supported. Save it as JPEG, PNG or TIFF.")
     if damage:
         raise PhotoError(f"{label}: not a readable photo ({damage[0]}).")
     stream.seek(0)
@@ -209,6 +213,11 @@ def _open(stream: BinaryIO, head: bytes, label: str, max_pixels: int) -> Image.I
     )
 
 
+def _unsupported_jpeg(stream: BinaryIO) -> str | None:
+    stream.seek(0)
+    return unsupported_kind(stream.read(_MAX_META_BYTES))
+
+
 def _heif(stream: BinaryIO, label: str) -> Image.Image:
     try:
         plugin = importlib.import_module("pi_heif")
@@ -220,7 +229,8 @@ def _heif(stream: BinaryIO, label: str) -> Image.Image:
     try:
         image: Image.Image = plugin.HeifImageFile(BytesIO(contents))
     except SyntaxError as error:
-        raise PhotoError(f"{label}: not a readable photo (damaged HEIF: {error}).") from error
+        reason = f"HEIF that libheif does not read: {str(error).strip()}"
+        raise PhotoError(f"{label}: not a readable photo ({reason}).") from error
     return image
 
 
@@ -232,9 +242,12 @@ def _png(stream: BinaryIO, label: str) -> Image.Image:
     if prepared.coded:
         profile = colour.coded_profile(*prepared.coded)
     elif prepared.gamma:
-        profile = colour.gamma_profile(prepared.gamma)
+        profile = colour.gamma_profile(prepared.gamma, prepared.primaries)
     if profile:
         image.info["icc_profile"] = profile
+    for name, block in (("exif", prepared.exif), ("xmp", prepared.xmp)):
+        if block:
+            image.info.setdefault(name, block)
     return image
 
 

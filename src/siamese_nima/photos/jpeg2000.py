@@ -92,7 +92,7 @@ def _from_wide(
             f"{label}: JPEG 2000 with {len(depths)} channels of {max(depths)} bits is not"
             " supported. Save it as JPEG, PNG or TIFF."
         )
-    from openjpeg import decode  # few files need it, and it starts slowly
+    from openjpeg.utils import decode  # few files need it, and it starts slowly
 
     wide = decode(contents[contents.find(_CODESTREAM) :], j2k_format=0)
     if wide.dtype.kind == "i":

@@ -5,8 +5,11 @@ import re
 _START_OF_SCAN, _END = 0xDA, 0xD9
 _SEQUENTIAL = {0xC0, 0xC1}
 _HUFFMAN_TABLES = 0xC4
-# Segments that may stand between two scans: DHT, EOI, SOS, DQT, DNL, DRI, COM, APP0 to APP15.
-_AFTER_SCAN = {_HUFFMAN_TABLES, _END, _START_OF_SCAN, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)}
+# Segments that may stand between two scans: DHT, DAC, EOI, SOS, DQT, DNL, DRI, COM, APP0 to APP15.
+_AFTER_SCAN = {_HUFFMAN_TABLES, 0xCC, _END, _START_OF_SCAN, 0xDB, 0xDC, 0xDD, 0xFE}
+_AFTER_SCAN |= set(range(0xE0, 0xF0))
+_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {_HUFFMAN_TABLES, 0xC8, 0xCC}
+_JPEG_LS = 0xF7
 _HOLE = bytes(1024)
 _MARKER = re.compile(rb"\xff[^\xff]")
 # In coded data a byte FF is followed by 00, or belongs to a restart marker.
@@ -48,6 +51,24 @@ def damage_in_scans(contents: bytes) -> str | None:
         if marked is not None and contents[scan_end + 1] not in _AFTER_SCAN:
             return f"damaged: the picture breaks off at byte {scan_end}"
         position = scan_end
+
+
+def unsupported_kind(contents: bytes) -> str | None:
+    """In words what no decoder here reads of JPEG; None for all else.
+
+    Args:
+        contents: The file, or as much of it as holds its head, beginning with its SOI marker.
+    """
+    position = 2
+    while marked := _MARKER.search(contents, position):
+        position, marker = marked.end(), contents[marked.end() - 1]
+        if marker in _FRAMES:
+            depth = contents[position + 2] if len(contents) > position + 2 else 8
+            if marker == _JPEG_LS:
+                return "as JPEG-LS"
+            return None if depth == 8 else f"with {depth} bits a channel"
+        position += int.from_bytes(contents[position : position + 2])
+    return None
 
 
 def _zeros_mean_nothing(tables: bytes) -> bool:

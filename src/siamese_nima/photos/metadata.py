@@ -24,6 +24,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+from siamese_nima.photos import png
 from siamese_nima.photos.formats import RAW_EXTENSIONS
 
 MAKE, MODEL, XMP_PACKET, RATING, RATING_PERCENT = 271, 272, 700, 0x4746, 0x4749
@@ -325,11 +326,10 @@ def _png_text(keyword: bytes, name: bytes, block: _Bytes, found: Metadata) -> No
     if keyword == b"XML:com.adobe.xmp":
         found.xmp.append(text)
         return
-    # As ImageMagick writes it: what it is, how long, and hexadecimal digits, each on lines.
-    kind = keyword.rpartition(b" ")[2]
-    lines = text.split(b"\n", 3)
-    if kind in (b"exif", b"APP1", b"xmp") and len(lines) == 4:
-        content = bytes.fromhex(lines[3].decode("ascii"))
+    kind, content = keyword.rpartition(b" ")[2], png.profile_in_text(text)
+    if kind in (b"exif", b"APP1", b"xmp"):
+        if content is None:
+            raise ValueError("a block in text that is no text of numbers")
         if kind == b"xmp" or content.startswith(b"http://ns.adobe.com/xap/"):
             found.xmp.append(content.partition(b"\0")[2] if b"\0" in content[:64] else content)
         else:

@@ -19,7 +19,7 @@ _HEADER = struct.Struct(">4sH6xHIIHH")
 _BITMAP, _GREY, _INDEXED, _RGB, _CMYK, _MULTICHANNEL, _DUOTONE, _LAB = 0, 1, 2, 3, 4, 7, 8, 9
 _COLOURS = {_BITMAP: 1, _GREY: 1, _INDEXED: 1, _RGB: 3, _CMYK: 4, _DUOTONE: 1, _LAB: 3}
 _RAW, _PACKBITS, _ZIP, _ZIP_PREDICTED = 0, 1, 2, 3
-_ICC_PROFILE, _VERSION_INFO = 1039, 1057
+_ICC_PROFILE, _VERSION_INFO, _EXIF, _XMP = 1039, 1057, 1058, 1060
 _MAX_RESOURCE_BYTES = 16 << 20
 _TOLERANCE = 2
 
@@ -33,13 +33,13 @@ class _Document:
     mode: int
     big: bool
     palette: bytes
-    profile: bytes
+    metadata: dict[str, bytes]
     merged: bool
     transparent: bool
 
 
 def read_merged(stream: BinaryIO, label: str, max_pixels: int) -> Image.Image:
-    """The picture that Photoshop saved for other programs, with 8 bits and its ICC profile.
+    """The picture that Photoshop saved for other programs, with 8 bits, ICC profile, EXIF and XMP.
 
     Layers are not read. Photoshop lays the merged picture over white, so that what follows the
     colours needs no look: transparency is in them already, selections and spot colours are no part
@@ -71,7 +71,7 @@ def read_merged(stream: BinaryIO, label: str, max_pixels: int) -> Image.Image:
     image = _merge(planes[:colours], document)
     if len(planes) > colours and _contradicts(planes[:colours], planes[-1], document.mode):
         image.putalpha(Image.fromarray(planes[-1]))
-    image.info = {"icc_profile": document.profile} if document.profile else {}
+    image.info.update(document.metadata)
     return image
 
 
@@ -93,6 +93,7 @@ def _read_head(stream: BinaryIO, label: str) -> _Document:
             count = int.from_bytes(stream.read(2), signed=True)
         stream.seek(after)
     version_info = resources.get(_VERSION_INFO, b"")
+    names = {_ICC_PROFILE: "icc_profile", _EXIF: "exif", _XMP: "xmp"}
     return _Document(
         channels=channels,
         height=height,
@@ -101,7 +102,7 @@ def _read_head(stream: BinaryIO, label: str) -> _Document:
         mode=mode,
         big=version == 2,
         palette=palette,
-        profile=resources.get(_ICC_PROFILE, b""),
+        metadata={name: resources[number] for number, name in names.items() if number in resources},
         merged=version_info[4:5] != b"\0",
         transparent=count < 0,
     )
@@ -194,7 +195,7 @@ def _levels(plane: NDArray[np.uint8], document: _Document) -> NDArray[np.uint8]:
             return ((wide * 255 + 32767) // 65535).astype(np.uint8)
         case 32:
             linear = np.nan_to_num(plane.view(">f4").astype(np.float32)).clip(0, 1)
-            if document.mode in (_RGB, _GREY) and not document.profile:
+            if document.mode in (_RGB, _GREY) and not document.metadata.get("icc_profile"):
                 # With 32 bits Photoshop counts light; a profile that it embeds says so itself.
                 curve = 1.055 * linear ** (1 / 2.4) - 0.055
                 linear = np.where(linear <= 0.0031308, 12.92 * linear, curve)

@@ -23,7 +23,7 @@ PhotoSource: TypeAlias = (
 
 MAX_PIXELS = 300_000_000
 # Goes up when a photo is read otherwise than before, so that scores in a cache are not mixed.
-READING = 3
+READING = 4
 _MOST_SUPPORT = 3  # pixels to either side that a resize filter looks at, of Lanczos
 
 _UPRIGHT = {

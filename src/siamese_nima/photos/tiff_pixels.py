@@ -43,6 +43,7 @@ from siamese_nima.photos.tiff import (
     TILE_WIDTH,
     WHITE_IS_ZERO,
     WIDTH,
+    XMP,
     Directory,
     is_plain,
 )
@@ -53,7 +54,9 @@ _BITS_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 # LZMA, Zstandard.
 _BYTE_CODECS = {_UNCOMPRESSED, _LZW, _DEFLATE, 32946, _PACKBITS, 34925, 50000}
 _ODD_GREY_BITS = frozenset({3, 5, 6, 7, *range(9, 16), 24, 32, 64})
-_WEBP, _LOG_LIGHT, _LOG_COLOURS = 50001, 32844, 32845
+_LOG_LIGHT, _LOG_COLOURS, _MOST_KNOWN_COLOURS = 32844, 32845, 9
+_CODECS = {50001: "WebP", 34712: "JPEG 2000", 34887: "LERC", 34933: "PNG", 34934: "JPEG XR"}
+_CODECS |= {50002: "JPEG XL", 52546: "JPEG XL"}
 _UNSIGNED, _FLOAT, _UNDEFINED = 1, 3, 4
 _PREMULTIPLIED, _STRAIGHT = 1, 2
 _MODES = {CMYK: "CMYK", CIELAB: "LAB", ICCLAB: "LAB"}
@@ -86,9 +89,14 @@ def needs_own_reader(picture: Directory) -> bool:
 
 def unsupported_kind(picture: Directory) -> str | None:
     """In words what neither Pillow nor `read_picture` reads; None for all else."""
-    if picture.number(PHOTOMETRIC) in (_LOG_LIGHT, _LOG_COLOURS):
+    photometric, compression = picture.number(PHOTOMETRIC), picture.number(COMPRESSION, 1)
+    if photometric in (_LOG_LIGHT, _LOG_COLOURS):
         return "logarithmic light (LogLuv)"
-    return "compression by WebP" if picture.number(COMPRESSION) == _WEBP else None
+    if compression in _CODECS:
+        return f"compression by {_CODECS[compression]}"
+    if compression not in {*TiffImagePlugin.COMPRESSION_INFO, *_BYTE_CODECS}:
+        return f"compression {compression}"
+    return f"colours {photometric}" if photometric > _MOST_KNOWN_COLOURS else None
 
 
 def palette_of_bytes(picture: Directory) -> bytes | None:
@@ -100,7 +108,7 @@ def palette_of_bytes(picture: Directory) -> bytes | None:
 
 
 def read_picture(picture: Directory, label: str, max_pixels: int) -> Image.Image:
-    """The picture with 8 bits, in mode L, LA, RGB, RGBA, CMYK or LAB, with ICC profile.
+    """The picture with 8 bits, in mode L, LA, RGB, RGBA, CMYK or LAB, with ICC profile and XMP.
 
     Raises:
         PhotoError: Larger than `max_pixels`, cut off, or with numbers that do not say what is
@@ -112,10 +120,13 @@ def read_picture(picture: Directory, label: str, max_pixels: int) -> Image.Image
     photometric = picture.number(PHOTOMETRIC)
     colours = COLOURS[photometric]
     extras = picture.numbers(EXTRA_SAMPLES)
-    alpha = extras[0] if extras else 0
     # Extra samples that are not transparency (selections, spot colours) are no part of the picture.
-    keep = colours + (alpha in (_PREMULTIPLIED, _STRAIGHT))
-    levels = _levels(picture, keep, label)
+    alphas = [place for place, kind in enumerate(extras) if kind in (_PREMULTIPLIED, _STRAIGHT)]
+    alpha = extras[alphas[0]] if alphas else 0
+    before = colours + alphas[0] if alphas else colours
+    levels = _levels(picture, before + bool(alphas), label)
+    levels = np.delete(levels, range(colours, before), axis=-1)
+    keep = levels.shape[-1]
     if photometric == PALETTE:
         levels = _looked_up(levels, picture)
     if photometric == WHITE_IS_ZERO:
@@ -129,7 +140,8 @@ def read_picture(picture: Directory, label: str, max_pixels: int) -> Image.Image
     mode = _MODES.get(photometric) or {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[levels.shape[2]]
     image = Image.frombytes(mode, picture.size, levels.tobytes())
     profile = picture.block(ICC_PROFILE)
-    image.info = {"icc_profile": profile} if profile else {}
+    xmp = picture.block(XMP)
+    image.info = {name: block for name, block in (("icc_profile", profile), ("xmp", xmp)) if block}
     return image
 
 
@@ -161,11 +173,22 @@ def _on_white(levels: NDArray[np.uint8], photometric: int) -> NDArray[np.uint8]:
     return mixed.astype(np.int16).astype(np.uint8)
 
 
-def _eight_bits(wide: NDArray[Any], picture: Directory, label: str) -> NDArray[Any]:
-    """Samples of any width as 0..255, white as 255; places in a palette as they are."""
+def _eight_bits(
+    wide: NDArray[Any], picture: Directory, label: str, *, first: int = 0
+) -> NDArray[Any]:
+    """Samples of any width as 0..255, white as 255; places in a palette as they are.
+
+    Args:
+        wide: Shape (H, W, samples).
+        picture: What they are of.
+        label: Starts every error message.
+        first: Which of the picture's samples the first of these is.
+    """
     kinds = set(picture.numbers(SAMPLE_FORMAT)) or {_UNSIGNED}
     if picture.number(PHOTOMETRIC) == PALETTE:
         return wide.astype(np.uint16)
+    if wide.dtype.kind == "f" and picture.number(PHOTOMETRIC) == CIELAB:
+        return _eight_bit_lab(np.nan_to_num(wide), first)
     if wide.dtype.kind == "f":
         return np.asarray(np.nan_to_num(wide).clip(0, 1) * 255 + 0.5).astype(np.uint8)
     signed_lab = picture.number(PHOTOMETRIC) == CIELAB
@@ -185,6 +208,15 @@ def _eight_bits(wide: NDArray[Any], picture: Directory, label: str) -> NDArray[A
     scaled = wide.astype(np.uint64 if bits > 16 else np.uint32) * 255 + white // 2
     levels: NDArray[np.uint8] = (scaled // white).astype(np.uint8)
     return levels
+
+
+def _eight_bit_lab(wide: NDArray[Any], first: int) -> NDArray[np.uint8]:
+    """L* of 0..100 as 0..255, a* and b* as signed bytes, opacity of 0..1 as 0..255."""
+    places = range(first, first + wide.shape[-1])
+    factors = np.array([{0: 2.55, 1: 1, 2: 1}.get(place, 255) for place in places])
+    lowest = np.array([-128 if place in (1, 2) else 0 for place in places])
+    scaled: NDArray[Any] = np.round(wide * factors).clip(lowest, lowest + 255)
+    return scaled.astype(np.int16).astype(np.uint8)
 
 
 def _levels(picture: Directory, keep: int, label: str) -> NDArray[Any]:
@@ -223,8 +255,8 @@ def _levels(picture: Directory, keep: int, label: str) -> NDArray[Any]:
             for top in range(0, len(part), step):
                 wide = used[top : top + step]
                 outside += _count_outside(wide)
-                part[top : top + step, :, chosen] = _eight_bits(wide, picture, label)
-    if outside > _MOST_CLIPPED * result.size:
+                part[top : top + step, :, chosen] = _eight_bits(wide, picture, label, first=plane)
+    if outside > _MOST_CLIPPED * result.size and picture.number(PHOTOMETRIC) != CIELAB:
         raise PhotoError(
             f"{label}: floating-point pixels of which most lie outside of 0..1 do not say which"
             " number is white. Save it with 8 or 16 bits."
