@@ -6,44 +6,13 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
-from siamese_nima.atomic_write import write_whole
+import jinja2
 
-_LONG = 30  # letters of a table cell that may take several lines
-_CSS = """
-:root { color-scheme: light dark; --page: #fff; --ink: #222; --quiet: #555; --line: #ddd;
-  --stage: #f2f2f2; --warning: #d55e00; --focus: #0b5cad; }
-@media (prefers-color-scheme: dark) {
-  :root { --page: #141618; --ink: #e9eaeb; --quiet: #aab0b6; --line: #383c40; --stage: #0b0c0d;
-    --focus: #8cc0ff; }
-}
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page);
-  max-width: 960px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; overflow-wrap: anywhere; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
-.table { overflow-x: auto; margin: 1rem 0; }
-.table:focus-visible { outline: 3px solid var(--focus); outline-offset: 3px; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; white-space: nowrap; padding: .25rem .9rem .25rem 0;
-  border-bottom: 1px solid var(--line); vertical-align: top; }
-.prose { white-space: normal; min-width: 15rem; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr));
-  gap: 1rem; align-items: start; }
-.plots figure { margin: 0; max-width: 30rem; }
-.plots img { width: 100%; height: auto; }
-/* Light and dark change places, hues stay, and the paper, black then, lets the page through. */
-@media (prefers-color-scheme: dark) {
-  .plots img { filter: invert(1) hue-rotate(180deg); mix-blend-mode: screen; }
-}
-.photos { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr));
-  gap: .8rem; }
-.photos figure { margin: 0; min-width: 0; }
-.photos img { width: 100%; height: 7.5rem; object-fit: contain; background: var(--stage);
-  border-radius: 4px; display: block; }
-figcaption { font-size: .8rem; color: var(--quiet); overflow-wrap: anywhere; margin-top: .2rem; }
-.warning { border-left: 4px solid var(--warning); padding-left: .8rem; }
-"""
+from siamese_nima.atomic_write import write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +30,11 @@ class Picture:
     caption: str
 
     @property
-    def media_type(self) -> str:
-        """Its media type."""
+    def address(self) -> str:
+        """An address that holds the picture."""
         kind = Path(self.name).suffix.lstrip(".")
-        return "image/svg+xml" if kind == "svg" else f"image/{kind}"
+        media_type = "image/svg+xml" if kind == "svg" else f"image/{kind}"
+        return f"data:{media_type};base64,{base64.b64encode(self.content).decode()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +82,27 @@ def to_markdown(title: str, sections: Sequence[Section], pictures_folder: str) -
 
 def to_html(title: str, sections: Sequence[Section]) -> str:
     """The report as one HTML page that needs no other file and runs no script."""
-    body = "\n".join(_section_html(section) for section in sections)
-    digest = base64.b64encode(hashlib.sha256(_CSS.encode()).digest()).decode()
+    style = _part("report.css")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'"
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{escape(title)}</title>\n<style>{_CSS}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>{_html(title)}</h1>\n{body}\n</main>\n</body>\n</html>\n"
+    return _template().render(title=title, sections=sections, style=style, policy=policy)
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_part),
+        autoescape=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
+    # A number and its percent sign stay on one line.
+    environment.filters["unbroken"] = lambda text: text.replace(" %", "\u00a0%")
+    return environment.get_template("report.html")
+
+
+def _part(name: str) -> str:
+    return (files(__package__) / name).read_text(encoding="utf-8")
 
 
 def write_report(folder: Path, title: str, sections: Sequence[Section]) -> tuple[Path, Path]:
@@ -137,47 +117,6 @@ def write_report(folder: Path, title: str, sections: Sequence[Section]) -> tuple
     write_whole(markdown, text.encode("utf-8", "backslashreplace"))
     write_whole(page, to_html(title, sections).encode("utf-8", "backslashreplace"))
     return markdown, page
-
-
-def _section_html(section: Section) -> str:
-    parts = [f"<h2>{_html(section.title)}</h2>"]
-    parts += [f"<p>{_html(text)}</p>" for text in section.paragraphs]
-    parts += [f'<p class="warning">{_html(text)}</p>' for text in section.warnings]
-    for table in section.tables:
-        head = "".join(f'<th scope="col">{_html(cell)}</th>' for cell in table.header)
-        rows = "\n".join(
-            "<tr>" + "".join(_cell_html(cell) for cell in row) + "</tr>" for row in table.rows
-        )
-        # It can be wider than a phone; the keyboard scrolls what can have the focus.
-        parts.append(
-            f'<div class="table" role="region" tabindex="0" aria-label="{escape(section.title)}">\n'
-            f"<table>\n<tr>{head}</tr>\n{rows}\n</table>\n</div>"
-        )
-    for kind, pictures in (("plots", section.plots), ("photos", section.photos)):
-        if pictures:
-            inside = "\n".join(_picture_html(picture) for picture in pictures)
-            parts.append(f'<div class="{kind}">\n{inside}\n</div>')
-    return "\n".join(parts)
-
-
-def _cell_html(text: str) -> str:
-    # Figures stay on one line; sentences need not.
-    kind = ' class="prose"' if len(text) > _LONG else ""
-    return f"<td{kind}>{_html(text)}</td>"
-
-
-def _html(text: str) -> str:
-    """Text that HTML shows as it is, a number and its percent sign on one line."""
-    return escape(text).replace(" %", "\u00a0%")
-
-
-def _picture_html(picture: Picture) -> str:
-    data = base64.b64encode(picture.content).decode()
-    caption = escape(picture.caption)
-    return (
-        f'<figure><img alt="{caption}" src="data:{picture.media_type};base64,{data}">'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
 
 
 def _plain(text: str) -> str:
