@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import compileall
 import errno
 import io
 import os
 import shutil
+import sqlite3
 import warnings
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +19,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+import siamese_nima
 from siamese_nima.card import ModelCard, Population, golden_photo
 from siamese_nima.photos import ViewPolicy
 from tiny_model import rate_tiny, write_model
@@ -26,8 +30,27 @@ settings.register_profile("patient", deadline=None, max_examples=40)
 settings.load_profile("patient")
 
 
+class _HastyConnection(sqlite3.Connection):
+    def __init__(self, *arguments, **options) -> None:
+        super().__init__(*arguments, **options)
+        super().execute("PRAGMA synchronous = OFF")
+
+    def execute(self, statement: str, *values):
+        if statement.startswith("PRAGMA synchronous"):
+            statement = "PRAGMA synchronous = OFF"
+        return super().execute(statement, *values)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Processes that run tests share the cores; each would else begin a thread for every one."""
+    """Processes that run tests share the cores; each would else begin a thread for every one.
+
+    They never wait for the disk: no test loses its power. And processes that tests begin find the
+    package compiled, whatever this Python is told to write.
+    """
+    os.fsync = lambda _: None
+    sqlite3.connect = partial(sqlite3.connect, factory=_HastyConnection)
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(Path(siamese_nima.__file__).parent, quiet=2)
     if processes := getattr(config.option, "numprocesses", None):
         share = max(1, (os.cpu_count() or 1) // processes)
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):

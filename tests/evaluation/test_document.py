@@ -1,10 +1,9 @@
 import io
 from html.parser import HTMLParser
 
-import pytest
 from PIL import Image
 
-from browser_pages import contrasts, problems_of, wait_until
+from browser_pages import problems_of, wait_until
 from siamese_nima.evaluation.document import Picture, Section, Table, to_html, write_report
 
 SECTIONS = [
@@ -59,8 +58,7 @@ def picture(kind):
     return file.getvalue()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_can_be_read_on_a_phone_and_in_the_dark(chromium, tmp_path, scheme):
+def test_the_page_fits_on_a_phone(chromium, tmp_path):
     wide = Table(tuple("abcdefgh"), [("1.234 [1.000, 2.000]",) * 8])
     plot = Picture("plot.png", picture("PNG"), "a plot")
     photos = [Picture(f"{n}.webp", picture("WEBP"), f"photo {n}") for n in range(5)]
@@ -73,11 +71,10 @@ def test_the_page_can_be_read_on_a_phone_and_in_the_dark(chromium, tmp_path, sch
         photos=photos,
     )
     _, report = write_report(tmp_path, "A report", [section])
-    page = chromium.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    page = chromium.new_page(viewport={"width": 390, "height": 844})
     problems = problems_of(page, tmp_path)
     page.goto(report.as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") == 390
-    assert min(contrasts(page).values()) >= 4.5
     assert page.evaluate("[...document.images].every((image) => image.naturalWidth)")
     page.keyboard.press("Tab")
     page.keyboard.press("ArrowRight")

@@ -30,14 +30,14 @@ from siamese_nima.web.safety import HostRules
 from siamese_nima.web.service.app import api, guarded
 from siamese_nima.web.service.queue import Service
 
-LOOKS = [(w, s) for w in (390, 1440, 2560) for s in ("light", "dark")]
+LOOKS = [(390, "light"), (1440, "dark"), (2560, "light")]
 CULLING = (("End", "s", "Home"), ("1", "x", "p", "Home"), ("Enter",), ("c",), ("z",))
 DIALOGS = ("Escape", "Escape", "?")
 # What is pressed before each look at a page.
 STEPS = {
     "cull": ((), *CULLING, DIALOGS),
-    "report": ((), *CULLING, DIALOGS),
-    "pick": ((), ("?",)),
+    "report": ((), ("Enter",)),  # the same page again, with all inside
+    "pick": ((), ("z",), ("Escape", "?")),
     "start": ((),),
     "evaluate": ((),),
 }
@@ -111,6 +111,11 @@ def look_at(chromium, address: str, steps, width: int, scheme: str) -> dict[obje
 @pytest.mark.parametrize("name", STEPS)
 def test_pages_have_no_violation_on_a_phone(chromium, addresses, name):
     assert look_at(chromium, addresses[name], STEPS[name], 390, "dark") == {}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_pages_have_no_violation_by_day(chromium, addresses, name):
+    assert look_at(chromium, addresses[name], STEPS[name][:1], 1440, "light") == {}
 
 
 def test_a_violation_is_found(chromium):

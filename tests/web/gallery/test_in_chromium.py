@@ -8,7 +8,7 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 
 from urllib.parse import urlsplit
 
-from browser_pages import contrasts, wait_until
+from browser_pages import wait_until
 
 
 @pytest.fixture
@@ -100,16 +100,3 @@ def test_hostile_names_are_text(page):
         assert name in shown
     for href in page.locator("#photos a.name").evaluate_all("links => links.map(a => a.href)"):
         assert urlsplit(href).path.startswith("/photos/")
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_it_fits_and_can_be_read_by_day_and_by_night(chromium, address, scheme, width):
-    context = chromium.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
-    page = context.new_page()
-    page.goto(address)
-    wait_until(page, "document.fonts.status === 'loaded'")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    low = {words: ratio for words, ratio in contrasts(page).items() if ratio < 4.5}
-    context.close()
-    assert low == {}

