@@ -67,8 +67,12 @@ def _flowing(text: str | None) -> str | None:
 
 
 def _say_kinds(params: list[Any], context: Any) -> None:
-    """Name the kind of every value in a word; an argument's own name says it."""
+    """Name the kind of every value in a word; an argument's own name says it.
+
+    Where a number may not be, its error says.
+    """
     for param in params:
+        param._get_number_range_help_str = lambda: None
         if param.param_type_name == "argument":
             param.display_type_rich = lambda ctx: None  # noqa: ARG005
         elif param.metavar is None and hasattr(param, "display_type"):
@@ -79,6 +83,9 @@ def _say_kinds(params: list[Any], context: Any) -> None:
 def _as_ours(param: Any) -> Any:
     if getattr(param, "is_flag", False) and param.metavar is None:
         param.metavar = ""
+    if param.param_type_name == "argument" and param.required and param.metavar:
+        name = f"{param.metavar}{'...' * (param.nargs != 1)}"
+        param._usage_display_name = lambda: name  # of newer versions, which puts it in braces
     # Newer versions of typer read every value with pydantic, whose import takes longer than scoring
     # a photo; older ones have no such method.
     typers_own = getattr(param, "get_runtime_param", None)

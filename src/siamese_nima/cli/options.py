@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -64,7 +65,8 @@ MaybePhotos = Annotated[list[str] | None, _PHOTOS]
 Model = Annotated[str, _model("Name ('nima models' lists them) or file of a model.")]
 Models = Annotated[str, _model("Name or file of a model; several, joined by commas, each rate.")]
 UndoLogFile = Annotated[
-    Path | None, typer.Option(help="Undo log to write; by default named by date and time.")
+    Path | None,
+    typer.Option(metavar="LOG", help="Undo log to write; by default named by date and time."),
 ]
 Out = Annotated[
     Path | None,
@@ -271,6 +273,11 @@ def _parsed_top(text: str | Top) -> Top:
         return text if isinstance(text, Top) else Top.parse(text)
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def undo_log_name(command: str) -> Path:
+    """Where a run's undo log goes unless another name is given."""
+    return Path(f"nima-{command}-{datetime.now():%Y%m%d-%H%M%S}.undo.jsonl")
 
 
 def named_models(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""`nima pick`: a local page that asks which of two photos is better."""
+"""`nima pick`: a local page that asks which of two photos is better; `nima pick answers`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,27 @@ from typing import Annotated
 
 import typer
 
+from siamese_nima.atomic_write import check_output
 from siamese_nima.cli import options
+from siamese_nima.cli.commands import App
 from siamese_nima.cli.options import Scoring, grouped_options
 from siamese_nima.cli.run import FolderRun, progress_bar
 from siamese_nima.cli.serve import show_page
 from siamese_nima.curation.bursts import FrameReader, find_bursts
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.find import find_photos
+from siamese_nima.printable import counted, printable
 from siamese_nima.scoring.catalogue import find_model
 from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer
-from siamese_nima.taste.answers import SOMEBODY, AnswerStore, answers_path, check_person
+from siamese_nima.taste.answers import (
+    SOMEBODY,
+    AnswerStore,
+    answers_path,
+    check_person,
+    read_answers,
+    write_answers,
+)
 from siamese_nima.taste.choosing import ChoosingRule
 from siamese_nima.taste.session import GOAL, TASTE_MODEL, PickSession
 from siamese_nima.taste.strengths import TastePrior
@@ -139,3 +149,76 @@ def _say_end(session: PickSession, path: Path) -> None:
     aside = f", set aside: {flags}" if flags else ""
     in_all = session.progress().answers
     typer.echo(f"\nanswers given: {len(given) - flags}{aside}; in all {in_all}, in {path}")
+
+
+answers_app = App(no_args_is_help=True)
+
+Table = Annotated[
+    Path, typer.Argument(help="CSV file of answers.", metavar="TABLE", dir_okay=False)
+]
+
+
+@answers_app.callback()
+def answers() -> None:
+    """Count the answers that 'nima pick' gathered, write them to a CSV file, or read one.
+
+    Example: nima pick answers show holiday/
+    """
+
+
+@answers_app.command("show")
+def show(folder: options.Folder, answers: AnswersFile = None) -> None:
+    """Show how many answers each person gave.
+
+    Example: nima pick answers show holiday/
+    """
+    with AnswerStore(answers or answers_path(folder), read_only=True) as store:
+        for person, count in store.people().items():
+            aside = len(store.flags([person]))
+            typer.echo(f"{person}: {counted(count, 'answer')}, {counted(aside, 'pair')} set aside")
+
+
+@answers_app.command("export")
+def export(
+    folder: options.Folder,
+    table: Table,
+    person: Annotated[
+        list[str] | None, typer.Option(help="Only this person's; may be given several times.")
+    ] = None,
+    answers: AnswersFile = None,
+) -> None:
+    """Write answers to a CSV file.
+
+    Example: nima pick answers export holiday/ answers.csv
+    """
+    kept = answers or answers_path(folder)
+    check_output(table, "a table of answers", (".csv",), (kept,))
+    with AnswerStore(kept, read_only=True) as store:
+        records = store.records(person or None)
+    write_answers(table, records)
+    typer.echo(f"wrote {table}: {counted(len(records), 'answer')}")
+
+
+@answers_app.command("import")
+def import_(
+    folder: options.Folder,
+    table: Table,
+    person: Annotated[
+        str | None, typer.Option(help="Who gave them, whatever the file says.")
+    ] = None,
+    answers: AnswersFile = None,
+) -> None:
+    """Take over answers of a CSV file; those that are there already are not taken twice.
+
+    Example: nima pick answers import holiday/ answers.csv
+    """
+    records = read_answers(table, person=person, folder=folder)
+    with AnswerStore(answers or answers_path(folder)) as store:
+        added = store.merge(records)
+    typer.echo(f"{counted(added, 'answer')} taken over, {len(records) - added} there already")
+    missing = {name for r in records for name in r.pair if not (folder / name).exists()}
+    if missing:
+        example = printable(min(missing))
+        typer.echo(
+            f"{len(missing)} of their photos are not in {folder}, such as {example}", err=True
+        )
