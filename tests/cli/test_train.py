@@ -16,7 +16,12 @@ from siamese_nima.ratings import RatingScale
 from siamese_nima.training import run
 from siamese_nima.training.run import TrainedRun
 
-AFTER = {"photos": 26, "srcc": {"value": 0.612}, "plcc": {"value": 0.6}, "rmse": 0.142}
+AFTER = {
+    "photos": 26,
+    "srcc": {"value": 0.612, "low": 0.2, "high": 0.8},
+    "plcc": {"value": 0.6},
+    "rmse": 0.142,
+}
 BEFORE = AFTER | {"srcc": {"value": 0.45}}
 
 
@@ -68,8 +73,12 @@ def test_options_become_a_configuration(asked):
     assert (stage.kind, stage.freeze, stage.sampler) == ("siamese", "blocks.2", "scene")
     assert (stage.epochs, stage.batch_size) == (3, 8)
     assert (config.ladders.photos, config.devices) == (9, 2)
-    assert "on 26 val photos: SRCC 0.612, PLCC 0.600, RMSE 14.2 % of the scale" in done.output
+    assert (
+        "on 26 val photos: SRCC 0.612 [0.200, 0.800], PLCC 0.600, RMSE 14.2 % of the scale"
+        in done.output
+    )
     assert "before training:  SRCC 0.450" in done.output
+    assert "on 26 photos this can be chance; test photos tell more" in done.output
     assert "use it: nima score PHOTOS --model runs/mine/model.onnx" in done.output
 
 
@@ -127,7 +136,10 @@ def test_a_run_that_gained_nothing_says_so_and_is_not_offered():
     assert any("a smaller learning rate may help" in line for line in lost)
     assert "not better, do not use it: its order is no better than chance (SRCC -0.182)." in lost
     assert not any(line.startswith("use it") for line in lost)
-    assert len(summary(result(before=None))) == len(gained) - 1
+    assert not any("chance" in line for line in summary(result(before=None)))
+    sure = AFTER | {"srcc": {"value": 0.612, "low": 0.5, "high": 0.7}}
+    assert any("can be chance" in line for line in gained)
+    assert not any("can be chance" in line for line in summary(result(after=sure)))
 
 
 def test_a_run_that_is_stopped_says_how_to_go_on(capsys):

@@ -176,7 +176,7 @@ def test_one_step_runs_the_network_once_per_photo():
     ("make", "message"),
     [
         (lambda: config_of(sampler="easy"), "one of random, scene, hard, bucket, got 'easy'"),
-        (lambda: config_of(monitor="val_loss"), "one of val_srcc, .*, got 'val_loss'"),
+        (lambda: config_of(monitor="val_loss"), "one of val_emd_and_order, .*, got 'val_loss'"),
     ],
 )
 def test_an_impossible_configuration_is_refused(make, message):

@@ -276,6 +276,8 @@ def summary(run: TrainedRun) -> list[str]:
     lines = [f"on {after['photos']} val photos: {_figures(after)}"]
     if before is not None:
         lines.append(f"before training:  {_figures(before)}")
+        if run.problem is None and before["srcc"]["value"] >= after["srcc"].get("low", 1.0):
+            lines.append(f"on {after['photos']} photos this can be chance; test photos tell more")
     if run.test is not None:
         lines.append(f"on {run.test['photos']} test photos: {_figures(run.test)}")
     lines.append(f"wrote {run.model}, {run.checkpoint.name}, log.csv, curves.png")
@@ -290,9 +292,17 @@ def summary(run: TrainedRun) -> list[str]:
 
 
 def _figures(found: dict[str, Any]) -> str:
-    text = f"SRCC {_value(found['srcc']):.3f}, PLCC {_value(found['plcc']):.3f}"
-    return f"{text}, RMSE {100 * found['rmse']:.1f} % of the scale"
+    return (
+        f"SRCC {_interval(found['srcc'])}, PLCC {_interval(found['plcc'])}, "
+        f"RMSE {100 * found['rmse']:.1f} % of the scale"
+    )
 
 
-def _value(figure: Any) -> float:
-    return float(figure["value"] if isinstance(figure, dict) else figure)
+def _interval(figure: Any) -> str:
+    """A figure with its 95 % interval, which is wide where photos are few."""
+    if not isinstance(figure, dict):
+        return f"{figure:.3f}"
+    sure = "low" in figure and "high" in figure
+    return f"{figure['value']:.3f}" + (
+        f" [{figure['low']:.3f}, {figure['high']:.3f}]" if sure else ""
+    )

@@ -121,8 +121,9 @@ class StageConfig(_Table):
             of zero-shot models", 2022, arXiv:2109.01903).
         cache_trunk: Run frozen layers once and keep their results, in bytes (MobileNet v1, three
             times as fast) or in half precision. None does so where it can be done.
-        monitor: The figure whose best epoch is kept: "val_emd" says more on a few dozen val photos,
-            where an order is mostly chance.
+        monitor: The figure whose best epoch is kept; see `figures.val_figures`. On a few dozen val
+            photos an order alone is mostly chance, and so is a distance: "val_emd_and_order" weighs
+            both by how sure they are.
         loss: "emd" is NIMA's, with the root: it hears each photo alike and settles near the middle
             of conflicting labels. "squared_emd" gives way to the photos that are furthest off and
             settles at their mean.
@@ -172,7 +173,9 @@ class StageConfig(_Table):
     reads: Literal["all", "levels"] = "all"
     blend: bool = False
     cache_trunk: bool | None = None
-    monitor: Literal["val_srcc", "val_emd", "val_pair_accuracy", "val_scene_accuracy"] = "val_emd"
+    monitor: Literal[
+        "val_emd_and_order", "val_emd", "val_srcc", "val_pair_accuracy", "val_scene_accuracy"
+    ] = "val_emd_and_order"
     loss: Literal["emd", "squared_emd"] = "emd"
     emd_weight: _Rate = 1.0
     weight: _Rate = 0.0

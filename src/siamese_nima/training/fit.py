@@ -148,7 +148,7 @@ def _position(checkpoint: Path) -> tuple[int, int]:
 
 def lower_is_better(figure: str) -> bool:
     """Whether a logged figure is a distance, or a loss; all others are better the higher."""
-    return figure.endswith(("emd", "loss"))
+    return figure.endswith(("emd", "emd_and_order", "loss"))
 
 
 def best_of(found: Mapping[Any, Figures], figure: str) -> Any:
