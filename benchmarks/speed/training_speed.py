@@ -49,6 +49,7 @@ from siamese_nima.training.config import StageConfig
 from siamese_nima.training.fit import StageLog
 from siamese_nima.training.run_log import RunLog
 from siamese_nima.training.stage import Stage, train_stage
+from siamese_nima.training.watch import Watch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import provenance, report
@@ -211,7 +212,7 @@ def count_waits(steps: int) -> dict[str, float]:
     waits = Waits()
     with tempfile.TemporaryDirectory() as name, waits:
         folder = Path(name)
-        log = RunLog(folder)
+        log = RunLog(folder, Watch())
         train_stage(
             build_nima("mobilenetv1_100"),
             PixelNormalisation(Normalisation()),

@@ -53,6 +53,18 @@ def test_evaluate_writes_a_report_and_its_figures(tiny_model, ratings, tmp_path)
     assert rows[0]["scene"] == "s10"
 
 
+def test_a_report_that_a_spreadsheet_holds_is_known_before_photos_are_scored(
+    tiny_model, ratings, tmp_path, held_files, monkeypatch
+):
+    out = tmp_path / "out"
+    asked = ("evaluate", tiny_model, "--data", ratings, "--out", out, "--repeats", 10)
+    assert nima(*asked).exit_code == 0
+    held_files.add(str(out / "scores.csv"))
+    monkeypatch.setattr(Scorer, "score", lambda *_: 1 / 0)
+    done = nima(*asked)
+    assert "scores.csv: cannot be replaced" in str(done.exception)
+
+
 def test_a_photo_that_fails_is_reported_and_the_rest_is_judged(tiny_model, ratings, tmp_path):
     (tmp_path / "25.png").write_bytes(b"no picture")
     (tmp_path / "26.png").unlink()

@@ -155,3 +155,13 @@ def test_other_models_are_never_replaced(folder, tiny_model) -> None:
     (models_folder() / "mine.onnx").write_bytes(tiny_model.read_bytes())
     with pytest.raises(ConfigError, match="another kind of model"):
         learn(folder, [], config(tiny_model))
+
+
+def test_a_model_that_somebody_uses_is_known_before_photos_are_looked_at(
+    folder, tiny_model, held_files
+) -> None:
+    answers = answers_of(folder, 60)
+    learnt = learn(folder, answers, config(tiny_model, keep=True))
+    held_files.add(str(learnt.model))
+    with pytest.raises(ConfigError, match="cannot be replaced"):
+        learn(folder, answers, config(tiny_model, keep=True), report=lambda *_: 1 / 0)

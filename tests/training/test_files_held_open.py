@@ -36,6 +36,25 @@ def test_a_cache_that_cannot_be_removed_is_not_the_end(tmp_path, held_files, mon
     assert f"{tmp_path / 'out' / 'cache'}: could not be removed (no); nobody needs it" in said
 
 
+def test_figures_that_a_spreadsheet_holds_are_not_the_end(tmp_path, held_files):
+    table = write_photos(tmp_path / "photos", 24)
+    start = write_start(tmp_path / "start.safetensors")
+    held = tmp_path / "out" / "log.csv"
+    config = run_config(table, start, tmp_path / "out", stage=[STAGE | {"epochs": 2}])
+    said = []
+
+    class Opened(Watch):
+        def note(self, text):
+            said.append(text)
+
+        def epoch(self, figures):  # noqa: ARG002
+            held_files.add(str(held))
+
+    assert run.train(config, Opened()).model.is_file()
+    assert len(held.read_text().splitlines()) == 2
+    assert any(text.startswith(f"{held}: cannot be written (used by") for text in said)
+
+
 def test_the_origins_training_leaves_nothing(train, held_files, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert len(train()) == 1

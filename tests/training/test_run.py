@@ -341,8 +341,11 @@ def test_a_run_is_the_same_from_whatever_folder_its_files_are_named(finished, mo
     _, config, run = finished
     source = Path(config.data.source)
     monkeypatch.chdir(source.parent)
-    data = config.data.changed(source=source.name)
-    assert train(config.changed(data=data)).epochs == run.epochs
+    data = config.data.changed(source=source.name, photos=Path())
+    start = os.path.relpath(config.start)
+    assert train(config.changed(data=data, start=start)).epochs == run.epochs
+    monkeypatch.chdir("/")
+    assert train(config).epochs == run.epochs
 
 
 def test_scores_are_spread_as_the_run_asks(table, start, tmp_path):

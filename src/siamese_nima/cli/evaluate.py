@@ -90,6 +90,8 @@ def evaluate(
         from siamese_nima.evaluation.plots import log_of
     if other is not None and (view or run or log):
         raise ConfigError("--view and --run are for one model; two are compared as they are")
+    folder = out or Path("comparison" if other else "evaluation")
+    judging.check_report_folder(folder)
     training_log = None if other else log_of(model, run or log)
     wanted = ScorerOptions(
         view=view, batch_size=batch_size, workers=workers, device=device, exact=exact
@@ -102,11 +104,11 @@ def evaluate(
             result = judging.evaluate(
                 scorers[0], source, **judged, good=threshold, precision=precision, report=report
             )
-            page, lines = result.write(out or Path("evaluation"), log=training_log), result.lines()
+            page, lines = result.write(folder, log=training_log), result.lines()
             written, failed = "figures.json, scores.csv", bool(result.model.failed)
         else:
             comparison = judging.compare(scorers[0], scorers[1], source, **judged, report=report)
-            page, lines = comparison.write(out or Path("comparison")), comparison.lines()
+            page, lines = comparison.write(folder), comparison.lines()
             written, failed = "figures.json", any(each.failed for each in comparison.models)
     for line in [*lines, f"wrote {page}, report.md, {written}"]:
         typer.echo(line)

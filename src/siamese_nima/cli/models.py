@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from siamese_nima.atomic_write import check_output
+from siamese_nima.atomic_write import check_output, remove_file
 from siamese_nima.card import PAIR_ERROR, SCENE_PAIR_ERROR, ModelCard
 from siamese_nima.cli import options
 from siamese_nima.cli.commands import App
@@ -139,7 +139,7 @@ def remove(
             f"no model named {name!r} in {models_folder()}{did_you_mean(name, installed)}; there "
             f"are {', '.join(installed) or 'none'}"
         )
-    installed[name].unlink()
+    remove_file(installed[name])
     typer.echo(f"removed {installed[name]}")
 
 

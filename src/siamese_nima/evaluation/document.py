@@ -14,6 +14,8 @@ import jinja2
 
 from siamese_nima.atomic_write import write_whole
 
+DOCUMENT_FILES = ("report.md", "report.html")
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -112,7 +114,7 @@ def write_report(folder: Path, title: str, sections: Sequence[Section]) -> tuple
     for section in sections:
         for picture in (*section.plots, *section.photos):
             write_whole(pictures / picture.name, picture.content)
-    markdown, page = folder / "report.md", folder / "report.html"
+    markdown, page = (folder / name for name in DOCUMENT_FILES)
     text = to_markdown(title, sections, pictures.name)
     write_whole(markdown, text.encode("utf-8", "backslashreplace"))
     write_whole(page, to_html(title, sections).encode("utf-8", "backslashreplace"))

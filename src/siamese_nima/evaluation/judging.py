@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from siamese_nima._version import __version__
-from siamese_nima.atomic_write import write_whole
+from siamese_nima.atomic_write import check_output, write_whole
 from siamese_nima.card import ModelCard
 from siamese_nima.csv_rows import csv_text
 from siamese_nima.datasets.contamination import Contamination, refuse_contaminated
@@ -21,7 +21,7 @@ from siamese_nima.datasets.sources import RatedSource, read_source
 from siamese_nima.datasets.splits import split_name
 from siamese_nima.errors import TableError, name_some
 from siamese_nima.evaluation.comparison import Difference, compare_models
-from siamese_nima.evaluation.document import write_report
+from siamese_nima.evaluation.document import DOCUMENT_FILES, write_report
 from siamese_nima.evaluation.figures import (
     Figures,
     RatedPhotos,
@@ -39,6 +39,9 @@ from siamese_nima.scoring.results import ScoredPhoto
 from siamese_nima.scoring.scorer import Scorer
 
 Report = Callable[[int, int], None]
+
+_FIGURES, _SCORES = "figures.json", "scores.csv"
+_REPORT_FILES = (*DOCUMENT_FILES, _FIGURES, _SCORES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,8 +162,8 @@ class Evaluation:
         if log is not None:
             sections.append(learning_section(log))
         _, page = write_report(folder, f"{model.card.name} on {model.data}", sections)
-        _write_json(folder / "figures.json", self.to_json())
-        _write_scores(folder / "scores.csv", model.rated)
+        _write_json(folder / _FIGURES, self.to_json())
+        _write_scores(folder / _SCORES, model.rated)
         return page
 
 
@@ -236,7 +239,7 @@ class Comparison:
         )
         title = f"{self.names[0]} and {self.names[1]} on {first.data}"
         _, page = write_report(folder, title, sections)
-        _write_json(folder / "figures.json", self.to_json())
+        _write_json(folder / _FIGURES, self.to_json())
         return page
 
 
@@ -351,6 +354,17 @@ def _rated(table: RatingTable, results: Sequence[ScoredPhoto], card: ModelCard) 
         distributions=np.array([result.distribution for result in results], dtype=np.float64),
         votes=None if table.votes is None else table.distributions(card.scale),
     )
+
+
+def check_report_folder(folder: str | os.PathLike[str]) -> None:
+    """Whether a report may be written into a folder; better asked before photos are scored.
+
+    Raises:
+        ConfigError: A file of an earlier report cannot be replaced, as another program has it open.
+    """
+    for path in (Path(folder, name) for name in _REPORT_FILES):
+        if path.exists():
+            check_output(path, "a report", ())
 
 
 def _on_same_photos(judged: tuple[JudgedModel, JudgedModel]) -> tuple[RatedPhotos, RatedPhotos]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from siamese_nima.atomic_write import write_whole
+from siamese_nima.atomic_write import check_output, write_whole
 from siamese_nima.card import PAIR_ERROR, ModelCard, Population
 from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.contamination import PHOTO_PRINTS, record_of
@@ -170,6 +170,9 @@ def learn(
     """
     folder, path = Path(folder), find_model(config.model)
     target = _target(config.name)
+    for written in (target, target.with_suffix(".json")):
+        if written.exists():
+            check_output(written, "a model", ())
     opened = FeatureExtractor(path)
     there = _about(said, lambda name: (folder / name).is_file())
     _check_enough(there, len(said) - len(there), folder)

@@ -71,6 +71,9 @@ _FREE = (
 )  # settings that do not change the result
 
 
+_PLACES = ("data.source", "data.photos", "data.splits", "start")  # settings that are files
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainedRun:
     """What came out of a run.
@@ -180,7 +183,7 @@ def _train_stages(
     nima = start.nima.to(memory_format=torch.channels_last)
     kept: Figures = {}  # of the best epoch so far, or of the start
     first, shares = None, {}
-    log = RunLog(config.out)
+    log = RunLog(config.out, watch)
 
     def report(number: int, epochs: list[Figures]) -> None:
         log.note(number, epochs)
@@ -312,18 +315,31 @@ def _claim(config: TrainConfig) -> None:
 
 
 def _changed(found: str, wanted: str) -> list[str]:
-    """Which settings differ, apart from those that do not change the result."""
+    """Which settings differ, apart from those that do not change the result.
+
+    A file that is not to be found from here, as it was named from another folder, is not compared
+    by its name; what is in it is, see `_record`.
+    """
     had, has = (_flat(tomllib.loads(text)) for text in (found, wanted))
+    away = {name for name in _PLACES if name in had and _is_away(had[name])}
+    if "data.source" in away:
+        away.add("data.photos")
     names = [
-        name for name in {**had, **has} if name not in _FREE and had.get(name) != has.get(name)
+        name
+        for name in {**had, **has}
+        if name not in (*_FREE, *away) and had.get(name) != has.get(name)
     ]
     return [f"{name}: {had.get(name)} there, {has.get(name)} now" for name in names]
+
+
+def _is_away(place: str) -> bool:
+    path = Path(place.rpartition(":")[2])
+    return len(path.parts) + len(path.suffixes) > 1 and not path.exists()
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Entries of a configuration by names such as "data.scale" and "stage 2.epochs"."""
     flat: dict[str, Any] = {}
-    places = ("data.source", "data.photos", "data.splits", "start")
     for name, value in values.items():
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{name}.")
@@ -332,11 +348,14 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
                 flat |= _flat(entry, f"{prefix}{name} {number}.")
         else:
             # Spelt from another folder it is the same file.
-            known = isinstance(value, str) and prefix + name in places
+            known = isinstance(value, str) and prefix + name in _PLACES
             kind, colon, path = str(value).rpartition(":")
             if known and Path(path).exists():
                 value = f"{kind}{colon}{Path(path).resolve()}"
             flat[prefix + name] = value
+    source = Path(flat.get("data.source", ""))
+    if source.is_file():
+        flat.setdefault("data.photos", str(source.parent))
     return flat
 
 

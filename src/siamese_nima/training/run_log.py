@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from lightning.pytorch.loggers import (
@@ -17,10 +18,11 @@ from lightning.pytorch.loggers import (
 )
 
 from siamese_nima.atomic_write import write_whole
-from siamese_nima.errors import MissingExtraError
+from siamese_nima.errors import MissingExtraError, NimaError
 from siamese_nima.evaluation.plots import LOG_FILE, plot_learning_curves
 from siamese_nima.training.config import LoggerKind
 from siamese_nima.training.fit import Figures
+from siamese_nima.training.watch import Watch
 
 CURVES = ("curves.svg", "curves.png")
 _CURVES_EVERY_S = 30.0
@@ -29,12 +31,16 @@ _CURVES_EVERY_S = 30.0
 class RunLog:
     """Figures of all stages, written after each epoch; curves are drawn twice a minute at most.
 
+    A file that another program holds open, as spreadsheets do, is written after a later epoch: a
+    training does not end at it.
+
     Args:
         folder: Of the run: `log.csv`, `curves.svg` and `curves.png`.
+        watch: Told which files could not be written.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, watch: Watch) -> None:
+        self.folder, self.watch = folder, watch
         self.stages: list[list[Figures]] = []
         self._drawn = time.monotonic()
 
@@ -50,7 +56,7 @@ class RunLog:
     def note(self, number: int, epochs: list[Figures]) -> None:
         """Write what stage `number` has got to."""
         self.stages[number - 1 :] = [list(epochs)]
-        write_log(self.folder / LOG_FILE, self.rows)
+        self._write(lambda: write_log(self.folder / LOG_FILE, self.rows))
         if time.monotonic() - self._drawn > _CURVES_EVERY_S:
             self.draw()
 
@@ -58,8 +64,14 @@ class RunLog:
         """Draw the curves, which takes about a second."""
         for name in CURVES:
             picture = plot_learning_curves(self.rows, kind=Path(name).suffix[1:])
-            write_whole(self.folder / name, picture)
+            self._write(partial(write_whole, self.folder / name, picture))
         self._drawn = time.monotonic()
+
+    def _write(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except NimaError as error:
+            self.watch.note(f"{error}; training goes on, and the file is as it was")
 
 
 def write_log(path: Path, rows: Sequence[Figures]) -> None:

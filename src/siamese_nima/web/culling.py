@@ -10,6 +10,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -228,7 +229,8 @@ class Culling:
                 for action, path, error in done
             ]
             if not any(line.error for line in lines):
-                put_in_place(log, log.with_name(name.removesuffix(_UNDO) + _UNDONE))
+                with suppress(OSError):  # it stays listed; undoing twice changes nothing
+                    put_in_place(log, log.with_name(name.removesuffix(_UNDO) + _UNDONE))
         return _told(lines, None, [])
 
     def _check(self, order: Order) -> None:

@@ -138,6 +138,16 @@ def test_only_logs_in_the_folder_are_undone(folder, culling, name):
         culling.undo(name)
 
 
+def test_a_log_that_somebody_holds_is_undone_all_the_same(folder, culling, held_files):
+    culling.choose("0", Choice(stars=1))
+    order = Order(what="sidecars")
+    culling.write(order.model_copy(update={"digest": culling.plan(order)["digest"]}))
+    [log] = folder.glob("nima-stars-*.undo.jsonl")
+    held_files.add(str(log))
+    assert culling.undo(log.name)["failed"] == 0
+    assert not list(folder.glob("*.xmp"))
+
+
 def test_a_server_for_others_writes_nothing_but_choices(folder):
     culling = culling_of(folder, writes=False)
     culling.choose("0", Choice(stars=5))
