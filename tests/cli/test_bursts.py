@@ -108,7 +108,10 @@ def test_on_a_terminal_bursts_are_blocks_of_lines(tiny_model, shoot):
 
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "siamese_nima", "bursts", shoot, "-m", tiny_model, "-q"]
-    subprocess.run(command, stdout=theirs, stderr=subprocess.DEVNULL, timeout=120, check=True)
+    wide = {**os.environ, "COLUMNS": "300"}
+    subprocess.run(
+        command, stdout=theirs, stderr=subprocess.DEVNULL, timeout=120, check=True, env=wide
+    )
     os.close(theirs)
     lines = os.read(ours, 10_000).decode().splitlines()
     os.close(ours)

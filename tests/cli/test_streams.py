@@ -214,6 +214,18 @@ def test_a_terminal_shows_the_code_of_what_it_cannot_show(monkeypatch):
     assert piped.getvalue() == "é 照 ".encode() + b"\xe9 \\ud800\n"
 
 
+@pytest.mark.parametrize(("tty", "lines"), [(True, 2), (False, 1)])
+def test_lines_break_between_words_on_a_terminal_and_nowhere_else(monkeypatch, capsys, tty, lines):
+    monkeypatch.setenv("COLUMNS", "40")
+    for stream, speak in ((sys.stdout, streams.tell), (sys.stderr, streams.say)):
+        monkeypatch.setattr(stream, "isatty", lambda: tty)
+        speak("  three words, and/a/long/path/that-is-whole.jpg")
+    out, err = capsys.readouterr()
+    assert out.split() == err.split()
+    assert out.splitlines()[-1].endswith(" and/a/long/path/that-is-whole.jpg")
+    assert [len(text.splitlines()) for text in (out, err)] == [lines, lines]
+
+
 @pytest.mark.parametrize("number", [errno.EPIPE, errno.EINVAL])
 def test_a_reader_that_has_left_ends_the_command_quietly(monkeypatch, number):
     """`| head` on Linux, `| more` then q on Windows."""

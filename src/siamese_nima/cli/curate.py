@@ -14,7 +14,7 @@ from siamese_nima.atomic_write import check_output
 from siamese_nima.cli import options
 from siamese_nima.cli.options import Scoring, grouped_options
 from siamese_nima.cli.run import FolderRun, progress_bar
-from siamese_nima.cli.streams import shell_quoted
+from siamese_nima.cli.streams import say, shell_quoted, tell
 from siamese_nima.curation.bursts import (
     Burst,
     BurstRule,
@@ -139,9 +139,11 @@ def bursts(
     if out and to_file:
         write_burst_table(out, burst_rows(results, found, best_only=best_only))
     elif best_only and not out:
-        _print(photo.path for photo in keepers(results, found))
+        for photo in keepers(results, found):
+            typer.echo(photo.path)
     elif sys.stdout.isatty() and not out:
-        _print(_lines(found))
+        for line in _lines(found):
+            tell(line, indent=16)
     else:
         typer.echo(burst_csv(burst_rows(results, found, best_only=best_only)), nl=False)
     failed = 0
@@ -171,16 +173,11 @@ def _count_filed(done: Iterable[Filed], *, quiet: bool) -> int:
             counts[filed.how] += 1
         else:
             failed += 1
-            typer.echo(f"failed: {printable(filed.error)}", err=True)
+            say(f"failed: {printable(filed.error)}")
     if not quiet:
         parts = [f"{count} {_FILED.get(how, how)}" for how, count in counts.items()]
-        typer.echo(f"files: {', '.join(parts) or 'nothing to do'}", err=True)
+        say(f"files: {', '.join(parts) or 'nothing to do'}")
     return failed
-
-
-def _print(lines: Iterable[str]) -> None:
-    for line in lines:
-        typer.echo(line)
 
 
 def _lines(bursts: Sequence[Burst]) -> Iterable[str]:

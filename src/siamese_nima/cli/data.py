@@ -13,6 +13,7 @@ from siamese_nima.atomic_write import check_output, write_whole
 from siamese_nima.cli.commands import App
 from siamese_nima.cli.options import grouped_options, needs_extra
 from siamese_nima.cli.run import progress_bar
+from siamese_nima.cli.streams import say, tell
 from siamese_nima.cores import usable_cores
 from siamese_nima.csv_rows import csv_text
 from siamese_nima.datasets.sources import (
@@ -110,16 +111,16 @@ def check(
     else:
         reading = read_source(understood.of(source, splits))
         for line in describe_ratings(reading):
-            typer.echo(printable(line))
+            tell(printable(line))
         table, rated = reading.table, reading.table.ratings_differ
     if out:
         inputs: list[str | Path] = [source, *([splits] if splits else []), *table.paths]
         check_output(out, "a table of pairs", (".csv",), inputs)
     with progress_bar("reading") as report:
         result = check_set(table, threads=usable_cores(), report=report)
-    typer.echo(result.describe())
+    tell(result.describe())
     for line in crossing_lines(result.crossing, limit if show is None else show):
-        typer.echo("  " + printable(line))
+        tell("  " + printable(line), indent=4)
     if out:
         text = csv_text([CROSSING_COLUMNS, *result.crossing])
         write_whole(out, text.encode("utf-8", "surrogateescape"))
@@ -157,7 +158,7 @@ def split(
     counts = ", ".join(f"{result.splits.count(name)} {name}" for name in ("train", "val", "test"))
     typer.echo(f"wrote {out}: {counts}; {len(set(result.scenes))} scenes")
     for _, reason in signatures.unreadable:
-        typer.echo(f"not compared: {printable(reason)}", err=True)
+        say(f"not compared: {printable(reason)}")
     if signatures.unreadable:
         raise typer.Exit(1)
 

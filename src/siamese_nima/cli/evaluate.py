@@ -11,6 +11,7 @@ from siamese_nima.cli import options
 from siamese_nima.cli.data import SourceOptions, Splits
 from siamese_nima.cli.options import grouped_options, needs_extra, open_scorer
 from siamese_nima.cli.run import progress_bar
+from siamese_nima.cli.streams import tell
 from siamese_nima.errors import ConfigError
 from siamese_nima.scoring.scorer import ScorerOptions
 
@@ -111,6 +112,6 @@ def evaluate(
             page, lines = comparison.write(folder), comparison.lines()
             written, failed = "figures.json", any(each.failed for each in comparison.models)
     for line in [*lines, f"wrote {page}, report.md, {written}"]:
-        typer.echo(line)
+        tell(line)
     if failed:
         raise typer.Exit(1)

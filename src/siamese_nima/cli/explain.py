@@ -10,6 +10,7 @@ import typer
 
 from siamese_nima.cli import options
 from siamese_nima.cli.run import progress_bar
+from siamese_nima.cli.streams import say, tell
 from siamese_nima.curation.crops import (
     Crop,
     CropRule,
@@ -54,10 +55,13 @@ def explain(
         explanation = explain_photo(scorer, photo, report=progress)
     detail = try_detail(photo, faces=True)
     lines = describe_explanation(explanation, scorer.card.pair_error, detail)
-    typer.echo(json.dumps(explanation.to_json()) if json_ else "\n".join(lines))
+    if json_:
+        typer.echo(json.dumps(explanation.to_json()))
+    else:
+        tell("\n".join(lines))
     if out:
         save_new_picture(draw_explanation(explanation, read_photo(photo), lines), out, photo)
-        typer.echo(f"wrote {out}", err=True)
+        say(f"wrote {out}")
 
 
 def crop(
@@ -96,9 +100,9 @@ def crop(
     for suggested in found.crops[:top]:
         typer.echo(_line(suggested, found.score, pair_error))
     if pair_error is None:
-        typer.echo("Nobody has measured which gains of this model are too close to call.", err=True)
+        say("Nobody has measured which gains of this model are too close to call.")
     if out and found.crops:
-        typer.echo(f"wrote {write_crop(photo, found.crops[0].box, out)}", err=True)
+        say(f"wrote {write_crop(photo, found.crops[0].box, out)}")
 
 
 def _line(crop: Crop, whole: float, pair_error: PairError | None) -> str:

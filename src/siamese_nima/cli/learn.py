@@ -12,6 +12,7 @@ import typer
 from siamese_nima.cli import options
 from siamese_nima.cli.pick import AnswersFile
 from siamese_nima.cli.run import progress_bar
+from siamese_nima.cli.streams import say, tell
 from siamese_nima.errors import AnswerError, ConfigError
 from siamese_nima.taste.agreement import Share
 from siamese_nima.taste.answers import SOMEBODY, Answer, AnswerStore, answers_path, in_words
@@ -83,17 +84,16 @@ def learn(
     with progress_bar("looking at photos") as report:
         learnt = learn_from(folder, said, config, person=whose, workers=workers, report=report)
     for line in report_lines(learnt):
-        typer.echo(line)
+        tell(line)
     if learnt.model is None:
         more = (
             "ratings may help"
             if rated
             else f"answers may help: nima pick {shlex.quote(str(folder))}"
         )
-        typer.echo(
+        say(
             f"nima: no model was written, as it is not shown to be better than {model}. More "
-            f"{more}. --keep writes it all the same.",
-            err=True,
+            f"{more}. --keep writes it all the same."
         )
         raise typer.Exit(1)
 

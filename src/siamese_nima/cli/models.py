@@ -15,7 +15,7 @@ from siamese_nima.atomic_write import check_output, remove_file
 from siamese_nima.card import PAIR_ERROR, SCENE_PAIR_ERROR, ModelCard
 from siamese_nima.cli import options
 from siamese_nima.cli.commands import App
-from siamese_nima.cli.streams import shell_quoted
+from siamese_nima.cli.streams import shell_quoted, tell
 from siamese_nima.datasets.contamination import PHOTO_PRINTS
 from siamese_nima.errors import ConfigError, NimaError, WeightsError, did_you_mean
 from siamese_nima.pair_error import PairError
@@ -57,12 +57,12 @@ def list_models() -> None:
     ):
         typer.echo(f"{title}:")
         for name, path in found.items():
-            typer.echo(f"  {name:30} {_summary(path)}")
+            tell(f"  {name:30} {_summary(path)}", indent=33)
         if not found:
             typer.echo("  none")
     typer.echo("published by others ('nima models get NAME' downloads and converts):")
     for entry in PUBLISHED.values():
-        typer.echo(f"  {entry.name:30} {entry.licence}; {entry.description}")
+        tell(f"  {entry.name:30} {entry.licence}; {entry.description}", indent=33)
 
 
 @app.command("show")
@@ -74,7 +74,7 @@ def show(
     Example: nima models show quality
     """
     model_file = ModelFile(find_model(model))
-    typer.echo(describe(model_file.card))
+    tell(describe(model_file.card), indent=4)
     typer.echo(f"file         {model_file.path}\nsha256       {model_file.digest}")
 
 
@@ -333,7 +333,7 @@ def quantise(
     target.parent.mkdir(parents=True, exist_ok=True)
     cost = quantise_model(source, spread_evenly(paths, limit), target)
     typer.echo(f"wrote {target}")
-    typer.echo(
+    tell(
         f"on {cost.photos} other photos scores move by {cost.mean_absolute:.3f} on average and by "
         f"{cost.largest:.3f} at most; rank correlation with {source.stem} {cost.rank_correlation}"
     )

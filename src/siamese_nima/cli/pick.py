@@ -15,6 +15,7 @@ from siamese_nima.cli.commands import App
 from siamese_nima.cli.options import Scoring, grouped_options
 from siamese_nima.cli.run import FolderRun, progress_bar
 from siamese_nima.cli.serve import show_page
+from siamese_nima.cli.streams import say
 from siamese_nima.curation.bursts import FrameReader, find_bursts
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.find import find_photos
@@ -140,7 +141,7 @@ def _check_enough(photos: int, folder: Path) -> None:
 
 
 def _say(words: str) -> None:
-    typer.echo(f"nima: {words}", err=True)
+    say(f"nima: {words}")
 
 
 def _say_end(session: PickSession, path: Path) -> None:
@@ -219,6 +220,4 @@ def import_(
     missing = {name for r in records for name in r.pair if not (folder / name).exists()}
     if missing:
         example = printable(min(missing))
-        typer.echo(
-            f"{len(missing)} of their photos are not in {folder}, such as {example}", err=True
-        )
+        say(f"{len(missing)} of their photos are not in {folder}, such as {example}")

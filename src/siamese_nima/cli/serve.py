@@ -19,6 +19,7 @@ import typer
 from siamese_nima.cli import options
 from siamese_nima.cli.options import Scoring, grouped_options
 from siamese_nima.cli.run import FolderRun, progress_bar
+from siamese_nima.cli.streams import say
 from siamese_nima.curation.bursts import find_bursts
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.photos.find import find_photos
@@ -247,7 +248,7 @@ def _gallery(folder: Path, scoring: Scoring, scorer: Scorer, *, writes: bool = T
 
     found = find_photos([folder], inside=folder)
     if found.skipped_outside:
-        typer.echo(f"left out: {found.skipped_outside} links that lead out of {folder}", err=True)
+        say(f"left out: {found.skipped_outside} links that lead out of {folder}")
     served = ServedFolder(folder, found.paths)
     if not served.photos:
         raise PhotoError(f"no photo found in {folder}")

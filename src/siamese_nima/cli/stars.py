@@ -13,7 +13,7 @@ import typer
 from siamese_nima.cli import options
 from siamese_nima.cli.options import Scoring, grouped_options
 from siamese_nima.cli.run import ERRORS_SHOWN, FolderRun
-from siamese_nima.cli.streams import shell_quoted
+from siamese_nima.cli.streams import say, shell_quoted
 from siamese_nima.curation.programs import PROGRAMS, REJECTED, program_named, stars_in_words
 from siamese_nima.curation.sidecars import Naming, UndoLog, undo_stars
 from siamese_nima.curation.stars import (
@@ -193,28 +193,27 @@ class Writing:
         reader = program_named(self._planned["program"])
         if reader is not None and not self._quiet:
             if unread := self._counts["unread"]:
-                typer.echo(
+                say(
                     f"{unread} photos get no stars: {reader.title} does not read sidecars of them, "
-                    "it looks inside; into JPEG files --into-photos writes",
-                    err=True,
+                    "it looks inside; into JPEG files --into-photos writes"
                 )
             for limit in reader.limits:
-                typer.echo(f"note: {limit}", err=True)
+                say(f"note: {limit}")
         unrated = sum(result.mean is None for result in results)
         if results and not self._quiet:
-            typer.echo(self.summary(), err=True)
+            say(self.summary())
         failed = [result.error for result in results if result.error is not None]
         for error in failed[:ERRORS_SHOWN]:
-            typer.echo(f"failed: {printable(error)}", err=True)
+            say(f"failed: {printable(error)}")
         if unrated:
-            typer.echo(f"{unrated} photos have no score in the table and get no stars", err=True)
+            say(f"{unrated} photos have no score in the table and get no stars")
         if unrated or self._counts["fail"]:
             raise typer.Exit(1)
 
     def _show(self, entry: SidecarChange) -> None:
         self._counts[entry.action] += 1
         if entry.error is not None:
-            typer.echo(f"failed: {printable(entry.error)}", err=True)
+            say(f"failed: {printable(entry.error)}")
         elif entry.action not in ("same", "unread"):
             now = entry.was if entry.action == "keep" else entry.stars
             name = printable(str(entry.sidecar))
@@ -226,10 +225,10 @@ def _undo(log: Path, *, quiet: bool) -> None:
     for done in undo_stars(log):
         counts[done.action] += 1
         if done.error is not None:
-            typer.echo(f"failed: {printable(done.error)}", err=True)
+            say(f"failed: {printable(done.error)}")
     if not quiet:
         parts = [f"{count} {action}" for action, count in sorted(counts.items())]
-        typer.echo(f"sidecars: {', '.join(parts) or 'nothing to undo'}", err=True)
+        say(f"sidecars: {', '.join(parts) or 'nothing to undo'}")
     if counts["failed"]:
         raise typer.Exit(1)
 

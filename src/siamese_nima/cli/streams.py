@@ -11,6 +11,8 @@ import sys
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
+from textwrap import TextWrapper
+from typing import TextIO
 
 import typer
 
@@ -65,13 +67,29 @@ def drop_output() -> None:
 
 
 def say(text: str) -> None:
-    """A line on standard error, for people; wrapped between words on a terminal."""
-    if sys.stderr.isatty():
-        from rich.console import Console
+    """Lines on standard error, for people; broken between words on a terminal."""
+    typer.echo(_broken(text, sys.stderr), err=True)
 
-        Console(stderr=True).print(text, markup=False, highlight=False, emoji=False)
-    else:
-        typer.echo(text, err=True)
+
+def tell(text: str, indent: int = 2) -> None:
+    """Lines of a result on standard output; on a terminal broken between words, and indented."""
+    typer.echo(_broken(text, sys.stdout, " " * indent))
+
+
+def _broken(text: str, stream: TextIO, indent: str = "") -> str:
+    if not stream.isatty():
+        return text
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isdecimal() else 0
+    with suppress(OSError, ValueError):  # of a terminal that has no size
+        width = width or os.get_terminal_size(stream.fileno()).columns
+    wrapper = TextWrapper(
+        max(width or 80, 2 * len(indent)),
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(map(wrapper.fill, text.split("\n")))
 
 
 def shell_quoted(argument: str) -> str:

@@ -226,7 +226,8 @@ def find_bursts(
             give reasons. Photos are then read in full.
         faces: With `detail`, look at faces too: of photos that are too close to call the one with
             fewer closed eyes is put first.
-        report: Called with photos done and photos in all, while photos are read.
+        report: Called with photos done and photos in all, while photos are read; with `detail`
+            once more from 0 on.
 
     Returns:
         As `group_bursts`.
@@ -239,11 +240,14 @@ def find_bursts(
         return found
     order = fine_order(scorer.card.name, scorer.card.version)
     look = partial(try_detail, faces=faces)
-    of_bursts = (path for burst in found for path in burst.paths)
-    details = map_in_order(look, of_bursts, workers=scorer.workers)
-    return tuple(
-        with_detail(burst, [next(details) for _ in burst.photos], order) for burst in found
-    )
+    of_bursts = [path for burst in found for path in burst.paths]
+    details: list[Detail | None] = []
+    for seen in map_in_order(look, of_bursts, workers=scorer.workers):
+        details.append(seen)
+        if report:
+            report(len(details), len(of_bursts))
+    rest = iter(details)
+    return tuple(with_detail(burst, [next(rest) for _ in burst.photos], order) for burst in found)
 
 
 def as_burst(
