@@ -9,9 +9,11 @@ import os
 import shutil
 import sqlite3
 import warnings
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -75,11 +77,21 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_card: ModelCard) -
     return write_model(tmp_path_factory.mktemp("model") / "tiny.onnx", tiny_card)
 
 
+_tests = count()
+
+
 @pytest.fixture(autouse=True)
-def _own_user_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_user_folders(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
     """Tests never see the models that the user has, nor results of earlier runs."""
-    monkeypatch.setenv("SIAMESE_NIMA_MODELS", str(tmp_path / "models-of-the-user"))
-    monkeypatch.setenv("SIAMESE_NIMA_CACHE", str(tmp_path / "cache-of-the-user" / "results.sqlite"))
+    # Not `tmp_path`: making a folder for each of some thousand tests takes seconds.
+    folder = tmp_path_factory.getbasetemp() / f"user-{next(_tests)}"
+    monkeypatch.setenv("SIAMESE_NIMA_MODELS", str(folder / "models"))
+    monkeypatch.setenv("SIAMESE_NIMA_CACHE", str(folder / "cache" / "results.sqlite"))
+    yield
+    if folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

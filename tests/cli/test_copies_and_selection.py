@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from siamese_nima.cli import app
 from siamese_nima.errors import ConfigError, NimaError
+from siamese_nima.scoring.catalogue import models_folder
 
 
 def nima(*arguments):
@@ -116,9 +117,9 @@ def test_no_result_is_written_over_what_it_is_made_from(tiny_model, photo_folder
     assert {path: path.read_bytes() for path in photo_folder.iterdir()} == before
 
 
-def test_models_are_removed_and_embedded_ones_stay(tiny_model, tmp_path):
-    folder = tmp_path / "models-of-the-user"
-    folder.mkdir()
+def test_models_are_removed_and_embedded_ones_stay(tiny_model):
+    folder = models_folder()
+    folder.mkdir(parents=True)
     (folder / "mine.onnx").write_bytes(tiny_model.read_bytes())
     assert "removed" in nima("models", "remove", "mine").output
     assert not (folder / "mine.onnx").exists()
