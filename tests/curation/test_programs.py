@@ -252,7 +252,7 @@ def test_a_photo_that_was_edited_since_is_left_as_it_is(tmp_path):
     assert "changed since it got its stars" in done.error
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=40), st.binary(max_size=40), st.binary(max_size=40), st.binary())
 def test_undoing_a_photo_gives_back_every_byte(tmp_path, start, old, new, end):
     photo, log = tmp_path / "a.jpg", tmp_path / "log"

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from siamese_nima.datasets.origin import bucketize, origin_labels, read_origin_table
@@ -65,7 +65,6 @@ counts = st.integers(2, 12)
 ways = st.sampled_from(["width", "quantile"])
 
 
-@settings(deadline=None)
 @given(scores, counts, ways)
 def test_labels_are_in_range_and_rise_with_the_score(mos, count, by):
     labels = bucketize(mos, count, by=by)
@@ -75,14 +74,12 @@ def test_labels_are_in_range_and_rise_with_the_score(mos, count, by):
     assert labels.max() < count
 
 
-@settings(deadline=None)
 @given(scores, counts, ways)
 def test_equal_scores_share_a_bucket(mos, count, by):
     labels = bucketize(mos + mos, count, by=by)
     assert labels[: len(mos)].tolist() == labels[len(mos) :].tolist()
 
 
-@settings(deadline=None)
 @given(scores, counts, st.integers(-3, 3))
 def test_equal_width_labels_do_not_depend_on_the_unit(mos, count, shift):
     steps = np.round(np.array(mos) * 8)  # whole numbers, so that scaling by 4 is exact
@@ -92,7 +89,6 @@ def test_equal_width_labels_do_not_depend_on_the_unit(mos, count, shift):
     assert bucketize(steps, count).tolist() == moved.tolist()
 
 
-@settings(deadline=None)
 @given(st.integers(1, 20), st.integers(2, 8))
 def test_quantile_buckets_of_distinct_scores_hold_as_many_photos_each(size, count):
     mos = np.random.default_rng(size).permutation(size * count).astype(float)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from siamese_nima.datasets.rating_table import RatingTable
@@ -24,7 +24,6 @@ def table(scenes, subsets=()):
     return RatingTable(paths=paths, mos=[5.0] * len(paths), scenes=scenes, subsets=subsets)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=80), st.integers(0, 5))
 def test_a_scene_is_never_in_two_splits(scenes, seed):
     found = split_by_scene(table(scenes), seed=seed)
@@ -117,7 +116,6 @@ FRACTIONS = {"train": 0.6, "val": 0.2, "test": 0.2}
 given_splits = st.lists(st.sampled_from(["", "train", "val", "test"]), min_size=30, max_size=60)
 
 
-@settings(deadline=None)
 @given(given_splits, st.integers(0, 3))
 def test_every_photo_gets_a_split_and_given_ones_stay(splits, seed):
     bare = table(range(len(splits)))

@@ -40,9 +40,9 @@ def test_exchanging_the_models_turns_the_sign():
 def test_equally_good_models_rarely_differ():
     found = [
         compare_models(with_noise(1.0, 2 * seed), with_noise(1.0, 2 * seed + 1), repeats=100)
-        for seed in range(20)
+        for seed in range(12)
     ]
-    assert sum(differences["srcc"].winner != "neither" for differences in found) <= 4
+    assert sum(differences["srcc"].winner != "neither" for differences in found) <= 3
 
 
 def test_other_photos_or_scales_are_refused():

@@ -31,7 +31,6 @@ from siamese_nima.evaluation.metrics import (
 values = hnp.arrays(np.float64, 12, elements=st.integers(-50, 50).map(float))
 
 
-@settings(deadline=None)
 @given(values, values)
 def test_correlations_are_those_of_scipy(scores: np.ndarray, labels: np.ndarray) -> None:
     assume(np.ptp(scores) > 0 and np.ptp(labels) > 0)
@@ -40,14 +39,12 @@ def test_correlations_are_those_of_scipy(scores: np.ndarray, labels: np.ndarray)
     assert krcc(scores, labels) == pytest.approx(stats.kendalltau(scores, labels).statistic)
 
 
-@settings(deadline=None)
 @given(values, values)
 def test_ranks_do_not_care_about_a_rising_transform(scores: np.ndarray, labels: np.ndarray) -> None:
     assume(np.ptp(scores) > 0 and np.ptp(labels) > 0)
     assert srcc(np.exp(scores / 10), labels) == pytest.approx(srcc(scores, labels))
 
 
-@settings(deadline=None)
 @given(values)
 def test_turning_the_scores_round_flips_the_sign(scores: np.ndarray) -> None:
     assume(np.ptp(scores) > 0)
@@ -173,7 +170,7 @@ def test_the_middle_separates_good_from_bad():
     assert majority_share([4.0, 5.5, 5.0, 8.0], 5.5) == 0.75
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 1000), st.floats(0.1, 2.0))
 def test_the_fit_never_lowers_a_rising_correlation(seed, noise):
     scores, labels = noisy(noise, seed, 80)

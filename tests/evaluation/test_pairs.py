@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.stats import norm
@@ -35,7 +35,6 @@ def test_accuracy_in_total_and_by_gap_by_hand():
     ]
 
 
-@settings(deadline=None)
 @given(numbers, st.randoms())
 def test_total_accuracy_is_kendalls_concordance(labels, random):
     scores = [float(random.randint(0, 9)) for _ in labels]

@@ -97,7 +97,7 @@ def test_an_impossible_short_side_is_refused(photo_file):
     want=st.integers(1, 400),
     orientation=st.integers(1, 8),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_reduced_decoding_never_gives_less_than_wanted(width, height, want, orientation):
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
@@ -423,7 +423,7 @@ def test_a_truncated_jpeg_says_so_with_its_name(scene, encoded, tmp_path):
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 def test_damaged_files_are_errors_or_photos_and_nothing_else(data):
     image_format = data.draw(st.sampled_from(["JPEG", "PNG", "GIF", "TIFF", "BMP", "WEBP", "PSD"]))
     file = io.BytesIO()

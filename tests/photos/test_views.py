@@ -169,7 +169,7 @@ def test_impossible_json_says_what_is_wrong(policy, message):
 
 
 @given(policies(sizes=st.integers(1, 24)), photos)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_views_have_the_promised_shape(policy, photo):
     before = photo.tobytes()
     views = policy.views(photo)
@@ -183,7 +183,7 @@ def test_views_have_the_promised_shape(policy, photo):
 
 
 @given(policies(sizes=st.integers(1, 24)), st.integers(1, 60), st.integers(1, 60), COLOURS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_one_colour_stays_that_colour(policy, width, height, colour):
     views = policy.views(Image.new("RGB", (width, height), colour))
     allowed = {colour} | {group.colour for group in policy.groups if isinstance(group, Pad)}
@@ -191,7 +191,7 @@ def test_one_colour_stays_that_colour(policy, width, height, colour):
 
 
 @given(photos, st.sampled_from(RESAMPLES), st.integers(1, 20), st.sampled_from([1, 2]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_groups_are_cut_one_after_another(photo, resample, size, factor):
     parts = [Warp(size), Crops(size * factor, size, "five"), Pad(size), Crops(2 * size, size)]
     together = ViewPolicy(tuple(parts), resample).views(photo)
@@ -207,7 +207,7 @@ def test_groups_are_cut_one_after_another(photo, resample, size, factor):
     st.sampled_from(["bilinear", "bicubic", "lanczos"]),
     st.integers(0, 99),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_crops_equal_resizing_the_whole_photo_and_then_cropping(
     width, height, size, more, resample, seed
 ):
@@ -246,7 +246,7 @@ def test_a_warp_is_pillows_resize(scene, resample):
 
 
 @given(photos)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_native_is_the_photo_itself(photo):
     assert np.array_equal(ViewPolicy.parse("native").views(photo)[0], np.asarray(photo))
 
