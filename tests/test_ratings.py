@@ -141,12 +141,6 @@ def test_mapping_a_distribution_keeps_the_relative_position_of_its_mean(distribu
     assert ratings.mean(mapped, ten) == pytest.approx(expected)
 
 
-@given(st.lists(st.floats(1, 10), min_size=1, max_size=30), st.floats(1, 10))
-def test_percentile_counts_the_lower_share(population, score):
-    expected = 100 * sum(member < score for member in population) / len(population)
-    assert ratings.percentile(score, population) == pytest.approx(expected)
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -162,7 +156,6 @@ def test_percentile_counts_the_lower_share(population, score):
         (lambda: ratings.emd([1, 0], [1, 0, 0]), "2 and 3 grades"),
         (lambda: ratings.emd([1, 0], [1, 0], r=3), "1 or 2, got 3"),
         (lambda: ratings.preference([1, 0], [1, 0, 0]), "2 and 3 grades"),
-        (lambda: ratings.percentile(5, []), "empty"),
         (lambda: ratings.check_distributions([0.5] * 10, ratings.AVA_SCALE), "off by 4"),
         (lambda: ratings.check_distributions([0.5, 0.5], FIVE), r"5 probabilities, got .*\(2,\)"),
         (lambda: ratings.check_distributions([2, -1], RatingScale(0, 1)), "negative"),

@@ -184,23 +184,6 @@ def preference(first: ArrayLike, second: ArrayLike) -> Floats:
     return np.asarray(np.sum(a * (below + 0.5 * b), axis=-1))
 
 
-def percentile(scores: ArrayLike, population: ArrayLike) -> Floats:
-    """Share of a reference population that scores strictly lower, in percent, 0 to 100.
-
-    Args:
-        scores: Mean scores, any shape.
-        population: Shape (M,), M >= 1, the reference population's mean scores in any order.
-
-    >>> percentile([5.0, 9.0], [4.0, 5.0, 6.0, 7.0]).tolist()
-    [25.0, 100.0]
-    """
-    ordered = np.sort(np.asarray(population, dtype=np.float64).ravel())
-    if ordered.size == 0:
-        raise RatingError("a percentile needs a reference population, got an empty one")
-    lower = np.searchsorted(ordered, np.asarray(scores, dtype=np.float64), side="left")
-    return np.asarray(100.0 * lower / ordered.size)
-
-
 def map_mean(scores: ArrayLike, origin: RatingScale, target: RatingScale) -> Floats:
     """Scores on one scale at the same relative position of another.
 

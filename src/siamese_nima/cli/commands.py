@@ -22,15 +22,19 @@ _KINDS = {
 _KIND = re.compile(r"<(?:list\[)?([^\]>]+)\]?>")
 
 
-class Command(TyperCommand):
-    """A command with help for people."""
+class _ForPeople:
+    """Help for people, of commands and of groups of them."""
 
     def __init__(self, *args: Any, help: str | None = None, **attributes: Any) -> None:
-        super().__init__(*args, help=_flowing(help), **attributes)
+        super().__init__(*args, help=_flowing(help), **attributes)  # type: ignore[call-arg]
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, `--help` among them."""
-        return [_as_ours(param) for param in super().get_params(ctx)]
+        return [_as_ours(param) for param in super().get_params(ctx)]  # type: ignore[misc]
+
+
+class Command(_ForPeople, TyperCommand):
+    """A command."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Show the help."""
@@ -38,15 +42,8 @@ class Command(TyperCommand):
         super().format_help(ctx, formatter)
 
 
-class Group(TyperGroup):
-    """The same for commands that have commands."""
-
-    def __init__(self, *args: Any, help: str | None = None, **attributes: Any) -> None:
-        super().__init__(*args, help=_flowing(help), **attributes)
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        """The parameters, `--help` among them."""
-        return [_as_ours(param) for param in super().get_params(ctx)]
+class Group(_ForPeople, TyperGroup):
+    """A command that has commands."""
 
 
 class App(typer.Typer):

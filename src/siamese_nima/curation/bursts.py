@@ -459,13 +459,19 @@ def burst_rows(
     """
     for number, burst in enumerate(bursts, start=1):
         for place, photo in enumerate(burst.photos[: 1 if best_only else None], start=1):
-            sure = (burst.too_close, burst.over_next) if place == 1 else (None, None)
-            reason = burst.reason(place - 1)
-            yield _row(photo, number, place, len(burst.photos), *sure, reason=reason)
+            sure = {"too_close": burst.too_close, "over_next": rounded(burst.over_next, 4)}
+            yield _row(
+                photo,
+                burst=number,
+                place=place,
+                of=len(burst.photos),
+                reason=burst.reason(place - 1) or None,
+                **(sure if place == 1 else {}),
+            )
     grouped = {path for burst in bursts for path in burst.paths}
     single = [photo for photo in results if photo.path not in grouped]
     for photo in rank_photos(keepers(single, ()) if best_only else single):
-        yield _row(photo, None, None if photo.mean is None else 1, 1, None, None)
+        yield _row(photo, place=None if photo.mean is None else 1, of=1)
 
 
 def burst_csv(rows: Iterable[dict[str, Any]]) -> str:
@@ -495,26 +501,9 @@ def check_burst_table(path: Path) -> None:
         raise ConfigError(f"{path}: a table of bursts ends in {' or '.join(BURST_TABLE_FORMATS)}")
 
 
-def _row(
-    photo: ScoredPhoto,
-    burst: int | None,
-    place: int | None,
-    size: int,
-    too_close: bool | None,
-    over_next: float | None,
-    *,
-    reason: str = "",
-) -> dict[str, Any]:
-    own = photo.to_dict() | {"scale": str(photo.scale)}
-    of_burst = {
-        "burst": burst,
-        "place": place,
-        "of": size,
-        "too_close": too_close,
-        "over_next": rounded(over_next, 4),
-        "reason": reason or None,
-    }
-    return {column: (own | of_burst)[column] for column in _COLUMNS}
+def _row(photo: ScoredPhoto, **of_burst: object) -> dict[str, Any]:
+    values = photo.to_dict() | {"scale": str(photo.scale)} | of_burst
+    return {column: values.get(column) for column in _COLUMNS}
 
 
 def _cell(value: object) -> object:

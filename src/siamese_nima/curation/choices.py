@@ -88,7 +88,11 @@ class Choice:
                     values[ours] = ""  # no longer a score's, even where both say the same
         return values
 
-    def contradicts(self, packet: Packet) -> float | None:
+    def differs(self, rating: float) -> bool:
+        """Whether a rating that the person gave elsewhere speaks against this choice."""
+        return self.rating is not None and rating != self.rating
+
+    def persons(self, packet: Packet) -> float | None:
         """The rating that the person gave in another program, if it is another one; or None.
 
         Not a number where it cannot be read.

@@ -6,6 +6,7 @@ import errno
 import filecmp
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -166,7 +167,8 @@ def undo_filing(log: Path) -> Iterator[Filed]:
         try:
             undo = _remove_copy if "copied" in line else _put_back
             yield Filed(undo(source, target), target, source)
-            _remove_empty(target.parent)
+            with suppress(OSError):  # not empty: others have put something there
+                target.parent.rmdir()
         except (OSError, NimaError) as error:
             yield Filed("untouched", target, source, error=f"{target}: not put back ({error})")
 
@@ -186,14 +188,6 @@ def _put_back(source: Path, moved: Path) -> Literal["put back", "untouched"]:
     source.parent.mkdir(parents=True, exist_ok=True)
     _move(moved, source)
     return "put back"
-
-
-def _remove_empty(folder: Path) -> None:
-    """A folder that this run made is empty again; one with anything in it stays."""
-    try:
-        folder.rmdir()
-    except OSError:
-        return
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -180,7 +180,7 @@ class _Mark(Protocol):
     def differs(self, rating: float) -> bool:
         """Whether a rating that a person gave elsewhere speaks against this one."""
 
-    def values(self, packet: Packet, result: ScoredPhoto, overwrite: bool) -> dict[Name, str]:
+    def values(self, packet: Packet, *, overwrite: bool) -> dict[Name, str]:
         """Properties to write into a sidecar."""
 
 
@@ -188,6 +188,7 @@ class _Mark(Protocol):
 class _StarsOfScore:
     rating: int
     marks: Marks
+    result: ScoredPhoto
 
     def persons(self, packet: Packet) -> float | None:
         return packet.persons_rating
@@ -195,28 +196,10 @@ class _StarsOfScore:
     def differs(self, rating: float) -> bool:  # noqa: ARG002
         return True
 
-    def values(self, packet: Packet, result: ScoredPhoto, overwrite: bool) -> dict[Name, str]:
+    def values(self, packet: Packet, *, overwrite: bool) -> dict[Name, str]:
         values = {RATING: str(self.rating), OUR_RATING: str(self.rating)}
-        values |= {OUR_SCORE: f"{result.score:.4f}", OUR_MODEL: result.model}
+        values |= {OUR_SCORE: f"{self.result.score:.4f}", OUR_MODEL: self.result.model}
         return values | self.marks.values(packet, self.rating, overwrite=overwrite)
-
-
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    choice: Choice
-
-    @property
-    def rating(self) -> int | None:
-        return self.choice.rating
-
-    def persons(self, packet: Packet) -> float | None:
-        return self.choice.contradicts(packet)
-
-    def differs(self, rating: float) -> bool:
-        return self.choice.rating is not None and rating != self.choice.rating
-
-    def values(self, packet: Packet, result: ScoredPhoto, overwrite: bool) -> dict[Name, str]:  # noqa: ARG002
-        return self.choice.values(packet, overwrite=overwrite)
 
 
 def plan_stars(
@@ -248,8 +231,9 @@ def plan_stars(
     # Nobody but digiKam reads its labels; without a program in mind they do no harm.
     digikam = pick_from is not None if reader is None else reader.digikam
     marks = Marks(pick_from=pick_from, labels=options.get("labels"), digikam=digikam)
-    given = [None if s is None else _StarsOfScore(s, marks) for s in stars]
-    yield from _plan(zip(results, given, strict=True), options)
+    given = zip(results, stars, strict=True)
+    wanted = [(r, None if s is None else _StarsOfScore(s, marks, r)) for r, s in given]
+    yield from _plan(wanted, options)
 
 
 def plan_choices(
@@ -266,8 +250,7 @@ def plan_choices(
             earlier choice has written.
         options: Without `pick_from` and `labels`.
     """
-    given = [None if choice is None else _Chosen(choice) for choice in choices]
-    yield from _plan(zip(results, given, strict=True), options)
+    yield from _plan(zip(results, choices, strict=True), options)
 
 
 def _plan(
@@ -389,7 +372,7 @@ def _entry(sidecar: Path, photos: Sequence[_Rated], overwrite: bool) -> SidecarC
         was = was or next(others, None)
         if was is not None and not overwrite:
             return made(action="keep", stars=mark.rating, was=was, before=before)
-        values = mark.values(packet, result, overwrite)
+        values = mark.values(packet, overwrite=overwrite)
         if not values:
             return made(action="same", stars=mark.rating, was=packet.rating, before=before)
         after = packet.with_values(values)

@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -63,7 +63,7 @@ class GivenChoice(BaseModel):
 
     def choice(self) -> Choice:
         """As the library has it."""
-        return Choice(stars=self.stars, flag=self.flag, colour=self.colour)
+        return Choice(**self.model_dump())
 
 
 class Order(BaseModel):
@@ -165,7 +165,7 @@ class Culling:
             "kept": self.kept,
             "writes": self.writes,
             "beside": printable(self.beside.name),
-            "choices": {photo: _as_json(choice) for photo, choice in known.items() if choice},
+            "choices": {photo: asdict(choice) for photo, choice in known.items() if choice},
             "gone": [p for p, path in self._photos.items() if not os.path.lexists(path)],
             "undo": [_described(log) for log in self._logs()],
         }
@@ -360,10 +360,6 @@ def _choice_store(folder: Path) -> ChoiceStore | None:
     except NimaError as error:
         _log.warning("%s; they stay in the browser", error)
         return None
-
-
-def _as_json(choice: Choice) -> dict[str, Any]:
-    return {"stars": choice.stars, "flag": choice.flag, "colour": choice.colour}
 
 
 def _not_here() -> RequestError:

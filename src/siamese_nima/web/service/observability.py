@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 from prometheus_client import (
@@ -150,39 +151,25 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self._requests = Counter(
-            "nima_requests",
-            "Requests answered.",
-            ["method", "route", "status"],
-            registry=self.registry,
-        )
-        self._seconds = Histogram(
+        made = partial(Counter, registry=self.registry)
+        timed = partial(Histogram, registry=self.registry)
+        self._requests = made("nima_requests", "Requests answered.", ["method", "route", "status"])
+        self._seconds = timed(
             "nima_request_seconds",
             "From the first byte of a request to the last of its answer.",
             ["route"],
             buckets=_SECONDS,
-            registry=self.registry,
         )
-        self._photos = Counter(
-            "nima_photos", "Photos answered for.", ["outcome"], registry=self.registry
-        )
+        self._photos = made("nima_photos", "Photos answered for.", ["outcome"])
         for outcome in ("scored", "failed"):
             self._photos.labels(outcome)
-        self._batch = Histogram(
-            "nima_batch_photos",
-            "Photos that a worker took at a time.",
-            buckets=_PHOTOS,
-            registry=self.registry,
+        self._batch = timed(
+            "nima_batch_photos", "Photos that a worker took at a time.", buckets=_PHOTOS
         )
-        self._waited = Histogram(
-            "nima_wait_seconds",
-            "Seconds that a photo waited for a worker.",
-            buckets=_SECONDS,
-            registry=self.registry,
+        self._waited = timed(
+            "nima_wait_seconds", "Seconds that a photo waited for a worker.", buckets=_SECONDS
         )
-        self._work = Counter(
-            "nima_work_seconds", "Seconds of work of all workers.", registry=self.registry
-        )
+        self._work = made("nima_work_seconds", "Seconds of work of all workers.")
         self._models = Gauge(
             "nima_model_info", "Models that rate.", ["name", "model"], registry=self.registry
         )
