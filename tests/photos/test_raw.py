@@ -246,6 +246,25 @@ def test_a_camera_raw_file_that_is_whole_is_read(scene):
 
 
 @pytest.mark.usefixtures("_with_rawpy")
+@pytest.mark.parametrize("level", [0, 900, 40000])
+def test_last_rows_that_repeat_are_filled_up(scene, level):
+    """As LibRaw leaves them where lossless JPEG ends early."""
+    contents = dng(scene)
+    row = 2 * scene.width
+    kept = 8 + row * (scene.height // 2)
+    filled = struct.pack("<H", level) * (scene.width * scene.height // 2)
+    with pytest.raises(PhotoError, match=r"^a\.dng: truncated, the sensor's picture breaks off"):
+        read_photo(contents[:kept] + filled + contents[kept + len(filled) :], name="a.dng")
+
+
+def test_last_rows_that_are_too_bright_are_a_photo(scene):
+    contents = dng(scene)
+    kept = 8 + 2 * scene.width * (scene.height // 2)
+    filled = b"\xff" * (scene.width * scene.height)
+    photo = read_photo(contents[:kept] + filled + contents[kept + len(filled) :])
+    assert min(photo.getpixel((60, 70))) > 250
+
+
 def test_a_sensor_that_lacks_its_end_or_everything_is_an_error(scene):
     sound = scene.resize((240, 160))
     cut, empty = sound.copy(), Image.new("RGB", sound.size)

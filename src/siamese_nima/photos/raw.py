@@ -34,7 +34,7 @@ _FUJIFILM_PARTS_AT = 84
 # Panasonic's own tags: size of the sensor, how its numbers are packed, where they begin.
 _PANASONIC_WIDTH, _PANASONIC_HEIGHT, _PANASONIC_PACKING, _PANASONIC_DATA = 2, 3, 0x2D, 0x118
 _PANASONIC_PIXELS_IN_16_BYTES = {4: 14, 5: 14, 6: 14, 7: 14}
-# Of a sensor whose last rows are all zero the file lacks the end: no sensor counts nothing at all.
+# Of a sensor whose last rows are all alike the file lacks the end: no two are, to the last count.
 _EMPTY_SHARE = 1 / 64
 
 
@@ -128,12 +128,17 @@ def _is_empty(raw: Any) -> bool:
 
 
 def _lacks_its_end(raw: Any) -> bool:
-    """Whether the sensor's last rows hold nothing: LibRaw fills up what it could not decode."""
+    """Whether the sensor's last rows repeat: LibRaw fills up what it could not decode.
+
+    It does so with zeros, or, where pixels are coded as differences, with the last one. Light that
+    is too bright for the sensor repeats, too.
+    """
     sensor = raw.raw_image_visible
     if sensor is None:
         return False
-    rows = max(2, round(len(sensor) * _EMPTY_SHARE))
-    return not sensor[-rows:].any()
+    last = sensor[-max(4, round(len(sensor) * _EMPTY_SHARE)) :]
+    repeats = bool((last[2:] == last[:-2]).all())  # filters of one colour stand two rows apart
+    return repeats and not bool((last >= raw.white_level).all())
 
 
 def _rawpy(label: str) -> Any:
