@@ -66,6 +66,19 @@ def test_a_hole_is_seen_with_its_place_and_length(noisy, encoded, options):
     assert 4096 <= length <= 4100
 
 
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"optimize": True}])
+def test_zeros_to_the_end_are_seen_whatever_they_mean(noisy, encoded, options):
+    flat = noisy.copy()
+    flat.paste("white", (0, 100, 800, 600))
+    for picture in (noisy, flat):
+        contents = encoded(picture, "JPEG", **options)
+        kept = len(contents) * 2 // 3
+        copied = contents[:kept] + bytes(max(4096, len(contents) - kept))
+        assert damage_in_scans(copied).startswith("damaged: a hole of ")
+    padded = encoded(flat, "JPEG", **options) + bytes(9999)
+    assert damage_in_scans(padded) is None
+
+
 @pytest.mark.parametrize(
     "contents", [b"", b"\xff\xd8", b"\xff\xd8\xff\xda", b"\xff\xd8" + b"\xff" * 9]
 )

@@ -19,10 +19,11 @@ _MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 def damage_in_scans(contents: bytes) -> str | None:
     """What cannot be right in the coded pixels of a JPEG file; None if nothing is seen.
 
-    Two traces of overwritten data are looked for, at some 0.4 ms a megabyte: markers that
-    cannot stand there, where decoders stop and leave the rest of the photo grey; and holes, blocks
-    of zeros where the Huffman tables make zeros nonsense. Damage that leaves neither trace is not
-    found; it would take a decoder that reports its warnings, and those come with sound photos too.
+    Two traces of overwritten data are looked for, at some 0.4 ms a megabyte: markers that cannot
+    stand there, where decoders stop and leave the rest of the photo grey; and holes, blocks of zeros
+    where the Huffman tables make zeros nonsense, or to the end of the file. Damage that leaves
+    neither trace is not found; it would take a decoder that reports its warnings, and those come
+    with sound photos too.
 
     Args:
         contents: The whole file, beginning with its SOI marker.
@@ -43,11 +44,14 @@ def damage_in_scans(contents: bytes) -> str | None:
             continue
         marked = _MARKER_IN_SCAN.search(contents, end)
         scan_end = marked.start() if marked else len(contents)
+        hole = -1
         if sequential and not zeros_mean_nothing:
             hole = contents.find(_HOLE, end, scan_end)
-            if hole >= 0:
-                length = scan_end - hole - len(contents[hole:scan_end].lstrip(b"\0"))
-                return f"damaged: a hole of {length} bytes at byte {hole}"
+        elif marked is None and contents.endswith(_HOLE):  # a copy that was broken off
+            hole = len(contents.rstrip(b"\0"))
+        if hole >= 0:
+            length = scan_end - hole - len(contents[hole:scan_end].lstrip(b"\0"))
+            return f"damaged: a hole of {length} bytes at byte {hole}"
         if marked is not None and contents[scan_end + 1] not in _AFTER_SCAN:
             return f"damaged: the picture breaks off at byte {scan_end}"
         position = scan_end
