@@ -20,10 +20,10 @@ def damage_in_scans(contents: bytes) -> str | None:
     """What cannot be right in the coded pixels of a JPEG file; None if nothing is seen.
 
     Two traces of overwritten data are looked for, at some 0.4 ms a megabyte: markers that cannot
-    stand there, where decoders stop and leave the rest of the photo grey; and holes, blocks of zeros
-    where the Huffman tables make zeros nonsense, or to the end of the file. Damage that leaves
-    neither trace is not found; it would take a decoder that reports its warnings, and those come
-    with sound photos too.
+    stand there, where decoders stop and leave the rest of the photo grey; and holes, blocks of
+    zeros where the Huffman tables make zeros nonsense, or to the end of the file. Damage that
+    leaves neither trace is not found; it would take a decoder that reports its warnings, and those
+    come with sound photos too.
 
     Args:
         contents: The whole file, beginning with its SOI marker.
