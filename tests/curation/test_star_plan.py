@@ -133,9 +133,9 @@ CUT_OFF = xmp(4)[:-40]
         (xmp(5).decode().encode("utf-16-be"), {}, 5),
         (xmp(5).decode().encode("utf-32"), {}, 5),
         (xmp(-1), {}, -1),
-        (xmp(0).replace(b"xmp", b"MicrosoftPhoto").replace(
-            b"http://ns.adobe.com/xap/1.0/", b"http://ns.microsoft.com/photo/1.0/"
-        ).replace(b'"0"', b'"50"'), {}, 3),
+        *((xmp(0).replace(b"xmp", b"MicrosoftPhoto").replace(
+            b"http://ns.adobe.com/xap/1.0/", b"http://ns.microsoft.com/photo/1.0" + end
+        ).replace(b'"0"', b'"50"'), {}, 3) for end in (b"/", b"")),  # Windows; ExifTool
         (BROKEN, {}, None),
         (xmp(0), {}, None),
     ],

@@ -38,6 +38,7 @@ CHOSEN_DIGIKAM_PICK, CHOSEN_DIGIKAM_COLOUR = (NIMA, "ChosenPick"), (NIMA, "Chose
 # Ratings of other makers, in percent and in stars.
 MICROSOFT_RATING = ("http://ns.microsoft.com/photo/1.0/", "Rating")
 ACDSEE_RATING = ("http://ns.acdsee.com/iptc/1.0/", "rating")
+_OTHER_SPELLINGS = {"http://ns.microsoft.com/photo/1.0": MICROSOFT_RATING[0]}  # by ExifTool
 
 Name = tuple[str, str]
 
@@ -383,7 +384,8 @@ class _Reader:
 def _expanded(qname: str, spaces: Mapping[str, str], *, attribute: bool = False) -> Name:
     prefix, colon, local = qname.rpartition(":")
     # The default namespace is not for attributes.
-    return ("" if attribute and not colon else spaces.get(prefix, "")), local
+    space = "" if attribute and not colon else spaces.get(prefix, "")
+    return _OTHER_SPELLINGS.get(space, space), local
 
 
 def _declares(attribute: str) -> bool:
