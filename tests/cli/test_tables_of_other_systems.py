@@ -66,6 +66,7 @@ def test_a_table_of_the_product_that_a_spreadsheet_saved(tiny_model, shoot, tmp_
         row[0] = unicodedata.normalize("NFC", row[0]).replace("day1/", "day1\\")
         for place in numeric:
             row[place] = row[place].replace(".", ",")
+        row[1:] = [f" {cell} " for cell in row[1:]]
     content = "\r\n".join(";".join(row) for row in [head, *body]).encode(encoding)
     (tmp_path / "S.CSV").write_bytes(content)
     done = nima("stars", "--table", tmp_path / "S.CSV", "--log", tmp_path / "log.jsonl")

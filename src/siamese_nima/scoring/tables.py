@@ -404,7 +404,9 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
     for line, cells in lines:
         if len(cells) != len(names):
             raise TableError(f"{path} line {line}: {len(cells)} cells, wanted {len(names)}")
-        row: dict[str, Any] = dict(zip(names, cells, strict=True))
+        # Names of files may begin or end with blanks.
+        padded = zip(names, cells, strict=True)
+        row: dict[str, Any] = {name: c if name == "path" else c.strip() for name, c in padded}
         for name in _NUMBERS_READ:
             # A spreadsheet that separates by semicolons writes decimal commas.
             if delimiter != "," and name in row:
