@@ -21,6 +21,20 @@ def test_an_unknown_ending_is_an_error_before_anything_is_made(tmp_path):
         check_new_picture(tmp_path / "crop.gif", tmp_path / "photo.png")
 
 
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
+def test_another_photo_is_not_replaced_but_an_earlier_picture_is(name, tmp_path):
+    mine, ours = tmp_path / f"mine-{name}", tmp_path / name
+    PICTURE.save(mine)
+    before = mine.read_bytes()
+    with pytest.raises(ConfigError, match=f"mine-{name}: is there already, and may be a photo"):
+        save_new_picture(PICTURE, mine, tmp_path / "photo.png")
+    assert mine.read_bytes() == before
+    for colour in ("red", "blue"):
+        save_new_picture(Image.new("RGB", (4, 3), colour), ours, tmp_path / "photo.png")
+    with Image.open(ours) as picture:
+        assert picture.convert("RGB").getpixel((1, 1))[2] > 200
+
+
 @pytest.mark.parametrize("name", ["a.jpg", "a.JPEG", "a.png", "a.webp"])
 def test_the_ending_decides_the_format(name, tmp_path):
     saved = save_new_picture(PICTURE, tmp_path / name, tmp_path / "photo.png")

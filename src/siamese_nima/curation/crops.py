@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from siamese_nima.atomic_write import check_output, write_whole
 from siamese_nima.curation.explain import Box, score_all, shrunk_to
@@ -19,6 +19,7 @@ from siamese_nima.scoring.scorer import Scorer
 
 OWN_RATIO = "own"
 
+_SOFTWARE = "siamese-nima"  # by which pictures saved here are known again
 _SAME = 0.7  # of two crops that share more of their area, one is enough
 
 
@@ -217,9 +218,23 @@ def check_new_picture(path: str | os.PathLike[str], photo: str | os.PathLike[str
     """Whether a picture made of `photo` may be saved at `path`; better asked before it is made.
 
     Raises:
-        ConfigError: See `check_output`; `path` may be the photo itself by no name.
+        ConfigError: See `check_output`; `path` is the photo itself by whatever name, or another
+            file that was not saved here.
     """
     check_output(path, "a picture", PICTURE_FORMATS, [photo])
+    if Path(path).exists() and not _is_ours(path):
+        raise ConfigError(
+            f"{path}: is there already, and may be a photo of yours. Give a name that is free."
+        )
+
+
+def _is_ours(path: str | os.PathLike[str]) -> bool:
+    try:
+        with Image.open(path) as picture:
+            return picture.getexif().get(ExifTags.Base.Software) == _SOFTWARE
+    # Decoders answer damaged files with almost any exception.
+    except Exception:
+        return False
 
 
 def save_new_picture(
@@ -234,7 +249,8 @@ def save_new_picture(
     check_new_picture(path, photo)
     target = Path(path)
     kind, options = PICTURE_FORMATS[target.suffix.lower()]
-    content = io.BytesIO()
-    picture.save(content, format=kind, **options)
+    content, exif = io.BytesIO(), Image.Exif()
+    exif[ExifTags.Base.Software] = _SOFTWARE
+    picture.save(content, format=kind, exif=exif, **options)
     write_whole(target, content.getvalue())
     return target
