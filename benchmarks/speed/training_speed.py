@@ -46,9 +46,9 @@ from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import AVA_SCALE
 from siamese_nima.training.batches import Batch, Photos, train_batches
 from siamese_nima.training.config import StageConfig
-from siamese_nima.training.fit import StageLog
+from siamese_nima.training.fit import StageLog, train_stage
 from siamese_nima.training.run_log import RunLog
-from siamese_nima.training.stage import Stage, train_stage
+from siamese_nima.training.stage import Stage
 from siamese_nima.training.watch import Watch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

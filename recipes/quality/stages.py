@@ -19,10 +19,9 @@ from siamese_nima.datasets.origin import bucketize
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.training.batches import Photos
 from siamese_nima.training.config import StageConfig
-from siamese_nima.training.fit import StageLog
+from siamese_nima.training.fit import StageLog, train_stage
 from siamese_nima.training.ladder_views import with_ladders
 from siamese_nima.training.run_log import write_log
-from siamese_nima.training.stage import train_stage
 
 _WEIGHTS = "weights.safetensors"
 _SCORE_BATCH = 32

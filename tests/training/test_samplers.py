@@ -8,6 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siamese_nima.errors import ConfigError
+from siamese_nima.ratings import AVA_SCALE
+from siamese_nima.training.batches import Photos
+from siamese_nima.training.config import StageConfig
 from siamese_nima.training.samplers import (
     BucketDraws,
     Draws,
@@ -15,7 +18,6 @@ from siamese_nima.training.samplers import (
     HardDraws,
     _packed,
     draw_bucket_pairs,
-    draws_of,
 )
 
 KINDS = ["random", "scene", "hard"]
@@ -38,15 +40,22 @@ def sampler_of(kind, photos=23, *, variants=3, batch_size=4, seed=5):
     rng = np.random.default_rng(photos)
     means = rng.uniform(1, 10, photos)
     scenes = rng.integers(0, 6, photos)
-    return draws_of(
-        kind,
-        means=means,
-        scenes=scenes,
-        ladders=np.full(photos, -1),
-        buckets=np.arange(photos) % 3,
-        variants=variants,
-        batch_size=batch_size,
-        seed=seed,
+    rated = photos_of(means, scenes, variants=variants, buckets=np.arange(photos) % 3)
+    return draws_by(kind, rated, batch_size, seed)
+
+
+def photos_of(means, scenes, *, variants=1, **known):
+    photos = len(means)
+    inputs = np.empty((variants, photos, 1, 1, 1, 3), np.uint8)
+    nothing = np.full((photos, 10), np.nan)
+    known["scenes"] = [str(scene) for scene in scenes]
+    return Photos(inputs=inputs, distributions=nothing, means=means, scale=AVA_SCALE, **known)
+
+
+def draws_by(kind, photos, batch_size, seed):
+    objective = "contrastive" if kind == "bucket" else "preference"
+    return photos.draws(
+        StageConfig(kind="siamese", sampler=kind, objective=objective, batch_size=batch_size), seed
     )
 
 
@@ -153,16 +162,9 @@ def test_every_sampler_keeps_distortion_ladders_together(kind):
     means[:photos] = generator.uniform(1, 10, photos)
     means[photos::rungs] = means[:ladders]
     of_ladder = np.concatenate([np.full(photos, -1), np.repeat(np.arange(ladders), rungs)])
-    sampler = draws_of(
-        kind,
-        means=means,
-        scenes=generator.integers(0, 200, len(means)),
-        ladders=of_ladder,
-        buckets=np.zeros(len(means), dtype=int),
-        variants=1,
-        batch_size=16,
-        seed=0,
-    )
+    places = np.concatenate([np.zeros(photos, int), np.tile(np.arange(rungs), ladders)])
+    scenes = generator.integers(0, 200, len(means))
+    sampler = draws_by(kind, photos_of(means, scenes, ladders=of_ladder, rungs=places), 16, 0)
     pairs = 0
     for batch in sampler:
         counts = np.unique(of_ladder[batch.rows], return_counts=True)

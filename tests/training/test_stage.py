@@ -12,8 +12,8 @@ from siamese_nima.networks.nima import NIMA, PixelNormalisation
 from siamese_nima.ratings import RatingScale, distribution_from_mos
 from siamese_nima.training.batches import Photos
 from siamese_nima.training.config import StageConfig
-from siamese_nima.training.fit import StageLog
-from siamese_nima.training.stage import Stage, train_stage
+from siamese_nima.training.fit import StageLog, train_stage
+from siamese_nima.training.stage import Stage
 
 SCALE = RatingScale(1, 10)
 

@@ -17,8 +17,8 @@ from siamese_nima.ratings import AVA_SCALE, distribution_from_mos
 from siamese_nima.training import fit
 from siamese_nima.training.batches import Photos, plain_batches, train_batches
 from siamese_nima.training.config import StageConfig
-from siamese_nima.training.fit import StageLog
-from siamese_nima.training.stage import Stage, train_stage
+from siamese_nima.training.fit import StageLog, train_stage
+from siamese_nima.training.stage import Stage
 
 
 class TinyBackbone(nn.Module):

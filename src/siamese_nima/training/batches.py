@@ -24,7 +24,7 @@ from siamese_nima.training.pairs import (
     all_pairs,
     label_pairs,
 )
-from siamese_nima.training.samplers import Drawn, Draws, draws_of
+from siamese_nima.training.samplers import BucketDraws, Drawn, Draws, GroupDraws, HardDraws
 
 Integers = NDArray[np.int64]
 
@@ -112,22 +112,23 @@ class Photos:
         Raises:
             ConfigError: Fewer photos than a batch holds, or a batch without pairs.
         """
-        labels = self.labels()
-        if config.weight and config.sampler != "bucket" and min(len(self), config.batch_size) < 2:
+        labels, common = self.labels(), (self.inputs.shape[0], config.batch_size, seed)
+        if config.sampler == "bucket":
+            return BucketDraws(labels.buckets, *common)
+        if config.weight and min(len(self), config.batch_size) < 2:
             raise ConfigError(
                 f"pairs need at least two photos per batch, got {len(self)} photos in batches of "
                 f"{config.batch_size}"
             )
-        return draws_of(
-            config.sampler,
-            means=self.means,
-            scenes=labels.scenes.numpy(),
-            ladders=labels.ladders.numpy(),
-            buckets=labels.buckets.numpy(),
-            variants=self.inputs.shape[0],
-            batch_size=config.batch_size,
-            seed=seed,
-        )
+        # A distortion ladder stays together, whatever else does.
+        ladders = labels.ladders.numpy()
+        alone = labels.scenes.numpy() if config.sampler == "scene" else np.arange(len(self))
+        groups = np.where(ladders == UNKNOWN, alone, len(self) + ladders)
+        if config.sampler == "hard":
+            return HardDraws(self.means, *common, groups=groups)
+        if config.sampler == "scene" or (ladders != UNKNOWN).any():
+            return GroupDraws(groups, *common)
+        return Draws(len(self), *common)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""How every stage runs in Lightning: checkpoints, moving average, resuming, quiet terminal."""
+"""How a stage is trained: by Lightning, with checkpoints, resuming, and a quiet terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -20,11 +20,15 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
     WeightAveraging,
 )
+from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from siamese_nima.errors import ConfigError
+from siamese_nima.networks.nima import NIMA
+from siamese_nima.training.batches import Photos, plain_batches, train_batches
 from siamese_nima.training.config import Device, Precision, StageConfig
-from siamese_nima.training.samplers import Draws
+from siamese_nima.training.figures import val_figures
+from siamese_nima.training.stage import Stage
 
 Figures = dict[str, float]
 
@@ -65,64 +69,105 @@ def rating_device(device: Device) -> str:
     return "cuda" if device in ("auto", "cuda") and torch.cuda.is_available() else "cpu"
 
 
-def fit(
-    stage: lightning.LightningModule,
-    train: Iterable[Any],
-    val: Iterable[Any],
+def train_stage(
+    nima: NIMA,
+    prepare: nn.Module,
+    train: Photos,
+    val: Photos,
     folder: Path,
     *,
     config: StageConfig,
-    draws: Draws,
-    log: StageLog,
+    seed: int = 0,
+    workers: int = 0,
+    log: StageLog | None = None,
     callbacks: Sequence[Callback] = (),
-    trainer: Mapping[str, Any],
-) -> None:
-    """Train a stage, or go on where an earlier call was stopped, also within an epoch.
+    trainer: Mapping[str, Any] | None = None,
+) -> list[Figures]:
+    """Train in place, or go on where an earlier call was stopped, also within an epoch.
+
+    Parameters with `requires_grad` False stay as they are (see `networks.freezing`), and so do
+    their batch norms' statistics.
 
     Args:
-        stage: Ends with the weights of the epoch that was best by `config.monitor`.
-        train: Batches of an epoch.
-        val: Batches of the validation photos.
-        folder: Holds the checkpoints and nothing else.
-        config: Epochs, moving average (with a number), monitor, patience and so on.
-        draws: Of `train`; told where to go on.
-        log: Ends with the figures of each epoch, those before a resume included. Of an epoch that
-            was resumed, training figures are those of its rest.
-        callbacks: Called by Lightning after ours.
-        trainer: Arguments of Lightning's Trainer.
+        nima: Ends with the weights of the epoch that was best by `config.monitor`.
+        prepare: From inputs (N, V, H, W, C) to what `nima` takes.
+        train: Training photos.
+        val: Validation photos; variant 0 of each is used.
+        folder: Holds the checkpoints and nothing else; a finished stage found there is loaded, not
+            trained again.
+        config: How to train.
+        seed: Of order, variants and dropout.
+        workers: Processes that make batches.
+        log: Hears of steps and epochs.
+        callbacks: Lightning's, called after ours.
+        trainer: Arguments of Lightning's Trainer: devices, precision, loggers.
+
+    Returns:
+        The figures of each epoch, those before a resume included: epoch, train_loss, train_emd,
+        train_pairs, and those of `figures.val_figures`. Of an epoch that was resumed, training
+        figures are those of its rest.
+
+    Raises:
+        ConfigError: Fewer training photos than a batch holds, or `val` lacks what
+            `config.monitor` needs.
     """
-    last_path, finished = folder / "last.ckpt", folder / _FINISHED
-    if not (finished.is_file() and finished.read_text() == str(config.epochs)):
-        mode = "min" if lower_is_better(config.monitor) else "max"
-        keeping: Any = {"enable_version_counter": False}
-        at_end = keeping | {"save_on_train_epoch_end": True}
-        every: list[Callback] = [log]
-        every.append(ModelCheckpoint(folder, "best", monitor=config.monitor, mode=mode, **at_end))
-        if config.patience:
-            stop = {"patience": config.patience, "mode": mode, "check_finite": False}
-            every.append(EarlyStopping(config.monitor, **stop))  # type: ignore[arg-type]
-        every.append(ModelCheckpoint(folder, "last", **at_end))
-        every.append(ModelCheckpoint(folder, "last", train_time_interval=SAVE_EVERY, **keeping))
-        if config.average_decay:
-            every.append(MovingAverage(config.average_decay))
-        found = last_path if last_path.exists() else None
+    draws, log = train.draws(config, seed), log or StageLog()
+    _require_monitor(config, val)
+    steps = config.epochs * -(-len(draws) // config.accumulate)
+    stage = Stage(nima, prepare, train.scale, config, steps, seed=seed, draws=draws, val=val)
+    last, finished = folder / "last.ckpt", folder / _FINISHED
+    if finished.is_file() and finished.read_text() == str(config.epochs):
+        kept = torch.load(last, map_location="cpu", weights_only=True)
+        log.load_state_dict(kept["callbacks"][log.state_key])
+    else:
+        found = last if last.exists() else None
         if found is not None:
             draws.start_epoch(*_position(found))
         with quiet_lightning():
             make_trainer(
-                [*every, *callbacks],
+                [log, *_keeping(folder, stage.config), *callbacks],
                 max_epochs=config.epochs,
                 accumulate_grad_batches=config.accumulate,
                 gradient_clip_val=config.clip or None,
-                **trainer,
-            ).fit(stage, train, val, ckpt_path=found, weights_only=True)
+                **(trainer or {}),
+            ).fit(
+                stage,
+                train_batches(train, config, draws, workers=workers),
+                plain_batches(val, config.batch_size, workers=workers),
+                ckpt_path=found,
+                weights_only=True,
+            )
         finished.write_text(str(config.epochs))
-    else:
-        last = torch.load(last_path, map_location="cpu", weights_only=True)
-        log.load_state_dict(last["callbacks"][log.state_key])
     # Read by the path we chose: after a finished stage is found, Lightning does not know it.
     state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)
     stage.load_state_dict(state["state_dict"])
+    nima.eval()
+    return log.epochs
+
+
+def _keeping(folder: Path, config: StageConfig) -> Iterator[Callback]:
+    """What keeps the best epoch, the last one and what is between, and what averages weights."""
+    mode = "min" if lower_is_better(config.monitor) else "max"
+    keeping: Any = {"enable_version_counter": False}
+    at_end = keeping | {"save_on_train_epoch_end": True}
+    yield ModelCheckpoint(folder, "best", monitor=config.monitor, mode=mode, **at_end)
+    if config.patience:
+        yield EarlyStopping(config.monitor, patience=config.patience, mode=mode, check_finite=False)
+    yield ModelCheckpoint(folder, "last", **at_end)
+    yield ModelCheckpoint(folder, "last", train_time_interval=SAVE_EVERY, **keeping)
+    if config.average_decay:
+        yield MovingAverage(config.average_decay)
+
+
+def _require_monitor(config: StageConfig, val: Photos) -> None:
+    target = torch.tensor(val.distributions, dtype=torch.float32)
+    perfect = target.nan_to_num(1 / target.shape[1])
+    possible = val_figures(perfect, target, val.labels(), config, val.scale)
+    if config.monitor not in possible:
+        raise ConfigError(
+            f"the {len(val)} validation photos give no {config.monitor} to choose the best epoch "
+            f"by; they give {', '.join(possible)}"
+        )
 
 
 def make_trainer(callbacks: Sequence[Callback], **arguments: Any) -> lightning.Trainer:

@@ -30,9 +30,8 @@ from siamese_nima.training.config import (
 )
 from siamese_nima.training.data import SplitViews, first_process_first
 from siamese_nima.training.figures import val_figures
-from siamese_nima.training.fit import Figures, StageLog, best_of
+from siamese_nima.training.fit import Figures, StageLog, best_of, train_stage
 from siamese_nima.training.ladder_views import RUNGS, with_ladders
-from siamese_nima.training.stage import train_stage
 from siamese_nima.training.start import HEAD_STD
 from siamese_nima.training.trunk import (
     ActivationScaling,

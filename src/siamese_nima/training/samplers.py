@@ -9,14 +9,13 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict, deque
 from collections.abc import Iterator
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch.utils.data import Sampler
 
 from siamese_nima.errors import ConfigError
-from siamese_nima.training.config import SamplerKind
 
 Rows = NDArray[np.intp]
 
@@ -38,16 +37,16 @@ class Drawn(NamedTuple):
 class Draws(Sampler[Drawn]):
     """Photos in random order, each once per epoch: pairs of every kind, most of different scenes.
 
-    The last batch is left out when it is not full.
+    The last batch is left out when it is not full. Of the `variants` of each photo one is drawn for
+    each epoch. Subclasses choose the order, by what they are given of the photos.
 
-    Args:
-        photos: N.
-        variants: Versions of each photo; one is drawn for each photo and epoch.
-        batch_size: Photos per batch.
-        seed: Of order and variants.
+    Raises:
+        ConfigError: Fewer photos than a batch.
     """
 
     def __init__(self, photos: int, variants: int, batch_size: int, seed: int) -> None:
+        if photos < batch_size:
+            raise ConfigError(f"{photos} training photos do not fill one batch of {batch_size}")
         self.photos = photos
         self.variants = variants
         self.batch_size = batch_size
@@ -83,9 +82,6 @@ class GroupDraws(Draws):
 
     Args:
         groups: Shape (N,), the group of each photo: its scene, or its distortion ladder.
-        variants: As in `Draws`.
-        batch_size: As in `Draws`.
-        seed: As in `Draws`.
     """
 
     def __init__(self, groups: ArrayLike, variants: int, batch_size: int, seed: int) -> None:
@@ -115,9 +111,6 @@ class HardDraws(Draws):
 
     Args:
         means: Shape (N,), mean opinion scores; photos without one (NaN) are spread at random.
-        variants: As in `Draws`.
-        batch_size: As in `Draws`.
-        seed: As in `Draws`.
         groups: Shape (N,); photos of one group stay together, where its first one belongs. None
             where each is its own.
         noise: Standard deviation of the noise as a share of that of the ratings: 0 makes the same
@@ -166,9 +159,7 @@ class BucketDraws(Draws):
 
     Args:
         buckets: Shape (N,), class labels.
-        variants: As in `Draws`.
         batch_size: Pairs per batch; the last may have fewer.
-        seed: Of pairs, order and variants.
 
     Raises:
         ConfigError: Labels that make no pairs.
@@ -176,7 +167,8 @@ class BucketDraws(Draws):
 
     def __init__(self, buckets: ArrayLike, variants: int, batch_size: int, seed: int) -> None:
         self.buckets = np.asarray(buckets)
-        super().__init__(len(self.buckets), variants, batch_size, seed)
+        super().__init__(len(self.buckets), variants, 1, seed)
+        self.batch_size = batch_size
         self.pairs = len(draw_bucket_pairs(self.buckets, np.random.default_rng(0))[0])
 
     def __len__(self) -> int:
@@ -228,51 +220,6 @@ def draw_bucket_pairs(
             rows += [(first, second), (first, generator.choice(members[other]))]
             same += [True, False]
     return np.array(rows, dtype=np.intp), np.array(same)
-
-
-def draws_of(
-    kind: SamplerKind,
-    *,
-    means: ArrayLike,
-    scenes: ArrayLike,
-    ladders: ArrayLike,
-    buckets: ArrayLike,
-    variants: int,
-    batch_size: int,
-    seed: int,
-) -> Draws:
-    """The sampler of that kind; each keeps distortion ladders together but for "bucket".
-
-    Args:
-        kind: See `StageConfig.sampler`.
-        means: Shape (N,), NaN where nobody rated.
-        scenes: Shape (N,).
-        ladders: Shape (N,), the ladder of each photo; -1 for none.
-        buckets: Shape (N,), class labels.
-        variants: Versions of each photo.
-        batch_size: Photos per batch, for "bucket" pairs.
-        seed: Of all that is random.
-
-    Raises:
-        ConfigError: Unknown kind, or fewer photos than a batch.
-    """
-    if kind not in get_args(SamplerKind):
-        wanted = ", ".join(get_args(SamplerKind))
-        raise ConfigError(f"sampler must be one of {wanted}, got {kind!r}")
-    if kind == "bucket":
-        return BucketDraws(buckets, variants, batch_size, seed)
-    photos = len(np.asarray(means))
-    if photos < batch_size:
-        raise ConfigError(f"{photos} training photos do not fill one batch of {batch_size}")
-    _, codes = np.unique(np.asarray(scenes), return_inverse=True)
-    rungs = np.asarray(ladders)
-    alone = codes if kind == "scene" else np.arange(photos)
-    groups = np.where(rungs < 0, alone, photos + rungs)
-    if kind == "hard":
-        return HardDraws(means, variants, batch_size, seed, groups=groups)
-    if kind == "scene" or (rungs >= 0).any():
-        return GroupDraws(groups, variants, batch_size, seed)
-    return Draws(photos, variants, batch_size, seed)
 
 
 def _packed(pieces: list[Rows], batch_size: int) -> list[Rows]:

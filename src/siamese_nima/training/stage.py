@@ -8,13 +8,11 @@ pairs by bucket and has no earth mover's distance.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, cast
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback
 from timm.optim._optim_factory import create_optimizer_v2
 from timm.optim._param_groups import param_groups_layer_decay, param_groups_weight_decay
 from torch import Tensor, nn
@@ -27,13 +25,10 @@ from siamese_nima.ratings import RatingScale
 from siamese_nima.training.batches import (
     Batch,
     Photos,
-    plain_batches,
     this_process,
-    train_batches,
 )
 from siamese_nima.training.config import StageConfig
 from siamese_nima.training.figures import same_bucket_accuracy, val_figures
-from siamese_nima.training.fit import Figures, StageLog, fit
 from siamese_nima.training.objectives import StageLoss, stage_loss
 from siamese_nima.training.samplers import Draws
 
@@ -230,75 +225,3 @@ class Stage(lightning.LightningModule):
         if self.config.schedule == "constant":
             return warmup
         return warmup * 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.total_steps)))
-
-
-def train_stage(
-    nima: NIMA,
-    prepare: nn.Module,
-    train: Photos,
-    val: Photos,
-    folder: Path,
-    *,
-    config: StageConfig,
-    seed: int = 0,
-    workers: int = 0,
-    log: StageLog | None = None,
-    callbacks: Sequence[Callback] = (),
-    trainer: Mapping[str, Any] | None = None,
-) -> list[Figures]:
-    """Train in place, or go on where an earlier call was stopped.
-
-    Parameters with `requires_grad` False stay as they are (see `networks.freezing`), and so do
-    their batch norms' statistics.
-
-    Args:
-        nima: Ends with the weights of the epoch that was best by `config.monitor`.
-        prepare: From inputs (N, V, H, W, C) to what `nima` takes.
-        train: Training photos.
-        val: Validation photos; variant 0 of each is used.
-        folder: Holds the checkpoints and nothing else; a finished stage found there is loaded, not
-            trained again.
-        config: How to train.
-        seed: Of order, variants and dropout.
-        workers: Processes that make batches.
-        log: Hears of steps and epochs.
-        callbacks: Lightning's.
-        trainer: Arguments of Lightning's Trainer: devices, precision, loggers.
-
-    Returns:
-        The figures of each epoch: epoch, train_loss, train_emd, train_pairs, and those of
-        `figures.val_figures`.
-
-    Raises:
-        ConfigError: Fewer training photos than a batch holds, or `val` lacks what
-            `config.monitor` needs.
-    """
-    draws, log = train.draws(config, seed), log or StageLog()
-    _require_monitor(config, val)
-    loader = train_batches(train, config, draws, workers=workers)
-    steps = config.epochs * -(-len(draws) // config.accumulate)
-    stage = Stage(nima, prepare, train.scale, config, steps, seed=seed, draws=draws, val=val)
-    fit(
-        stage,
-        loader,
-        plain_batches(val, config.batch_size, workers=workers),
-        folder,
-        config=stage.config,
-        draws=draws,
-        log=log,
-        callbacks=callbacks,
-        trainer=trainer or {},
-    )
-    nima.eval()
-    return log.epochs
-
-
-def _require_monitor(config: StageConfig, val: Photos) -> None:
-    target = torch.tensor(val.distributions, dtype=torch.float32)
-    perfect = target.nan_to_num(1 / target.shape[1])
-    possible = val_figures(perfect, target, val.labels(), config, val.scale)
-    if config.monitor not in possible:
-        raise ConfigError(
-            f"the {len(val)} validation photos give no {config.monitor} to choose the best epoch "
-            f"by; they give {', '.join(possible)}"
-        )
