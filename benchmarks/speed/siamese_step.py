@@ -106,7 +106,7 @@ def main() -> None:
         "backbone": options.backbone,
         "batch_size": options.batch_size,
         "size_px": options.size_px,
-        "pairs": len(batch.pairs),
+        "pairs": len(batch.pairs.first),
         "threads": torch.get_num_threads(),
         "rounds": options.rounds,
         "processor_seconds": {name: round(value, 4) for name, value in median.items()},

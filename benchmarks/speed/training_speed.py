@@ -33,6 +33,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.callbacks import Callback
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -237,7 +238,7 @@ def step_speed(
 
     def run(batches: Iterator[Batch], count: int) -> None:
         for _ in range(count):
-            batch = next(batches).to(device)
+            batch = move_data_to_device(next(batches), torch.device(device))
             with torch.autocast(device, dtype=torch.bfloat16):
                 loss = stage.batch_loss(batch).total
             optimizer.zero_grad()

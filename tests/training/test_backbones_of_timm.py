@@ -8,7 +8,6 @@ import torch
 from siamese_nima.networks.checkpoint import load_checkpoint
 from siamese_nima.networks.freezing import halfway_stage
 from siamese_nima.networks.network_model import NetworkModel
-from siamese_nima.ratings import AVA_SCALE
 from siamese_nima.scoring.model import ModelFile
 from siamese_nima.training.run import train
 from siamese_nima.training.start import read_start
@@ -59,7 +58,7 @@ def test_it_trains_a_step_from_a_frozen_stage_on_and_scores_the_same_from_its_fi
         loggers=[],
         stage=[{"freeze": "half", "epochs": 1, "batch_size": 3, "warmup_steps": 0}],
     )
-    first = read_start(config.start, view=config.view, scale=None, default_scale=AVA_SCALE, seed=0)
+    first = read_start(config.start, view=config.view, scale=None, seed=0)
     last_frozen = halfway_stage(first.nima)
     run = train(config)
     nima, card = load_checkpoint(run.checkpoint)
@@ -79,5 +78,5 @@ def test_it_trains_a_step_from_a_frozen_stage_on_and_scores_the_same_from_its_fi
     [("vit_tiny_patch16_224", "warp:224"), ("tf_efficientnet_lite2", "warp:260")],
 )
 def test_a_backbone_is_shown_photos_at_the_size_it_was_trained_at(name, view):
-    start = read_start(f"random:{name}", view=None, scale=None, default_scale=AVA_SCALE, seed=0)
+    start = read_start(f"random:{name}", view=None, scale=None, seed=0)
     assert str(start.card.view) == view

@@ -1,7 +1,6 @@
 """Objectives of pairs: laws, hand-worked numbers, the published formulas, gradients."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,7 +59,7 @@ def random_pairs(count, seed=0):
 
 
 def swapped(pairs):
-    return replace(pairs, first=pairs.second, second=pairs.first, preference=1 - pairs.preference)
+    return pairs._replace(first=pairs.second, second=pairs.first, preference=1 - pairs.preference)
 
 
 @pytest.mark.parametrize("kind", KINDS)

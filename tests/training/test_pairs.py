@@ -1,7 +1,6 @@
 """Pairs of a batch and their labels: laws, hand-worked numbers, agreement with `ratings`."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,7 +59,7 @@ def test_soft_preference_is_the_normal_curve_of_gap_over_error():
 
 
 def swapped(pairs):
-    return replace(pairs, first=pairs.second, second=pairs.first, preference=1 - pairs.preference)
+    return pairs._replace(first=pairs.second, second=pairs.first, preference=1 - pairs.preference)
 
 
 @pytest.mark.parametrize("kind", ["soft", "hard", "votes"])

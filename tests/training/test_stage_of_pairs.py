@@ -169,7 +169,7 @@ def test_one_step_runs_the_network_once_per_photo():
     stage = Stage(nima, PixelNormalisation(Normalisation()), AVA_SCALE, config_of(), total_steps=1)
     stage.batch_loss(batch).total.backward()
     assert seen == [24]
-    assert len(batch.pairs) == 276
+    assert len(batch.pairs.first) == 276
 
 
 @pytest.mark.parametrize(

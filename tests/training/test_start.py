@@ -11,7 +11,7 @@ from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.networks.checkpoint import load_checkpoint, save_checkpoint
 from siamese_nima.networks.nima import build_nima_for
 from siamese_nima.photos.views import ViewPolicy
-from siamese_nima.ratings import AVA_SCALE, RatingScale
+from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.catalogue import embedded_models
 from siamese_nima.training.start import Start, read_start
 from training_runs import write_start
@@ -25,9 +25,7 @@ def checkpoint(tmp_path_factory):
 
 
 def start_of(name, *, view=None, scale=None, seed=0):
-    return read_start(
-        str(name), view=view, scale=scale, default_scale=scale or AVA_SCALE, seed=seed
-    )
+    return read_start(str(name), view=view, scale=scale, seed=seed)
 
 
 def test_a_checkpoint_goes_on_with_its_head_view_and_scale(checkpoint):
@@ -116,7 +114,7 @@ def test_what_is_not_there_is_named(wanted, message):
 
 
 def with_levels(start: str, *levels: str) -> Start:
-    return read_start(start, view=None, scale=None, default_scale=AVA_SCALE, seed=0, levels=levels)
+    return read_start(start, view=None, scale=None, seed=0, levels=levels)
 
 
 def test_a_new_head_reads_early_blocks_beside_the_features():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -131,8 +131,7 @@ class Photos:
         return Draws(len(self), *common)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
+class Batch(NamedTuple):
     """One step's photos, each once, and pairs of them.
 
     Several processes share a step: each has the inputs of its share, and the labels of all.
@@ -146,18 +145,6 @@ class Batch:
     inputs: Tensor
     distributions: Tensor
     pairs: Pairs
-
-    def to(self, device: torch.device | str, **_: Any) -> Batch:
-        """The same on a device."""
-        return Batch(
-            self.inputs.to(device, non_blocking=True),
-            self.distributions.to(device, non_blocking=True),
-            self.pairs.to(device),
-        )
-
-    def pin_memory(self) -> Batch:
-        """The inputs, which are nearly all of it, in memory that a GPU fetches from by itself."""
-        return Batch(self.inputs.pin_memory(), self.distributions, self.pairs)
 
 
 class _Batches(Dataset[Batch]):
@@ -268,14 +255,9 @@ def train_batches(
     augmentation: Augmentation | None = None,
     workers: int = 0,
 ) -> DataLoader[Batch]:
-    """The batches of an epoch.
+    """The batches of an epoch, as `config` and `draws` want them, made by so many more processes.
 
-    Args:
-        photos: The photos.
-        config: What is asked of pairs.
-        draws: Which photos; its epoch and seed decide on the augmentation too.
-        augmentation: Drawn anew for each photo and epoch.
-        workers: Processes that make batches; 0 for none but this one.
+    The augmentation is drawn anew for each photo, by the epoch and seed of `draws`.
     """
     return _loader(_Batches(photos, config, draws, augmentation), _Shared(draws), workers)
 
@@ -288,14 +270,10 @@ def plain_batches(
     workers: int = 0,
     whole: bool = False,
 ) -> DataLoader[Batch]:
-    """All photos in table order, as scoring sees them; with all pairs of a batch where asked.
+    """All photos in table order, as scoring sees them; the last batch may have fewer.
 
-    Args:
-        photos: The photos.
-        batch_size: Photos per batch; the last may have fewer.
-        config: What is asked of pairs; None for no pairs.
-        workers: As in `train_batches`.
-        whole: Each of several processes has all photos, in place of a run of them.
+    With all pairs of a batch where `config` asks for pairs. Several processes have a run of them
+    each, or with `whole` all.
     """
     made = _Batches(photos, config or StageConfig())
     return _loader(made, _InOrder(len(photos), batch_size, whole=whole), workers)

@@ -33,10 +33,6 @@ _BATCH = 16
 def distributions_of(model: Model, inputs: Inputs) -> Floats:
     """Rating distributions, shape (N, K), of photos in version 0.
 
-    Args:
-        model: A network, or its file.
-        inputs: Cut photos, or such as are decoded now.
-
     Raises:
         PhotoError: A photo cannot be read.
     """

@@ -28,7 +28,7 @@ from pydantic_core import ErrorDetails
 
 from siamese_nima.errors import ConfigError, ViewError
 from siamese_nima.photos.views import ViewPolicy
-from siamese_nima.ratings import AVA_SCALE, RatingScale
+from siamese_nima.ratings import RatingScale
 
 Raw = Mapping[str, Any]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -442,15 +442,13 @@ class TrainConfig(_Table):
         """How many processes train together."""
         return self.devices * self.nodes
 
-    @property
-    def default_scale(self) -> RatingScale:
-        """The scale of a network that `start` does not give one."""
-        return self.scale or AVA_SCALE
-
     def text(self) -> str:
         """The configuration as TOML that `config_from` reads back."""
-        plain = self.entries() | {"stage": [stage.entries() for stage in self.stage]}
-        return tomli_w.dumps(plain)
+        return tomli_w.dumps(self.entries())
+
+    def entries(self) -> dict[str, Any]:
+        """See the base class."""
+        return super().entries() | {"stage": [stage.entries() for stage in self.stage]}
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -14,8 +14,7 @@ nothing of networks. `siamese_loss` puts one of them beside the earth mover's di
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -191,7 +190,7 @@ def pair_loss(config: StageConfig, gap: Tensor, pairs: Pairs) -> Tensor:
     """
     values = pair_values(config, gap, pairs)
     if config.objective != "contrastive":
-        return values.mean() if len(pairs) else gap.sum()
+        return values.mean() if len(gap) else gap.sum()
     groups = [pairs.has_buckets]
     if config.balanced:
         groups = [pairs.has_buckets & pairs.same_bucket, pairs.has_buckets & ~pairs.same_bucket]
@@ -208,8 +207,7 @@ def masked_mean(values: Tensor, chosen: Tensor) -> Tensor:
     return kept.sum() / chosen.sum().clamp_min(1)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class StageLoss:
+class StageLoss(NamedTuple):
     """The loss of one batch and its parts.
 
     Attributes:

@@ -84,24 +84,11 @@ def train_as_origin(
 ) -> tuple[ModelCard, list[Figures]]:
     """Check all options, build the network, read the photos, train.
 
-    Args:
-        build: Gives the network with its frozen parameters, its card, and how photos are shown. It
-            is trained in place, and ends on the CPU, in inference mode, with the weights of the
-            last epoch.
-        train_raw: (paths, labels).
-        val_raw: (paths, labels), or None, or as the origin has it without labels.
-        epochs: As `SiameseNIMA.train` has this and the following.
-        batch_size: See there.
-        optimizer: See there.
-        callback: See there.
-        augmentation_args: See there.
-        objective: See there.
-        checkpoint_format: See there.
-        checkpoints: Folder for them; None writes none.
-        seed: Of random weights, pairs, order, dropout and augmentation.
-        weights: The file that the network is from, or None.
-        frozen: What is frozen, for the card.
-        arguments: Of Lightning's Trainer, or of Keras' `fit_generator`.
+    `build` gives the network with its frozen parameters, its card, and how photos are shown; the
+    network is trained in place, and ends on the CPU, in inference mode, with the weights of the
+    last epoch. `weights` is the file that it is from and `frozen` what is frozen, for the card,
+    `checkpoints` a folder, and `arguments` are of Lightning's Trainer or of Keras' `fit_generator`;
+    all others are as `SiameseNIMA.train` has them.
 
     Returns:
         The card of the trained network, and the figures of each epoch: epoch, loss, accuracy, and

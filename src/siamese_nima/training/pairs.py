@@ -7,7 +7,6 @@ the first's mean less the second's, its preference is P(the first is the better 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -44,8 +43,7 @@ class PhotoLabels(NamedTuple):
     scenes: Tensor
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Pairs:
+class Pairs(NamedTuple):
     """Pairs within one batch; every tensor has shape (P,).
 
     Attributes:
@@ -64,29 +62,6 @@ class Pairs:
     deviation: Tensor
     same_bucket: Tensor
     has_buckets: Tensor
-
-    def __len__(self) -> int:
-        return len(self.first)
-
-    @property
-    def index(self) -> Tensor:
-        """Places of both, shape (2, P)."""
-        return torch.stack([self.first, self.second])
-
-    def to(self, device: torch.device | str) -> Pairs:
-        """The same on a device."""
-
-        def moved(column: Tensor) -> Tensor:
-            return column.to(device, non_blocking=True)
-
-        return Pairs(
-            moved(self.first),
-            moved(self.second),
-            moved(self.preference),
-            moved(self.deviation),
-            moved(self.same_bucket),
-            moved(self.has_buckets),
-        )
 
 
 def all_pairs(photos: int, *, device: torch.device | str | None = None) -> Tensor:

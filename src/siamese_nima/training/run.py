@@ -60,18 +60,11 @@ from siamese_nima.training.watch import Watch
 CONFIG_FILE = "config.toml"
 MODEL_FILE, CHECKPOINT_FILE = "model.onnx", "checkpoint.safetensors"
 _CALIBRATION_PHOTOS = 512
+# What does not change the result, or is known by its digest, wherever it lies.
 _FREE = (
-    "device",
-    "devices",
-    "nodes",
-    "cache",
-    "out",
-    "workers",
-    "loggers",
-)  # settings that do not change the result
-
-
-_PLACES = ("data.source", "data.photos", "data.splits", "start")  # settings that are files
+    *("device", "devices", "nodes", "cache", "out", "workers", "loggers"),
+    *("start", "data.source", "data.photos", "data.splits"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +120,6 @@ def train(config: TrainConfig, watch: Watch | None = None) -> TrainedRun:
         config.start,
         view=config.view,
         scale=config.scale,
-        default_scale=config.default_scale,
         seed=config.seed,
         levels=config.levels,
     )
@@ -136,7 +128,7 @@ def train(config: TrainConfig, watch: Watch | None = None) -> TrainedRun:
             f"{config.start}: its SHA-256 is {start.digest}, start_sha256 wants "
             f"{config.start_sha256}; get the file that the recipe was written for"
         )
-    _record(config, {"data_sha256": data_digest(tables), "start_sha256": start.digest})
+    _record(config, data_digest(tables), start.digest)
     cache = config.cache or config.out / "cache"
     cache.mkdir(parents=True, exist_ok=True)
     run = _trained(config, tables, start, cache, watch, write=first)
@@ -305,74 +297,53 @@ def _claim(config: TrainConfig) -> None:
     """
     config.out.mkdir(parents=True, exist_ok=True)
     kept = config.out / CONFIG_FILE
-    if kept.is_file():
-        found = config_from(tomllib.loads(kept.read_text(encoding="utf-8")))
-        if changed := _changed(found.text(), config.text()):
-            raise ConfigError(
-                f"{config.out} holds a run with other settings ({'; '.join(changed[:5])}). Give "
-                "another folder with out (--out), or delete this one."
-            )
-
-
-def _changed(found: str, wanted: str) -> list[str]:
-    """Which settings differ, apart from those that do not change the result.
-
-    A file that is not to be found from here, as it was named from another folder, is not compared
-    by its name; what is in it is, see `_record`.
-    """
-    had, has = (_flat(tomllib.loads(text)) for text in (found, wanted))
-    away = {name for name in _PLACES if name in had and _is_away(had[name])}
-    if "data.source" in away:
-        away.add("data.photos")
-    names = [
-        name
+    if not kept.is_file():
+        return
+    found = config_from(tomllib.loads(kept.read_text(encoding="utf-8")))
+    had, has = _settings(found.entries()), _settings(config.entries())
+    changed = [
+        f"{name}: {had.get(name)} there, {has.get(name)} now"
         for name in {**had, **has}
-        if name not in (*_FREE, *away) and had.get(name) != has.get(name)
+        if name not in _FREE and had.get(name) != has.get(name)
     ]
-    return [f"{name}: {had.get(name)} there, {has.get(name)} now" for name in names]
+    if changed:
+        raise ConfigError(
+            f"{config.out} holds a run with other settings ({'; '.join(changed[:5])}). Give "
+            "another folder with out (--out), or delete this one."
+        )
 
 
-def _is_away(place: str) -> bool:
-    path = Path(place.rpartition(":")[2])
-    return len(path.parts) + len(path.suffixes) > 1 and not path.exists()
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _settings(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Entries of a configuration by names such as "data.scale" and "stage 2.epochs"."""
-    flat: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            for number, entry in enumerate(value, start=1):
-                flat |= _flat(entry, f"{prefix}{name} {number}.")
+            settings |= _settings(value, f"{prefix}{name}.")
+        elif name == "stage":
+            for number, entries in enumerate(value, start=1):
+                settings |= _settings(entries, f"stage {number}.")
         else:
-            # Spelt from another folder it is the same file.
-            known = isinstance(value, str) and prefix + name in _PLACES
-            kind, colon, path = str(value).rpartition(":")
-            if known and Path(path).exists():
-                value = f"{kind}{colon}{Path(path).resolve()}"
-            flat[prefix + name] = value
-    source = Path(flat.get("data.source", ""))
-    if source.is_file():
-        flat.setdefault("data.photos", str(source.parent))
-    return flat
+            settings[prefix + name] = value
+    return settings
 
 
-def _record(config: TrainConfig, record: dict[str, str | None]) -> None:
+def _record(config: TrainConfig, data: str, start: str | None) -> None:
     """Note what the run is and is made of, or see that it is made of the same still.
 
     Raises:
         ConfigError: Photos, ratings, splits or the network to start from are others.
     """
     path = config.out / RECORD_FILE
+    record = {"data_sha256": data, "start_sha256": start or config.start}
     if path.is_file():
         known = json.loads(path.read_text(encoding="utf-8"))
-        words = {
-            "data_sha256": "photos, ratings or splits",
-            "start_sha256": f"the weights of {config.start}",
-        }
-        if changed := [words[name] for name in record if known.get(name) != record[name]]:
+        words = ("photos, ratings or splits", f"the weights of {config.start}")
+        changed = [
+            word
+            for name, word in zip(record, words, strict=True)
+            if known.get(name) != record[name]
+        ]
+        if changed:
             raise ConfigError(
                 f"{config.out} holds a run that was started with other {' and '.join(changed)}. "
                 "Give another folder with out (--out), or delete this one."

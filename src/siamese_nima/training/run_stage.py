@@ -48,13 +48,8 @@ class StageRun:
     """A stage that is about to train.
 
     Args:
-        number: Of the stage, from 1 on.
         nima: The whole network; its parameters are trained in place.
-        card: Of it: scale and normalisation.
-        config: How.
-        splits: Photos, cut.
         cache: Folder for activations of frozen layers.
-        watch: Hears how far these are.
         device: Where the network rates val photos.
     """
 

@@ -41,8 +41,6 @@ class Stage(lightning.LightningModule):
     Args:
         nima: Trained in place. Its backbone may be the upper part of one (see `trunk`).
         prepare: From batches of inputs (N, V, H, W, C) to what `nima` takes.
-        scale: The rating scale.
-        config: How it learns.
         total_steps: Steps of the optimiser in all, for the schedule.
         seed: Of dropout.
         draws: Told each epoch's number; None where nothing is drawn.

@@ -33,7 +33,7 @@ from siamese_nima.networks.quantised_mobilenet import (
     read_quantised_mobilenet,
 )
 from siamese_nima.photos.views import ViewPolicy
-from siamese_nima.ratings import RatingScale
+from siamese_nima.ratings import AVA_SCALE, RatingScale
 from siamese_nima.scoring.catalogue import WEIGHT_SUFFIXES, find_model
 
 _TRAINING_VIEW = ViewPolicy.parse("warp:224")
@@ -65,7 +65,6 @@ def read_start(
     *,
     view: ViewPolicy | None,
     scale: RatingScale | None,
-    default_scale: RatingScale,
     seed: int,
     levels: tuple[str, ...] = (),
 ) -> Start:
@@ -74,8 +73,7 @@ def read_start(
     Args:
         start: What to read.
         view: View policy to train with; None for the network's own.
-        scale: Rating scale of the network; None for its own.
-        default_scale: The scale where it has none.
+        scale: Rating scale of the network; None for its own, or 1..10.
         seed: Of random weights, a new head's among them.
         levels: Blocks whose channel means the head reads too; see `TrainConfig.levels`.
 
@@ -85,22 +83,20 @@ def read_start(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        found = _read(start, view=view, scale=scale, default_scale=default_scale)
+        found = _read(start, view, scale)
         return _with_levels(found, levels) if levels else found
 
 
-def _read(
-    start: str, *, view: ViewPolicy | None, scale: RatingScale | None, default_scale: RatingScale
-) -> Start:
+def _read(start: str, view: ViewPolicy | None, scale: RatingScale | None) -> Start:
     for prefix in (_IMAGENET, _RANDOM):
         if start.startswith(prefix):
             name = start.removeprefix(prefix)
             backbone = _pretrained(name) if prefix == _IMAGENET else build_backbone(name)
-            return _without_head(backbone, name, BackboneOptions(), view, default_scale, None)
+            return _without_head(backbone, name, BackboneOptions(), view, scale, None)
     path = _find(start)
     digest = _sha256(path)
     if path.suffix == ".tflite":
-        return _from_tflite(path, digest, view, default_scale)
+        return _from_tflite(path, digest, view, scale)
     nima, parent = read_weights(path)
     require_trainable(nima.backbone, parent.backbone)
     return _with_head(nima, parent, digest, view, scale)
@@ -174,9 +170,10 @@ def _without_head(
     name: str,
     options: BackboneOptions,
     view: ViewPolicy | None,
-    scale: RatingScale,
+    scale: RatingScale | None,
     digest: str | None,
 ) -> Start:
+    scale = scale or AVA_SCALE
     card = ModelCard(
         name=name,
         backbone=name,
@@ -192,7 +189,9 @@ def _without_head(
     return Start(nima.eval(), card, None, digest, new_head=True)
 
 
-def _from_tflite(path: Path, digest: str, view: ViewPolicy | None, scale: RatingScale) -> Start:
+def _from_tflite(
+    path: Path, digest: str, view: ViewPolicy | None, scale: RatingScale | None
+) -> Start:
     weights = read_quantised_mobilenet(path)
     problems = []
     for name in get_args(MobileNetName):
