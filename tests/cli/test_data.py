@@ -6,7 +6,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from siamese_nima.cli import app
-from siamese_nima.cli.data import parse_fractions, parse_scale
+from siamese_nima.cli.data import parse_fractions
 from siamese_nima.errors import ConfigError
 from siamese_nima.ratings import RatingScale
 
@@ -56,11 +56,10 @@ def test_fractions_are_three_numbers():
 
 
 def test_a_scale_is_two_rising_numbers():
-    assert parse_scale("0..100") == RatingScale(0, 100)
-    assert parse_scale(None) is None
+    assert RatingScale.parse("0..100") == RatingScale(0, 100)
     for wrong in ("5", "5..1", "a..b"):
         with pytest.raises(ConfigError, match=f"scale '{wrong}': wanted two rising"):
-            parse_scale(wrong)
+            RatingScale.parse(wrong)
 
 
 def test_check_says_how_ratings_are_understood(leaking):

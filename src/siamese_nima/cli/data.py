@@ -70,7 +70,7 @@ class SourceOptions:
         return RatedSource(
             source,
             photos=self.photos,
-            scale=parse_scale(self.scale),
+            scale=RatingScale.parse(self.scale) if self.scale else None,
             splits=splits,
             columns=parse_columns(self.columns or ()),
             raters=self.raters,
@@ -161,15 +161,6 @@ def split(
         say(f"not compared: {printable(reason)}")
     if signatures.unreadable:
         raise typer.Exit(1)
-
-
-def parse_scale(text: str | None) -> RatingScale | None:
-    """A rating scale from text such as "1..5"; None stays None.
-
-    Raises:
-        ConfigError: Another form.
-    """
-    return None if text is None else RatingScale.parse(text)
 
 
 def parse_fractions(text: str) -> dict[str, float]:

@@ -1,14 +1,11 @@
-"""`nima score` and `nima rank`, on this machine or on many; `nima cache`."""
+"""`nima score`, `nima rank` and `nima cache`."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,12 +13,12 @@ from siamese_nima.atomic_write import check_output
 from siamese_nima.cli import options, run
 from siamese_nima.cli.commands import App
 from siamese_nima.cli.options import Scoring, grouped_options
+from siamese_nima.cli.ray import RayOptions, score_on_ray
 from siamese_nima.cli.streams import say
-from siamese_nima.errors import ConfigError, PhotoError
+from siamese_nima.errors import ConfigError
 from siamese_nima.photos.sources import Sources, find_sources
 from siamese_nima.printable import counted, printable
 from siamese_nima.scoring.cache import ResultCache, cache_path
-from siamese_nima.scoring.model import ModelFile
 from siamese_nima.scoring.ranking import (
     describe_ranking,
     is_between,
@@ -35,13 +32,6 @@ from siamese_nima.scoring.tables import TABLE_FORMATS, Columns, ResultWriter, op
 
 if TYPE_CHECKING:
     from siamese_nima.curation.copies import CopyPlan
-    from siamese_nima.scale.cluster import ClusterOptions
-    from siamese_nima.scale.plan import Slice
-    from siamese_nima.scale.worker import Job
-
-
-def _of_ray(help: str, **limits: Any) -> Any:
-    return typer.Option(help=help, rich_help_panel="With --engine ray", **limits)
 
 
 TableOrFolder = Annotated[
@@ -63,23 +53,12 @@ Engine = Annotated[
         metavar="ENGINE",
     ),
 ]
-RayAddress = Annotated[
-    str | None,
-    _of_ray("Ray cluster to work on; by default one of this machine, for this run."),
-]
-ThreadsPerWorker = Annotated[
-    int | None, _of_ray("Cores for each worker of Ray; by default up to 4.", min=1)
-]
-GpusPerWorker = Annotated[
-    float | None, _of_ray("GPUs for each worker of Ray, such as 0.25.", min=0)
-]
 ImageColumn = Annotated[
     str | None,
     typer.Option(
         help="Column with the photos, of .parquet tables; by default image, or else path."
     ),
 ]
-PhotosPerFile = Annotated[int | None, _of_ray("Photos per Parquet file that Ray writes.", min=1)]
 
 DetailColumns = Annotated[
     bool,
@@ -89,124 +68,6 @@ DetailColumns = Annotated[
         "reason in words, where something is wrong.",
     ),
 ]
-
-# What the command line calls the options that only Ray has.
-_RAY_ONLY = {
-    "address": "--ray-address",
-    "threads_per_worker": "--threads-per-worker",
-    "gpus_per_worker": "--gpus-per-worker",
-    "photos_per_file": "--photos-per-file",
-}
-
-
-def _check_none_given(of_ray: Mapping[str, object]) -> None:
-    """Raise `ConfigError` if an option was given that only Ray has."""
-    for name, value in of_ray.items():
-        if value is not None:
-            raise ConfigError(f"{_RAY_ONLY[name]} is an option of --engine ray")
-
-
-def score_on_ray(
-    photos: Sequence[str],
-    models: Sequence[str],
-    out: str | None,
-    cluster: ClusterOptions,
-    scoring: Scoring,
-    image_column: str | None,
-) -> None:
-    """Score photos on a Ray cluster, show how far it is, and end as the local run does."""
-    if out is None or out == "-" or Path(out).suffix.lower() in TABLE_FORMATS:
-        raise ConfigError(
-            f"--out {out or 'is missing'}: with --engine ray it is a folder, or the URL of one, "
-            "for Parquet files"
-        )
-    if scoring.cache:
-        raise ConfigError("--cache is on one machine; --engine ray keeps what is done in --out")
-    with options.needs_extra("scale", "--engine ray"):
-        import fsspec  # noqa: F401
-        import pyarrow  # noqa: F401
-
-        from siamese_nima.scale import plan
-
-        # Not imported before its settings are made.
-        if find_spec("ray") is None:
-            raise ImportError("ray")
-    cluster = replace(cluster, workers=scoring.workers)
-    cluster.gpus_on(scoring.device)
-    # The device of this machine; the workers' may be another.
-    here = replace(scoring.options(), workers=1, device="cpu", cache=None)
-    scorer = options.open_scorer(*models, options=here)
-    folder = plan.Folder(out)
-    found = find_sources(photos, image_column=image_column)
-    if not found.photos:
-        raise PhotoError(f"no photo found in {', '.join(photos)}{run.skipped_text(found.skipped)}")
-    job = _job(scorer, folder.url, scoring, found.kept())
-    slices = plan.open_plan(folder, found, job.settings, cluster.photos_per_file)
-    _show(scorer, found, slices, job, cluster, quiet=scoring.quiet)
-
-
-def _job(scorer: Scorer, results: str, scoring: Scoring, kept: Mapping[str, Any]) -> Job:
-    from siamese_nima.scale.worker import Job
-
-    return Job(
-        results=results,
-        start=str(Path.cwd()),
-        models={
-            name: model.path.read_bytes()
-            for name, model in scorer.models.items()
-            if isinstance(model, ModelFile)
-        },
-        settings=scorer.settings(scoring.device),
-        options=replace(scoring.options(), cache=None),
-        kept=kept,
-    )
-
-
-def _show(
-    scorer: Scorer,
-    found: Sources,
-    slices: Sequence[Slice],
-    job: Job,
-    cluster: ClusterOptions,
-    *,
-    quiet: bool,
-) -> None:
-    from siamese_nima.scale.cluster import connected, score_slices
-
-    done = failed = earlier = 0
-    failures = run.Failures()
-    started = time.perf_counter()
-    progress = run.photo_progress(quiet=quiet)
-    try:
-        with connected(cluster), progress:
-            task = progress.add_task("scoring", total=found.photos)
-            for part in score_slices(slices, job, cluster):
-                done += part.photos
-                failed += part.failed
-                earlier += part.photos if part.earlier else 0
-                for error in part.errors[: run.ERRORS_SHOWN - failures.count]:
-                    failures.add(error)
-                progress.advance(task, part.photos)
-    except KeyboardInterrupt:
-        say(
-            f"interrupted after {done} of {found.photos} photos. The same command goes on from "
-            f"there: results are kept in {job.results}"
-        )
-        raise typer.Exit(run.INTERRUPTED) from None
-    seconds = time.perf_counter() - started
-    if not quiet:
-        new = done - earlier
-        say(
-            f"{done - failed} of {found.photos} photos scored in {seconds:.1f} s "
-            f"({new / seconds:.1f} photos/s) by "
-            f"{', '.join(model.model_id for model in scorer.models.values())}"
-            + (f"; {earlier} in an earlier run" if earlier else "")
-            + run.skipped_text(found.skipped)
-        )
-        for line in run.population_lines(scorer.models):
-            say(line)
-    failures.count = failed
-    failures.end()
 
 
 def _found(
@@ -235,13 +96,10 @@ def score(
     distribution: options.Distribution = False,
     detail: DetailColumns = False,
     engine: Engine = "local",
-    ray_address: RayAddress = None,
-    threads_per_worker: ThreadsPerWorker = None,
-    gpus_per_worker: GpusPerWorker = None,
-    photos_per_file: PhotosPerFile = None,
     image_column: ImageColumn = None,
     url_host: options.UrlHost = None,
     *,
+    of_ray: RayOptions,
     scoring: Scoring,
 ) -> None:
     """Score photos, in the order given: a table on the terminal, CSV into a pipe, or a file.
@@ -251,23 +109,14 @@ def score(
 
     Example: nima score holiday/ --out scores.csv
     """
-    of_ray: dict[str, Any] = {
-        "address": ray_address,
-        "threads_per_worker": threads_per_worker,
-        "gpus_per_worker": gpus_per_worker,
-        "photos_per_file": photos_per_file,
-    }
     if engine == "ray":
-        from siamese_nima.scale.cluster import ClusterOptions
-
         given = {"above": above, "below": below, "columns": columns, "detail": detail or None}
         for name, value in given.items():
             if value is not None:
                 raise ConfigError(f"--{name} is not an option of --engine ray")
-        names, cluster = options.named_models(model), ClusterOptions(**of_ray)
-        score_on_ray(photos, names, out, cluster, scoring, image_column)
+        score_on_ray(photos, options.named_models(model), out, of_ray, scoring, image_column)
         return
-    _check_none_given(of_ray)
+    of_ray.check_none_given()
     scorer = scoring.scorer(*options.named_models(model))
     found = _found(photos, image_column, url_host)
     kept = {**found.kept(), **_detail_columns(found, detail)}

@@ -108,7 +108,7 @@ def serve(
     urls = _url_rules(url_host or (), limits, private=private_urls)
     with closing(http.open_port(host, port)) as listener:
         scorer = scoring.scorer(*options.named_models(model), max_pixels=limits.photo_pixels)
-        writes = host in (*safety.LOOPBACK_NAMES, "::1")
+        writes = safety.is_loopback(host)
         gallery = _gallery(folder, scoring, scorer, writes=writes) if folder else None
         observability.log_to_stderr(cast("observability.LogFormat", log_format))
         service = Service(scorer, limits, urls=urls)

@@ -7,7 +7,7 @@ import base64
 import hashlib
 import os
 import stat
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -221,13 +221,7 @@ class Gallery:
         Raises:
             PhotoError: There is no such photo, or it cannot be read.
         """
-        found = self._thumbnails.pop(photo_id, None)
-        if found is None:
-            found = await self._small(photo_id)
-        self._thumbnails[photo_id] = found
-        if len(self._thumbnails) > _KEPT_THUMBNAILS:
-            del self._thumbnails[next(iter(self._thumbnails))]
-        return found
+        return await self._latest(self._thumbnails, photo_id, self._made, _KEPT_THUMBNAILS)
 
     async def screen(self, photo_id: str, side_px: int) -> bytes:
         """A JPEG picture for a screen; the latest ones are kept.
@@ -245,13 +239,19 @@ class Gallery:
         Raises:
             PhotoError: There is no such photo, or it cannot be read.
         """
-        found = self._faces.pop(photo_id, None)
+        return await self._latest(self._faces, photo_id, self._found_faces, _KEPT_FACES)
+
+    async def _latest(
+        self, kept: dict[str, Found], photo_id: str, made: Callable[[str], Found], most: int
+    ) -> Found:
+        """What is made of a photo; of so many that were asked for last it is kept."""
+        found = kept.pop(photo_id, None)
         if found is None:
             async with self._decoding:
-                found = await asyncio.to_thread(self._found_faces, photo_id)
-        self._faces[photo_id] = found
-        if len(self._faces) > _KEPT_FACES:
-            del self._faces[next(iter(self._faces))]
+                found = await asyncio.to_thread(made, photo_id)
+        kept[photo_id] = found
+        if len(kept) > most:
+            del kept[next(iter(kept))]
         return found
 
     def _found_faces(self, photo_id: str) -> list[dict[str, str]]:
@@ -266,10 +266,6 @@ class Gallery:
     def _screen(self, photo_id: Path | str, side_px: int) -> bytes:
         with self.folder.open(str(photo_id)) as file:
             return screen_picture(file, side_px, name=self.file_name(str(photo_id)))
-
-    async def _small(self, photo_id: str) -> bytes:
-        async with self._decoding:
-            return await asyncio.to_thread(self._made, photo_id)
 
     def _made(self, photo_id: str) -> bytes:
         with self.folder.open(photo_id) as file:

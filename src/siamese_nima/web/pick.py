@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import islice
@@ -51,7 +51,11 @@ class PickServer:
     def __init__(self, session: PickSession, folder: Path, unreadable: dict[str, str]) -> None:
         self.session = session
         self.pictures = ScreenPictures()
-        self._ids = PhotoIds(folder, session.photos)
+        self._folder = folder
+        # Stand-ins for names of photos: addresses of the page tell nothing, and reach nothing else.
+        key = secrets.token_bytes(16)
+        self._ids = {name: _digest(name, key) for name in session.photos}
+        self._names = {photo: name for name, photo in self._ids.items()}
         self._unreadable = unreadable
 
     def part(self, name: str) -> Response:
@@ -75,11 +79,11 @@ class PickServer:
 
     def picture(self, photo: str, side: int) -> Response:
         """A photo as large as a screen needs; one that cannot be read is asked about no more."""
-        name = self._ids.name(photo)
+        name = self._names.get(photo)
         if name is None or side not in SIDES_PX:
             raise RequestError("not-found", "no such picture")
         try:
-            content = self.pictures.get(self._ids.path(name), side)
+            content = self.pictures.get(self._folder / name, side)
         except PhotoError as error:
             self._unreadable[name] = str(error)
             self.session.lose(name)
@@ -120,34 +124,12 @@ def pick_app(
     return HostAndOriginCheck(app, rules)
 
 
-class PhotoIds:
-    """Stand-ins for names of photos: addresses of the page tell nothing and reach nothing else."""
-
-    def __init__(self, folder: Path, names: Iterable[str]) -> None:
-        key = secrets.token_bytes(16)
-        self._folder = folder
-        self._names = {_digest(name, key): name for name in names}
-        self._ids = {name: photo for photo, name in self._names.items()}
-
-    def of(self, name: str) -> str:
-        """The stand-in of a photo."""
-        return self._ids[name]
-
-    def name(self, photo: str) -> str | None:
-        """The name of a photo; None where none has this stand-in."""
-        return self._names.get(photo)
-
-    def path(self, name: str) -> Path:
-        """Where a photo is."""
-        return self._folder / name
-
-
 def _digest(name: str, key: bytes) -> str:
     return hashlib.blake2s(os.fsencode(name), key=key, digest_size=9).hexdigest()
 
 
 def page_state(
-    session: PickSession, ids: PhotoIds, unreadable: Mapping[str, str]
+    session: PickSession, ids: Mapping[str, str], unreadable: Mapping[str, str]
 ) -> dict[str, Any]:
     """All that the page shows."""
     progress = session.progress()
@@ -167,9 +149,9 @@ def page_state(
     }
 
 
-def _pair(pair: Pair, ids: PhotoIds) -> dict[str, Any]:
+def _pair(pair: Pair, ids: Mapping[str, str]) -> dict[str, Any]:
     sides = {"left": pair.left, "right": pair.right}
-    photos = {side: {"id": ids.of(name), "name": printable(name)} for side, name in sides.items()}
+    photos = {side: {"id": ids[name], "name": printable(name)} for side, name in sides.items()}
     return {"number": pair.number, **photos}
 
 

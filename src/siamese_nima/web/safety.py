@@ -218,14 +218,15 @@ def check_binding(host: str, keys: Sequence[str], *, without_key: bool) -> None:
         ConfigError: `host` is not a loopback address, and there is neither a key nor the word that
             none is wanted.
     """
-    if not (_is_loopback(host) or keys or without_key):
+    if not (is_loopback(host) or keys or without_key):
         raise ConfigError(
             f"--host {host} lets other machines use this server. Give it an API key by "
             f"--api-key-file or the environment variable {KEY_VARIABLE}, or say --without-key."
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether other machines never reach an address."""
     if host.lower() == "localhost":
         return True
     try:
