@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from unittest.mock import patch
 
+from typer.testing import CliRunner, Result
+
 from siamese_nima import cli
 
 
@@ -47,3 +49,8 @@ def _text(argument: object) -> str:
 def _said(stream: io.TextIOWrapper) -> str:
     stream.flush()
     return stream.buffer.getvalue().decode("utf-8", "surrogateescape")  # type: ignore[attr-defined]
+
+
+def invoked(*arguments: object) -> Result:
+    """The same with the exception that it ended by, before it is put into words."""
+    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])

@@ -5,15 +5,10 @@ import io
 import json
 
 import pytest
-from typer.testing import CliRunner
 
-from siamese_nima.cli import app
+from command import invoked as nima
 from siamese_nima.errors import ConfigError, NimaError
 from siamese_nima.scoring.catalogue import models_folder
-
-
-def nima(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def rows(done):

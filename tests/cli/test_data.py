@@ -3,9 +3,8 @@ import csv
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from siamese_nima.cli import app
+from command import invoked as nima
 from siamese_nima.cli.data import parse_fractions
 from siamese_nima.errors import ConfigError
 from siamese_nima.ratings import RatingScale
@@ -21,10 +20,6 @@ def leaking(tmp_path):
         rows.append(f"{n}.png,{n},{split}")
     (tmp_path / "t.csv").write_text("\n".join(rows))
     return tmp_path
-
-
-def nima(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def test_check_lists_the_crossing_pairs_and_fails(leaking):

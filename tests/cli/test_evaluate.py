@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
+from command import invoked as nima
 from siamese_nima import Scorer, compare, evaluate
-from siamese_nima.cli import app
 from siamese_nima.datasets.contamination import training_record
 from siamese_nima.datasets.sources import read_source
 from siamese_nima.errors import ContaminationError
@@ -28,10 +27,6 @@ def ratings(tmp_path):
     with (tmp_path / "ratings.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     return tmp_path / "ratings.csv"
-
-
-def nima(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def test_evaluate_writes_a_report_and_its_figures(tiny_model, ratings, tmp_path):

@@ -5,14 +5,9 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from siamese_nima.cli import app
+from command import invoked as nima
 from siamese_nima.errors import ConfigError
-
-
-def nima(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture

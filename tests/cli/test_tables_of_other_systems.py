@@ -8,9 +8,8 @@ import unicodedata
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from siamese_nima.cli import app
+from command import invoked as nima
 
 NAMES = ["caf\u00e9.png", "b.png", "day1/c.png", "d.png"]
 ENCODINGS = ["utf-8-sig", "utf-16", "cp1252"]
@@ -25,10 +24,6 @@ def shoot(tmp_path):
         grey = (50 * number,) * 3
         Image.new("RGB", (32, 32), grey).save(folder / unicodedata.normalize("NFD", name))
     return folder
-
-
-def nima(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def as_spreadsheet(rows, encoding):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,17 +46,10 @@ def shoot(tmp_path) -> Iterator[Shoot]:
 @pytest.fixture
 def address(shoot) -> Iterator[str]:
     """Where the page is served."""
-    uvicorn = pytest.importorskip("uvicorn", reason="needs the extra serve")
-    from siamese_nima.web.http import address_of, open_port
+    pytest.importorskip("uvicorn", reason="needs the extra serve")
+    from served_gallery import served
     from siamese_nima.web.pick import pick_app
 
-    listener = open_port("127.0.0.1", 0)
-    app = pick_app(shoot.session, shoot.folder, unreadable={"broken.jpg": "broken.jpg: empty"})
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    yield address_of(listener, "127.0.0.1")
-    server.should_exit = True
-    thread.join()
-    listener.close()
+    unreadable = {"broken.jpg": "broken.jpg: empty"}
+    with served(pick_app(shoot.session, shoot.folder, unreadable=unreadable)) as page:
+        yield page
