@@ -7,7 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from siamese_nima.networks.nima import NIMA
+from siamese_nima.card import ModelCard
+from siamese_nima.networks.nima import NIMA, build_nima_for
+from siamese_nima.networks.onnx_export import export_onnx
+from siamese_nima.photos.views import ViewPolicy
 
 
 @pytest.fixture(scope="session")
@@ -57,3 +60,22 @@ def enliven() -> Callable[[NIMA], NIMA]:
         return nima
 
     return fill
+
+
+@pytest.fixture(scope="session")
+def exported(
+    enliven: Callable[[NIMA], NIMA], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[NIMA, ModelCard, Path]:
+    """A small network, the card in its model file, and that file, made by the real exporter."""
+    card = ModelCard(
+        name="small",
+        backbone="mobilenetv1_100",
+        backbone_options={"bn_epsilon": 1e-3, "padding": "keras3", "width": 0.25},
+        view=ViewPolicy.parse("native"),
+    )
+    nima = enliven(build_nima_for(card))
+    path = tmp_path_factory.mktemp("onnx") / "small.onnx"
+    nima.train()
+    card = export_onnx(nima, card, path)
+    assert nima.training, "export must not change the network"
+    return nima.eval(), card, path

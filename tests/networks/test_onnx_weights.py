@@ -1,6 +1,5 @@
 """Model files read back into trainable networks."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,19 +10,10 @@ import torch
 
 from siamese_nima.card import METADATA_KEY, ModelCard
 from siamese_nima.errors import WeightsError
-from siamese_nima.networks.nima import NIMA, PhotoNIMA, build_nima_for
-from siamese_nima.networks.onnx_export import export_onnx
+from siamese_nima.networks.nima import NIMA, PhotoNIMA
 from siamese_nima.networks.onnx_weights import read_onnx_weights
-from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.scoring.catalogue import embedded_models
 from siamese_nima.scoring.model import ModelFile
-
-CARD = ModelCard(
-    name="small",
-    backbone="mobilenetv1_100",
-    backbone_options={"bn_epsilon": 1e-3, "padding": "keras2", "width": 0.25},
-    view=ViewPolicy.parse("warp:64"),
-)
 
 
 def in_torch(nima: NIMA, card: ModelCard, views: np.ndarray) -> np.ndarray:
@@ -33,16 +23,6 @@ def in_torch(nima: NIMA, card: ModelCard, views: np.ndarray) -> np.ndarray:
 
 def some_views(*shape: int) -> np.ndarray:
     return np.random.default_rng(list(shape)).integers(0, 256, (*shape, 3), dtype=np.uint8)
-
-
-@pytest.fixture(scope="module")
-def written(
-    enliven: Callable[[NIMA], NIMA], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[NIMA, Path]:
-    nima = enliven(build_nima_for(CARD))
-    path = tmp_path_factory.mktemp("onnx") / "small.onnx"
-    export_onnx(nima, CARD, path)
-    return nima, path
 
 
 @pytest.mark.parametrize("name", sorted(embedded_models()))
@@ -58,19 +38,19 @@ def test_the_embedded_model_becomes_a_network_that_rates_alike(name):
     assert all(parameter.requires_grad for parameter in nima.parameters())
 
 
-def test_the_network_read_back_is_the_one_that_was_written(written):
-    nima, path = written
+def test_the_network_read_back_is_the_one_that_was_written(exported):
+    nima, _, path = exported
     found, card = read_onnx_weights(path)
     views = some_views(2, 1, 64, 64)
-    np.testing.assert_allclose(in_torch(found, card, views), in_torch(nima, CARD, views), atol=1e-5)
+    np.testing.assert_allclose(in_torch(found, card, views), in_torch(nima, card, views), atol=1e-5)
     torch.testing.assert_close(found.head.weight, nima.head.weight)
     norm = found.get_submodule("backbone.bn1")
     assert torch.equal(norm.running_mean, torch.zeros(8))
     assert torch.equal(norm.running_var, torch.ones(8))
 
 
-def test_it_can_be_trained(written):
-    nima, _ = read_onnx_weights(written[1])
+def test_it_can_be_trained(exported):
+    nima, _ = read_onnx_weights(exported[2])
     nima.train()
     nima(torch.rand(4, 1, 3, 64, 64))[:, 0].sum().backward()
     assert all(parameter.grad is not None for parameter in nima.parameters())
@@ -85,9 +65,8 @@ def rewritten(path: Path, target: Path, card: ModelCard | None) -> Path:
     return target
 
 
-def test_weights_that_do_not_fit_the_card_are_an_error_never_random(written, tmp_path):
-    _, path = written
-    _, card = read_onnx_weights(path)
+def test_weights_that_do_not_fit_the_card_are_an_error_never_random(exported, tmp_path):
+    _, card, path = exported
     cases = {
         r"do not fit the mobilenetv1_100 of its card: backbone\.conv_stem\.weight": replace(
             card, backbone_options={}
