@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from siamese_nima.atomic_write import replacing
 from siamese_nima.card import ModelCard
 from siamese_nima.errors import ConfigError, MissingExtraError, PhotoError, WeightsError
-from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.scoring.model import ModelFile, open_network
 from siamese_nima.scoring.onnx_file import nodes, with_output
 
@@ -48,7 +47,7 @@ class PhotoVector:
 class FeatureModel:
     """A model that gives what its head reads in place of ratings; otherwise as `ModelFile`."""
 
-    def __init__(self, model: ModelFile, view: ViewPolicy, *, device: str) -> None:
+    def __init__(self, model: ModelFile, *, device: str) -> None:
         """Open the network of a model file anew, with one more output.
 
         Raises:
@@ -62,7 +61,6 @@ class FeatureModel:
             with_output(content, _read_by_head(model.path, content)),
             threads=1,
             device=device,
-            varying=view.view_size is None,
             output=_read_by_head(model.path, content),
         )
 

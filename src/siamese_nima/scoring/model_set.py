@@ -176,7 +176,7 @@ def load_members(
     for source in models:
         if isinstance(source, str | os.PathLike):
             path = find_model(source)
-            name, model = path.stem, cast(Model, ModelFile(path, device=device, view=view))
+            name, model = path.stem, cast(Model, ModelFile(path, device=device))
         else:
             name, model = source.card.name, source
         policy = model.card.view if view is None else fitting_view(model.card, view)

@@ -302,7 +302,7 @@ class Scorer:
         member = self._models.members[0]
         if not isinstance(member.model, ModelFile):
             raise WeightsError(f"model {member.name!r} is not from a file, so it has no features")
-        model = FeatureModel(member.model, member.view, device=self.options.device)
+        model = FeatureModel(member.model, device=self.options.device)
         models = ModelSet(
             [Member(member.name, model, member.view)],
             exact=self.options.exact,
