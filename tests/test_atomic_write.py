@@ -8,6 +8,7 @@ import pytest
 
 from siamese_nima.atomic_write import check_output, clear_away, replacing, unfinished, write_whole
 from siamese_nima.errors import ConfigError, NimaError, WeightsError
+from systems import needs_posix
 
 
 @pytest.fixture
@@ -96,6 +97,7 @@ def test_a_folder_is_cleared_away_or_what_is_left_is_said(tmp_path, held_files):
     assert said == f"{folder}: could not be removed (used by another process); nobody needs it"
 
 
+@needs_posix
 def test_permissions_are_those_of_the_old_file_or_of_any_new_one(path):
     path.chmod(0o640)
     write_whole(path, b"new")

@@ -19,6 +19,7 @@ from siamese_nima.csv_rows import (
     read_text,
 )
 from siamese_nima.errors import AnswerError, TableError
+from systems import needs_posix
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 
@@ -165,6 +166,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path, content):
         read_table(tmp_path / "t.csv")
 
 
+@needs_posix
 def test_an_endless_table_is_refused(tmp_path, monkeypatch):
     with pytest.raises(AnswerError, match="/dev/zero: a device, not a table"):
         read_text(Path("/dev/zero"), AnswerError)

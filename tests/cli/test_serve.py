@@ -26,6 +26,7 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 from photo_seeds import encoded, scene
 from siamese_nima.cli import app
 from siamese_nima.scoring.scorer import Scorer
+from systems import needs_posix, needs_proc
 
 
 @dataclass
@@ -91,6 +92,7 @@ def waiting(server: Server) -> float:
     return float(re.search(r"^nima_waiting_photos (\S+)$", text, re.MULTILINE)[1])
 
 
+@needs_posix
 @pytest.mark.slow
 def test_after_sigterm_everything_accepted_is_answered_with_its_own_score(tiny_model, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (1500, 2000, 1), np.uint8)
@@ -124,6 +126,7 @@ def test_after_sigterm_everything_accepted_is_answered_with_its_own_score(tiny_m
         ) >= len(photos) + 1
 
 
+@needs_proc
 def test_a_server_for_other_machines_wants_its_key(tiny_model, tmp_path):
     key = "k" * 24
     with serving(tiny_model, tmp_path / "log", "--host", "0.0.0.0", key=key) as server:

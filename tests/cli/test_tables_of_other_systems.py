@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from command import invoked as nima
+from systems import needs_posix
 
 NAMES = ["caf\u00e9.png", "b.png", "day1/c.png", "d.png"]
 ENCODINGS = ["utf-8-sig", "utf-16", "cp1252"]
@@ -79,6 +80,7 @@ def test_a_photo_of_a_table_that_is_gone_gets_no_sidecar(tiny_model, shoot, tmp_
     assert len(list(shoot.glob("**/*.xmp"))) == 3
 
 
+@needs_posix
 def test_an_endless_table_is_refused_by_every_command(tmp_path):
     for command in (
         ["data", "check", "/dev/zero"],

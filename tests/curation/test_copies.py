@@ -9,6 +9,7 @@ from siamese_nima.curation.copies import copy_name, copy_ranked, plan_copies
 from siamese_nima.errors import NimaError
 from siamese_nima.ratings import AVA_SCALE
 from siamese_nima.scoring.results import ScoredPhoto
+from systems import needs_posix
 
 
 def result(path: str, mean: float | None) -> ScoredPhoto:
@@ -120,6 +121,7 @@ def test_a_disk_that_is_full_half_way_says_how_far_it_came(photos, tmp_path, mon
     assert len(names(tmp_path / "best")) == 3
 
 
+@needs_posix
 def test_copies_can_be_written_and_removed_even_if_the_photos_cannot(photos, tmp_path):
     (tmp_path / "x.jpg").chmod(0o400)
     [copy] = copy_ranked(photos[:1], tmp_path / "best")

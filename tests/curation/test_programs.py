@@ -18,6 +18,7 @@ from siamese_nima.errors import ConfigError, SidecarError
 from siamese_nima.ratings import AVA_SCALE
 from siamese_nima.scoring.results import ScoredPhoto
 from sidecar_examples import WITH_RATING
+from systems import needs_posix
 
 
 @pytest.fixture
@@ -147,6 +148,7 @@ PHOTOS = {
 }
 
 
+@needs_posix
 @pytest.mark.parametrize("name", PHOTOS)
 def test_a_rating_goes_into_a_jpeg_and_comes_out_byte_for_byte(tmp_path, name):
     photo, log = tmp_path / "a.jpg", tmp_path / "log"

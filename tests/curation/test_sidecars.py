@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from siamese_nima.curation.sidecars import UndoLog, undo_stars
 from siamese_nima.errors import NimaError, SidecarError
+from systems import needs_posix
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -67,6 +68,7 @@ def test_a_kill_between_log_and_write_leaves_nothing_to_undo(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
 
 
+@needs_posix
 def test_permissions_stay_and_no_parts_are_left(tmp_path):
     (tmp_path / "a").write_bytes(b"old")
     (tmp_path / "a").chmod(0o640)

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import fuzz_photos
 from siamese_nima.errors import PhotoError
+from systems import needs_proc
 
 FUZZER = Path(__file__).parents[1] / "fuzz_photos.py"
 
 
+@needs_proc
 def test_damaged_files_of_every_format_are_photos_or_errors_in_bounded_time_and_memory(tmp_path):
     report = tmp_path / "fuzz.json"
     command = [sys.executable, FUZZER, "--files", "1200", "--seconds", "500", "--out", report]

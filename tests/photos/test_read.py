@@ -13,7 +13,7 @@ from PIL import Image
 
 from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.photos import read_photo
-from systems import needs_pipes
+from systems import needs_pipes, needs_proc
 
 ORIENTATION = 0x0112
 PILLOWS_WARNING = "Skipping tag 270|Truncated File Read"
@@ -263,6 +263,7 @@ def test_impossible_names_are_errors(name):
         read_photo(name)
 
 
+@needs_proc
 def test_files_are_closed_after_success_and_failure(photo_file, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(photo_file.read_bytes()[:300])

@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 import zipfile
 
 import fsspec
@@ -207,3 +208,12 @@ def test_a_file_url_may_have_its_letters_as_browsers_do(both):
     (folder / "100%25.jpg").touch()
     for name, wanted in (("my%20photo.jpg", "my photo.jpg"), ("100%25.jpg", "100%25.jpg")):
         assert find_sources([f"file://{folder}/{name}"]).parts == [[f"{folder}/{wanted}"]]
+
+
+def test_a_local_listing_needs_no_store(both, tmp_path, monkeypatch):
+    folder, _ = both
+    (tmp_path / "list.txt").write_text(f"{folder}/photo2.jpg\n")
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    assert find_sources([str(tmp_path / "list.txt")]).names == [f"{folder}/photo2.jpg"]
+    with pytest.raises(NimaError, match=r"none\.txt: the listing cannot be read \(No such file"):
+        find_sources(["none.txt"])

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import pwd
 import random
 import shutil
 import sqlite3
@@ -24,6 +23,7 @@ from siamese_nima.scoring import model_set
 from siamese_nima.scoring.cache import ResultCache, cache_path, usual_cache
 from siamese_nima.scoring.model import ModelFile
 from siamese_nima.scoring.scorer import Scorer
+from systems import needs_posix
 from tiny_model import rate_tiny, write_model
 
 
@@ -271,11 +271,12 @@ def test_the_usual_cache_that_cannot_be_made_is_a_warning(
     assert "no results are kept" in caplog.text
 
 
+@needs_posix
 def test_a_user_without_a_home_gets_a_warning_and_no_cache(monkeypatch, caplog):
     monkeypatch.delenv("SIAMESE_NIMA_CACHE")
     for name in ("HOME", "XDG_CACHE_HOME", "USERPROFILE", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(pwd, "getpwuid", Mock(side_effect=KeyError))
+    monkeypatch.setattr("pwd.getpwuid", Mock(side_effect=KeyError))
     with pytest.raises(ConfigError, match="this user has no home folder"):
         cache_path()
     assert usual_cache() is None

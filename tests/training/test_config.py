@@ -191,3 +191,9 @@ def test_the_recipe_of_the_next_model_is_a_configuration_that_fits_its_network()
     backbone = build_backbone("tf_efficientnet_lite0", options)
     assert backbone.num_features > 1280
     assert [(stage.freeze, stage.reads) for stage in config.stage] == [("backbone", "levels")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_a_file_may_be_as_editors_of_windows_save_it(tmp_path, encoding):
+    (tmp_path / "run.toml").write_bytes(FILE.encode(encoding))
+    assert read_config(tmp_path / "run.toml") == tomllib.loads(FILE)

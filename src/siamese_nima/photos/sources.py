@@ -335,9 +335,13 @@ def _standard_input(given: IO[bytes] | None) -> IO[bytes]:
 
 
 def _listing(file: str) -> bytes:
-    system, path = open_store(file)
     try:
+        if not is_url(file):
+            return Path(file).read_bytes()
+        system, path = open_store(file)
         content: bytes = retried(lambda: system.cat_file(path))
+    except NimaError:
+        raise
     except Exception as error:
         raise NimaError(f"{file}: the listing cannot be read ({reason_of(error)})") from error
     return content

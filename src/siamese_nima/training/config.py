@@ -26,6 +26,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from siamese_nima.csv_rows import as_written, decode_text
 from siamese_nima.errors import ConfigError, ViewError
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import RatingScale
@@ -458,7 +459,7 @@ def read_config(path: Path) -> dict[str, Any]:
         ConfigError: No such file, or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(as_written(decode_text(path.read_bytes())))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: not a readable TOML file ({error})") from error
 
