@@ -4,7 +4,13 @@ import os
 
 import pytest
 
-from siamese_nima.cores import usable_cores, usable_memory
+from siamese_nima.cores import (
+    EIGHT_BITS_VARIABLE,
+    fast_in_bytes,
+    usable_cores,
+    usable_memory,
+)
+from siamese_nima.errors import ConfigError
 
 
 @pytest.fixture
@@ -107,3 +113,34 @@ def test_the_limit_of_cgroup_1_counts(machine):
 
 def test_memory_that_nobody_tells_is_unknown(tmp_path):
     assert usable_memory(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "fast"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx512f avx512_vnni\n", True),
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx_vnni\n", True),
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx512f\n", False),
+        ("processor\t: 0\nFeatures\t: fp asimd asimddp\n", False),
+        ("", False),
+    ],
+)
+def test_bytes_are_fast_where_that_was_measured(machine, monkeypatch, cpuinfo, fast):
+    monkeypatch.delenv(EIGHT_BITS_VARIABLE, raising=False)
+    assert fast_in_bytes(machine(**{"proc/cpuinfo": cpuinfo})) is fast
+
+
+def test_of_an_unknown_processor_nothing_is_assumed(machine, monkeypatch):
+    monkeypatch.delenv(EIGHT_BITS_VARIABLE, raising=False)
+    assert not fast_in_bytes(machine.root)
+
+
+def test_the_variable_decides_before_the_processor(machine, monkeypatch):
+    root = machine(**{"proc/cpuinfo": "flags\t: avx512_vnni\n"})
+    monkeypatch.setenv(EIGHT_BITS_VARIABLE, "0")
+    assert not fast_in_bytes(root)
+    monkeypatch.setenv(EIGHT_BITS_VARIABLE, "1")
+    assert fast_in_bytes(machine.root / "nowhere")
+    monkeypatch.setenv(EIGHT_BITS_VARIABLE, "yes")
+    with pytest.raises(ConfigError, match=f"{EIGHT_BITS_VARIABLE} must be 1, 0 or unset"):
+        fast_in_bytes(root)

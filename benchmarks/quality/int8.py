@@ -46,6 +46,17 @@ def agreement(found: NDArray[np.float64], table: RatingTable) -> dict[str, float
     return agreed | {"same_scene_pairs": round(pair_accuracy(found, pairs), 4)}
 
 
+def difference(before: NDArray[np.float64], after: NDArray[np.float64]) -> dict[str, float]:
+    """How far scores move, in rating points."""
+    moved = np.abs(after - before)
+    return {
+        "mean": round(float((after - before).mean()), 4),
+        "mean_absolute": round(float(moved.mean()), 4),
+        "99 of 100 below": round(float(np.quantile(moved, 0.99)), 4),
+        "largest": round(float(moved.max()), 4),
+    }
+
+
 def main() -> None:
     """Measure and print; with --out, write the JSON too."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -66,7 +77,6 @@ def main() -> None:
         cost = quantise_model(source, [train.paths[place] for place in places], target)
         before, after = scores([source, target], test)
         sizes = {"fp32": source.stat().st_size, "int8": target.stat().st_size}
-    moved = np.abs(after - before)
     result = {
         **provenance(),
         "model": Scorer(source).model.model_id,
@@ -74,12 +84,7 @@ def main() -> None:
         "quantised_with": options.photos - cost.photos,
         "file_mb": {name: round(size / 1e6, 1) for name, size in sizes.items()},
         "srcc": {"fp32": agreement(before, test), "int8": agreement(after, test)},
-        "difference": {
-            "mean": round(float((after - before).mean()), 4),
-            "mean_absolute": round(float(moved.mean()), 4),
-            "99 of 100 below": round(float(np.quantile(moved, 0.99)), 4),
-            "largest": round(float(moved.max()), 4),
-        },
+        "difference": difference(before, after),
         "rank_correlation_of_both": round(srcc(after, before), 4),
     }
     report(result, options.out)

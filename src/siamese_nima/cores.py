@@ -1,4 +1,4 @@
-"""How many cores and how much memory there is to use: what the machine or the container allows."""
+"""What the machine or the container allows: cores, memory, and what its processor is fast at."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
+from siamese_nima.errors import ConfigError
+
 _ROOT = Path("/")
+EIGHT_BITS_VARIABLE = "SIAMESE_NIMA_8BIT"
+# Processors that multiply and add four pairs of bytes in one instruction, as Linux names it: there
+# 8-bit networks were measured to be about twice as fast (docs/speed.md). On others they may be.
+_DOT_PRODUCTS = {"avx512_vnni", "avx_vnni"}
 
 
 def usable_cores(root: Path = _ROOT) -> int:
@@ -45,6 +51,29 @@ def usable_memory(root: Path = _ROOT) -> int | None:
             with suppress(OSError, ValueError):  # "max" is no number
                 found.append(int((folder / name).read_text()))
     return min(found, default=None)
+
+
+def fast_in_bytes(root: Path = _ROOT) -> bool:
+    """Whether networks in 8 bits are known to be faster here; a processor that is unknown is not.
+
+    The environment variable SIAMESE_NIMA_8BIT, "1" or "0", decides before the processor does.
+
+    Args:
+        root: Where /proc is.
+
+    Raises:
+        ConfigError: The variable has another value.
+    """
+    chosen = os.environ.get(EIGHT_BITS_VARIABLE, "")
+    if chosen not in ("", "0", "1"):
+        raise ConfigError(f"{EIGHT_BITS_VARIABLE} must be 1, 0 or unset, got {chosen!r}")
+    if chosen:
+        return chosen == "1"
+    with suppress(OSError), (root / "proc/cpuinfo").open(errors="replace") as file:
+        for line in file:
+            if line.startswith("flags"):
+                return not _DOT_PRODUCTS.isdisjoint(line.split())
+    return False
 
 
 def _quota(folder: Path) -> float | None:

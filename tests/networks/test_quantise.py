@@ -13,7 +13,7 @@ from siamese_nima.card import ModelCard
 from siamese_nima.errors import ConfigError, PhotoError, WeightsError
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.onnx_export import export_onnx
-from siamese_nima.networks.quantise import quantise_model
+from siamese_nima.networks.quantise import Quantisation, quantise_model
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import mean
 from siamese_nima.scoring.model import INT8, ModelFile
@@ -99,6 +99,52 @@ def test_convolutions_compute_with_integers(model, tmp_path):
     assert [value.dtype for value in values] == [np.int8] * 2
     # Sums of two products with 8-bit inputs must fit 16 bits.
     assert max(np.abs(value.astype(int)).max() for value in values) <= 64
+
+
+class Depthwise(nn.Module):
+    """The start of a MobileNet: a plain layer, then depthwise ones and what reads them."""
+
+    num_features = 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 8, 3, stride=2),
+            nn.ReLU6(),
+            nn.Conv2d(8, 8, 3, groups=8),
+            nn.ReLU6(),
+            nn.Conv2d(8, 8, 1),
+            nn.ReLU6(),
+            nn.Conv2d(8, 8, 3, groups=8),
+            nn.ReLU6(),
+            nn.Conv2d(8, 8, 1),
+        )
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.layers(pixels).mean((-2, -1))
+
+
+def test_the_start_and_what_is_done_with_averages_stay_in_float(tmp_path):
+    import onnx
+
+    card = ModelCard(
+        name="deep", backbone="depthwise", view=ViewPolicy.parse("warp:32+centre:32@64")
+    )
+    export_onnx(NIMA(Depthwise(), group_sizes=(1, 1)), card, tmp_path / "deep.onnx")
+
+    def computed(how: Quantisation) -> tuple[list[bool], bool]:
+        """Which convolutions compute with integers, and whether averages become integers."""
+        quantise_model(tmp_path / "deep.onnx", PHOTOS[:6], tmp_path / "int8.onnx", how)
+        nodes = onnx.load(tmp_path / "int8.onnx").graph.node
+        made_by = {node.output[0]: node.op_type for node in nodes}
+        layers = [made_by.get(n.input[1]) for n in nodes if n.op_type == "Conv"]
+        averages = {"ReduceMean", "Concat"}
+        rounded = [made_by.get(n.input[0]) for n in nodes if n.op_type == "QuantizeLinear"]
+        return [layer == "DequantizeLinear" for layer in layers], bool(averages & set(rounded))
+
+    assert computed(Quantisation()) == ([False, False, False, True, True], False)
+    assert computed(Quantisation(float_ends=False)) == ([True] * 5, True)
 
 
 def test_what_cannot_be_quantised_is_named(model, tmp_path):

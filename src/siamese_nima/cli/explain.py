@@ -49,7 +49,10 @@ def explain(
     if out:
         check_new_picture(out, photo)
     scorer = options.open_scorer(
-        model, options=ScorerOptions(view=view, batch_size=1, workers=workers, device=device)
+        model,
+        options=ScorerOptions(
+            view=view, batch_size=1, workers=workers, device=device, eight_bits=False
+        ),
     )
     with progress_bar("hiding") as progress:
         explanation = explain_photo(scorer, photo, report=progress)
@@ -90,7 +93,10 @@ def crop(
     if out:
         check_new_picture(out, photo)
     scorer = options.open_scorer(
-        model, options=ScorerOptions(view=view, batch_size=1, workers=workers, device=device)
+        model,
+        options=ScorerOptions(
+            view=view, batch_size=1, workers=workers, device=device, eight_bits=False
+        ),
     )
     with progress_bar("cropping") as progress:
         found = suggest_crops(scorer, photo, rule=rule, report=progress)

@@ -16,18 +16,20 @@ from siamese_nima.card import PAIR_ERROR, SCENE_PAIR_ERROR, ModelCard
 from siamese_nima.cli import options
 from siamese_nima.cli.commands import App
 from siamese_nima.cli.streams import shell_quoted, tell
+from siamese_nima.cores import fast_in_bytes
 from siamese_nima.datasets.contamination import PHOTO_PRINTS
 from siamese_nima.errors import ConfigError, NimaError, WeightsError, did_you_mean
 from siamese_nima.pair_error import PairError
 from siamese_nima.photos.find import find_photos
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.scoring.catalogue import (
+    eight_bit_form,
     embedded_models,
     find_model,
     installed_models,
     models_folder,
 )
-from siamese_nima.scoring.model import ModelFile, read_card
+from siamese_nima.scoring.model import INT8, ModelFile, read_card
 from siamese_nima.scoring.published import PUBLISHED, download
 
 app = App()
@@ -76,6 +78,14 @@ def show(
     model_file = ModelFile(find_model(model))
     tell(describe(model_file.card), indent=4)
     typer.echo(f"file         {model_file.path}\nsha256       {model_file.digest}")
+    if form := eight_bit_form(model):
+        eight_bits = ModelFile(form)
+        moved = eight_bits.card.metrics[INT8]["mean_absolute"]
+        here = "scores with it" if fast_in_bytes() else "scores in float"
+        typer.echo(
+            f"in 8 bits    {eight_bits.model_id}: scores move by {moved:.3f} on average; this "
+            f"processor {here}\nfile         {form}\nsha256       {eight_bits.digest}"
+        )
 
 
 @app.command("get")

@@ -4,7 +4,10 @@ Static quantisation: ranges of all activations are measured on photos, weights g
 output channel and are rounded so that sums over real photos change least. Weights keep 7 of their 8
 bits, so that sums of two products fit the 16 bits that processors without dot-product instructions
 add them in; scores are then the same everywhere. Those of depthwise convolutions, which are added
-in 32 bits on every processor and cost most of the accuracy, keep all 8.
+in 32 bits on every processor and cost most of the accuracy, keep all 8. Networks of such
+convolutions start in float, up to the second of them, and all end in it, from the averages over the
+picture on: there 8 bits would move scores most, of photos with large even areas above all, and
+little time is to be gained.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -24,6 +27,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.quantization import (
     CalibrationDataReader,
+    CalibrationMethod,
     QuantFormat,
     QuantType,
     quantize_static,
@@ -51,8 +55,14 @@ _QUANTISED = (
     "Concat",
     "MaxPool",
     "AveragePool",
-    "GlobalAveragePool",
 )
+_AVERAGES = ("ReduceMean", "GlobalAveragePool")
+
+_METHODS = {
+    "min-max": CalibrationMethod.MinMax,
+    "percentile": CalibrationMethod.Percentile,
+    "entropy": CalibrationMethod.Entropy,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +86,30 @@ class QuantisationCost:
     rank_correlation: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantisation:
+    """How a network is put into 8 bits; benchmarks/quality/int8_search.py says what each does.
+
+    Attributes:
+        float_ends: Whether layers before the second depthwise convolution stay in float, and all
+            that is done with averages over the picture.
+        ranges: What activations may be: from the least to the most that was seen on photos, or so
+            much of that as the other two methods of ONNX Runtime leave.
+        percentile: Share of all values that lie within, of 100.
+        symmetric: Whether ranges reach as far below 0 as above.
+    """
+
+    float_ends: bool = True
+    ranges: Literal["min-max", "percentile", "entropy"] = "min-max"
+    percentile: float = 99.999
+    symmetric: bool = False
+
+
 def quantise_model(
     model: str | os.PathLike[str],
     photos: Sequence[PhotoSource],
     path: str | os.PathLike[str],
+    how: Quantisation = Quantisation(),
 ) -> QuantisationCost:
     """Write an 8-bit model file; it appears complete or not at all.
 
@@ -91,6 +121,7 @@ def quantise_model(
         model: A model file that computes in float.
         photos: Such as will be scored; a hundred or more.
         path: Ends in `.onnx`.
+        how: What is done.
 
     Returns:
         The cost, as the card holds it.
@@ -108,7 +139,7 @@ def quantise_model(
         raise WeightsError(f"{source.path}: is of 8 bits already; give the model it was made from")
     views = [_views(source.card, photo)[np.newaxis] for photo in photos]
     seen, unseen = views[0::2], views[1::2]
-    graph = _quantised(source.path, seen)
+    graph = _quantised(source.path, seen, how)
     _centre(graph, source, seen)
     cost = _cost(graph, source, unseen)
     golden = _rated(graph, [source.card.view.views(golden_photo())[np.newaxis]])
@@ -145,7 +176,9 @@ class _Views(CalibrationDataReader):  # type: ignore[misc]
         return None if views is None else {"views": views}
 
 
-def _quantised(source: Path, views: Sequence[NDArray[np.uint8]]) -> onnx.ModelProto:
+def _quantised(
+    source: Path, views: Sequence[NDArray[np.uint8]], how: Quantisation
+) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as name:
         folded, target = Path(name) / "folded.onnx", Path(name) / "quantised.onnx"
         options = ort.SessionOptions()
@@ -155,8 +188,16 @@ def _quantised(source: Path, views: Sequence[NDArray[np.uint8]]) -> onnx.ModelPr
         options.optimized_model_filepath = str(folded)
         ort.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
         graph = onnx.load(folded)
+        floats = _spared(graph) if how.float_ends else []
+        for place, node in enumerate(floats):
+            node.name = f"in float {place}"  # the names of others may be missing
+        inputs = {name for node in floats for name in node.input}
         grids = round_weights(
-            graph, views, levels=_LEVELS, levels_of_depthwise=_LEVELS_OF_DEPTHWISE
+            graph,
+            views,
+            levels=_LEVELS,
+            levels_of_depthwise=_LEVELS_OF_DEPTHWISE,
+            spared=inputs,
         )
         onnx.save(graph, folded)
         with _quiet():
@@ -166,14 +207,42 @@ def _quantised(source: Path, views: Sequence[NDArray[np.uint8]]) -> onnx.ModelPr
                 _Views(views),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=list(_QUANTISED),
+                nodes_to_exclude=[node.name for node in floats],
                 per_channel=True,
                 reduce_range=True,
                 # Unsigned: the instructions that processors have take unsigned times signed.
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-                extra_options={"TensorQuantOverrides": _ranges(grids)},
+                calibrate_method=_METHODS[how.ranges],
+                extra_options={
+                    "TensorQuantOverrides": _ranges(grids),
+                    "CalibPercentile": how.percentile,
+                    "ActivationSymmetric": how.symmetric,
+                },
             )
         return onnx.load(target)
+
+
+def _spared(graph: onnx.ModelProto) -> list[onnx.NodeProto]:
+    """The nodes that stay in float: before the second depthwise layer, and behind averages."""
+    nodes = list(graph.graph.node)
+    kernels = {tensor.name: tensor.dims for tensor in graph.graph.initializer}
+    depthwise = [
+        place
+        for place, node in enumerate(nodes)
+        if node.op_type == "Conv"
+        for outputs, inputs, *_ in [kernels.get(node.input[1], (0, 0))]
+        if inputs == 1 and outputs > 1
+    ]
+    found = nodes[: depthwise[1]] if len(depthwise) > 1 else []
+    averages: set[str] = set()
+    for node in nodes:
+        if node.op_type in _AVERAGES or (
+            node.op_type not in ("Conv", "Mul") and averages.intersection(node.input)
+        ):
+            averages.update(node.output)
+            found.append(node)
+    return [node for node in found if node.op_type in _QUANTISED]
 
 
 def _ranges(grids: Mapping[str, Grid]) -> dict[str, list[dict[str, Any]]]:

@@ -10,7 +10,7 @@ Transformers", ICLR 2023. arXiv:2210.17323
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,7 @@ def round_weights(
     *,
     levels: int,
     levels_of_depthwise: int,
+    spared: Collection[str] = (),
 ) -> dict[str, Grid]:
     """Round the weights of all convolutions, in place.
 
@@ -53,12 +54,17 @@ def round_weights(
         views: Of photos such as will be scored, each of shape (1, V, H, W, 3).
         levels: Weights become whole multiples, from -levels to levels, of a step for each output.
         levels_of_depthwise: The same where each output sees one channel.
+        spared: Names of weights that stay as they are.
 
     Returns:
         The grids by the names of the weights.
     """
     weights = {tensor.name: tensor for tensor in graph.graph.initializer}
-    layers = [node for node in graph.graph.node if node.op_type == "Conv" and _plain(node)]
+    layers = [
+        node
+        for node in graph.graph.node
+        if node.op_type == "Conv" and node.input[1] not in spared and _plain(node)
+    ]
     grids = {}
     for layer, squares in zip(layers, _input_squares(graph, layers, views), strict=True):
         tensor = weights[layer.input[1]]
@@ -136,13 +142,13 @@ def _input_squares(
         seen = dict(zip(wanted, session.run(wanted, {"views": photo}), strict=True))
         for place, layer in enumerate(layers):
             patches = _patches(layer, seen[layer.input[0]], kernels[layer.input[1]], random)
-            sums[place] = sums[place] + patches.transpose(0, 2, 1) @ patches
+            sums[place] = sums[place] + (patches.transpose(0, 2, 1) @ patches).astype(np.float64)
     return [list(each) for each in sums]
 
 
 def _patches(
     layer: onnx.NodeProto, seen: NDArray[Any], kernel: Any, random: np.random.Generator
-) -> Floats:
+) -> NDArray[Any]:
     """Some of what a layer multiplies its weights by, shape (groups, patches, inputs)."""
     given = {one.name: helper.get_attribute_value(one) for one in layer.attribute}
     groups, (down, across) = given.get("group", 1), given.get("strides", [1, 1])
@@ -154,4 +160,4 @@ def _patches(
     places = random.choice(count * height * width, min(_PATCHES, count * height * width), False)
     photo, row, column = np.unravel_index(places, (count, height, width))
     patches = windows[photo, :, row, column].reshape(len(places), groups, -1)
-    return patches.transpose(1, 0, 2).astype(np.float64)
+    return patches.transpose(1, 0, 2)

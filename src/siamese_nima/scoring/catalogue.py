@@ -23,6 +23,20 @@ def embedded_models() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
 
 
+def eight_bit_form(model: str | os.PathLike[str]) -> Path | None:
+    """The file of an embedded model that computes in 8 bits; None for all other models.
+
+    Args:
+        model: As `find_model` takes it; a path means that very file.
+    """
+    known = embedded_models()
+    if str(model) not in known or str(model) in installed_models():
+        return None
+    path = known[str(model)]
+    form = path.parent / "8bit" / path.name
+    return form if form.is_file() else None
+
+
 def models_folder() -> Path:
     """Where downloaded and imported models live.
 

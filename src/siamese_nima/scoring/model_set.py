@@ -19,7 +19,7 @@ from siamese_nima.errors import ConfigError, PhotoError
 from siamese_nima.photos.read import MAX_PIXELS, READING, Photo, PhotoSource, open_photo
 from siamese_nima.photos.views import DECODE_MARGIN, ViewPolicy, Views
 from siamese_nima.scoring.cache import Content
-from siamese_nima.scoring.catalogue import find_model
+from siamese_nima.scoring.catalogue import eight_bit_form, find_model
 from siamese_nima.scoring.model import Model, ModelFile, fitting_view
 from siamese_nima.scoring.results import ScoredPhoto, scored
 
@@ -169,13 +169,17 @@ class ModelSet:
 
 
 def load_members(
-    models: Sequence[ModelSource], *, view: ViewPolicy | None, device: str
+    models: Sequence[ModelSource], *, view: ViewPolicy | None, device: str, eight_bits: bool
 ) -> list[Member]:
-    """Load models for a set; a model file is called by its file name, others by their card."""
+    """Load models for a set; a model file is called by its file name, others by their card.
+
+    With `eight_bits` embedded models compute so, where they have such a form and own views.
+    """
     members = []
     for source in models:
         if isinstance(source, str | os.PathLike):
-            path = find_model(source)
+            form = eight_bit_form(source) if eight_bits and view is None else None
+            path = form or find_model(source)
             name, model = path.stem, cast(Model, ModelFile(path, device=device))
         else:
             name, model = source.card.name, source

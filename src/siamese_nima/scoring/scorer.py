@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from siamese_nima.card import ModelCard
-from siamese_nima.cores import usable_cores, usable_memory
+from siamese_nima.cores import fast_in_bytes, usable_cores, usable_memory
 from siamese_nima.errors import ConfigError, PhotoError, WeightsError
 from siamese_nima.ordered_pool import in_order
 from siamese_nima.photos.find import find_photos
@@ -61,6 +61,10 @@ class ScorerOptions:
         exact: Read photos in full. By default large ones are decoded at, or shrunk to, a reduced
             scale that is still at least twice as large as the views need, which is faster and moves
             scores by about a hundredth.
+        eight_bits: Whether embedded models compute with integers, where they have such a form:
+            about twice as fast on some processors, and scores move by some hundredths
+            (docs/speed.md). By default on processors where that was measured to be faster, on
+            device "cpu", unless `exact` is asked for.
         cache: File that keeps results from one run to the next, made if missing; photos that are
             given as paths are then not scored again as long as they and the model are the same.
             `cache_path()` is the one of the command line. None keeps nothing.
@@ -76,6 +80,7 @@ class ScorerOptions:
     workers: int | None = None
     device: str = "cpu"
     exact: bool = False
+    eight_bits: bool | None = None
     cache: str | os.PathLike[str] | None = None
     max_pixels: int = MAX_PIXELS
 
@@ -98,6 +103,7 @@ class _Changes(TypedDict, total=False):
     workers: int | None
     device: str
     exact: bool
+    eight_bits: bool | None
     cache: str | os.PathLike[str] | None
     max_pixels: int
 
@@ -148,7 +154,12 @@ class Scorer:
         self.workers = self.options.workers or _default_workers()
         view = cast(ViewPolicy | None, self.options.view)
         self._models = ModelSet(
-            load_members(_as_models(model), view=view, device=self.options.device),
+            load_members(
+                _as_models(model),
+                view=view,
+                device=self.options.device,
+                eight_bits=_in_eight_bits(self.options),
+            ),
             exact=self.options.exact,
             max_pixels=self.options.max_pixels,
         )
@@ -300,6 +311,14 @@ class Scorer:
             WeightsError: The model is not from a file, or has no features.
         """
         member = self._models.members[0]
+        if _in_eight_bits(self.options):
+            # What is learnt from features must hold on any processor.
+            [member] = load_members(
+                _as_models(self._sources)[:1],
+                view=cast(ViewPolicy | None, self.options.view),
+                device=self.options.device,
+                eight_bits=False,
+            )
         if not isinstance(member.model, ModelFile):
             raise WeightsError(f"model {member.name!r} is not from a file, so it has no features")
         model = FeatureModel(member.model, device=self.options.device)
@@ -407,6 +426,12 @@ class Scorer:
             if place not in photo.cached and not isinstance(outcome, PhotoError)
         }
         cache.keep(content, new)
+
+
+def _in_eight_bits(options: ScorerOptions) -> bool:
+    if options.eight_bits is not None:
+        return options.eight_bits
+    return options.device == "cpu" and not options.exact and fast_in_bytes()
 
 
 def _default_workers() -> int:
