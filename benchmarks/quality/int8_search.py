@@ -19,6 +19,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import provenance, report
 from quality.int8 import SPLITS, agreement, difference, scores
+from siamese_nima import Scorer
 from siamese_nima.datasets.published import read_biq2021
 from siamese_nima.networks.quantise import Quantisation, quantise_model
 from siamese_nima.scoring.catalogue import find_model
@@ -50,7 +51,7 @@ def main() -> None:
     options = parser.parse_args()
     data = read_biq2021(options.data, SPLITS)
     train, val = data.split("train"), data.split("val")
-    val = val.select(np.arange(0, len(val), options.every or 1))
+    val = val.select(np.arange(0, len(val), options.every))
     source = find_model(options.model)
     options.work.mkdir(parents=True, exist_ok=True)
     files = {name: options.work / f"{name}.onnx" for name in options.ways}
@@ -61,8 +62,6 @@ def main() -> None:
         if not target.exists():
             cost = quantise_model(source, [table.paths[place] for place in places], target, how)
             print(f"{name}: moved by {cost.mean_absolute} on average, {cost.largest} at most")
-    if options.every == 0:
-        return
     before, *found = scores([source, *files.values()], val)
     ways = {
         name: {
@@ -73,7 +72,11 @@ def main() -> None:
         }
         for name, after in zip(files, found, strict=True)
     }
-    result = {"model": source.stem, "photos": len(val), "fp32": agreement(before, val)}
+    result = {
+        "model": Scorer(source).model.model_id,
+        "photos": len(val),
+        "fp32": agreement(before, val),
+    }
     report({**provenance(), **result, "ways": ways}, options.out)
 
 

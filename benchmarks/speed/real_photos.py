@@ -35,7 +35,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import provenance, report
 from siamese_nima import Scorer
-from siamese_nima.cores import usable_cores
+from siamese_nima.cores import EIGHT_BITS_VARIABLE, usable_cores
 from siamese_nima.photos import find_photos, open_photo
 from siamese_nima.photos.colour import to_srgb
 from siamese_nima.photos.jpeg_scan import damage_in_scans
@@ -192,6 +192,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--photos", type=int, default=200, help="files of each kind")
     parser.add_argument("--model", default="quality")
+    parser.add_argument("--float", action="store_true", help="never in 8 bits")
     parser.add_argument(
         "--kind", action="append", default=[], metavar="NAME=FOLDER", help="real files of a kind"
     )
@@ -202,6 +203,8 @@ def main() -> None:
     parser.add_argument("--against", type=Path, help="recorded ratios that these must not exceed")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    if options.float:
+        os.environ[EIGHT_BITS_VARIABLE] = "0"  # of the commands that are timed, too
     sources = list(find_photos(options.folder).paths)
     scorer = Scorer(options.model, workers=1)
     if scorer.card.view.view_size is None:

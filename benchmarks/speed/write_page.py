@@ -42,6 +42,19 @@ NATIVE = """\
 The origin's default is to show the network every photo at its own size. Beside ours at 224 that is
 another job, the one its users get if they choose nothing; "ours, fp32, native" is the same job."""
 
+EIGHT_BITS = """\
+`quality` is embedded in both forms. The name means the one in 8 bits on processors where it was
+measured to be faster, those with VNNI (`avx512_vnni` or `avx_vnni` in /proc/cpuinfo), and the one
+in float on all others, on other devices than `cpu`, with `--exact`, with a view policy of one's
+own, for `nima explain`, `crop` and `features` and for all that is learnt. The environment variable
+`SIAMESE_NIMA_8BIT`, 1 or 0, decides before the processor does. `nima models show quality` says what
+this machine does, tables and the cache name the form that scored, and weights of 7 bits keep sums
+of products within what processors without VNNI can add: two example photos
+score the same to the last digit on an emulated processor that has AVX2 alone:
+
+    SIAMESE_NIMA_8BIT=1 qemu-x86_64 -cpu Haswell python -m siamese_nima score --no-cache \\
+        --format json examples/photos/chelsea.jpg examples/photos/astronaut.jpg"""
+
 BOUND = """\
 The bound is what the seconds of views alone and of the network alone, each on all cores, would
 allow if neither ever waited for the other."""
@@ -78,8 +91,7 @@ of phones are as they came from seven."""
 
 REAL_FOLDER = """\
 A folder of {photos} photos of a phone, by `nima score` on {cores} cores: {fp32} photos a second,
-{share:.2f} of what the two parts allow; {int8} with the network in 8 bits
-(`nima models quantise`)."""
+{share:.2f} of what the two parts allow; {int8} with the network in 8 bits."""
 
 REAL_STEPS = """\
 Where the milliseconds of such a photo go. Views are cut from the pixels as they are stored, and
@@ -147,7 +159,7 @@ def main() -> None:
     if peers["left_out"]:
         sections.append(f"Not installed, so left out: {', '.join(peers['left_out'])}.")
     sections += ["## What it consists of", _measured(parts), _decoding(parts), _networks(parts)]
-    sections += [_pipelines(parts), BOUND, "## In 8 bits", _measured(int8), _int8(int8)]
+    sections += [_pipelines(parts), BOUND, "## In 8 bits", EIGHT_BITS, _measured(int8), _int8(int8)]
     workers = _read(HERE / "memory_of_workers.json")
     width, height = workers["size_px"]
     sections += [MEMORY.format(photos=workers["photos"], width=width, height=height)]

@@ -7,11 +7,13 @@ import pytest
 
 from siamese_nima.card import golden_photo
 from siamese_nima.pair_error import PairError
+from siamese_nima.photos import read_photo
 from siamese_nima.ratings import mean
-from siamese_nima.scoring.catalogue import embedded_models
+from siamese_nima.scoring.catalogue import eight_bit_form, embedded_models
 from siamese_nima.scoring.model import ModelFile
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "quality"
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg"))
 RECORDED = Path(__file__).parents[2] / "benchmarks" / "quality"
 
 
@@ -100,3 +102,21 @@ def test_a_photo_scores_the_same_alone_and_in_a_batch(quality: ModelFile) -> Non
     alone, together = quality.rate(views[None]), quality.rate(batch)
     np.testing.assert_allclose(mean(together)[[0, 2]], mean(alone)[0], atol=1e-4)
     np.testing.assert_allclose(together.sum(axis=1), 1, atol=1e-5)
+
+
+def test_its_8_bit_form_is_made_of_it_and_keeps_to_its_bounds(quality: ModelFile) -> None:
+    form = eight_bit_form("quality")
+    assert form is not None
+    assert form.stat().st_size <= 5_000_000
+    eight_bits = ModelFile(form)
+    assert eight_bits.card.parent == quality.digest, "quantise it anew: recipes/quality/README.md"
+    recorded = json.loads((RECORDED / "int8.json").read_text())
+    assert recorded["model"] == quality.model_id
+    assert recorded["difference"]["mean_absolute"] <= 0.05
+    assert recorded["difference"]["largest"] <= 0.3
+    for name in ("all", "same_scene_pairs"):
+        assert recorded["srcc"]["int8"][name] >= recorded["srcc"]["fp32"][name] - 0.002
+    views = np.stack([quality.card.view.views(read_photo(path)) for path in EXAMPLES])
+    scale = quality.card.scale
+    moved = mean(eight_bits.rate(views), scale) - mean(quality.rate(views), scale)
+    assert np.abs(moved).max() < 0.3

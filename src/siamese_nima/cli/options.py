@@ -155,7 +155,9 @@ Device = Annotated[
     str,
     one_of(DEVICES, "cpu, cuda, openvino or coreml.", metavar="DEVICE", rich_help_panel="Scoring"),
 ]
-Exact = Annotated[bool, _of_scoring("Read large photos in full: slower.", "--exact")]
+Exact = Annotated[
+    bool, _of_scoring("Read large photos in full, compute in float: slower.", "--exact")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")]
 Cache = Annotated[
     Path | None,
