@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--model", default="quality")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    scorer = Scorer(options.model)
+    scorer = Scorer(options.model, eight_bits=False)
     needed = scorer.view.short_side_px
     if needed is None:
         sys.exit(f"{scorer.view} shows photos at their own size; nothing is ever left out")

@@ -49,7 +49,7 @@ def main() -> None:
     """Measure each subset and write the JSON."""
     options = _options()
     table = read_biq2021(options.data, SPLITS)
-    scorer = Scorer("quality")
+    scorer = Scorer("quality", eight_bits=False)
     names = np.asarray(table.subsets)
     copies = {
         str(name): _near_copies(table.select(np.flatnonzero(names == name)))

@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     about = provenance()  # of the files that run
-    scorer = Scorer(options.model)
+    scorer = Scorer(options.model, eight_bits=False)
     draw = np.random.default_rng(0)
     found = sorted(path for path in options.photos.rglob("*") if path.suffix.lower() == ".jpg")
     spreads: list[float] = []

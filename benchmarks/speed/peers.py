@@ -2,6 +2,8 @@
 
     python benchmarks/speed/peers.py --work FOLDER --out benchmarks/speed/peers.json \
         --keras2 PYTHON --origin FOLDER --keras3 PYTHON --pyiqa PYTHON
+    python benchmarks/speed/peers.py --work FOLDER --real PHOTOS --native-photos 0 \
+        --out benchmarks/speed/peers_real.json --keras3 PYTHON
 
 Every contender is a process of its own, in the environment whose Python is given, with its network
 loaded and warm before anything is timed. Rounds divide the photos; within a round every contender
@@ -33,6 +35,7 @@ from equal_networks import equal_network
 from camera_photos import photos_of
 from machine import provenance, report
 from siamese_nima import Scorer
+from siamese_nima.photos import find_photos
 
 CONTENDER = Path(__file__).with_name("contender.py")
 INCEPTION, MOBILENET = "inception_resnet_v2", "mobilenet"
@@ -290,6 +293,9 @@ def main() -> None:
     parser.add_argument(
         "--photos", type=int, nargs=2, default=(200, 500), help="of 12 MP and of 1 MP"
     )
+    parser.add_argument(
+        "--real", type=Path, help="a folder of photos of 12 MP in place of made ones"
+    )
     parser.add_argument("--native-photos", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument(
@@ -306,21 +312,25 @@ def main() -> None:
     everyone = contenders(options)
     installed = [contender for contender in everyone if contender.python]
     natives = [contender for contender in native_contenders(options) if contender.python]
-    photos = {
-        megapixels: photos_of(options.work, count, megapixels)
-        for megapixels, count in zip((12, 1), options.photos, strict=True)
-    }
+    if options.real:
+        photos = {12: [Path(path) for path in find_photos(options.real).paths]}
+    else:
+        photos = {
+            megapixels: photos_of(options.work, count, megapixels)
+            for megapixels, count in zip((12, 1), options.photos, strict=True)
+        }
     if options.prepare:
         return
-    first = photos[1][0]
+    first = photos_of(options.work, 1, 1)[0]
     everybody = start(installed, [first])
     sets: list[dict[str, Any]] = []
-    for (megapixels, paths), share in zip(photos.items(), options.slow_share, strict=True):
+    for (megapixels, paths), share in zip(photos.items(), options.slow_share, strict=False):
         # A photo of 1 megapixel is never decoded at reduced scale.
         some = [one for one in everybody if megapixels > 1 or not one[0].contender.exact]
         sets.append(
             {
                 "megapixels": megapixels,
+                "real": options.real is not None,
                 "photos": len(paths),
                 "mean_file_mb": round(sum(p.stat().st_size for p in paths) / len(paths) / 1e6, 2),
                 "contenders": measure(some, first, paths, options.rounds, share),

@@ -42,6 +42,9 @@ NATIVE = """\
 The origin's default is to show the network every photo at its own size. Beside ours at 224 that is
 another job, the one its users get if they choose nothing; "ours, fp32, native" is the same job."""
 
+PEERS_REAL = """\
+On real photos of a phone, which the others read neither upright nor in sRGB:"""
+
 EIGHT_BITS = """\
 `quality` is embedded in both forms. The name means the one in 8 bits on processors where it was
 measured to be faster, those with VNNI (`avx512_vnni` or `avx_vnni` in /proc/cpuinfo), and the one
@@ -156,6 +159,11 @@ def main() -> None:
     for photos in peers["sets"]:
         sections += [_contenders(photos), _ratios(photos)]
     sections.append(NATIVE)
+    if (HERE / "peers_real.json").exists():
+        on_real = _read(HERE / "peers_real.json")
+        sections += [PEERS_REAL, _measured(on_real)]
+        for photos in on_real["sets"]:
+            sections += [_contenders(photos), _ratios(photos)]
     if peers["left_out"]:
         sections.append(f"Not installed, so left out: {', '.join(peers['left_out'])}.")
     sections += ["## What it consists of", _measured(parts), _decoding(parts), _networks(parts)]
@@ -226,7 +234,8 @@ def _contenders(photos: dict[str, Any]) -> str:
             ]
         )
     return (
-        f"JPEG files of {photos['megapixels']} megapixels, {photos['mean_file_mb']} MB each; "
+        f"{'Real' if photos.get('real') else 'JPEG'} files of {photos['megapixels']} megapixels, "
+        f"{photos['mean_file_mb']} MB each; "
         "median of the rounds, in brackets the slowest and the fastest:\n\n"
         + _table(["network and view", "contender", "photos/s", "photos", "score off by"], rows)
     )

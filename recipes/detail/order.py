@@ -165,7 +165,9 @@ def scene_pairs(table: RatingTable, kept: Path) -> tuple[Floats, Floats]:
         wanted = [row for rows in groups for row in rows]
         paths = [table.paths[row] for row in wanted]
         values = {}
-        for row, result in zip(wanted, Scorer().score(map(str, paths)), strict=True):
+        for row, result in zip(
+            wanted, Scorer(eight_bits=False).score(map(str, paths)), strict=True
+        ):
             detail = read_detail(result.path)
             blur = float("nan") if detail.blur is None else detail.blur
             values[str(row)] = {
