@@ -53,10 +53,10 @@ own, for `nima explain`, `crop` and `features` and for all that is learnt. The e
 `SIAMESE_NIMA_8BIT`, 1 or 0, decides before the processor does. `nima models show quality` says what
 this machine does, tables and the cache name the form that scored, and weights of 7 bits keep sums
 of products within what processors without VNNI can add: two example photos
-score the same to the last digit on an emulated processor that has AVX2 alone:
+score the same on an emulated processor that has AVX2 alone:
 
     SIAMESE_NIMA_8BIT=1 qemu-x86_64 -cpu Haswell python -m siamese_nima score --no-cache \\
-        --format json examples/photos/chelsea.jpg examples/photos/astronaut.jpg"""
+        examples/photos/chelsea.jpg examples/photos/astronaut.jpg"""
 
 BOUND = """\
 The bound is what the seconds of views alone and of the network alone, each on all cores, would

@@ -76,13 +76,14 @@ def test_scores_hardly_move_and_the_cost_is_what_other_photos_show(model, tmp_pa
 
 def test_the_card_says_where_it_is_from_and_what_it_costs(model, tmp_path):
     cost = quantise_model(model, PHOTOS[:6], tmp_path / "int8.onnx")
-    source, card = ModelFile(model), ModelFile(tmp_path / "int8.onnx").card
-    assert card.name == "two-int8"
+    source, eight_bits = ModelFile(model), ModelFile(tmp_path / "int8.onnx")
+    card = eight_bits.card
+    assert eight_bits.model_id == f"two-1-int8@{eight_bits.digest[:12]}"
     assert card.parent == source.digest
     assert card.metrics["set"] == {"srcc": 0.5}
     assert card.metrics[INT8]["mean_absolute"] == cost.mean_absolute
     assert card.golden != source.card.golden
-    assert replace(card, name="two", parent=None, metrics={}, golden=None) == replace(
+    assert replace(card, parent=None, metrics={}, golden=None) == replace(
         source.card, metrics={}, golden=None
     )
 

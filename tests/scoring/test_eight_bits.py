@@ -8,6 +8,7 @@ import pytest
 from siamese_nima import Scorer
 from siamese_nima.cores import EIGHT_BITS_VARIABLE
 from siamese_nima.scoring import catalogue
+from siamese_nima.scoring.model import INT8
 from tiny_model import write_model
 
 
@@ -17,7 +18,7 @@ def embedded(tmp_path, tiny_card, monkeypatch):
     folder = tmp_path / "embedded"
     (folder / "8bit").mkdir(parents=True)
     path = write_model(folder / "tiny.onnx", tiny_card)
-    write_model(folder / "8bit" / "tiny.onnx", replace(tiny_card, name="tiny-int8"))
+    write_model(folder / "8bit" / "tiny.onnx", replace(tiny_card, metrics={INT8: {}}))
     monkeypatch.setattr(catalogue, "embedded_models", lambda: {"tiny": path})
     monkeypatch.setenv(EIGHT_BITS_VARIABLE, "1")
     return path
@@ -28,11 +29,11 @@ def kind(scorer: Scorer) -> str:
 
 
 def test_the_name_means_the_form_that_is_faster_here(embedded, monkeypatch):
-    assert kind(Scorer("tiny")) == "tiny-int8-1"
+    assert kind(Scorer("tiny")) == "tiny-1-int8"
     assert list(Scorer("tiny").models) == ["tiny"]
     monkeypatch.setenv(EIGHT_BITS_VARIABLE, "0")
     assert kind(Scorer("tiny")) == "tiny-1"
-    assert kind(Scorer("tiny", eight_bits=True)) == "tiny-int8-1"
+    assert kind(Scorer("tiny", eight_bits=True)) == "tiny-1-int8"
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,7 @@ def test_its_8_bit_form_is_made_of_it_and_keeps_to_its_bounds(quality: ModelFile
     assert form is not None
     assert form.stat().st_size <= 5_000_000
     eight_bits = ModelFile(form)
+    assert eight_bits.card.name == quality.card.name
     assert eight_bits.card.parent == quality.digest, "quantise it anew: recipes/quality/README.md"
     recorded = json.loads((RECORDED / "int8.json").read_text())
     assert recorded["model"] == quality.model_id

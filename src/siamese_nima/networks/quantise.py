@@ -113,9 +113,9 @@ def quantise_model(
 ) -> QuantisationCost:
     """Write an 8-bit model file; it appears complete or not at all.
 
-    Every other photo takes part, the rest measure the cost. The card is that of the model with
-    "-int8" after its name, the model as its parent, the cost among its metrics and a self-test of
-    its own.
+    Every other photo takes part, the rest measure the cost. The card is that of the model, with
+    the model as its parent, the cost among its metrics and a self-test of its own; its identity
+    says "-int8".
 
     Args:
         model: A model file that computes in float.
@@ -145,7 +145,6 @@ def quantise_model(
     golden = _rated(graph, [source.card.view.views(golden_photo())[np.newaxis]])
     card = replace(
         source.card.with_golden(golden[0]),
-        name=f"{source.card.name}-int8",
         metrics={**source.card.metrics, INT8: asdict(cost)},
         parent=source.digest,
     )

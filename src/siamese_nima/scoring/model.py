@@ -112,8 +112,9 @@ class ModelFile:
 
     @property
     def model_id(self) -> str:
-        """Name, version and the first 12 digits of the file's SHA-256."""
-        return f"{self.card.name}-{self.card.version}@{self.digest[:12]}"
+        """Name, version, whether of 8 bits, and the first 12 digits of the file's SHA-256."""
+        bits = "-int8" if INT8 in self.card.metrics else ""
+        return f"{self.card.name}-{self.card.version}{bits}@{self.digest[:12]}"
 
     def content(self) -> bytes:
         """The file, read again.
