@@ -3,7 +3,9 @@
 import struct
 import tracemalloc
 
+import numpy as np
 import pytest
+from openjpeg.utils import encode_array
 from PIL import Image
 
 from dng_file import dng
@@ -75,7 +77,8 @@ def test_other_files_beyond_every_photo_are_refused_unread(scene, encoded, tmp_p
         file.write(encoded(scene, image_format))
         file.truncate(3 << 30)
     peak, found = peak_of(lambda: read_photo(path))
-    limit = loading.MAX_FILE_BYTES
+    coded = image_format in ("WEBP", "AVIF", "JPEG2000")
+    limit = loading.MAX_CODED_BYTES if coded else loading.MAX_FILE_BYTES
     assert found == f"{path}: {3 << 30} bytes, more than the limit of {limit}."
     assert peak < 4 * MEGABYTE
 
@@ -86,3 +89,22 @@ def test_the_sensors_picture_is_bounded_too(scene):
     peak, found = peak_of(lambda: read_photo(bytes(contents), max_pixels=1000, name="a.dng"))
     assert peak < 16 * MEGABYTE
     assert isinstance(found, Image.Image) or found.startswith("a.dng: ")
+
+
+def test_a_small_jpeg_2000_that_claims_many_wide_pixels(scene):
+    wide = np.asarray(scene).astype(np.uint16) * 257
+    contents = bytearray(encode_array(wide, photometric_interpretation=1))
+    at = contents.index(b"\xff\x51") + 6
+    for place in (at, at + 16):
+        contents[place : place + 8] = struct.pack(">II", 15_000, 15_000)
+    peak, found = peak_of(lambda: read_photo(bytes(contents), name="bomb.j2k"))
+    assert found.startswith("bomb.j2k: not a readable photo (225000000 pixels in")
+    assert peak < 16 * MEGABYTE
+
+
+def test_a_small_psd_that_claims_many_packed_pixels():
+    head = struct.pack(">4sH6xHIIHH", b"8BPS", 2, 3, 16_000, 16_000, 32, 3) + bytes(16)
+    lengths = b"\0\0\0\2" * (3 * 16_000)
+    peak, found = peak_of(lambda: read_photo(head + b"\0\1" + lengths, name="bomb.psb"))
+    assert found.startswith("bomb.psb: truncated")
+    assert peak < 16 * MEGABYTE

@@ -32,6 +32,8 @@ from siamese_nima.photos.jpeg2000 import read_jpeg2000
 from siamese_nima.photos.jpeg_scan import unsupported_kind
 from siamese_nima.photos.jpeg_xl import read_jpeg_xl
 from siamese_nima.photos.loading import (
+    MAX_CODED_BYTES,
+    MAX_FILE_BYTES,
     Stored,
     check_bytes,
     load,
@@ -45,6 +47,7 @@ _CFA, _LINEAR_RAW = 32803, 34892
 _MAX_META_BYTES = 1 << 20
 _LEAST_BYTES = 8  # shorter than the head of any format
 _JPEG = b"\xff\xd8"
+_CODED = {Container.HEIF, Container.AVIF, Container.JPEG_2000, Container.JPEG_XL}
 
 
 def decode(
@@ -70,7 +73,8 @@ def decode(
     if len(head) < _LEAST_BYTES and not head.startswith(_JPEG):
         raise PhotoError(f"{label}: not a photo ({len(head)} bytes).")
     if not head.startswith(_JPEG):  # of which only as much is read as its pixels can need
-        check_bytes(stream, label)
+        coded = container_of(head) in _CODED or head.startswith(b"RIFF")
+        check_bytes(stream, label, MAX_CODED_BYTES if coded else MAX_FILE_BYTES)
     named_raw = PurePath(label).suffix.lower() in RAW_EXTENSIONS
     limits: Any = {"min_short_side_px": min_short_side_px, "max_pixels": max_pixels}
     if is_raw(head):

@@ -27,6 +27,8 @@ _KNOWN = {_WHITE_IS_ZERO, _CMYK, _LAB, _BLACK_IS_ZERO, _SRGB, _GREY, _SYCC}
 _APPLIED_HERE = (b"pclr", b"cmap", b"cdef")
 _OPACITY, _PREMULTIPLIED, _UNSPECIFIED = 1, 2, 65535
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
+# OpenJPEG takes memory for all pixels before it looks whether they are there.
+_FEW_PIXELS, _MOST_PIXELS_PER_BYTE = 1 << 24, 64
 _SIZES = struct.Struct(">2xH8IH")
 
 
@@ -94,12 +96,18 @@ def _from_wide(
         )
     from openjpeg.utils import decode  # few files need it, and it starts slowly
 
+    pixels = opened.width * opened.height
+    if pixels > max(_FEW_PIXELS, _MOST_PIXELS_PER_BYTE * len(contents)):
+        raise PhotoError(
+            f"{label}: not a readable photo ({pixels} pixels in {len(contents)} bytes)."
+        )
     wide = decode(contents[contents.find(_CODESTREAM) :], j2k_format=0)
-    if wide.dtype.kind == "i":
-        wide = wide.astype(np.int64) + 2 ** (depths[0] - 1)
+    black = -(2 ** (depths[0] - 1)) if wide.dtype.kind == "i" else 0
     white = 2 ** depths[0] - 1
-    levels = (wide.astype(np.uint64) * 255 + white // 2) // white
-    return Image.frombytes(mode, opened.size, levels.astype(np.uint8).tobytes())
+    levels = np.empty(wide.shape, np.uint8)
+    for row, wide_row in zip(levels, wide, strict=True):
+        row[:] = ((wide_row.astype(np.int64) - black) * 255 + white // 2) // white
+    return Image.frombytes(mode, opened.size, levels.tobytes())
 
 
 def _in_order(image: Image.Image, channels: _Channels) -> Image.Image:

@@ -12,6 +12,8 @@ from siamese_nima.photos.jpeg_scan import damage_in_scans
 
 # A file that is larger holds no photo, or one that is not meant to be scored.
 MAX_FILE_BYTES = 2 << 30
+# Of formats that are read whole and whose decoders copy that; they code a pixel in a few bits.
+MAX_CODED_BYTES = 512 << 20
 _BAND_PIXELS = 4_000_000
 # More than the noisiest JPEG has, and room for the film or the pictures that phones append.
 _JPEG_BYTES_PER_PIXEL, _JPEG_BYTES_BESIDE = 4, 64 << 20
@@ -62,15 +64,15 @@ def check_size(width: int, height: int, label: str, max_pixels: int) -> None:
         )
 
 
-def check_bytes(stream: BinaryIO, label: str) -> None:
-    """Refuse a file that has more than `MAX_FILE_BYTES`.
+def check_bytes(stream: BinaryIO, label: str, limit: int = MAX_FILE_BYTES) -> None:
+    """Refuse a file that has more than so many bytes.
 
     Raises:
         PhotoError: It has.
     """
     size = stream.seek(0, 2)
-    if size > MAX_FILE_BYTES:
-        raise PhotoError(f"{label}: {size} bytes, more than the limit of {MAX_FILE_BYTES}.")
+    if size > limit:
+        raise PhotoError(f"{label}: {size} bytes, more than the limit of {limit}.")
 
 
 def whole_file(stream: BinaryIO) -> bytes:

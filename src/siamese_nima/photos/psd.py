@@ -19,6 +19,7 @@ _HEADER = struct.Struct(">4sH6xHIIHH")
 _BITMAP, _GREY, _INDEXED, _RGB, _CMYK, _MULTICHANNEL, _DUOTONE, _LAB = 0, 1, 2, 3, 4, 7, 8, 9
 _COLOURS = {_BITMAP: 1, _GREY: 1, _INDEXED: 1, _RGB: 3, _CMYK: 4, _DUOTONE: 1, _LAB: 3}
 _RAW, _PACKBITS, _ZIP, _ZIP_PREDICTED = 0, 1, 2, 3
+_MOST_UNPACKED = 64  # two bytes make 128 at most
 _ICC_PROFILE, _VERSION_INFO, _EXIF, _XMP = 1039, 1057, 1058, 1060
 _MAX_RESOURCE_BYTES = 16 << 20
 _TOLERANCE = 2
@@ -166,6 +167,8 @@ def _whole(content: bytes, size: int) -> NDArray[np.uint8]:
 
 
 def _unpackbits(packed: bytes, row_bytes: int, height: int) -> NDArray[np.uint8]:
+    if row_bytes * height > _MOST_UNPACKED * len(packed):
+        raise EOFError
     try:
         return np.asarray(Image.frombytes("L", (row_bytes, height), packed, "packbits", "L"))
     except ValueError as error:  # "not enough image data"
