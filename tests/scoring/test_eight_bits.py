@@ -60,7 +60,13 @@ def test_a_model_without_such_a_form_computes_in_float(embedded):
 def test_results_and_what_a_cache_knows_them_by_tell_the_two_apart(embedded):
     eight, full = Scorer("tiny"), Scorer("tiny", exact=True)
     assert eight.settings() != full.settings()
-    assert pickle.loads(pickle.dumps(eight)).settings() == eight.settings()
+
+
+def test_a_copy_on_another_machine_computes_as_the_scorer_does(embedded, monkeypatch):
+    scorer = Scorer("tiny")
+    copied = pickle.dumps(scorer)
+    monkeypatch.setenv(EIGHT_BITS_VARIABLE, "0")
+    assert pickle.loads(copied).settings() == scorer.settings()
 
 
 def test_features_are_those_of_the_network_in_float(embedded, photo_folder):

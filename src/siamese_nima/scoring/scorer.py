@@ -112,7 +112,7 @@ class Scorer:
     """Scores photos with one model, or with several that share one decoding of each photo.
 
     Attributes:
-        options: The options in use.
+        options: The options in use, whether in 8 bits among them.
         batch_size: Photos that one worker takes at a time.
         workers: Threads.
         cache: The cache file in use, or None.
@@ -147,7 +147,10 @@ class Scorer:
             ViewError: The view policy is malformed or does not fit a model.
             ConfigError: An option has an impossible value.
         """
-        self.options = replace(options or ScorerOptions(), **changes)
+        chosen = replace(options or ScorerOptions(), **changes)
+        # Decided once: a copy of the scorer, on whatever machine, computes as this one does.
+        eight_bits = _in_eight_bits(chosen)
+        self.options = replace(chosen, eight_bits=eight_bits)
         self._sources = model
         on_processor = self.options.device in ("cpu", "openvino")
         self.batch_size = self.options.batch_size or (1 if on_processor else 4)
@@ -158,7 +161,7 @@ class Scorer:
                 _as_models(model),
                 view=view,
                 device=self.options.device,
-                eight_bits=_in_eight_bits(self.options),
+                eight_bits=eight_bits,
             ),
             exact=self.options.exact,
             max_pixels=self.options.max_pixels,
@@ -311,7 +314,7 @@ class Scorer:
             WeightsError: The model is not from a file, or has no features.
         """
         member = self._models.members[0]
-        if _in_eight_bits(self.options):
+        if self.options.eight_bits:
             # What is learnt from features must hold on any processor.
             [member] = load_members(
                 _as_models(self._sources)[:1],
