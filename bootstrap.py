@@ -36,8 +36,20 @@ EXTRAS = {
     "models export": ("train",),
     "models get": ("train",),
     "models quantise": ("quantise",),
+    # By their earlier names, too.
+    "compare": ("train",),
+    "import": ("train",),
+    "export": ("train",),
+    "quantise": ("quantise",),
     "--engine ray": ("scale",),
     "--device openvino": ("openvino",),
+}
+# And files that they read or write.
+ENDINGS = {
+    ".parquet": "parquet",
+    ".jxl": "jxl",
+    ".h5": "train",
+    ".safetensors": "train",
 }
 # What Windows on ARM has no build of.
 NOT_ON_WINDOWS_ARM = {"train": "PyTorch", "parquet": "pyarrow", "scale": "Ray and pyarrow"}
@@ -102,8 +114,8 @@ def extras_of(arguments: list[str]) -> tuple[str, ...]:
     ]
     if arguments[:2] == ["pick", "answers"]:
         return ()
-    if any(argument.lower().endswith(".parquet") for argument in arguments):
-        needed.append("parquet")
+    endings = {Path(argument).suffix.lower() for argument in arguments}
+    needed += sorted({ENDINGS[ending] for ending in endings & {*ENDINGS}} - {*needed})
     if "scale" in needed and any(argument.startswith("s3://") for argument in arguments):
         needed.append("s3")
     return tuple(needed)

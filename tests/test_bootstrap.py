@@ -34,6 +34,11 @@ NEEDED = [
     ("score --engine=ray in --out out", ("scale",)),
     ("score a --device openvino", ("openvino",)),
     ("score train/", ()),
+    ("score a --model w.h5", ("train",)),
+    ("rank a.jxl b.JXL", ("jxl",)),
+    ("models export w.safetensors", ("train",)),
+    ("compare one two --data r.csv", ("train",)),
+    ("quantise quality holiday/", ("quantise",)),
 ]
 
 
@@ -44,7 +49,8 @@ def test_a_command_gets_the_parts_that_it_needs(line, extras):
 
 def test_every_part_that_is_installed_is_one_there_is():
     text = (REPOSITORY / "pyproject.toml").read_text()
-    for extra in {*bootstrap.TESTED, *(e for each in bootstrap.EXTRAS.values() for e in each)}:
+    of_commands = (extra for each in bootstrap.EXTRAS.values() for extra in each)
+    for extra in {*bootstrap.TESTED, *of_commands, *bootstrap.ENDINGS.values()}:
         assert f"\n{extra} = [" in text
 
 

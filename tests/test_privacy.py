@@ -211,7 +211,10 @@ def scoring(folder: Path) -> str:
         ["rank", shoot],
         *([["features", shoot, "--out", "f.parquet"]] if find_spec("pyarrow") else []),
         ["bursts", shoot],
+        ["rank", shoot, "--detail", "--copy-to", "best"],
         ["stars", shoot, "--dry-run"],
+        ["stars", "best", "--log", "stars.jsonl"],
+        ["stars", "--undo", "stars.jsonl"],
         ["report", shoot, "--out", "page.html"],
         ["explain", photo, "--out", "why.png"],
         ["crop", photo],
@@ -243,6 +246,24 @@ def train(folder: Path) -> str:
     )
 
 
+def models(folder: Path) -> str:
+    from training_runs import write_start
+
+    photos = few(folder / "photos")
+    for number in range(3, 8):
+        Image.new("RGB", (60, 40), (20 * number,) * 3).save(photos / f"{number}.png")
+    start = str(write_start(folder / "start.safetensors"))
+    return commands(
+        ["models", "export", start, "--out", "tiny.onnx"],
+        ["models", "export", start, "--format", "keras-h5", "--out", "tiny.h5"],
+        ["models", "import", "tiny.h5", "--name", "tiny"],
+        ["models", "quantise", "tiny", str(photos), "--out", "tiny8.onnx"],
+        ["score", str(photos), "--model", start],
+        ["explain", str(photos / "1.png"), "--model", "tiny"],
+        ["models", "remove", "tiny"],
+    )
+
+
 def learn(folder: Path) -> str:
     photos = few(folder / "photos")
     answers = folder / "answers.csv"
@@ -269,7 +290,8 @@ def pick(folder: Path) -> str:
 
 def cull(folder: Path) -> str:
     photos = str(few(folder / "photos"))
-    return answering("cull", photos, "--no-browser", requests=[("", "")], by="SIGINT")
+    asked = [("", ""), ("choices", ""), ("choices.js", "")]
+    return answering("cull", photos, "--no-browser", requests=asked, by="SIGINT")
 
 
 def mcp(folder: Path) -> str:
@@ -289,6 +311,7 @@ def openvino(folder: Path) -> str:
 PROGRAMS = {
     scoring: (),
     train: ("torch", "lightning"),
+    models: ("torch", "h5py"),
     learn: ("onnx",),
     serve: ("fastapi", "uvicorn"),
     pick: ("fastapi", "uvicorn"),
