@@ -27,6 +27,21 @@ def test_the_best_may_be_a_share_and_within_bounds(tiny_model, photo_folder):
     assert min(float(row["score"]) for row in above) >= max(float(row["score"]) for row in below)
 
 
+def test_the_best_may_stay_in_the_order_given(tiny_model, photo_folder):
+    best = rows(nima("rank", photo_folder, "-m", tiny_model, "--top", "30%"))
+    given = rows(nima("score", photo_folder, "-m", tiny_model, "--top", "30%"))
+    assert [row["path"] for row in given] == [row["path"] for row in best][::-1]
+    bound = f"{float(best[1]['score']) - 0.001}"
+    both = nima("score", photo_folder, "-m", tiny_model, "--top", "4", "--above", bound)
+    assert len(rows(both)) == 2
+
+
+@pytest.mark.parametrize("option", ["--above", "--below"])
+def test_a_bound_is_a_number(photo_folder, option):
+    done = nima("score", photo_folder, option, "nan")
+    assert (done.exit_code, "wanted a number" in done.output) == (2, True)
+
+
 @pytest.mark.parametrize("top", ["-3", "0", "ten", "0%", "101%", "nan%"])
 def test_an_impossible_number_of_photos_is_said_in_our_words(photo_folder, top):
     done = nima("rank", photo_folder, "--top", top)

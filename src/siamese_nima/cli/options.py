@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
@@ -88,13 +89,23 @@ TopPhotos = Annotated[
     ),
 ]
 Above = Annotated[
-    float | None, typer.Option(metavar="SCORE", help="Only photos with at least this score.")
+    float | None,
+    typer.Option(
+        metavar="SCORE",
+        help="Only photos with at least this score.",
+        callback=lambda value: _number(value),
+    ),
 ]
 Worst = Annotated[
     bool, typer.Option("--worst", help="Worst first; with --top, the N worst in place of the best.")
 ]
 Below = Annotated[
-    float | None, typer.Option(metavar="SCORE", help="Only photos with less than this score.")
+    float | None,
+    typer.Option(
+        metavar="SCORE",
+        help="Only photos with less than this score.",
+        callback=lambda value: _number(value),
+    ),
 ]
 ColumnNames = Annotated[
     str | None,
@@ -268,6 +279,12 @@ def columns_of(
     return Columns(
         scorer.scales, ranked=ranked, distribution=wanted, only=only, kept=dict(kept or {})
     )
+
+
+def _number(value: float | None) -> float | None:
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("wanted a number")
+    return value
 
 
 def _parsed_top(text: str | Top) -> Top:

@@ -90,6 +90,7 @@ def score(
     photos: options.Photos,
     model: options.Models = DEFAULT_MODEL,
     out: TableOrFolder = None,
+    top: options.TopPhotos = None,
     above: options.Above = None,
     below: options.Below = None,
     columns: options.ColumnNames = None,
@@ -110,7 +111,13 @@ def score(
     Example: nima score holiday/ --out scores.csv
     """
     if engine == "ray":
-        given = {"above": above, "below": below, "columns": columns, "detail": detail or None}
+        given = {
+            "top": top,
+            "above": above,
+            "below": below,
+            "columns": columns,
+            "detail": detail or None,
+        }
         for name, value in given.items():
             if value is not None:
                 raise ConfigError(f"--{name} is not an option of --engine ray")
@@ -125,7 +132,12 @@ def score(
     with ExitStack() as stack:
         table = _open_table(stack, out, wanted, folder_run)
         with folder_run:
-            scored = folder_run.results()
+            scored: Iterable[ScoredPhoto] = folder_run.results()
+            if top is not None:
+                results = list(scored)
+                best = select_photos(rank_photos(results), top=top)
+                chosen = set(map(id, best))
+                scored = (result for result in results if id(result) in chosen)
             for result in _with_detail(scored, scorer) if detail else scored:
                 bounded = above is not None or below is not None
                 if not bounded or is_between(result, above=above, below=below):
