@@ -4,12 +4,14 @@ import io
 import os
 import sys
 import zipfile
+from pathlib import Path
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from siamese_nima import csv_rows
 from siamese_nima.errors import NimaError, TableError
 from siamese_nima.photos import find_photos, stores
 from siamese_nima.photos.sources import PhotoTable, find_sources
@@ -217,3 +219,10 @@ def test_a_local_listing_needs_no_store(both, tmp_path, monkeypatch):
     assert find_sources([str(tmp_path / "list.txt")]).names == [f"{folder}/photo2.jpg"]
     with pytest.raises(NimaError, match=r"none\.txt: the listing cannot be read \(No such file"):
         find_sources(["none.txt"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no endless file")
+def test_an_endless_list_is_refused(monkeypatch):
+    monkeypatch.setattr(csv_rows, "MAX_TABLE_BYTES", 1 << 20)
+    with Path("/dev/zero").open("rb") as file, pytest.raises(TableError, match="larger than 1 MB"):
+        list(find_sources(["-"], stdin=file))

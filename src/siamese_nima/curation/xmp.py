@@ -306,7 +306,7 @@ class _Reader:
         declared = {name[6:]: attributes[name] for name in attributes if _declares(name)}
         if declared:
             spaces = {**spaces, **declared}
-            self._taken |= declared.keys()
+            self._taken.update(declared)
             for prefix, space in declared.items():
                 self._prefixes.setdefault(space, prefix)
         if self._is_property():

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from siamese_nima.csv_rows import decode_text, listed_names
+from siamese_nima.csv_rows import listed_names, read_lines
 from siamese_nima.errors import ConfigError, NimaError, PhotoError, TableError
 from siamese_nima.ordered_pool import map_in_order
 from siamese_nima.photos.archives import ARCHIVE_SUFFIXES, ArchivedPhoto, contents_of
@@ -316,11 +316,12 @@ def _found(
 ) -> Iterator[FoundPhotos]:
     for pattern in patterns:
         if pattern == "-":
-            yield from _listed(_standard_input(stdin).read(), "standard input")
+            yield from _listed(_standard_input(stdin), "standard input")
         elif guarded and _is_web(pattern):
             yield FoundPhotos(names=(pattern,))
         elif pattern.lower().endswith(_LISTING) and not Path(pattern).is_dir():
-            yield from _listed(_listing(pattern), pattern)
+            with _listing(pattern) as file:
+                yield from _listed(file, pattern)
         elif is_url(pattern):
             yield _search(pattern)
         else:
@@ -334,26 +335,22 @@ def _standard_input(given: IO[bytes] | None) -> IO[bytes]:
     return given or sys.stdin.buffer
 
 
-def _listing(file: str) -> bytes:
+def _listing(file: str) -> IO[bytes]:
     try:
         if not is_url(file):
-            return Path(file).read_bytes()
+            return Path(file).open("rb")
         system, path = open_store(file)
         content: bytes = retried(lambda: system.cat_file(path))
     except NimaError:
         raise
     except Exception as error:
         raise NimaError(f"{file}: the listing cannot be read ({reason_of(error)})") from error
-    return content
+    return io.BytesIO(content)
 
 
-def _listed(content: bytes, name: str) -> Iterator[FoundPhotos]:
+def _listed(file: IO[bytes], name: str) -> Iterator[FoundPhotos]:
     """Names are taken literally; local ones may be folders, as those on standard input are."""
-    try:
-        text = decode_text(content)
-    except ValueError as error:
-        raise NimaError(f"{name}: not a readable list ({error})") from error
-    lines = [line for part in text.split("\n") if (line := part.rstrip("\r"))]
+    lines = read_lines(file, name)
     names = listed_names(lines, name)
     if not any(map(is_url, names)):
         yield find_photos(["-"], stdin=io.StringIO("\n".join(lines)))
