@@ -76,6 +76,7 @@ def tables(root: Path = ROOT) -> dict[str, str]:
     stages = json.loads((quality / "siamese_stage.json").read_text())
     model = json.loads((root / "recipes" / "quality" / "result.json").read_text())
     third = json.loads((root / "recipes" / "quality" / "efficientnet.json").read_text())
+    exposure = json.loads((quality / "exposure.json").read_text())
     depths = stages["depths"]
     made: dict[str, Callable[[], Table]] = {
         "depths": lambda: _depths(depths),
@@ -84,6 +85,12 @@ def tables(root: Path = ROOT) -> dict[str, str]:
         "models": lambda: _models(root / "recipes" / "quality"),
         "model_stages": lambda: _model_stages(third),
         "ss02": lambda: _ss02(json.loads((quality / "ss02_signal.json").read_text())),
+        "exposure_found": lambda: _exposure_found(exposure),
+        "exposure_kadid": lambda: _exposure_kadid(exposure),
+        "exposure_quality": lambda: _exposure_quality(exposure["quality"]),
+        "exposure_heads": lambda: _exposure_heads(
+            json.loads((quality / "exposure_head.json").read_text())
+        ),
         "scene_pairs": lambda: _scene_pairs(json.loads((quality / "scene_pairs.json").read_text())),
         "views": lambda: _views(json.loads((root / "recipes/quality/views.json").read_text())),
         "averaged_models": lambda: _averaged(
@@ -307,6 +314,61 @@ def _models(recipe: Path) -> Table:
         }
         val = f"{found['calibration']['srcc_after']:.3f}"
         rows.append([name, f"`{views}`", val, *_figures(figures, found["ladders"])])
+    return rows
+
+
+def _exposure_found(exposure: Mapping[str, Any]) -> Table:
+    """How people rated photos of BIQ2021 with much blown-out area."""
+    found = exposure["found"]
+    shares = [row["from"] for row in next(iter(found.values()))]
+    rows = [["subset", *(f"from {100 * share:g} %" for share in shares)]]
+    for subset, classes in found.items():
+        rows.append([subset, *(f"{row['percentile']:.0f} % ({row['photos']})" for row in classes)])
+    return rows
+
+
+def _exposure_kadid(exposure: Mapping[str, Any]) -> Table:
+    """Mean opinion scores of KADID-10k by distortion and level."""
+    rows = [["distortion", *(f"level {number}" for number in range(1, 6))]]
+    for name, scores in exposure["kadid"].items():
+        rows.append([name, *(f"{score:.2f}" for score in scores)])
+    stops = (f"{value:.1f}" for value in exposure["brightened_stops"])
+    return [*rows, ["stops of middle grey, brightened", *stops]]
+
+
+def _exposure_quality(found: Mapping[str, Any]) -> Table:
+    """Mean percentiles of val photos, clean and distorted."""
+    rows = [["distortion", "clean", *(f"rung {number}" for number in range(1, 6))]]
+    for kind in ("overexposure", "underexposure", "blur"):
+        rows.append([kind, *(f"{place:.0f} %" for place in found[kind]["percentiles"])])
+    return rows
+
+
+def _exposure_heads(found: Mapping[str, Any]) -> Table:
+    """What heads that learnt exposure reach on val photos, and where exposed ones stand."""
+    rows = [
+        [
+            *("ratings of photos", "weight of rungs", "SRCC", "ss01", "ss02", "ss03"),
+            *("same-scene pairs", "1.9 stops over", "3.6 stops over", "steps over", "steps under"),
+            *("`chelsea-bright`", "`coffee-bright`"),
+        ]
+    ]
+    names = {None: "(version 4)", "itself": "the head's own", "people": "people's"}
+    for head in found["heads"]:
+        over = head["overexposure"]["percentiles"]
+        steps = (head[kind]["steps"] for kind in ("overexposure", "underexposure"))
+        examples = (head["examples"][name] for name in ("chelsea-bright", "coffee-bright"))
+        rows.append(
+            [
+                names[head["teacher"]],
+                f"{head['weight']:g}" if head["teacher"] else "",
+                *(f"{head[key]:.3f}" for key in ("srcc", "ss01", "ss02", "ss03")),
+                f"{head['same_scene_pairs']:.3f}",
+                *(f"{over[rung]:.0f} %" for rung in (3, 5)),
+                *(_percent(share) for share in steps),
+                *(f"{place} %" for place in examples),
+            ]
+        )
     return rows
 
 

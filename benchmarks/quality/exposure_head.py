@@ -1,0 +1,216 @@
+"""What another head of `quality` alone can learn of exposure, and what it costs elsewhere.
+
+    python benchmarks/quality/exposure_head.py --data BIQ2021 --cache runs/exposure \\
+        --out benchmarks/quality/exposure_head.json
+
+The network stays as it is: its features of training and val photos, and of rungs of exposure, are
+computed once and kept. Rungs are rated by a share of what their photo has above the lowest grade.
+The rated photos keep people's ratings, or what the head said of them itself, so that it unlearns
+nothing (Li and Hoiem, "Learning without forgetting", 2016).
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from siamese_nima.cores import usable_cores
+from siamese_nima.datasets.published import read_biq2021
+from siamese_nima.datasets.rating_table import RatingTable
+from siamese_nima.evaluation.metrics import PAIR_GAP, pair_accuracy, same_scene_pairs, srcc
+from siamese_nima.networks.conversion import read_weights
+from siamese_nima.ordered_pool import map_in_order
+from siamese_nima.photos.read import read_photo
+from siamese_nima.ratings import AVA_SCALE, distribution_from_mos, mean
+from siamese_nima.scoring.features import FeatureModel
+from siamese_nima.scoring.model import ModelFile
+from siamese_nima.training.ladders import LEVELS, distort
+from siamese_nima.training.objectives import emd
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from machine import provenance, report
+
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "src" / "siamese_nima" / "models" / "quality.onnx"
+EXAMPLES = ("chelsea", "chelsea-bright", "coffee", "coffee-bright")
+LADDERS = {"train": 1000, "val": 200}  # of photos of the better half
+TURNS = ("overexposure", "underexposure", "overexposure")
+RUNGS = LEVELS + 1
+# More than pictures of KADID-10k lose that were brightened on purpose: a head goes half of the way.
+WORTH = {
+    "overexposure": (1, 0.8, 0.6, 0.42, 0.25, 0.15),
+    "underexposure": (1, 0.95, 0.87, 0.78, 0.69, 0.61),
+}
+EPOCHS, BATCH, RUNGS_PER_BATCH, RATE, WARMUP = 3, 64, 48, 1e-3, 40
+ARMS = (
+    ("itself", 0.03),
+    ("itself", 0.1),
+    ("itself", 0.3),
+    ("itself", 1.0),
+    ("people", 0.0),
+    ("people", 0.1),
+)  # whose ratings of the photos are learnt; weight of the rungs beside them
+
+Features = NDArray[np.float16]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Photos, the rows of those that have a ladder, its distortion, and features of all."""
+
+    table: RatingTable
+    rows: NDArray[np.intp]
+    kinds: NDArray[np.str_]
+    photos: Tensor
+    rungs: Tensor
+
+
+@dataclass(frozen=True)
+class Head:
+    """Logits are features @ weight.T + bias."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def distributions(self, features: Tensor) -> Tensor:
+        """Rating distributions (N, 10)."""
+        return (features @ self.weight.T + self.bias).softmax(1)
+
+    def scores(self, features: Tensor) -> NDArray[np.float64]:
+        """Mean scores (N,)."""
+        with torch.no_grad():
+            return mean(self.distributions(features).double().numpy(), AVA_SCALE)
+
+
+def main() -> None:
+    """Compute features, train the heads, and write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name in ("data", "cache", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    options = parser.parse_args()
+    about = provenance()
+    torch.set_num_threads(1)
+    options.cache.mkdir(parents=True, exist_ok=True)
+    model = ModelFile(MODEL, threads=usable_cores())
+    network = FeatureModel(model, model.card.view, device="cpu")
+    table = read_biq2021(options.data, ROOT / "recipes" / "quality" / "splits.csv")
+    train, val = (split(table.split(name), name, network, options.cache) for name in LADDERS)
+    photos = [(ROOT / "examples" / "photos" / f"{name}.jpg", "", 0) for name in EXAMPLES]
+    examples = torch.from_numpy(features(network, photos).astype(np.float32))
+    nima, _ = read_weights(MODEL)
+    start = Head(nima.head.weight.detach().clone(), nima.head.bias.detach().clone())
+    rows = [{"teacher": None} | figures(start, val, examples)]
+    for teacher, weight in ARMS:
+        head = trained(start, train, teacher, weight)
+        rows.append({"teacher": teacher, "weight": weight} | figures(head, val, examples))
+    told = {"model": model.model_id, "worth": WORTH, "ladders": LADDERS, "epochs": EPOCHS}
+    report(about | told | {"heads": rows}, options.out)
+
+
+def split(table: RatingTable, name: str, network: FeatureModel, cache: Path) -> Split:
+    """Features of a split's photos and of the rungs of some of them, computed or found."""
+    best = np.argsort(-table.mos, kind="stable")[: round(len(table) / 2)]
+    drawn = np.random.default_rng((0, len(table))).permutation(best)[: LADDERS[name]]
+    rows = np.sort(drawn)
+    kinds = np.array([TURNS[place % len(TURNS)] for place in range(len(rows))])
+    photos = [(path, "", 0) for path in table.paths]
+    rungs = [
+        (table.paths[row], kind, level)
+        for row, kind in zip(rows, kinds, strict=True)
+        for level in range(RUNGS)
+    ]
+    kept = []
+    for file, wanted in ((f"{name}.npy", photos), (f"{name}-ladders.npy", rungs)):
+        if not (cache / file).exists():
+            np.save(cache / file, features(network, wanted))
+        kept.append(torch.from_numpy(np.load(cache / file).astype(np.float32)))
+    return Split(table, rows, kinds, *kept)
+
+
+def features(network: FeatureModel, wanted: list[tuple[Path, str, int]]) -> Features:
+    """What the head reads of photos, each as it is or on a rung of a distortion."""
+    seen = map_in_order(partial(_seen, network), wanted, workers=usable_cores())
+    return np.stack(list(seen))
+
+
+def _seen(network: FeatureModel, wanted: tuple[Path, str, int]) -> Features:
+    path, kind, level = wanted
+    photo = read_photo(path)
+    rung = distort(photo, kind, level) if kind else photo
+    found: Features = network.rate(network.card.view.views(rung)[None])[0].astype(np.float16)
+    return found
+
+
+def trained(start: Head, train: Split, teacher: str, weight: float) -> Head:
+    """The head after some epochs on rated photos and rated rungs."""
+    own = start.distributions(train.photos).detach()
+    people = torch.from_numpy(train.table.distributions(AVA_SCALE)).float()
+    photos = own if teacher == "itself" else people
+    clean = photos.double().numpy()[train.rows] @ AVA_SCALE.grades
+    shares = np.array([WORTH[kind] for kind in train.kinds])
+    worth = AVA_SCALE.low + shares * (clean[:, None] - AVA_SCALE.low)
+    rungs = torch.from_numpy(distribution_from_mos(worth.ravel(), AVA_SCALE)).float()
+
+    learnt = Head(start.weight.clone().requires_grad_(), start.bias.clone().requires_grad_())
+    optimizer = torch.optim.AdamW([learnt.weight, learnt.bias], lr=RATE, weight_decay=0.0)
+    generator = np.random.default_rng(1)
+    batches = len(photos) // BATCH
+    steps = EPOCHS * batches
+    for step in range(steps):
+        if step % batches == 0:
+            order = generator.permutation(len(photos))
+        for group in optimizer.param_groups:
+            rising = min(1.0, (step + 1) / WARMUP)
+            group["lr"] = RATE * rising * 0.5 * (1 + math.cos(math.pi * step / steps))
+        rows = torch.from_numpy(order[step % batches * BATCH :][:BATCH])
+        drawn = torch.from_numpy(generator.integers(0, len(rungs), RUNGS_PER_BATCH))
+        loss = emd(learnt.distributions(train.photos[rows]), photos[rows]).mean()
+        loss = loss + weight * emd(learnt.distributions(train.rungs[drawn]), rungs[drawn]).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return Head(learnt.weight.detach(), learnt.bias.detach())
+
+
+def figures(head: Head, val: Split, examples: Tensor) -> dict[str, Any]:
+    """Agreement with people on val photos; where rungs and examples stand among these."""
+    scores, mos = head.scores(val.photos), val.table.mos
+    subsets = np.array(val.table.subsets)
+    pairs = same_scene_pairs(mos, val.table.scenes, gap=PAIR_GAP)
+    told: dict[str, Any] = {"srcc": round(srcc(scores, mos), 4)}
+    for subset in sorted(set(val.table.subsets)):
+        rows = subsets == subset
+        told[subset] = round(srcc(scores[rows], mos[rows]), 4)
+    told["same_scene_pairs"] = round(pair_accuracy(scores, pairs), 4)
+    rungs = head.scores(val.rungs).reshape(-1, RUNGS)
+    for kind in sorted(WORTH):
+        own = rungs[val.kinds == kind]
+        places = above(own.ravel(), scores).reshape(-1, RUNGS)
+        told[kind] = {
+            "percentiles": places.mean(axis=0).round(0).tolist(),
+            "steps": round(float((np.diff(own, axis=1) < 0).mean()), 4),
+        }
+    told["examples"] = {
+        name: round(float(place))
+        for name, place in zip(EXAMPLES, above(head.scores(examples), scores), strict=True)
+    }
+    return told
+
+
+def above(scores: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of the others that are lower, in percent."""
+    return 100 * np.searchsorted(np.sort(others), scores) / len(others)
+
+
+if __name__ == "__main__":
+    main()
