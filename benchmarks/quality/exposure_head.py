@@ -102,7 +102,7 @@ def main() -> None:
     torch.set_num_threads(1)
     options.cache.mkdir(parents=True, exist_ok=True)
     model = ModelFile(MODEL, threads=usable_cores())
-    network = FeatureModel(model, model.card.view, device="cpu")
+    network = FeatureModel(model, device="cpu")
     table = read_biq2021(options.data, ROOT / "recipes" / "quality" / "splits.csv")
     train, val = (split(table.split(name), name, network, options.cache) for name in LADDERS)
     photos = [(ROOT / "examples" / "photos" / f"{name}.jpg", "", 0) for name in EXAMPLES]
