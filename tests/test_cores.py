@@ -87,13 +87,8 @@ def test_a_quota_of_cgroup_1_counts(machine, cores, folder):
 
 
 def test_a_quota_of_minus_one_is_none(machine, cores):
-    root = machine(
-        **{
-            "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
-            "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
-        }
-    )
-    assert usable_cores(root) == 64
+    quota, period = (f"sys/fs/cgroup/cpu/cpu.cfs_{name}_us" for name in ("quota", "period"))
+    assert usable_cores(machine(**{quota: "-1\n", period: "100000\n"})) == 64
 
 
 def test_memory_is_what_is_free_within_the_limit(machine):
