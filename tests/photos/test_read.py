@@ -465,7 +465,13 @@ def test_a_video_is_told_the_way(head):
 
 @pytest.mark.parametrize(
     "head",
-    [b"0&\xb2u\x8ef\xcf\x11\xa6\xd9", b"\0\0\0\x08wide\0\0\0\0", b"\0\0\0\x1cftypiso8\0\0"],
+    [
+        b"0&\xb2u\x8ef\xcf\x11\xa6\xd9",
+        b"\0\0\0\x08wide\0\0\0\0",
+        b"\0\0\0\x1cftypiso8\0\0",
+        b"G@\0\x10".ljust(188, b"\0") + b"G",
+        b"\0\0\0\0G@\0\x10".ljust(196, b"\0") + b"G",
+    ],
 )
 def test_further_kinds_of_video_are_told_the_way(head):
     with pytest.raises(PhotoError, match=r"^a\.wmv: a video, not a photo\. .*ffmpeg -i"):

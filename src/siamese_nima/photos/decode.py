@@ -26,6 +26,7 @@ from siamese_nima.photos.formats import (
     container_of,
     document_kind,
     is_raw,
+    is_transport_stream,
     is_video,
 )
 from siamese_nima.photos.jpeg2000 import read_jpeg2000
@@ -45,6 +46,10 @@ from siamese_nima.photos.raw import NotCameraRawError, decode_raw
 
 _CFA, _LINEAR_RAW = 32803, 34892
 _MAX_META_BYTES = 1 << 20
+_VIDEO = (
+    "a video, not a photo. Take pictures from it, such as by ffmpeg -i VIDEO -vf fps=1 "
+    "frame-%05d.jpg; from Python, score a generator of arrays."
+)
 _LEAST_BYTES = 8  # shorter than the head of any format
 _JPEG = b"\xff\xd8"
 _CODED = {Container.HEIF, Container.AVIF, Container.JPEG_2000, Container.JPEG_XL}
@@ -189,10 +194,7 @@ def _open(stream: BinaryIO, head: bytes, label: str, max_pixels: int) -> Image.I
         case Container.PNG:
             return _png(stream, label)
     if is_video(head):
-        raise PhotoError(
-            f"{label}: a video, not a photo. Take pictures from it, such as by "
-            "ffmpeg -i VIDEO -vf fps=1 frame-%05d.jpg; from Python, score a generator of arrays."
-        )
+        raise PhotoError(f"{label}: {_VIDEO}")
     damage: list[str] = []
     for prepare in (Image.preinit, Image.init):
         prepare()
@@ -205,7 +207,10 @@ def _open(stream: BinaryIO, head: bytes, label: str, max_pixels: int) -> Image.I
     if damage:
         raise PhotoError(f"{label}: not a readable photo ({damage[0]}).")
     stream.seek(0)
-    if kind := archive_kind(stream.read(ARCHIVE_HEAD_BYTES)):
+    start = stream.read(ARCHIVE_HEAD_BYTES)
+    if is_transport_stream(start):
+        raise PhotoError(f"{label}: {_VIDEO}")
+    if kind := archive_kind(start):
         raise PhotoError(
             f"{label}: {kind}, not a photo. nima score and nima rank read photos in .tar, .zip and "
             ".parquet files; unpack other kinds, and for other commands."

@@ -103,8 +103,10 @@ _VIDEO_BRANDS += (b"iso3", b"iso7", b"iso8", b"iso9", b"M4VH", b"M4VP", b"f4v ",
 _WINDOWS_MEDIA = b"0&\xb2u\x8ef\xcf\x11"
 _VIDEO_SIGNATURES = (
     *(b"\x1aE\xdf\xa3", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"FLV\x01"),
+    *(b"OggS", b"\x06\x0e+4"),
     _WINDOWS_MEDIA,
 )
+_PACKETS = ((0, 188), (4, 192))
 _OLD_QUICKTIME = (b"moov", b"mdat", b"wide", b"free", b"skip")
 _DOCUMENTS = {b"%PDF": "a PDF document", b"%!PS": "a PostScript document"}
 _ARCHIVES = {
@@ -132,6 +134,16 @@ def is_video(head: bytes) -> bool:
     named = named or head[4:8] in _OLD_QUICKTIME
     avi = head[:4] == b"RIFF" and head[8:12] == b"AVI "
     return named or avi or head.startswith(_VIDEO_SIGNATURES)
+
+
+def is_transport_stream(head: bytes) -> bool:
+    """Whether the first `ARCHIVE_HEAD_BYTES` bytes are packets of a camcorder's video.
+
+    Each begins with a G, in files of cameras after four other bytes.
+    """
+    return any(
+        head[at : at + 1] == b"G" == head[at + size : at + size + 1] for at, size in _PACKETS
+    )
 
 
 def document_kind(head: bytes) -> str | None:
