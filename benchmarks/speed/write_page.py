@@ -168,6 +168,7 @@ def main() -> None:
         sections.append(f"Not installed, so left out: {', '.join(peers['left_out'])}.")
     sections += ["## What it consists of", _measured(parts), _decoding(parts), _networks(parts)]
     sections += [_pipelines(parts), BOUND, "## In 8 bits", EIGHT_BITS, _measured(int8), _int8(int8)]
+    sections += [_search(_read(INT8.with_name("int8_search.json")))]
     workers = _read(HERE / "memory_of_workers.json")
     width, height = workers["size_px"]
     sections += [MEMORY.format(photos=workers["photos"], width=width, height=height)]
@@ -337,6 +338,24 @@ def _int8(int8: dict[str, Any]) -> str:
         f"less than {moved['99 of 100 below']:.2f}, none by more than {moved['largest']:.2f}; the "
         f"rank correlation of both is {int8['rank_correlation_of_both']:.4f}. Every 8-bit model "
         "carries such figures of its own in its card, and a self-test of its own."
+    )
+
+
+def _search(search: dict[str, Any]) -> str:
+    rows = [
+        [
+            name,
+            *(f"{way['difference'][moved]:.3f}" for moved in ("mean_absolute", "largest")),
+            *(f"{way['srcc'][name]:.4f}" for name in ("all", "same_scene_pairs")),
+        ]
+        for name, way in search["ways"].items()
+    ]
+    head = ["way", "moved, mean", "moved, most", "SRCC", "same scene pairs"]
+    return (
+        f"The way was chosen by {search['photos']} photos of the val split. All ways but the first "
+        "leave in float what is done before the second depthwise convolution, and with averages "
+        "over the picture; ranges reach from the least to the most that was seen, unless the way "
+        f"says otherwise:\n\n{_table(head, rows)}\n\n{_measured(search)}"
     )
 
 
