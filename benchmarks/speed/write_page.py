@@ -88,9 +88,9 @@ REAL = """\
 
 Processor time of a photo on one core, in milliseconds: the decoder alone, at the scale that scoring
 reads (libjpeg-turbo, libheif or zlib through Pillow); reading and views, which is all before the
-network; the network; and what a photo adds to `nima score`. {different} photos of a phone, rotated
-by EXIF and with a Display P3 profile; files of other kinds are made of three of them, and the HEIC
-of phones are as they came from seven."""
+network; the network, `{model}`; and what a photo adds to `nima score`. {different} photos
+of a phone, rotated by EXIF and with a Display P3 profile; files of other kinds are made of three of
+them, and the HEIC of phones are as they came from seven."""
 
 REAL_FOLDER = """\
 A folder of {photos} photos of a phone, by `nima score` on {cores} cores: {fp32} photos a second,
@@ -177,7 +177,11 @@ def main() -> None:
     sections += [_formats(big), _measured(big)]
     real, cold = _read(HERE / "real_photos.json"), _read(HERE / "start_up.json")
     different = min(real["photos"], real["different_of_the_phone"])
-    sections += [REAL.format(different=different), _real(real), _measured(real)]
+    sections += [
+        REAL.format(different=different, model=real["model"]),
+        _real(real),
+        _measured(real),
+    ]
     eight, folder = _read(HERE / "real_photos_int8.json"), real["folder"]
     sections += [
         REAL_FOLDER.format(
@@ -376,7 +380,9 @@ def _real(real: dict[str, Any]) -> str:
 
 
 def _steps(real: dict[str, Any]) -> str:
-    return _table(["step", "ms"], [[step, f"{ms:.1f}"] for step, ms in real["steps_ms"].items()])
+    names = {"the network": f"the network, `{real['model']}`"}
+    rows = [[names.get(step, step), f"{ms:.1f}"] for step, ms in real["steps_ms"].items()]
+    return _table(["step", "ms"], rows)
 
 
 def _views_first(found: dict[str, Any]) -> str:
