@@ -102,6 +102,14 @@ def test_convolutions_compute_with_integers(model, tmp_path):
     assert max(np.abs(value.astype(int)).max() for value in values) <= 64
 
 
+class ToEven(nn.Module):
+    """Zeros below and to the right, as many as the size asks for."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        rows, columns = pixels.shape[-2:]
+        return nn.functional.pad(pixels, [0, columns % 2, 0, rows % 2])
+
+
 class Depthwise(nn.Module):
     """The start of a MobileNet: a plain layer, then depthwise ones and what reads them."""
 
@@ -117,6 +125,7 @@ class Depthwise(nn.Module):
             nn.ReLU6(),
             nn.Conv2d(8, 8, 1),
             nn.ReLU6(),
+            ToEven(),
             nn.Conv2d(8, 8, 3, groups=8),
             nn.ReLU6(),
             nn.Conv2d(8, 8, 1),
@@ -134,18 +143,22 @@ def test_the_start_and_what_is_done_with_averages_stay_in_float(tmp_path):
     )
     export_onnx(NIMA(Depthwise(), group_sizes=(1, 1)), card, tmp_path / "deep.onnx")
 
-    def computed(how: Quantisation) -> tuple[list[bool], bool]:
-        """Which convolutions compute with integers, and whether averages become integers."""
+    def computed(how: Quantisation) -> tuple[list[bool], bool, list[str | None]]:
+        """Which layers compute with integers, whether averages become some, what is padded."""
         quantise_model(tmp_path / "deep.onnx", PHOTOS[:6], tmp_path / "int8.onnx", how)
         nodes = onnx.load(tmp_path / "int8.onnx").graph.node
         made_by = {node.output[0]: node.op_type for node in nodes}
         layers = [made_by.get(n.input[1]) for n in nodes if n.op_type == "Conv"]
-        averages = {"ReduceMean", "Concat"}
-        rounded = [made_by.get(n.input[0]) for n in nodes if n.op_type == "QuantizeLinear"]
-        return [layer == "DequantizeLinear" for layer in layers], bool(averages & set(rounded))
+        rounded = {made_by.get(n.input[0]) for n in nodes if n.op_type == "QuantizeLinear"}
+        return (
+            [layer == "DequantizeLinear" for layer in layers],
+            bool({"ReduceMean", "Concat"} & rounded),
+            [made_by.get(n.input[0]) for n in nodes if n.op_type == "Pad"],
+        )
 
-    assert computed(Quantisation()) == ([False, False, False, True, True], False)
-    assert computed(Quantisation(float_ends=False)) == ([True] * 5, True)
+    integers = ["QuantizeLinear"]
+    assert computed(Quantisation()) == ([False, False, False, True, True], False, integers)
+    assert computed(Quantisation(float_ends=False)) == ([True] * 5, True, integers)
 
 
 def test_what_cannot_be_quantised_is_named(model, tmp_path):
