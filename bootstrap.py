@@ -232,6 +232,8 @@ def checks(python: Path, tests: list[str]) -> int:
     ]
     codes = []
     os.chdir(HERE)
+    # Tests read and write files in UTF-8, which is not what Windows takes a file to be in.
+    os.environ.setdefault("PYTHONUTF8", "1")
     for command in commands:
         print(f"\n$ {' '.join(command)}", flush=True)
         program = shutil.which(command[0], path=python.parent)

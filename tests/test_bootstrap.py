@@ -129,6 +129,22 @@ def test_a_failed_installation_is_a_sentence_and_a_log(tmp_path, monkeypatch):
     assert "Looking" in (tmp_path / "install.log").read_text()
 
 
+def test_checks_read_files_in_utf_8_and_give_the_first_failure(monkeypatch, tmp_path):
+    begun = []
+
+    def run(command):
+        begun.append((command[1:], os.environ["PYTHONUTF8"]))
+        return len(begun) % 3
+
+    monkeypatch.setenv("PYTHONUTF8", "1")
+    monkeypatch.delenv("PYTHONUTF8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bootstrap, "run", run)
+    monkeypatch.setattr(bootstrap.shutil, "which", lambda name, **_: name)
+    assert bootstrap.checks(tmp_path / "python", ["-x"]) == 1
+    assert begun[-1] == (["-x"], "1")
+
+
 def test_the_code_of_the_command_is_the_code():
     assert bootstrap.run([sys.executable, "-c", "raise SystemExit(7)"]) == 7
 

@@ -203,3 +203,20 @@ def test_a_name_finds_its_file_however_another_system_spells_it(tmp_path, presen
 
 def test_a_name_without_a_file_stays_as_it_is(tmp_path):
     assert as_on_disk("day1\\a.jpg", tmp_path) == tmp_path / "day1\\a.jpg"
+
+
+def test_names_find_their_files_in_upper_and_lower_case(tmp_path):
+    (tmp_path / "day1").mkdir()
+    for name in ("day1/cafe\u0301.jpg", "b.JPG", "c.jpg", "C.JPG"):
+        (tmp_path / name).touch()
+    for name, wanted in (
+        ("day1\\CAF\u00c9.JPG", "day1/cafe\u0301.jpg"),
+        ("B.jpg", "b.JPG"),
+        ("c.jpg", "c.jpg"),
+        ("none/b.jpg", "none/b.jpg"),
+    ):
+        assert as_on_disk(name, tmp_path) == tmp_path / wanted
+    if len({*tmp_path.iterdir()}) == 4:  # where letters of both cases are different names
+        assert as_on_disk("c.JPG", tmp_path) == tmp_path / "c.JPG"
+    (tmp_path / "d.png").touch()
+    assert as_on_disk("D.PNG", tmp_path) == tmp_path / "d.png"

@@ -17,6 +17,7 @@ import stat
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TextIO
 
@@ -306,7 +307,8 @@ def as_on_disk(name: str, folder: Path | None = None) -> Path:
     """The file that a name in a table or list means.
 
     The name itself where it exists; else the same name read as Windows-1252, in composed or
-    decomposed letters, or with its backslashes as separators; the name itself where none exists.
+    decomposed letters, or with its backslashes as separators; else the only one in its folder that
+    differs in upper and lower case alone; the name itself where none exists.
 
     Args:
         name: Absolute, or relative to `folder`.
@@ -316,7 +318,32 @@ def as_on_disk(name: str, folder: Path | None = None) -> Path:
     for spelling in spellings(name):
         if os.path.lexists(base / spelling):
             return base / spelling
+    for spelling in spellings(name):
+        if (found := _in_other_case(base / spelling)) is not None:
+            return found
     return base / name
+
+
+def _in_other_case(path: Path) -> Path | None:
+    try:
+        found = path.parent.stat()
+        name = _names_in(str(path.parent), found.st_ino, found.st_mtime_ns).get(
+            same_name(path.name)
+        )
+    except (OSError, ValueError):
+        return None
+    return path.with_name(name) if name else None
+
+
+@lru_cache(maxsize=64)
+def _names_in(folder: str, *state: int) -> dict[str, str]:
+    """Names in a folder by `same_name`, "" where two are the same; read once while they stay."""
+    del state
+    names: dict[str, str] = {}
+    for name in os.listdir(folder):  # noqa: PTH208 -- of lists with millions of names
+        key = same_name(name)
+        names[key] = "" if key in names else name
+    return names
 
 
 def spellings(name: str) -> Iterator[str]:
