@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
+from openjpeg.utils import encode_array
 from PIL import Image, ImageCms, features
 
 from dng_file import dng
@@ -78,6 +79,8 @@ def seeds() -> dict[str, bytes]:
         file = io.BytesIO()
         tifffile.imwrite(file, array, **options)
         found["tiff-" + name] = file.getvalue()
+    wide_colours = np.asarray(picture).astype(np.uint16) * 257
+    found["jpeg2000-16"] = encode_array(wide_colours, photometric_interpretation=1, codec_format=1)
     found["jpeg2000-palette"] = _with_palette(encoded(palette.convert("L"), "JPEG2000"))
     if importlib.util.find_spec("pylibjxl"):
         import pylibjxl

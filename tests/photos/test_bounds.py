@@ -102,6 +102,16 @@ def test_a_small_jpeg_2000_that_claims_many_wide_pixels(scene):
     assert peak < 16 * MEGABYTE
 
 
+def test_a_jpeg_2000_whose_head_claims_less_than_its_wide_picture(scene):
+    wide = np.asarray(scene).astype(np.uint16) * 257
+    contents = bytearray(encode_array(wide, photometric_interpretation=1, codec_format=1))
+    at = contents.index(b"\xff\x51") + 6
+    contents[at : at + 8] = struct.pack(">II", 120, 2_000_000)
+    peak, found = peak_of(lambda: read_photo(bytes(contents), name="bomb.jp2"))
+    assert found.startswith("bomb.jp2: not a readable photo (its head and its picture differ")
+    assert peak < 16 * MEGABYTE
+
+
 def test_a_small_psd_that_claims_many_packed_pixels():
     head = struct.pack(">4sH6xHIIHH", b"8BPS", 2, 3, 16_000, 16_000, 32, 3) + bytes(16)
     lengths = b"\0\0\0\2" * (3 * 16_000)

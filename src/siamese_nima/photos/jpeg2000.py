@@ -62,7 +62,7 @@ def read_jpeg2000(contents: bytes, label: str, max_pixels: int) -> Image.Image:
     number, profile = _colours(header, label)
     in_order = channels.places == list(range(len(channels.places)))
     # Else Pillow makes RGB of channels in the wrong order.
-    depths = _depths(contents)
+    size, depths = _coded_size(contents)
     wide = max(depths, default=0) > 8
     by_pillow = palette is None and (number != _SYCC or in_order) and number != _LAB and not wide
     contents = _with_plain_header(contents, number if by_pillow or number == _CMYK else None)
@@ -70,6 +70,10 @@ def read_jpeg2000(contents: bytes, label: str, max_pixels: int) -> Image.Image:
     image = open_as("JPEG2000", BytesIO(contents), label)
     check_size(*image.size, label, max_pixels)
     _check_grids(contents, label)
+    if wide and size != image.size:
+        raise PhotoError(
+            f"{label}: not a readable photo (its head and its picture differ in size)."
+        )
     changed = _from_wide(contents, depths, image, label) if wide else image
     if palette:  # of which Pillow drops colours that stand there twice
         bits = (boxes.find(header, b"ihdr") or bytes(11))[10] % 128 + 1
@@ -263,13 +267,14 @@ def _colours(header: bytes, label: str) -> tuple[int | None, bytes | None]:
     return None, None
 
 
-def _depths(contents: bytes) -> tuple[int, ...]:
-    """The bits of each component."""
+def _coded_size(contents: bytes) -> tuple[tuple[int, int], tuple[int, ...]]:
+    """Width and height by the coded picture, and the bits of each component."""
     at = contents.find(_CODESTREAM) + 4
     if at < 4 or len(contents) < at + _SIZES.size:
-        return ()
-    count = _SIZES.unpack_from(contents, at)[-1]
-    return tuple(byte % 128 + 1 for byte in contents[at + _SIZES.size :][: 3 * count : 3])
+        return (0, 0), ()
+    _, right, bottom, left, top, *_, count = _SIZES.unpack_from(contents, at)
+    depths = tuple(byte % 128 + 1 for byte in contents[at + _SIZES.size :][: 3 * count : 3])
+    return (right - left, bottom - top), depths
 
 
 def _check_grids(contents: bytes, label: str) -> None:
