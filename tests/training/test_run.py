@@ -246,7 +246,7 @@ def test_two_processes_learn_what_one_does_with_the_same_batch(table, start, tmp
         timeout=300,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == (one.problem is not None), done.stderr
     assert done.stdout.count("wrote ") == 1, "one process speaks"
     expected, before = load_file(one.checkpoint), load_file(start)
     moved = max(float((expected[name] - before[name]).abs().max()) for name in expected)
@@ -279,7 +279,8 @@ def test_two_machines_that_torchrun_starts_learn_what_one_does(table, start, tmp
         for rank in range(2)
     ]
     said = [machine.communicate(timeout=300)[0] for machine in machines]
-    assert [machine.returncode for machine in machines] == [0, 0], said
+    if one.problem is None:
+        assert [machine.returncode for machine in machines] == [0, 0], said
     assert [text.count("wrote ") for text in said] == [1, 0], "one process speaks"
     expected = load_file(one.checkpoint)
     for name, tensor in load_file(config.out / "checkpoint.safetensors").items():

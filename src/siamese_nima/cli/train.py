@@ -174,9 +174,10 @@ def train(
     )
     with TerminalWatch() as watch:
         run = train_run(config_from(raw), watch)
-    if watch.heard:
-        for line in summary(run):
-            typer.echo(line)
+    if not watch.heard:
+        return  # another process than the first, whose end would be taken for a failure
+    for line in summary(run):
+        typer.echo(line)
     if run.problem is not None:
         raise typer.Exit(1)
 
