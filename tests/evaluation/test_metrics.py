@@ -170,7 +170,7 @@ def test_the_middle_separates_good_from_bad():
     assert majority_share([4.0, 5.5, 5.0, 8.0], 5.5) == 0.75
 
 
-@settings(max_examples=25)
+@settings(max_examples=8)
 @given(st.integers(0, 1000), st.floats(0.1, 2.0))
 def test_the_fit_never_lowers_a_rising_correlation(seed, noise):
     scores, labels = noisy(noise, seed, 80)
