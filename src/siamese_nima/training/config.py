@@ -6,30 +6,31 @@ the name of the entry, with what was found and what is wanted.
 
 from __future__ import annotations
 
-import difflib
-import os
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import tomli_w
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-    model_validator,
-)
-from pydantic_core import ErrorDetails
+from pydantic import BeforeValidator, Field, model_validator
 
 from siamese_nima.csv_rows import as_written, decode_text
-from siamese_nima.errors import ConfigError, ViewError
-from siamese_nima.photos.views import ViewPolicy
+from siamese_nima.errors import ConfigError
 from siamese_nima.ratings import RatingScale
+from siamese_nima.training.tables import (
+    FROM_FILE,
+    UNKNOWN_ENTRY,
+    Count,
+    NameOrPath,
+    Names,
+    Rate,
+    Share,
+    Table,
+    TomlPath,
+    TomlScale,
+    TomlView,
+    Whole,
+)
 
 Raw = Mapping[str, Any]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -46,64 +47,13 @@ HALF = "half"
 _DOUBT_SHARE = 1 / 9  # of the scale's width: a point on 1..10, a network's usual error
 
 
-class _Table(BaseModel):
-    """A table of the file, with its errors as sentences."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True
-    )
-
-    def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            # An entry that is misspelt is said before the one that is missing for it.
-            found = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-            raise ConfigError(_sentence(found[0], list(type(self).model_fields))) from None
-
-    def changed(self, **changes: Any) -> Self:
-        """The same with some entries changed, checked again."""
-        return type(self)(
-            **({name: getattr(self, name) for name in self.model_fields_set} | changes)
-        )
-
-    def entries(self) -> dict[str, Any]:
-        """The table as TOML holds it; what is None is left out."""
-        return self.model_dump(mode="json", exclude_none=True)
-
-
-def _view(value: Any) -> Any:
-    try:
-        return ViewPolicy.parse(value) if isinstance(value, str) else value
-    except ViewError as error:
-        raise ValueError(f"view: {error}") from None
-
-
 def _frozen(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError(f"freeze is a name or a number of layers, got {value!r}")
     return int(value) if str(value).isdigit() else value  # an option of the command line is text
 
 
-_TABLE = Field(strict=False)  # made of what the file holds
-_NameOrPath = Annotated[
-    str, BeforeValidator(lambda name: os.fspath(name) if isinstance(name, os.PathLike) else name)
-]
-_TomlPath = Annotated[Path, Field(strict=False), PlainSerializer(str)]
-_TomlScale = Annotated[
-    RatingScale,
-    BeforeValidator(lambda scale: RatingScale.parse(scale) if isinstance(scale, str) else scale),
-    PlainSerializer(lambda scale: f"{scale.low}..{scale.high}"),
-]
-_TomlView = Annotated[ViewPolicy, BeforeValidator(_view), PlainSerializer(str)]
-_Names = Annotated[tuple[str, ...], Field(strict=False)]
-_Count = Annotated[int, Field(ge=1)]
-_Rate = Annotated[float, Field(ge=0)]
-_Whole = Annotated[int, Field(ge=0)]
-_Share = Annotated[float, Field(ge=0, lt=1)]
-
-
-class StageConfig(_Table):
+class StageConfig(Table):
     """One stage: its loss is emd_weight * EMD + weight * objective of pairs.
 
     Attributes:
@@ -178,28 +128,28 @@ class StageConfig(_Table):
         "val_emd_and_order", "val_emd", "val_srcc", "val_pair_accuracy", "val_scene_accuracy"
     ] = "val_emd_and_order"
     loss: Literal["emd", "squared_emd"] = "emd"
-    emd_weight: _Rate = 1.0
-    weight: _Rate = 0.0
+    emd_weight: Rate = 1.0
+    weight: Rate = 0.0
     objective: ObjectiveKind = "preference"
     margin: Annotated[float, Field(gt=0)] | None = None
     distance: Literal["l1", "l2"] = "l2"
     labels: PreferenceKind = "soft"
-    doubt: _Rate | None = None
+    doubt: Rate | None = None
     balanced: bool = True
     sampler: SamplerKind = "random"
-    epochs: _Count = 12
-    batch_size: _Count = 16
-    accumulate: _Count = 1
-    clip: _Rate = 0.0
-    head_learning_rate: _Rate = 1e-3
-    backbone_learning_rate: _Rate = 1e-4
+    epochs: Count = 12
+    batch_size: Count = 16
+    accumulate: Count = 1
+    clip: Rate = 0.0
+    head_learning_rate: Rate = 1e-3
+    backbone_learning_rate: Rate = 1e-4
     layer_decay: Annotated[float, Field(gt=0)] = 1.0
-    weight_decay: _Rate = 1e-2
-    warmup_steps: _Whole | None = None
+    weight_decay: Rate = 1e-2
+    warmup_steps: Whole | None = None
     schedule: Literal["cosine", "plateau", "constant"] = "cosine"
-    patience: _Whole = 4
-    average_decay: _Share | None = None
-    dropout: _Share | None = 0.2
+    patience: Whole = 4
+    average_decay: Share | None = None
+    dropout: Share | None = 0.2
     update_batch_norm: bool = False
     compile: bool = False
 
@@ -264,7 +214,7 @@ class StageConfig(_Table):
         return {n: value for n, value in super().entries().items() if n not in dropped}
 
 
-class DataConfig(_Table):
+class DataConfig(Table):
     """Which photos to learn from.
 
     Attributes:
@@ -285,14 +235,14 @@ class DataConfig(_Table):
             stop the run.
     """
 
-    source: _NameOrPath
-    photos: _TomlPath | None = None
-    scale: _TomlScale | None = None
-    splits: _TomlPath | None = None
-    columns: _Names = ()
-    raters: _Count | None = None
+    source: NameOrPath
+    photos: TomlPath | None = None
+    scale: TomlScale | None = None
+    splits: TomlPath | None = None
+    columns: Names = ()
+    raters: Count | None = None
     fractions: Annotated[tuple[float, ...], Field(strict=False)] = (0.7, 0.15, 0.15)
-    variants: _Count = 4
+    variants: Count = 4
     random_crop: bool = True
     skip_unreadable: bool = False
 
@@ -306,7 +256,7 @@ class DataConfig(_Table):
         return self
 
 
-class LadderConfig(_Table):
+class LadderConfig(Table):
     """Distortion ladders beside the rated photos of a Siamese stage; see `ladders`.
 
     Attributes:
@@ -318,13 +268,13 @@ class LadderConfig(_Table):
             named twice gets twice as many. () for each in turn.
     """
 
-    photos: _Whole = 0
+    photos: Whole = 0
     per_photo: Annotated[int, Field(ge=1, le=6)] = 1
     best: Annotated[float, Field(gt=0, le=1)] = 0.25
-    turns: _Names = ()
+    turns: Names = ()
 
 
-class CardConfig(_Table):
+class CardConfig(Table):
     """What the model file says of itself beside what the run knows; what is left out it makes up.
 
     Attributes:
@@ -338,8 +288,8 @@ class CardConfig(_Table):
     version: str = "1"
     description: str = ""
     licence: str = ""
-    credits: _Names = ()
-    limits: _Names = ()
+    credits: Names = ()
+    limits: Names = ()
 
 
 def _default_stages(kind: str = "nima") -> tuple[StageConfig, ...]:
@@ -353,7 +303,7 @@ def _default_stages(kind: str = "nima") -> tuple[StageConfig, ...]:
     return head, StageConfig()
 
 
-class TrainConfig(_Table):
+class TrainConfig(Table):
     """A whole run.
 
     Attributes:
@@ -391,28 +341,28 @@ class TrainConfig(_Table):
         stage: One after the other.
     """
 
-    data: Annotated[DataConfig, _TABLE]
-    start: _NameOrPath = "quality"
+    data: Annotated[DataConfig, FROM_FILE]
+    start: NameOrPath = "quality"
     start_sha256: str | None = None
-    out: _TomlPath = Path("runs/train")
+    out: TomlPath = Path("runs/train")
     name: str = ""
-    levels: _Names = ()
-    view: _TomlView | None = None
-    scale: _TomlScale | None = None
+    levels: Names = ()
+    view: TomlView | None = None
+    scale: TomlScale | None = None
     seed: int = 0
     precision: Precision = "auto"
     device: Device = "auto"
-    devices: _Count = 1
-    nodes: _Count = 1
-    cache: _TomlPath | None = None
-    cache_gb: _Rate = 20.0
-    workers: _Whole | None = None
+    devices: Count = 1
+    nodes: Count = 1
+    cache: TomlPath | None = None
+    cache_gb: Rate = 20.0
+    workers: Whole | None = None
     spread_ratio: Annotated[float, Field(gt=0)] | None = None
     storage: Literal["float32", "float16", "int8"] = "float32"
     loggers: Annotated[tuple[LoggerKind, ...], Field(strict=False)] = ("tensorboard",)
-    ladders: Annotated[LadderConfig, _TABLE] = LadderConfig()
-    card: Annotated[CardConfig, _TABLE] = CardConfig()
-    stage: Annotated[tuple[Annotated[StageConfig, _TABLE], ...], Field(strict=False)] = Field(
+    ladders: Annotated[LadderConfig, FROM_FILE] = LadderConfig()
+    card: Annotated[CardConfig, FROM_FILE] = CardConfig()
+    stage: Annotated[tuple[Annotated[StageConfig, FROM_FILE], ...], Field(strict=False)] = Field(
         default_factory=_default_stages
     )
 
@@ -475,7 +425,7 @@ def config_from(raw: Raw) -> TrainConfig:
     except ConfigError as error:
         said = str(error)
         raise ConfigError(
-            f"the configuration {said}" if said.startswith(_UNKNOWN) else said
+            f"the configuration {said}" if said.startswith(UNKNOWN_ENTRY) else said
         ) from None
 
 
@@ -541,60 +491,3 @@ def _given(options: Raw) -> dict[str, Any]:
         for name, value in options.items()
         if value is not None
     }
-
-
-_UNKNOWN = "has an unknown entry"
-_TABLES = ("data", "ladders", "card", "stage")
-_WANTED = {
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "string_type": "text",
-    "is_instance_of": "text",
-    "path_type": "text",
-    "tuple_type": "a list",
-}
-
-
-def _sentence(error: ErrorDetails, names: list[str]) -> str:
-    """What pydantic found, in the words of the file."""
-    name, *places = (str(part) for part in error["loc"] or ("",))
-    got, limits = error["input"], error.get("ctx", {})
-    match error["type"]:
-        case "extra_forbidden":
-            close = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-            hint = f"; did you mean {close[0]!r}?" if close else "."
-            return f"{_UNKNOWN} {name!r}{hint} Possible are {', '.join(names)}"
-        case "missing" if name == "data":
-            return "no photos named: give [data] source, or --data on the command line"
-        case "missing":
-            return f"{name} is missing"
-        case "literal_error":
-            wanted = ", ".join(re.findall("'([^']*)'", str(limits["expected"])))
-            return f"{name} must be one of {wanted}, got {got!r}"
-        case "greater_than_equal" if limits["ge"] == 0:
-            return f"{name} must not be negative, got {got}"
-        case "greater_than_equal":
-            return f"{name} must be at least {limits['ge']}, got {got}"
-        case "greater_than":
-            return f"{name} must be above {limits['gt']:g}, got {got}"
-        case "less_than_equal":
-            return f"{name} must be at most {limits['le']}, got {got}"
-        case "less_than":
-            return f"{name} must be below {limits['lt']:g}, got {got}"
-        case "value_error" if name in _TABLES:
-            where, said = f"[{name}]", str(limits["error"])
-            if places:
-                where = f"[[{name}]] {int(places[0]) + 1}"
-            return f"{where}{' ' if said.startswith(_UNKNOWN) else ': '}{said}"
-        case "value_error":
-            said = str(limits["error"])
-            return said if not name or said.startswith(name) else f"{name}: {said}"
-        case _ if name == "stage":
-            return "stages are written as [[stage]], each with its own entries"
-        case _ if name in _TABLES:
-            return f"{name} is a table, written as [{name}], got {got!r}"
-        case kind if kind in _WANTED:
-            return f"{name} is {_WANTED[kind]}, got {got!r}"
-    return f"{name}: {error['msg']}, got {got!r}"
