@@ -16,7 +16,7 @@ from siamese_nima.errors import PhotoError
 from siamese_nima.photos.loading import check_size
 
 _HEADER = struct.Struct(">4sH6xHIIHH")
-_BITMAP, _GREY, _INDEXED, _RGB, _CMYK, _MULTICHANNEL, _DUOTONE, _LAB = 0, 1, 2, 3, 4, 7, 8, 9
+_BITMAP, _GREY, _INDEXED, _RGB, _CMYK, _DUOTONE, _LAB = 0, 1, 2, 3, 4, 8, 9
 _COLOURS = {_BITMAP: 1, _GREY: 1, _INDEXED: 1, _RGB: 3, _CMYK: 4, _DUOTONE: 1, _LAB: 3}
 _RAW, _PACKBITS, _ZIP, _ZIP_PREDICTED = 0, 1, 2, 3
 _MOST_UNPACKED = 64  # two bytes make 128 at most
