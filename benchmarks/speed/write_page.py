@@ -12,6 +12,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 INT8 = HERE.parent / "quality" / "int8.json"
+INT8_SEARCH = INT8.with_name("int8_search.json")
 NETWORKS = {"inception_resnet_v2": "InceptionResNetV2", "mobilenet": "MobileNet v1"}
 
 INTRODUCTION = """\
@@ -168,7 +169,8 @@ def main() -> None:
         sections.append(f"Not installed, so left out: {', '.join(peers['left_out'])}.")
     sections += ["## What it consists of", _measured(parts), _decoding(parts), _networks(parts)]
     sections += [_pipelines(parts), BOUND, "## In 8 bits", EIGHT_BITS, _measured(int8), _int8(int8)]
-    sections += [_search(_read(INT8.with_name("int8_search.json")))]
+    if INT8_SEARCH.exists():
+        sections.append(_search(_read(INT8_SEARCH)))
     workers = _read(HERE / "memory_of_workers.json")
     width, height = workers["size_px"]
     sections += [MEMORY.format(photos=workers["photos"], width=width, height=height)]
