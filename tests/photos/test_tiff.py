@@ -422,3 +422,23 @@ def test_orientation_of_xmp_counts_where_no_tag_has_one(scene, difference, bits,
         writer.write(samples(scene, bits), photometric="rgb", extratags=[] if first else [tag])
     upright = scene.transpose(Image.Transpose.ROTATE_270)
     assert difference(read_photo(file.getvalue()), upright) < 1
+
+
+@pytest.mark.parametrize(("across", "down"), [(1, 1), (2, 1), (2, 2), (4, 2)])
+@pytest.mark.parametrize("rows", [16, 80])
+def test_uncompressed_luminance_and_colours_at_coarser_grids(scene, difference, across, down, rows):
+    luminance, *colours = (np.asarray(band) for band in scene.convert("YCbCr").split())
+    blocks = luminance.reshape(80 // down, down, 120 // across, across).transpose(0, 2, 1, 3)
+    blocks = blocks.reshape(80 // down, 120 // across, -1)
+    coarse = [band[::down, ::across, None] for band in colours]
+    units = np.concatenate([blocks, *coarse], axis=-1)
+    strips = [units[at : at + rows // down].tobytes() for at in range(0, len(units), rows // down)]
+    offsets = [8 + sum(map(len, strips[:number])) for number in range(len(strips))]
+    body = b"".join(strips)
+    tags = {256: [120], 257: [80], 258: [8] * 3, 259: [1], 262: [6], 273: offsets, 277: [3]}
+    tags |= {278: [rows], 279: [len(strip) for strip in strips], 530: [across, down]}
+    contents = b"II*\0" + struct.pack("<I", 8 + len(body)) + body
+    contents += tiff_pixels._packed(tags, 8 + len(body))
+    assert difference(read_photo(contents), scene) < 4
+    with pytest.raises(PhotoError):
+        read_photo(contents[: len(body) // 2], name="cut.tif")

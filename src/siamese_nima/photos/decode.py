@@ -140,6 +140,8 @@ def _decode_tiff(
         image = open_as("TIFF", BytesIO(contents), label)
         if picture and image.mode == "P" and (palette := tiff_pixels.palette_of_bytes(picture)):
             image.putpalette(palette)
+        if image.mode == "YCbCr":
+            tiff_pixels.leave_to_libtiff(image)
         return load(image, label, **limits)
     if tiff_pixels.needs_own_reader(picture):
         image, applied = tiff_pixels.read_picture(picture, label, max_pixels), False

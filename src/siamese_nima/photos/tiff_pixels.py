@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from siamese_nima.errors import PhotoError
 from siamese_nima.photos.colour import straight
@@ -105,6 +105,20 @@ def palette_of_bytes(picture: Directory) -> bytes | None:
     if len(numbers) < 6 or len(numbers) % 3 or not 0 < max(numbers) < 256:
         return None
     return np.array(numbers, np.uint8).reshape(3, -1).T.tobytes()
+
+
+def leave_to_libtiff(image: Image.Image) -> None:
+    """Have libtiff make RGB of uncompressed luminance and colour differences.
+
+    Pillow does so with all that is compressed; of these it does not know that several pixels share
+    their colours, and calls the file cut off.
+    """
+    picture: Any = image
+    if picture.use_load_libtiff:
+        return
+    directory = ("RGBX", False, picture.tag_v2.offset)
+    picture.tile = [ImageFile._Tile("libtiff", (0, 0, *image.size), 0, directory)]
+    picture.use_load_libtiff, picture._mode = True, "RGB"
 
 
 def read_picture(picture: Directory, label: str, max_pixels: int) -> Image.Image:
