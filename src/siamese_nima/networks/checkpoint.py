@@ -13,7 +13,7 @@ from siamese_nima.atomic_write import replacing
 from siamese_nima.card import METADATA_KEY, ModelCard
 from siamese_nima.errors import CardError, ConfigError, WeightsError
 from siamese_nima.networks.keras.applications import require_trainable
-from siamese_nima.networks.nima import NIMA, build_nima_for
+from siamese_nima.networks.nima import NIMA, build_nima_for, require_card
 
 _SHOWN = 5  # names per list in an error
 
@@ -24,12 +24,7 @@ def save_checkpoint(path: str | os.PathLike[str], nima: NIMA, card: ModelCard) -
     Raises:
         WeightsError: The card describes another network, or the file cannot be written.
     """
-    if nima.group_sizes != card.view.group_sizes or nima.head.out_features != card.scale.size:
-        raise WeightsError(
-            f"{path}: the network takes views in groups of {nima.group_sizes} and gives "
-            f"{nima.head.out_features} grades, its card says {card.view.group_sizes} and "
-            f"{card.scale.size}"
-        )
+    require_card(nima, card, path)
     require_trainable(nima.backbone, card.backbone)
     tensors = {name: tensor.detach().contiguous() for name, tensor in nima.state_dict().items()}
     with replacing(path, WeightsError) as temporary:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from siamese_nima.card import ModelCard, Normalisation
-from siamese_nima.errors import ConfigError, ViewError
+from siamese_nima.errors import ConfigError, ViewError, WeightsError
 from siamese_nima.networks.backbones import BackboneOptions, build_backbone, feature_count
 
 DROPOUT = 0.75  # the rate of the NIMA paper and of titu1994's and the origin's code
@@ -166,3 +166,17 @@ def build_nima_for(card: ModelCard) -> NIMA:
         grades=card.scale.size,
         group_sizes=card.view.group_sizes,
     )
+
+
+def require_card(nima: NIMA, card: ModelCard, file: object) -> None:
+    """Stop where a network and the card it is about to be written with do not fit.
+
+    Raises:
+        WeightsError: Names the file, and what differs.
+    """
+    if nima.group_sizes != card.view.group_sizes or nima.head.out_features != card.scale.size:
+        raise WeightsError(
+            f"{file}: the network takes views in groups of {nima.group_sizes} and gives "
+            f"{nima.head.out_features} grades, its card says {card.view.group_sizes} and "
+            f"{card.scale.size}"
+        )

@@ -22,7 +22,7 @@ from siamese_nima.atomic_write import write_whole
 from siamese_nima.card import METADATA_KEY, ModelCard, golden_photo
 from siamese_nima.errors import WeightsError
 from siamese_nima.networks.backbones import simplify_same_padding
-from siamese_nima.networks.nima import NIMA, PhotoNIMA
+from siamese_nima.networks.nima import NIMA, PhotoNIMA, require_card
 from siamese_nima.networks.onnx_storage import Storage, store_smaller
 
 # Per probability. Both compute in float32 and differ in the order of sums: 1e-6 is usual.
@@ -59,12 +59,7 @@ def export_onnx(
             cannot be written.
     """
     target = Path(path)
-    if nima.group_sizes != card.view.group_sizes or nima.head.out_features != card.scale.size:
-        raise WeightsError(
-            f"{target}: the network takes views in groups of {nima.group_sizes} and gives "
-            f"{nima.head.out_features} grades, its card says {card.view.group_sizes} and "
-            f"{card.scale.size}"
-        )
+    require_card(nima, card, target)
     network = PhotoNIMA(copy.deepcopy(nima), card.normalisation).cpu().eval()
     simplify_same_padding(network)
     for module in network.modules():

@@ -9,7 +9,6 @@ objectives can take the place of the contrastive one.
 from __future__ import annotations
 
 import difflib
-import hashlib
 import inspect
 import os
 import tempfile
@@ -29,7 +28,7 @@ from siamese_nima.atomic_write import clear_away
 from siamese_nima.card import ModelCard
 from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.contamination import PHOTO_PRINTS, training_record
-from siamese_nima.datasets.rating_table import RatingTable
+from siamese_nima.datasets.rating_table import RatingTable, file_hash
 from siamese_nima.errors import ConfigError, PhotoError, TableError
 from siamese_nima.networks.conversion import export_weights
 from siamese_nima.networks.nima import NIMA, PixelNormalisation
@@ -277,10 +276,6 @@ def _trained_card(
 ) -> ModelCard:
     paths = tuple(dict.fromkeys(photos))
     table = RatingTable(paths=paths, mos=np.zeros(len(paths)), scale=RatingScale(0, 1))
-    parent = None
-    if weights is not None:
-        with Path(weights).open("rb") as file:
-            parent = hashlib.file_digest(file, "sha256").hexdigest()
     return replace(
         card,
         name=card.name.removesuffix(_SUFFIX) + _SUFFIX,
@@ -294,7 +289,7 @@ def _trained_card(
         # Measured on the scores of another network.
         population=None,
         golden=None,
-        parent=parent,
+        parent=None if weights is None else file_hash(Path(weights)),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 from siamese_nima.card import ModelCard
+from siamese_nima.datasets.rating_table import file_hash
 from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.networks.backbones import (
     BackboneOptions,
@@ -94,7 +94,7 @@ def _read(start: str, view: ViewPolicy | None, scale: RatingScale | None) -> Sta
             backbone = _pretrained(name) if prefix == _IMAGENET else build_backbone(name)
             return _without_head(backbone, name, BackboneOptions(), view, scale, None)
     path = _find(start)
-    digest = _sha256(path)
+    digest = file_hash(path)
     if path.suffix == ".tflite":
         return _from_tflite(path, digest, view, scale)
     nima, parent = read_weights(path)
@@ -225,8 +225,3 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
