@@ -9,7 +9,7 @@ from siamese_nima.training.config import StageConfig
 
 def test_signed_objectives_learn_the_order_of_labels(siamese, labelled, train):
     raw = siamese.load_data(labelled, labelled / "train_data.csv")
-    history = train(objective="preference", epochs=40, batch_size=12, val_raw=raw)
+    history = train(objective="preference", epochs=24, batch_size=12, val_raw=raw)
     assert history[-1]["loss"] < history[0]["loss"]
     means = siamese.predict(raw)["mean"].to_numpy()
     labels = np.array(raw[1])

@@ -298,7 +298,7 @@ def test_a_batch_that_processes_cannot_share_is_refused(table, start, tmp_path):
 def test_a_first_stage_that_is_worse_than_its_start_is_not_kept(table, start, tmp_path):
     """At a rate of 5 the head forgets what it knew; the run ends with what it began with."""
     bad = {**STAGE, "freeze": "backbone", "epochs": 1, "head_learning_rate": 5.0}
-    good = {**STAGE, "freeze": "backbone", "epochs": 12, "head_learning_rate": 0.02}
+    good = {**STAGE, "freeze": "backbone", "epochs": 6, "head_learning_rate": 0.03}
     learnt = train(run_config(table, start, tmp_path / "good", stage=[good]))
     assert learnt.problem is None
     heard = Heard()

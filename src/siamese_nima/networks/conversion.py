@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from siamese_nima.card import ModelCard
+from siamese_nima.datasets.rating_table import file_hash
 from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.networks.checkpoint import load_checkpoint, save_checkpoint
 from siamese_nima.networks.keras.read import read_keras_h5
@@ -104,8 +105,7 @@ def converted(path: str | os.PathLike[str], *, view: ViewPolicy | None = None) -
     source = Path(path)
     if not source.is_file():
         raise WeightsError(f"{source}: no such weight file")
-    with source.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_hash(source)
     suffix = "" if view is None else "-" + hashlib.sha256(str(view).encode()).hexdigest()[:8]
     target = models_folder() / "converted" / f"{digest}{suffix}.onnx"
     if not target.exists():
