@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from siamese_nima.atomic_write import replacing
 from siamese_nima.card import ModelCard
 from siamese_nima.errors import ConfigError, MissingExtraError, PhotoError, WeightsError
-from siamese_nima.scoring.model import ModelFile, open_network
+from siamese_nima.scoring.model import ModelFile, open_network, reads_early_blocks
 from siamese_nima.scoring.onnx_file import nodes, with_output
 
 _LINEAR = ("Gemm", "MatMul")
@@ -61,6 +61,7 @@ class FeatureModel:
             with_output(content, _read_by_head(model.path, content)),
             threads=1,
             device=device,
+            early_blocks=reads_early_blocks(model.card),
             output=_read_by_head(model.path, content),
         )
 

@@ -107,7 +107,13 @@ class ModelFile:
         content = _read(self.path)
         self.digest = hashlib.sha256(content).hexdigest()
         self.card = _card_of(self.path, content)
-        self._network = open_network(self.path, content, threads=threads, device=device)
+        self._network = open_network(
+            self.path,
+            content,
+            threads=threads,
+            device=device,
+            early_blocks=reads_early_blocks(self.card),
+        )
         self._check_golden()
 
     @property
@@ -232,12 +238,21 @@ def fitting_view(card: ModelCard, view: ViewPolicy) -> ViewPolicy:
     return view
 
 
+def reads_early_blocks(card: ModelCard) -> bool:
+    """Whether a head reads averages of blocks of its one network, too.
+
+    Two networks side by side are computed one after the other, which keeps less in memory.
+    """
+    return "levels" in card.backbone_options and "beside" not in card.backbone_options
+
+
 def open_network(
     path: Path,
     content: bytes,
     *,
     threads: int,
     device: str,
+    early_blocks: bool = False,
     output: str = "distribution",
 ) -> Network:
     """The network of a model file, ready to rate views.
@@ -247,6 +262,7 @@ def open_network(
         content: The file.
         threads: Threads that one call may use.
         device: One of `DEVICES`.
+        early_blocks: As `reads_early_blocks` has it.
         output: The tensor that is wanted.
 
     Returns:
@@ -265,8 +281,9 @@ def open_network(
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Or averages of early blocks are taken last, and the blocks stay in memory until then.
-    options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
+    if early_blocks:
+        # Or their averages are taken last, and the blocks stay in memory until then.
+        options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
     # A plan takes its memory in one piece, for every size of views and every call at a time: pieces
     # that fit nowhere between others add up to half as much again. It saves no time.
     options.enable_mem_pattern = False
