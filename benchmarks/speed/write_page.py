@@ -70,7 +70,7 @@ Peak resident memory of `nima score`, the released model with its own views, ove
 (BIQ2021, {photos} of {width} x {height} pixels), and its processor time, in one run:"""
 
 MEMORY_SETTINGS = """\
-So a worker takes one photo at a time on a processor: more together are no faster and take more.
+So a worker takes one photo at a time on a processor: more together are hardly faster and take more.
 Workers are threads around one network, whose weights they share. By default there are as many as
 cores that the process may use (its affinity, and the quota of its container), fewer where less
 than 100 MB of free memory are there for each beyond the first 200.
@@ -433,8 +433,8 @@ def _settings(workers: dict[str, Any], memory: dict[str, Any]) -> str:
     low, high = native["sides_px"]
     peaks = [f"{peak:.0f} MB over {sizes}" for sizes, peak in native["peak_mb_by_sizes"].items()]
     text = (
-        "Views of varying size (`--view native`) are computed without plans of memory, which would "
-        f"be kept for every size: `{native['model']}` with {native['workers']} workers takes "
+        "No plans of memory are kept, as those of many calls at a time and of many sizes of views "
+        f"add up. With `--view native` `{native['model']}` with {native['workers']} workers takes "
         f"{', '.join(peaks[:-1])} and {peaks[-1]} photos whose sizes all differ, with sides of "
         f"{low} to {high} pixels (the same run)."
     )
