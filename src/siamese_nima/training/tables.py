@@ -70,10 +70,9 @@ def _view(value: Any) -> Any:
 
 
 FROM_FILE = Field(strict=False)  # made of what the file holds
-NameOrPath = Annotated[
-    str, BeforeValidator(lambda name: os.fspath(name) if isinstance(name, os.PathLike) else name)
-]
-TomlPath = Annotated[Path, Field(strict=False), PlainSerializer(str)]
+_AS_TEXT = BeforeValidator(lambda name: os.fspath(name) if isinstance(name, os.PathLike) else name)
+NameOrPath = Annotated[str, _AS_TEXT]
+TomlPath = Annotated[Path, Field(strict=False), _AS_TEXT, PlainSerializer(str)]
 TomlScale = Annotated[
     RatingScale,
     BeforeValidator(lambda scale: RatingScale.parse(scale) if isinstance(scale, str) else scale),
