@@ -1,9 +1,8 @@
 """Photos per second from disk: ours beside the origin's way, idealo's and pyiqa's, in one run.
 
-    python benchmarks/speed/peers.py --work FOLDER --out benchmarks/speed/peers.json \
+    python benchmarks/speed/peers.py --work FOLDER --real PHOTOS --native-photos 1 \
+        --out benchmarks/speed/peers.json \
         --keras2 PYTHON --origin FOLDER --keras3 PYTHON --pyiqa PYTHON
-    python benchmarks/speed/peers.py --work FOLDER --real PHOTOS --native-photos 0 \
-        --out benchmarks/speed/peers_real.json --keras3 PYTHON
 
 Every contender is a process of its own, in the environment whose Python is given, with its network
 loaded and warm before anything is timed. Rounds divide the photos; within a round every contender
@@ -14,7 +13,7 @@ named.
 
 Environments: --keras2 with numpy==1.15.4 Keras==2.2.4 tensorflow==1.12.0 'h5py<3' 'Pillow<9'
 'protobuf<3.20' 'pandas<1.2' on Python 3.6, --origin with a clone of ryanfwy/image-quality;
---keras3 with tensorflow-cpu; --pyiqa with pyiqa.
+--keras3 with tensorflow-cpu and Pillow; --pyiqa with pyiqa.
 """
 
 from __future__ import annotations

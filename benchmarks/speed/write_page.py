@@ -33,7 +33,8 @@ code, one photo at a time; "idealo's way" is full decoding, `load_img` to 224 x 
 pyiqa's `nima` is shown the centre 299 x 299, and so are ours beside it. The last column says how
 many rating points the score of a photo is from ours in fp32 under the contender's own view: they
 compute the same (decoders of other versions differ a little). Random weights exaggerate what 8 bits
-cost; what they cost the trained model is further down.
+cost; what they cost the trained model is further down. Photos are those of a phone, which the others
+read neither upright nor in sRGB.
 
 Large photos gain most, since decoding at a reduced scale is much of what we save; the float
 network itself runs about as fast as the cores multiply (below), so with a large network only 8 bits
@@ -42,9 +43,6 @@ leave much to gain."""
 NATIVE = """\
 The origin's default is to show the network every photo at its own size. Beside ours at 224 that is
 another job, the one its users get if they choose nothing; "ours, fp32, native" is the same job."""
-
-PEERS_REAL = """\
-On real photos of a phone, which the others read neither upright nor in sRGB:"""
 
 EIGHT_BITS = """\
 `quality` is embedded in both forms. The name means the one in 8 bits on processors where it was
@@ -160,11 +158,6 @@ def main() -> None:
     for photos in peers["sets"]:
         sections += [_contenders(photos), _ratios(photos)]
     sections.append(NATIVE)
-    if (HERE / "peers_real.json").exists():
-        on_real = _read(HERE / "peers_real.json")
-        sections += [PEERS_REAL, _measured(on_real)]
-        for photos in on_real["sets"]:
-            sections += [_contenders(photos), _ratios(photos)]
     if peers["left_out"]:
         sections.append(f"Not installed, so left out: {', '.join(peers['left_out'])}.")
     sections += ["## What it consists of", _measured(parts), _decoding(parts), _networks(parts)]
@@ -196,7 +189,7 @@ def main() -> None:
     ]
     steps = _read(HERE / "where_it_goes.json")
     sections += [_measured(eight), REAL_STEPS, _steps(steps), _measured(steps)]
-    sections += [_views_first(_read(HERE / "blocks_first.json")), REAL_GUARD]
+    sections += [_views_first(_read(HERE / "views_first.json")), REAL_GUARD]
     sections += [START_UP.format(known=cold["known_photos"]), _start_up(cold), _measured(cold)]
     sections.append(DEVICES)
     print("\n\n".join(sections))
@@ -241,7 +234,7 @@ def _contenders(photos: dict[str, Any]) -> str:
             ]
         )
     return (
-        f"{'Real' if photos.get('real') else 'JPEG'} files of {photos['megapixels']} megapixels, "
+        f"JPEG files of {photos['megapixels']} megapixels, "
         f"{photos['mean_file_mb']} MB each; "
         "median of the rounds, in brackets the slowest and the fastest:\n\n"
         + _table(["network and view", "contender", "photos/s", "photos", "score off by"], rows)

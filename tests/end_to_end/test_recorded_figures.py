@@ -195,17 +195,19 @@ def test_the_figures_of_the_readme_are_the_recorded_ones(page):
     for part in quality.values():
         srcc = part["srcc"]
         assert f"{srcc['value']:.3f} [{srcc['low']:.3f}, {srcc['high']:.3f}]" in text
-    speed = results_in("benchmarks/speed/folder_run.json")
-    for run in speed["runs"]:
-        assert f"{run['photos_per_second']['command']:.1f}" in text
-    large = results_in("benchmarks/speed/peers.json")["sets"][0]
-    for ratio in large["ratios"]:
-        if ratio["ours"] in ("ours, fp32", "ours, fp32 at 299") and ratio["peer"] in (
-            "the origin at 224 (Keras 2.2.4)",
-            "pyiqa nima (299, its default)",
-            "idealo's way (Keras 3, batches of 64)",
-        ):
-            assert f" {ratio['median']:.1f} " in text
+    for run in ("real_photos.json", "real_photos_int8.json"):
+        assert f"{results_in(f'benchmarks/speed/{run}')['folder']['photos_per_second']}" in text
+    moved = results_in("benchmarks/quality/int8.json")["difference"]
+    assert f"{moved['mean_absolute']:.2f}"[1:] in text and f"{moved['largest']:.2f}"[1:] in text
+    said = [
+        ("ours, fp32", "the origin at 224 (Keras 2.2.4)"),
+        ("ours, int8", "the origin at 224 (Keras 2.2.4)"),
+        ("ours, fp32 at 299", "pyiqa nima (299, its default)"),
+        ("ours, fp32", "idealo's way (Keras 3, batches of 64)"),
+    ]
+    [photos] = results_in("benchmarks/speed/peers.json")["sets"]
+    times = {(ratio["ours"], ratio["peer"]): ratio["median"] for ratio in photos["ratios"]}
+    assert all(f" {times[pair]:.1f} " in text for pair in said)
 
 
 @pytest.mark.parametrize("page", ["README.md", "README_zh.md"])
