@@ -33,8 +33,8 @@ code, one photo at a time; "idealo's way" is full decoding, `load_img` to 224 x 
 pyiqa's `nima` is shown the centre 299 x 299, and so are ours beside it. The last column says how
 many rating points the score of a photo is from ours in fp32 under the contender's own view: they
 compute the same (decoders of other versions differ a little). Random weights exaggerate what 8 bits
-cost; what they cost the trained model is further down. Photos are those of a phone, which the others
-read neither upright nor in sRGB.
+cost; what they cost the trained model is further down. Photos are those of a phone, which the
+others read neither upright nor in sRGB.
 
 Large photos gain most, since decoding at a reduced scale is much of what we save; the float
 network itself runs about as fast as the cores multiply (below), so with a large network only 8 bits
