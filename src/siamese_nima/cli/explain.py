@@ -24,9 +24,17 @@ from siamese_nima.pair_error import PairError
 from siamese_nima.photos.find import local_path
 from siamese_nima.photos.read import read_photo
 from siamese_nima.scoring.detail import try_detail
-from siamese_nima.scoring.scorer import DEFAULT_MODEL, ScorerOptions
+from siamese_nima.scoring.scorer import DEFAULT_MODEL, Scorer, ScorerOptions
 
 Photo = Annotated[Path, typer.Argument(help="One photo.", metavar="PHOTO", parser=local_path)]
+
+
+def _open_in_float(model: str, view: str | None, workers: int | None, device: str) -> Scorer:
+    """A scorer of one photo's parts, whose scores differ by less than 8 bits move them."""
+    wanted = ScorerOptions(
+        view=view, batch_size=1, workers=workers, device=device, eight_bits=False
+    )
+    return options.open_scorer(model, options=wanted)
 
 
 def explain(
@@ -48,12 +56,7 @@ def explain(
     """
     if out:
         check_new_picture(out, photo)
-    scorer = options.open_scorer(
-        model,
-        options=ScorerOptions(
-            view=view, batch_size=1, workers=workers, device=device, eight_bits=False
-        ),
-    )
+    scorer = _open_in_float(model, view, workers, device)
     with progress_bar("hiding") as progress:
         explanation = explain_photo(scorer, photo, report=progress)
     detail = try_detail(photo, faces=True)
@@ -92,12 +95,7 @@ def crop(
     rule = CropRule(ratios=tuple(ratio.split(",")), smallest=smallest)
     if out:
         check_new_picture(out, photo)
-    scorer = options.open_scorer(
-        model,
-        options=ScorerOptions(
-            view=view, batch_size=1, workers=workers, device=device, eight_bits=False
-        ),
-    )
+    scorer = _open_in_float(model, view, workers, device)
     with progress_bar("cropping") as progress:
         found = suggest_crops(scorer, photo, rule=rule, report=progress)
     pair_error = scorer.card.pair_error
