@@ -242,6 +242,17 @@ def test_what_reduced_decoding_moves_is_as_recorded():
         assert f"{moved['largest']:.3f}" in page
 
 
+def test_what_the_origin_gives_beside_ours_is_as_recorded():
+    found = results_in("benchmarks/quality/origin_side_by_side.json")
+    kinds, page = found["kinds"], flowing("docs/from-the-origin.md")
+    png = max(kinds[f"PNG, {size}"]["most"]["mean"] for size in ("224", "native"))
+    assert f"differ by at most {png:.4f} on PNG copies" in page
+    jpeg = kinds["JPEG, 224"]
+    assert f"{jpeg['within_1e-4']} of {found['photos']} agree to 1e-4 at 224 x 224" in page
+    assert f"the farthest is {jpeg['most']['mean']:.3f} off" in page
+    assert not found["dirty"]
+
+
 def test_the_page_on_culling_says_what_was_measured():
     found = results_in("benchmarks/speed/culling_page.json")
     page = flowing("docs/cull.md")
