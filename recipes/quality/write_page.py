@@ -41,6 +41,8 @@ def main() -> None:
         card.description,
         f"{BACKBONES[card.backbone]} (`{card.backbone}`), {MODEL.stat().st_size / 1e6:.1f} MB; "
         f"views `{card.view}`; ratings {card.scale}. SHA-256 `{result['model_sha256']}`.",
+        "Where processors are fast in bytes it computes in 8 bits, which costs no agreement "
+        "([speed](../speed.md#in-8-bits)); the figures here are of the network in float.",
         "## How well it agrees with people",
         f"On the test split of BIQ2021, {result['test']['all']['photos']:,} photos of scenes that "
         "were not trained on; no near-copy of them was either. SRCC and PLCC with 95 % intervals "

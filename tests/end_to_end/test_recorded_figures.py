@@ -39,6 +39,7 @@ def script(file: str) -> dict[str, Any]:
     [
         ("docs/speed.md", "benchmarks/speed/write_page.py"),
         ("docs/models/detail.md", "recipes/detail/write_page.py"),
+        ("docs/models/quality.md", "recipes/quality/write_page.py"),
     ],
 )
 def test_a_page_is_what_its_script_makes_of_the_recorded_results(page, file, monkeypatch, capsys):
