@@ -162,8 +162,7 @@ def main() -> None:
         sections.append(f"Not installed, so left out: {', '.join(peers['left_out'])}.")
     sections += ["## What it consists of", _measured(parts), _decoding(parts), _networks(parts)]
     sections += [_pipelines(parts), BOUND, "## In 8 bits", EIGHT_BITS, _measured(int8), _int8(int8)]
-    if INT8_SEARCH.exists():
-        sections.append(_search(_read(INT8_SEARCH)))
+    sections.append(_search(_read(INT8_SEARCH)))
     workers = _read(HERE / "memory_of_workers.json")
     width, height = workers["size_px"]
     sections += [MEMORY.format(photos=workers["photos"], width=width, height=height)]

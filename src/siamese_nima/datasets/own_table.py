@@ -466,13 +466,17 @@ def _with_scores(
     table = rows[0].table
     assert columns.mos is not None  # TableColumns holds ratings of some kind
     needed = tuple(name for name in (columns.mos, columns.spread) if name is not None)
+    bad: list[str] = []
     cells = _numbers(
         *(rows, needed),
         scale=scale,
         scaled=(columns.mos,),
         wrong=lambda row, found: _no_spread(row, columns.spread, found, scale),
-        more=lambda: _bad_counts(rows, columns, raters),
+        bad=bad,
     )
+    if columns.raters is not None and raters is None:
+        _numbers(rows, (columns.raters,), wrong=_no_rater, bad=bad)
+    _refuse(table, bad)
     mos, spread = cells[:, 0], cells[:, 1] if columns.spread else None
     if scale is None and columns.mos.casefold() == "stars" and np.all((mos >= 1) & (mos <= 5)):
         scale = _STARS
@@ -523,12 +527,6 @@ def _no_rater(row: TableRow, count: Floats) -> str | None:
     )
 
 
-def _bad_counts(rows: Sequence[TableRow], columns: TableColumns, raters: int | None) -> list[str]:
-    if columns.raters is None or raters is not None:
-        return []
-    return _read_numbers(rows, (columns.raters,), wrong=_no_rater)[1]
-
-
 def _rater_counts(
     rows: Sequence[TableRow], columns: TableColumns, raters: int | None
 ) -> Floats | None:
@@ -558,35 +556,20 @@ def _numbers(
     scale: RatingScale | None = None,
     scaled: Sequence[str] | None = None,
     wrong: Wrong | None = None,
-    more: Callable[[], list[str]] | None = None,
+    bad: list[str] | None = None,
 ) -> Floats:
-    """The cells of some columns, as `_read_numbers` has them.
-
-    Raises:
-        TableError: Cells are bad, or `more` knows of others; all are listed.
-    """
-    cells, bad = _read_numbers(rows, names, empty=empty, scale=scale, scaled=scaled, wrong=wrong)
-    _refuse(rows[0].table, bad + (more() if more else []))
-    return cells
-
-
-def _read_numbers(
-    rows: Sequence[TableRow],
-    names: Sequence[str],
-    *,
-    empty: bool = False,
-    scale: RatingScale | None = None,
-    scaled: Sequence[str] | None = None,
-    wrong: Wrong | None = None,
-) -> tuple[Floats, list[str]]:
-    """The cells of some columns, shape (N, C); with `empty`, nan where there is none; what is bad.
+    """The cells of some columns, shape (N, C); with `empty`, nan where there is none.
 
     Bad are cells that are empty, no numbers or not on the scale, if one is given, where `scaled`
-    names the columns on it (None: all); and rows of numbers that are `wrong` in some way.
+    names the columns on it (None: all); and rows of numbers that are `wrong` in some way. All are
+    added to the list `bad`, where there is one.
+
+    Raises:
+        TableError: Cells are bad, and there is no list for them.
     """
+    refuse, bad = bad is None, [] if bad is None else bad
     bounded = () if scale is None else names if scaled is None else scaled
     cells = np.full((len(rows), len(names)), np.nan)
-    bad: list[str] = []
     for i, row in enumerate(rows):
         before = len(bad)
         none = [empty and _is_absent(row.cells[name]) for name in names]
@@ -605,7 +588,9 @@ def _read_numbers(
                 bad.append(f"line {row.line}: {holds}, outside the scale {scale}")
         if wrong and len(bad) == before and (said := wrong(row, cells[i])):
             bad.append(said)
-    return cells, bad
+    if refuse:
+        _refuse(rows[0].table, bad)
+    return cells
 
 
 def _is_absent(cell: str) -> bool:
