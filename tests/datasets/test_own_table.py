@@ -178,6 +178,15 @@ def test_columns_can_be_named_one_by_one(tmp_path):
     assert table.mos.tolist() == [3.5, 1]
     with pytest.raises(TableError, match="no column 'cid', found foto"):
         read_own_table(source, columns=columns | {"grades": "ann,cid"}, scale=FIVE)
+
+
+@pytest.mark.parametrize("what", ["path", "mos", "spread", "raters", "scene", "subset", "split"])
+def test_a_named_column_is_one_that_there_is(tmp_path, what):
+    source = write(tmp_path, "path,mos", [("a.jpg", 3), ("b.jpg", 1)])
+    with pytest.raises(TableError, match="no column 'absent', found path, mos"):
+        read_own_table(source, columns={what: "absent"}, scale=FIVE)
+    with pytest.raises(TableError, match=f"{what} is one column, got mos, path"):
+        read_own_table(source, columns={what: "mos,path"}, scale=FIVE)
     with pytest.raises(TableError, match="no 'votos'; wanted one of path"):
         read_own_table(source, columns={"votos": "v1"})
     with pytest.raises(ConfigError, match=r"columns 'v1\.\.v5': wanted a form such as votes="):

@@ -1,7 +1,8 @@
 import pytest
 
-from siamese_nima.datasets.own_table import TableColumns, detect_columns, read_own_table
+from siamese_nima.datasets.own_table import read_own_table
 from siamese_nima.datasets.sources import RatedSource, read_source
+from siamese_nima.datasets.table_columns import TableColumns, detect_columns
 from siamese_nima.errors import TableError
 from siamese_nima.ratings import RatingScale
 

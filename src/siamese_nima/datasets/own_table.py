@@ -7,7 +7,6 @@ votes or grades, these must lead to the scores, or are not taken for ratings.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,74 +17,23 @@ import numpy as np
 from siamese_nima.csv_rows import ABSENT, TableRow, as_written, read_table
 from siamese_nima.datasets.rating_table import RatingTable, photo_paths
 from siamese_nima.datasets.splits import split_name
+from siamese_nima.datasets.table_columns import (
+    PER_GRADE,
+    VOTES,
+    TableColumns,
+    detect_columns,
+    listed,
+    scale_of_votes,
+)
 from siamese_nima.errors import TableError, name_some
 from siamese_nima.ratings import Floats, RatingScale, mean, spread_limits
 
-_KNOWN = {
-    "path": (
-        *("path", "file_name", "filename", "file", "image_name", "image_path", "image", "photo"),
-        *("tile", "image_id", "photo_id", "img", "name", "id"),
-    ),
-    "mos": ("mos", "mean", "score", "rating", "stars"),
-    "spread": ("spread", "std", "sd"),
-    "raters": ("raters", "voters", "n", "c_total"),
-    "scene": ("scene",),
-    "subset": ("subset", "source_db"),
-    "split": ("split", "set"),
-}
-_VOTES = re.compile(
-    r"(?:(?:v|c|n|votes?|counts?)[ _-]?)?(\d+)(?:[ _-]?(?:stars?|votes?|counts?))?", re.IGNORECASE
-)
-_RATERS = r"(?:raters?|users?|persons?|judges?|observers?|annotators?|participants?|subjects?)"
-_GRADES = re.compile(
-    rf"(?:r|{_RATERS}|grades?|ratings?)[ _-]?(\d+)|{_RATERS}[ _-]([a-z])", re.IGNORECASE
-)
-_PER_GRADE = re.compile(r"(?:grade|rating)s?[ _-]?(\d+)", re.IGNORECASE)  # or counts per grade
-_RANGE = re.compile(r"(.*?)(\d+)\.\.(?:\1)?(\d+)")
 _STARS = RatingScale(1, 5)
-COLUMN_KINDS = (*_KNOWN, "votes", "grades")
 _AGREE = 0.99  # correlation above which votes and scores say the same
 _FEW_ROWS = 8  # with fewer rows cells prove little about what they are
 _BAD_CELLS = 40  # named in a message
 
 Kind = Literal["votes", "shares", "grades", "scores"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableColumns:
-    """Which column of a CSV holds what; None where there is none.
-
-    Attributes:
-        path: Photo, absolute or relative to the folder of photos; an id where the ending is left
-            out.
-        votes: Vote counts or their shares, one column per grade, ascending.
-        grades: The grade that a rater gave, one column per rater; empty cells are no grade.
-        mos: Mean opinion scores.
-        spread: Standard deviation of the votes; read beside scores.
-        raters: How many people rated; read beside scores and shares.
-        scene: Group of near-copies.
-        subset: Part of the set.
-        split: train, val or test; empty where the photo is yet to be divided.
-    """
-
-    path: str
-    votes: tuple[str, ...] = ()
-    grades: tuple[str, ...] = ()
-    mos: str | None = None
-    spread: str | None = None
-    raters: str | None = None
-    scene: str | None = None
-    subset: str | None = None
-    split: str | None = None
-
-    def __post_init__(self) -> None:
-        if not (self.votes or self.grades or self.mos):
-            raise TableError(
-                "a rating table needs votes (columns such as v1, v2, ... v5), grades (a column per "
-                "rater such as rater1, rater2) or scores (a column "
-                f"{', '.join(_KNOWN['mos'][:-1])} or {_KNOWN['mos'][-1]}); say which of its own "
-                "hold them, such as --columns grades=ann,bob, votes=bad,fair,good or mos=opinion"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +59,9 @@ class TableReading:
         if columns is None or self.kind is None:
             return ""
         ratings = {
-            "votes": f"votes from {_listed(columns.votes)}",
-            "shares": f"shares of the votes from {_listed(columns.votes)}",
-            "grades": f"grades of {len(columns.grades)} raters from {_listed(columns.grades)}",
+            "votes": f"votes from {listed(columns.votes)}",
+            "shares": f"shares of the votes from {listed(columns.votes)}",
+            "grades": f"grades of {len(columns.grades)} raters from {listed(columns.grades)}",
             "scores": f"scores from {columns.mos!r}",
         }
         parts = [f"photos from {columns.path!r}", ratings[self.kind]]
@@ -160,7 +108,7 @@ def read_own_table(
         chosen = columns
     else:
         chosen = detect_columns(table, header, columns)
-    if lacking := [name for name in _used(chosen) if name not in header]:
+    if lacking := [name for name in chosen.names if name not in header]:
         raise TableError(f"{table}: no column {lacking[0]!r}, found {', '.join(header)}")
     _refuse(
         table,
@@ -187,99 +135,19 @@ def read_own_table(
     return _with_ratings(bare, rows, chosen, scale, raters, notes)
 
 
-def detect_columns(
-    table: Path, header: Sequence[str], named: Mapping[str, str] | None = None
-) -> TableColumns:
-    """Which column holds what, told by the names in use.
-
-    Photos: path, file_name, filename, file, image_name, image_path, image, photo, tile, image_id,
-    photo_id, img, name or id. Votes: v1, v2, ... (also 1, c1, vote_1, votes 1, count_1, 1 star).
-    Grades: r1, r2, ... (also rater1, rater_a, user_1, judge1, observer1, annotator1, grade1,
-    rating_1). Scores: mos, mean, score, rating or stars. Further: spread, std or sd; raters,
-    voters, n or c_total; scene; subset or source_db; split or set. Upper and lower case do not
-    matter.
-
-    Args:
-        table: The file, for messages.
-        header: Its columns.
-        named: Columns that the user names, by attribute of `TableColumns`; several are listed with
-            commas or as a range ("v1..v5").
-
-    Raises:
-        TableError: No column of photos, neither votes, grades nor scores, or an unknown name.
-    """
-    given = {what: _expanded(text) for what, text in (named or {}).items()}
-    fields = COLUMN_KINDS
-    if unknown := [what for what in given if what not in fields]:
-        raise TableError(f"columns: no {unknown[0]!r}; wanted one of {', '.join(fields)}")
-    folded = {name.casefold(): name for name in header}
-    given = {
-        what: tuple(n if n in header else folded.get(n.casefold(), n) for n in names)
-        for what, names in given.items()
-    }
-
-    def known(what: str) -> str | None:
-        if what in given:
-            return given[what][0]
-        return next((folded[name] for name in _KNOWN[what] if name in folded), None)
-
-    def numbered(what: str, pattern: re.Pattern[str]) -> tuple[str, ...]:
-        if what in given:
-            return given[what]
-        if {"votes", "grades", "mos"} & set(given):
-            return ()
-        found = [(m, name) for name in header if (m := pattern.fullmatch(name))]
-        places = sorted((_place(m.group(*range(1, pattern.groups + 1))), name) for m, name in found)
-        return tuple(name for _, name in places) if len(places) > 1 else ()
-
-    path = known("path")
-    if path is None and {"winner", "loser"} <= {*folded}:
-        raise TableError(
-            f"{table}: pairs, a winner and a loser in each row; they are answers: nima pick "
-            "answers import FOLDER TABLE, then nima learn FOLDER"
-        )
-    if path is None:
-        raise TableError(
-            f"{table}: no column of photos; wanted one of {', '.join(_KNOWN['path'])}, "
-            f"found {', '.join(header)}"
-        )
-    asked = {"votes", "grades"} & set(given)
-    try:
-        return TableColumns(
-            path=path,
-            votes=numbered("votes", _VOTES),
-            grades=numbered("grades", _GRADES),
-            mos=None if asked and "mos" not in given else known("mos"),
-            spread=known("spread"),
-            raters=known("raters"),
-            scene=known("scene"),
-            subset=known("subset"),
-            split=known("split"),
-        )
-    except TableError as error:
-        raise TableError(f"{table}: {error}; found {', '.join(header)}") from error
-
-
-def _place(found: str | Sequence[str | None]) -> tuple[int, str]:
-    """Where a column stands among those of its kind, by its number or letter."""
-    groups = (found,) if isinstance(found, str) else found
-    text = next(group for group in groups if group is not None)
-    return (int(text), "") if text.isdigit() else (0, text.casefold())
-
-
 def _tested(
     columns: TableColumns, rows: Sequence[TableRow], scale: RatingScale | None, notes: list[str]
 ) -> TableColumns:
     """The columns that the cells bear out: votes or grades where they lead to the scores given."""
     if columns.votes and not columns.mos and _are_grades(rows, columns.votes, scale):
         notes.append(
-            f"{_listed(columns.votes)} hold a grade in every cell, so they are read as the grades "
+            f"{listed(columns.votes)} hold a grade in every cell, so they are read as the grades "
             "of one rater each; if they are counts of votes, say so: --columns "
-            f"votes={_listed(columns.votes)}"
+            f"votes={listed(columns.votes)}"
         )
         return replace(columns, votes=(), grades=columns.votes)
     names = columns.votes or columns.grades
-    if not columns.mos and all(map(_PER_GRADE.fullmatch, columns.grades)):
+    if not columns.mos and all(map(PER_GRADE.fullmatch, columns.grades)):
         return _votes_or_grades(columns, rows, scale, notes)
     if not columns.mos or not names:
         return columns
@@ -290,9 +158,9 @@ def _tested(
             votes, grades = (names, ()) if kind == "votes" else ((), names)
             return replace(columns, votes=votes, grades=grades, mos=None)
     notes.append(
-        f"{_listed(names)} do not lead to the scores in {columns.mos!r}, which are used; if they "
-        f"are ratings, say so: --columns votes={_listed(names)} or --columns "
-        f"grades={_listed(names)}"
+        f"{listed(names)} do not lead to the scores in {columns.mos!r}, which are used; if they "
+        f"are ratings, say so: --columns votes={listed(names)} or --columns "
+        f"grades={listed(names)}"
     )
     return replace(columns, votes=(), grades=())
 
@@ -308,12 +176,12 @@ def _votes_or_grades(
     values = _numbers(rows, names)
     if np.all((values >= scale.low) & (values <= scale.high)):
         notes.append(
-            f"{_listed(names)} are read as the grades of one rater each; if they are counts of "
-            f"votes, say so: --columns votes={_listed(names)}"
+            f"{listed(names)} are read as the grades of one rater each; if they are counts of "
+            f"votes, say so: --columns votes={listed(names)}"
         )
         return columns
     notes.append(
-        f"{_listed(names)} hold numbers outside the scale {scale} and are as many as its grades, "
+        f"{listed(names)} hold numbers outside the scale {scale} and are as many as its grades, "
         "so they are read as counts of votes"
     )
     return replace(columns, votes=names, grades=())
@@ -390,12 +258,12 @@ def _with_votes(
     notes: list[str],
 ) -> tuple[RatingTable, Kind]:
     table = rows[0].table
-    scale = scale or _scale_of_votes(table, columns.votes)
+    scale = scale or scale_of_votes(table, columns.votes)
     if scale.size != len(columns.votes):
         raise TableError(
             f"{table}: {len(columns.votes)} columns of votes for the {scale.size} grades "
             f"of the scale {scale}; if each column is a rater, say so: --columns "
-            f"grades={_listed(columns.votes)}"
+            f"grades={listed(columns.votes)}"
         )
     votes = _numbers(rows, columns.votes, wrong=_no_votes)
     totals = votes.sum(axis=1)
@@ -433,12 +301,12 @@ def _with_grades(
     lowest, highest = float(np.nanmin(cells)), float(np.nanmax(cells))
     if scale is None:
         raise TableError(
-            f"{table}: grades in {_listed(columns.grades)} need a scale; they are {lowest:g} to "
+            f"{table}: grades in {listed(columns.grades)} need a scale; they are {lowest:g} to "
             f"{highest:g}; give the lowest and the highest grade that people could give, such as "
             "--scale 1..5"
             + (
-                f". If they are counts of votes, say so: --columns votes={_listed(columns.grades)}"
-                if all(map(_VOTES.fullmatch, columns.grades))
+                f". If they are counts of votes, say so: --columns votes={listed(columns.grades)}"
+                if all(map(VOTES.fullmatch, columns.grades))
                 else ""
             )
         )
@@ -535,16 +403,6 @@ def _rater_counts(
     return None if raters is None else np.full(len(rows), float(raters))
 
 
-def _scale_of_votes(table: Path, columns: Sequence[str]) -> RatingScale:
-    grades = [int(found[1]) for name in columns if (found := _VOTES.fullmatch(name)) is not None]
-    if not grades or grades != list(range(grades[0], grades[0] + len(columns))):
-        raise TableError(
-            f"{table}: the grades of the vote columns {', '.join(columns)} are not consecutive "
-            "numbers; name the scale"
-        )
-    return RatingScale(grades[0], grades[-1])
-
-
 Wrong = Callable[[TableRow, Floats], str | None]
 
 
@@ -615,29 +473,6 @@ def _repeated(rows: Sequence[TableRow], paths: Sequence[Path]) -> Iterable[str]:
         first = lines.setdefault(path, row.line)
         if first != row.line:
             yield f"line {row.line}: {path} appears twice in the rating table, also in line {first}"
-
-
-def _used(columns: TableColumns) -> list[str]:
-    single = (columns.path, columns.scene, columns.subset, columns.split, columns.mos)
-    return [name for name in (*single, *columns.votes, *columns.grades) if name is not None]
-
-
-def _expanded(text: str) -> tuple[str, ...]:
-    """Columns of a list such as "bad,fair,good" or "v1..v5"."""
-    names: list[str] = []
-    for part in (piece.strip() for piece in text.split(",")):
-        if found := _RANGE.fullmatch(part):
-            stem, first, last = found[1], int(found[2]), int(found[3])
-            names += [f"{stem}{number}" for number in range(first, last + 1)]
-        elif part:
-            names.append(part)
-    if not names:
-        raise TableError(f"columns: no column named in {text!r}")
-    return tuple(names)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ",".join(names) if len(names) < 4 else f"{names[0]}..{names[-1]}"
 
 
 def _scenes(rows: Sequence[TableRow], names: Sequence[str], column: str | None) -> tuple[str, ...]:

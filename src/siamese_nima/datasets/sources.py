@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from siamese_nima.datasets.own_table import COLUMN_KINDS, TableReading, read_own_table
+from siamese_nima.datasets.own_table import TableReading, read_own_table
 from siamese_nima.datasets.published import (
     read_ava,
     read_biq2021,
@@ -20,6 +20,7 @@ from siamese_nima.datasets.published import (
 )
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.datasets.splits import apply_splits
+from siamese_nima.datasets.table_columns import COLUMN_KINDS
 from siamese_nima.errors import ConfigError, TableError
 from siamese_nima.ratings import RatingScale
 
