@@ -72,7 +72,7 @@ def test_options_become_a_configuration(asked):
     (stage,) = config.stage
     assert (stage.kind, stage.freeze, stage.sampler) == ("siamese", "blocks.2", "scene")
     assert (stage.epochs, stage.batch_size) == (3, 8)
-    assert (config.ladders.photos, config.devices) == (9, 2)
+    assert (config.data.ladders, config.devices) == (9, 2)
     assert (
         "on 26 val photos: SRCC 0.612 [0.200, 0.800], PLCC 0.600, RMSE 14.2 % of the scale"
         in done.output

@@ -62,7 +62,7 @@ def test_every_entry_of_a_file_arrives():
     assert config.data.photos == Path("photos")
     assert config.data.scale == RatingScale(0, 100)
     assert config.data.fractions == (0.8, 0.2, 0.0)
-    assert config.ladders.photos == 20
+    assert (config.data.ladders, config.data.ladders_best) == (20, 0.25)
     head, pairs = config.stage
     assert (head.kind, head.freeze, head.epochs) == ("nima", "backbone", 2)
     assert head.average_decay == 0
@@ -119,7 +119,17 @@ def test_a_run_has_the_head_first_and_then_the_upper_half_unless_told_otherwise(
         ({"data": DATA, "out": 3}, "out is text, got 3"),
         ({"data": DATA, "precision": "fp8"}, "precision must be one of auto"),
         ({"data": DATA, "ladders": {"photos": 5}}, "ladders are for Siamese stages"),
-        ({"data": DATA, "ladders": {"best": 0}}, r"\[ladders\]: best must be above 0, got 0"),
+        ({"data": DATA, "ladders": {"best": 0}}, r"\[data\]: ladders_best must be above 0, got 0"),
+        ({"data": DATA, "ladders": {"bst": 1}}, "entry 'ladders_bst'; did you mean 'ladders_best'"),
+        ({"data": DATA, "ladders": 3}, "the configuration has an unknown entry 'ladders'"),
+        ({"data": DATA, "card": "x"}, r"card is a table, written as \[card\], got 'x'"),
+        ({"data": DATA, "card": {"version": 3}}, "version is text, got 3"),
+        ({"data": DATA, "card": {"version": ["3"]}}, "version is text, got"),
+        ({"data": DATA, "card": {"limits": "x"}}, "limits is a list, got 'x'"),
+        (
+            {"data": DATA, "card": {"verson": "3"}},
+            r"\[card\] has an unknown entry 'verson'; did you mean 'version'",
+        ),
         ({"data": DATA, "stage": [{"reads": "levels"}]}, "for the head alone"),
         (
             {"data": DATA, "stage": [{"reads": "levels", "freeze": "backbone"}]},
@@ -132,36 +142,36 @@ def test_an_unknown_or_impossible_entry_is_refused_by_name(raw, message):
         config_from(raw)
 
 
-def options(**given):
-    none = {"top": {}, "data": {}, "ladders": {}, "kinds": None}
-    return {**none, "every_stage": {}, "last_stage": {}, **given}
-
-
 def test_options_go_before_the_entries_of_the_file():
     raw = merged(
         tomllib.loads(FILE),
-        **options(
-            top={"seed": 9, "out": Path("elsewhere"), "name": None},
-            data={"source": "other.csv"},
-            every_stage={"batch_size": 8},
-            last_stage={"epochs": 7},
-        ),
+        {
+            "seed": 9,
+            "out": Path("elsewhere"),
+            "name": None,
+            "columns": [],
+            "data": "other.csv",
+            "ladders": 5,
+            "batch_size": 8,
+            "epochs": 7,
+        },
     )
     config = config_from(raw)
     assert (config.seed, config.out) == (9, Path("elsewhere"))
     assert (config.data.source, config.data.photos) == ("other.csv", Path("photos"))
+    assert config.data.ladders == 5
     assert [plan.batch_size for plan in config.stage] == [8, 8]
     assert [plan.epochs for plan in config.stage] == [2, 7]
 
 
 def test_kinds_of_stages_take_the_place_of_the_files():
-    raw = merged(tomllib.loads(FILE), **options(kinds=["nima", "siamese"]))
+    raw = merged(tomllib.loads(FILE), {"stage": ["nima", "siamese"]})
     assert [plan.kind for plan in config_from(raw).stage] == ["nima", "nima", "siamese"]
-    raw = merged({"data": DATA}, **options(last_stage={"freeze": "300"}))
+    raw = merged({"data": DATA}, {"freeze": "300"})
     assert config_from(raw).stage[1].freeze == 300
-    raw = merged({"data": DATA}, **options(kinds=["siamese"], last_stage={"objective": "margin"}))
+    raw = merged({"data": DATA}, {"stage": ["siamese"], "objective": "margin"})
     assert config_from(raw).stage[0] == StageConfig(kind="siamese", objective="margin")
-    raw = merged({"data": DATA}, **options(kinds=["siamese"]))
+    raw = merged({"data": DATA}, {"stage": ["siamese"]})
     assert config_from(raw).stage[0] == StageConfig(kind="siamese")
     with pytest.raises(ConfigError, match="stage must be one of nima, siamese, got 'pairs'"):
         stage_entries(["pairs"])

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from siamese_nima.errors import TableError
-from siamese_nima.training.config import LadderConfig
 from siamese_nima.training.data import RECORD_FILE, clean_rows, data_digest, read_tables
 from siamese_nima.training.watch import Watch
 from training_runs import run_config, write_photos
@@ -119,11 +118,9 @@ def test_the_digest_hears_of_photos_ratings_and_splits(config):
 
 def test_ladders_are_of_the_best_rated_photos():
     mos = np.random.default_rng(0).uniform(1, 10, 80)
-    rows = clean_rows(mos, LadderConfig(photos=8), 8, seed=0)
+    rows = clean_rows(mos, 0.25, 8, seed=0)
     assert len(rows) == 8
     assert mos[rows].min() >= np.sort(mos)[-20]
-    seen = Counter(
-        row for seed in range(20) for row in clean_rows(mos, LadderConfig(photos=8), 8, seed=seed)
-    )
+    seen = Counter(row for seed in range(20) for row in clean_rows(mos, 0.25, 8, seed=seed))
     assert len(seen) == 20, "any of the best quarter"
-    assert len(clean_rows(mos[:4], LadderConfig(photos=8), 8, seed=0)) == 1
+    assert len(clean_rows(mos[:4], 0.25, 8, seed=0)) == 1

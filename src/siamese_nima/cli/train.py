@@ -137,41 +137,13 @@ def train(
 
     Example: nima train --data ratings.csv --scale 1..5 --out runs/mine
     """
+    options = dict(locals())
     with needs_extra("train", "training"):
         from siamese_nima.training.config import config_from, merged, read_config
         from siamese_nima.training.run import train as train_run
-    top: dict[str, Any] = {
-        "start": start,
-        "out": out,
-        "name": name,
-        "view": view,
-        "seed": seed,
-        "cache": view_cache or cache,
-    }
-    top |= {"device": device, "devices": devices, "nodes": nodes, "precision": precision}
-    photos_of: dict[str, Any] = {"source": data, "photos": photos, "scale": scale, "splits": splits}
-    photos_of |= {"columns": columns or None, "raters": raters}
-    photos_of |= {"variants": variants, "skip_unreadable": skip_unreadable}
-    last_stage = {
-        "epochs": epochs,
-        "freeze": freeze,
-        "head_learning_rate": head_learning_rate,
-        "backbone_learning_rate": backbone_learning_rate,
-        "schedule": schedule,
-        "patience": patience,
-        "objective": objective,
-        "sampler": sampler,
-        "emd_weight": emd_weight,
-    }
-    raw = merged(
-        {} if config is None else read_config(config),
-        top=top,
-        data=photos_of,
-        ladders={"photos": ladders},
-        kinds=stage,
-        every_stage={"batch_size": batch_size},
-        last_stage=last_stage,
-    )
+    options["cache"] = options.pop("view_cache") or cache
+    path = options.pop("config")
+    raw = merged({} if path is None else read_config(path), options)
     with TerminalWatch() as watch:
         run = train_run(config_from(raw), watch)
     if not watch.heard:

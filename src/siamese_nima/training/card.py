@@ -92,15 +92,11 @@ def trained_card(start: Start, train: RatingTable, config: TrainConfig) -> Model
     described = (
         f"Rating of a photo as in {config.data.source}, {start.card.scale}; higher is better."
     )
-    said = config.card
+    said: dict[str, Any] = {"version": "1", "description": described, "licence": licence}
     return replace(
         start.card,
         name=config.name,
-        version=said.version,
-        description=said.description or described,
-        licence=said.licence or licence,
-        credits=said.credits or start.card.credits,
-        limits=said.limits or start.card.limits,
+        **said | {name: value for name, value in config.card.items() if value},
         training=training,
         metrics={},
         # Measured on the scores of another network.

@@ -25,7 +25,7 @@ from siamese_nima.errors import TableError
 from siamese_nima.photos.similarity import read_signatures
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import Floats
-from siamese_nima.training.config import LadderConfig, TrainConfig
+from siamese_nima.training.config import TrainConfig
 from siamese_nima.training.fit import is_first_process
 from siamese_nima.training.ladder_views import LadderViews, build_ladder_views
 from siamese_nima.training.watch import Watch
@@ -173,30 +173,30 @@ def _kept_views(
     return ("val",) if needed["val"] <= config.cache_gb else ()
 
 
-def clean_rows(mos: Floats, ladders: LadderConfig, count: int, seed: int) -> NDArray[np.intp]:
-    """Rows of `count` photos drawn from the best rated ones, ascending; all of those if fewer."""
-    best = np.argsort(-mos, kind="stable")[: max(1, round(len(mos) * ladders.best))]
+def clean_rows(mos: Floats, best: float, count: int, seed: int) -> NDArray[np.intp]:
+    """Rows of `count` photos drawn from the best rated share, ascending; all of those if fewer."""
+    rows = np.argsort(-mos, kind="stable")[: max(1, round(len(mos) * best))]
     generator = np.random.default_rng((seed, len(mos)))
-    return np.sort(generator.permutation(best)[:count])
+    return np.sort(generator.permutation(rows)[:count])
 
 
 def _ladders(
     table: RatingTable, policy: ViewPolicy, config: TrainConfig, name: str, folder: Path
 ) -> LadderViews | None:
-    wanted = config.ladders
-    if not wanted.photos:
+    wanted = config.data
+    if not wanted.ladders:
         return None
     # A few of val's, too: whether order is learnt shows on photos that were not trained on.
-    count = wanted.photos if name == "train" else max(2, wanted.photos // 5)
-    rows = clean_rows(table.mos, wanted, count, config.seed)
+    count = wanted.ladders if name == "train" else max(2, wanted.ladders // 5)
+    rows = clean_rows(table.mos, wanted.ladders_best, count, config.seed)
     build = partial(
         build_ladder_views,
         table,
         policy,
         folder,
         rows=rows,
-        per_photo=wanted.per_photo,
-        turns=wanted.turns,
+        per_photo=wanted.ladders_per_photo,
+        turns=wanted.ladders_turns,
     )
     digest = data_digest({name: table.select(rows)})
     return first_process_first(folder, f"ladders of {name}", digest, build)
