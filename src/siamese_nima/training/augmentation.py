@@ -5,15 +5,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from siamese_nima.errors import ConfigError
 
-FillMode = Literal["nearest", "reflect", "wrap", "constant"]
 Views = NDArray[np.uint8]
+
+# In numpy's words. Keras reflects with the edge repeated.
+_FILL: Any = {"nearest": "edge", "reflect": "symmetric", "wrap": "wrap", "constant": "constant"}
 
 _RESAMPLES = "it resamples the photo, and sharpness is part of what people rated"
 _COLOURS = "it changes colours or exposure, which are part of what people rated"
@@ -21,23 +23,15 @@ _NORMALISES = "pixels are normalised by the model, as its card says"
 _NOT_ONE = "it is no augmentation of photos"
 _REFUSED = {
     "rotation_range": _RESAMPLES + ", and a tilted horizon is a fault of its own",
-    "shear_range": _RESAMPLES,
-    "zoom_range": _RESAMPLES,
     "vertical_flip": "people rated photos upright",
-    "brightness_range": _COLOURS,
-    "channel_shift_range": _COLOURS,
-    "featurewise_center": _NORMALISES,
-    "samplewise_center": _NORMALISES,
-    "featurewise_std_normalization": _NORMALISES,
-    "samplewise_std_normalization": _NORMALISES,
-    "zca_whitening": _NORMALISES,
-    "zca_epsilon": _NORMALISES,
-    "rescale": _NORMALISES,
-    "preprocessing_function": _NORMALISES,
     "validation_split": "give validation photos as val_raw",
-    "data_format": _NOT_ONE,
-    "dtype": _NOT_ONE,
-    "interpolation_order": _NOT_ONE,
+    **dict.fromkeys(("shear_range", "zoom_range"), _RESAMPLES),
+    **dict.fromkeys(("brightness_range", "channel_shift_range"), _COLOURS),
+    **dict.fromkeys(("featurewise_center", "samplewise_center"), _NORMALISES),
+    **dict.fromkeys(("featurewise_std_normalization", "samplewise_std_normalization"), _NORMALISES),
+    **dict.fromkeys(("zca_whitening", "zca_epsilon", "rescale"), _NORMALISES),
+    "preprocessing_function": _NORMALISES,
+    **dict.fromkeys(("data_format", "dtype", "interpolation_order"), _NOT_ONE),
 }
 _HARMLESS_VALUES = (None, False, 0, 0.0)
 # The generator's own defaults, which a call may spell out.
@@ -61,13 +55,14 @@ class Augmentation:
     horizontal_flip: bool = False
     width_shift_range: float = 0.0
     height_shift_range: float = 0.0
-    fill_mode: FillMode = "nearest"
+    fill_mode: str = "nearest"
     cval: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.fill_mode not in get_args(FillMode):
-            wanted = ", ".join(get_args(FillMode))
-            raise ConfigError(f"fill_mode must be one of {wanted}, got {self.fill_mode!r}")
+        if self.fill_mode not in _FILL:
+            raise ConfigError(
+                f"fill_mode must be one of {', '.join(_FILL)}, got {self.fill_mode!r}"
+            )
         for name in ("width_shift_range", "height_shift_range"):
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not 0 <= value < np.inf:
@@ -88,15 +83,8 @@ class Augmentation:
     def _shifted(self, views: Views, down: int, right: int) -> Views:
         height, width = views.shape[1:3]
         pad = ((0, 0), (abs(down),) * 2, (abs(right),) * 2, (0, 0))
-        match self.fill_mode:
-            case "constant":
-                padded = np.pad(views, pad, constant_values=round(self.cval))
-            case "nearest":
-                padded = np.pad(views, pad, mode="edge")
-            case "reflect":  # Keras repeats the edge, which numpy calls symmetric
-                padded = np.pad(views, pad, mode="symmetric")
-            case "wrap":
-                padded = np.pad(views, pad, mode="wrap")
+        value = {"constant_values": round(self.cval)} if self.fill_mode == "constant" else {}
+        padded: Views = np.pad(views, pad, _FILL[self.fill_mode], **value)
         top, left = abs(down) - down, abs(right) - right
         return padded[:, top : top + height, left : left + width]
 
@@ -135,5 +123,4 @@ def augmentation_from_keras(arguments: Mapping[str, Any] | None) -> Augmentation
 def _drawn_shift(shift_range: float, side_px: int, generator: np.random.Generator) -> int:
     """Whole pixels; at most the side, beyond which nothing of the photo is left."""
     largest = shift_range * side_px if shift_range < 1 else shift_range
-    drawn = generator.uniform(-largest, largest)
-    return int(np.clip(round(drawn), -side_px, side_px))
+    return int(np.clip(round(generator.uniform(-largest, largest)), -side_px, side_px))

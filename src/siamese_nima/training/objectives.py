@@ -1,9 +1,7 @@
 """What training lowers: the distance of rating distributions, and objectives of pairs.
 
-An objective of the Siamese stage says what the gap between two mean scores should be.
-
-The objectives take the network's gaps and the pairs' labels and give one value per pair; they know
-nothing of networks. `siamese_loss` puts one of them beside the earth mover's distance.
+An objective says what the gap between two mean scores should be. All take the network's gaps, shape
+(P,), the first's mean less the second's in rating points, and give one value of 0 or more per pair.
 
 | objective | learns from | knows direction | asks for |
 |---|---|---|---|
@@ -55,29 +53,15 @@ def squared_emd(predicted: Tensor, target: Tensor) -> Tensor:
             f"predicted and target distributions need one shape (N, K), got "
             f"{tuple(predicted.shape)} and {tuple(target.shape)}"
         )
-    gaps = predicted.cumsum(-1) - target.cumsum(-1)
-    return gaps.square().mean(-1)
+    return (predicted.cumsum(-1) - target.cumsum(-1)).square().mean(-1)
 
 
 def emd(predicted: Tensor, target: Tensor) -> Tensor:
-    """Earth mover's distance of order 2, one value per photo; what NIMA is trained on.
+    """The square root of `squared_emd`; what NIMA is trained on.
 
-    The square root of `squared_emd`. Photos that are far off pull no harder than others, where the
-    square would let them rule the batch.
-
-    Args:
-        predicted: Shape (N, K); rows are probabilities that sum to 1.
-        target: Shape (N, K), on the same rating scale.
-
-    Returns:
-        Shape (N,), from 1e-4 (equal) to sqrt((K - 1) / K). Differs from `ratings.emd` by at most
-        1e-4: a small floor under the root bounds its gradient.
-
-    Raises:
-        RatingError: The shapes differ or are not (N, K).
-
-    Reference:
-        Talebi and Milanfar, "NIMA: Neural Image Assessment", 2018, equation 1. arXiv:1709.05424
+    Photos that are far off pull no harder than others, where the square would let them rule the
+    batch. From 1e-4 (equal) on: a small floor under the root bounds its gradient, so that it
+    differs from `ratings.emd` by at most 1e-4.
     """
     return torch.sqrt(squared_emd(predicted, target) + _ROOT_FLOOR)
 
@@ -87,21 +71,16 @@ def contrastive(
 ) -> Tensor:
     """Contrastive loss, the origin's: same bucket together, different buckets a margin apart.
 
-    Inputs:
-        gap: Shape (P,), mean of the first less mean of the second, in rating points.
+    y d^2 + (1 - y) max(margin - d, 0)^2 with y = 1 for one bucket; every pair must have buckets.
+    The distance d has no sign: swapping which photo is better changes nothing, and neighbouring
+    buckets are pushed as far apart as the ends of the scale.
+
+    Args:
+        gap: See the module.
+        pairs: Labels.
         margin: Rating points between different buckets.
         distance: "l2" is sqrt(max(gap^2, 1e-7)), as the origin has it; "l1" is |gap|. Means are
             numbers, so they differ below 3e-4 points only, where "l2" has no gradient.
-
-    Labels:
-        `pairs.same_bucket`; `pairs.has_buckets` must hold for every pair.
-
-    Returns:
-        Shape (P,), 0 or more: y d^2 + (1 - y) max(margin - d, 0)^2 with y = 1 for one bucket.
-
-    Relations:
-        The distance has no sign: swapping which photo is better changes nothing, and neighbouring
-        buckets are pushed as far apart as the ends of the scale. `preference` has both.
 
     Reference:
         Hadsell, Chopra and LeCun, "Dimensionality reduction by learning an invariant mapping",
@@ -113,22 +92,11 @@ def contrastive(
 
 
 def margin_ranking(gap: Tensor, pairs: Pairs, *, margin: float = 0.2) -> Tensor:
-    """Hinge on the gap: the better photo should lead by a margin.
+    """Hinge on the gap, max(0, margin - gap): the better photo should lead by a margin.
 
-    Inputs:
-        gap: Shape (P,), mean of the first less mean of the second, in rating points.
-        margin: Rating points.
-
-    Labels:
-        The side of one half that `pairs.preference` is on; ties ask for nothing.
-
-    Returns:
-        Shape (P,), 0 or more: max(0, margin - gap) where the first is better.
-
-    Relations:
-        Beyond the margin a pair teaches nothing, so it orders photos but does not spread them;
-        and a pair that the raters hardly agree on pulls as hard as a clear one, which
-        `preference` mends.
+    Better is the side of one half that `pairs.preference` is on; ties ask for nothing. Beyond the
+    margin (rating points) a pair teaches nothing, so it orders photos but does not spread them; and
+    a pair that the raters hardly agree on pulls as hard as a clear one, which `preference` mends.
 
     Reference:
         Liu, van de Weijer and Bagdanov, "RankIQA", 2017, equation 3. arXiv:1707.08347
@@ -142,26 +110,14 @@ def preference(gap: Tensor, pairs: Pairs) -> Tensor:
 
     A gap g stands for the preference Phi(g / deviation). Where the deviation is that of the labels'
     own gap, the loss of a pair is least at the labels' gap, and wrong order costs more the surer
-    the labels are. Over pairs that the network cannot tell for sure the mean is least at smaller
-    gaps, those that come true as often as they say; `StageConfig.doubt` makes up for it.
-
-    Inputs:
-        gap: Shape (P,), mean of the first less mean of the second, in rating points.
-
-    Labels:
-        `pairs.preference` and `pairs.deviation`.
-
-    Returns:
-        Shape (P,), 0 (the preferences are equal) or more. The labels' own entropy, which no
-        network can lower, is taken off; gradients are those of the cross-entropy.
-
-    Relations:
-        With hard labels, the RankNet loss with Thurstone's normal curve in place of the logistic
-        one. Unlike `margin_ranking`, pairs within the labels' doubt pull gently, towards a tie.
+    the labels are; pairs within their doubt pull gently, towards a tie. Over pairs that the network
+    cannot tell for sure the mean is least at smaller gaps, those that come true as often as they
+    say; `StageConfig.doubt` makes up for it. The labels' own entropy, which no network can lower,
+    is taken off: 0 where the preferences are equal, and the gradients are the cross-entropy's.
 
     Reference:
         Thurstone, "A law of comparative judgment", 1927; Burges and others, "Learning to rank using
-        gradient descent", 2005.
+        gradient descent", 2005 (RankNet, with a logistic curve in place of the normal one).
     """
     p = pairs.preference
     z = gap / pairs.deviation
@@ -194,33 +150,8 @@ def pair_loss(config: StageConfig, gap: Tensor, pairs: Pairs) -> Tensor:
     groups = [pairs.has_buckets]
     if config.balanced:
         groups = [pairs.has_buckets & pairs.same_bucket, pairs.has_buckets & ~pairs.same_bucket]
-    means = torch.stack([masked_mean(values, chosen) for chosen in groups])
-    return masked_mean(means, torch.stack([chosen.any() for chosen in groups]))
-
-
-def masked_mean(values: Tensor, chosen: Tensor) -> Tensor:
-    """Mean of the values that are chosen; 0, with a gradient of 0, where none is.
-
-    Unlike indexing it needs no look at the device's memory.
-    """
-    kept = torch.where(chosen, values, torch.zeros_like(values))
-    return kept.sum() / chosen.sum().clamp_min(1)
-
-
-class StageLoss(NamedTuple):
-    """The loss of one batch and its parts.
-
-    Attributes:
-        total: Weighted sum, a scalar; what is trained on.
-        pairs: The objective over the pairs, a scalar.
-        emd: Mean earth mover's distance over the photos that have a label, a scalar.
-        gap: Shape (P,), the network's gaps.
-    """
-
-    total: Tensor
-    pairs: Tensor
-    emd: Tensor
-    gap: Tensor
+    means = torch.stack([_mean_of(values, chosen) for chosen in groups])
+    return _mean_of(means, torch.stack([chosen.any() for chosen in groups]))
 
 
 def expectation(distributions: Tensor, grades: Tensor) -> Tensor:
@@ -232,10 +163,19 @@ def expectation(distributions: Tensor, grades: Tensor) -> Tensor:
     return (distributions * grades).sum(-1)
 
 
+class StageLoss(NamedTuple):
+    """The loss of one batch, which is trained on, its parts (all scalars), and the gaps (P,)."""
+
+    total: Tensor
+    pairs: Tensor
+    emd: Tensor
+    gap: Tensor
+
+
 def stage_loss(
     config: StageConfig, predicted: Tensor, target: Tensor, grades: Tensor, pairs: Pairs
 ) -> StageLoss:
-    """A stage's loss from one forward pass per photo.
+    """A stage's loss: emd_weight * distance + weight * objective.
 
     Args:
         config: The weights, the distance of distributions, the objective.
@@ -249,9 +189,17 @@ def stage_loss(
     of_pairs = pair_loss(config, gap, pairs)
     labelled = target.isfinite().all(-1)
     known = torch.where(labelled[:, None], target, predicted.detach())
-    distance = masked_mean(emd(predicted, known), labelled)
-    learnt = distance
+    learnt = distance = _mean_of(emd(predicted, known), labelled)
     if config.loss == "squared_emd":
-        learnt = masked_mean(squared_emd(predicted, known), labelled)
+        learnt = _mean_of(squared_emd(predicted, known), labelled)
     total = config.weight * of_pairs + config.emd_weight * learnt
     return StageLoss(total, of_pairs, distance, gap)
+
+
+def _mean_of(values: Tensor, chosen: Tensor) -> Tensor:
+    """Mean of the values that are chosen; 0, with a gradient of 0, where none is.
+
+    Unlike indexing it needs no look at the device's memory.
+    """
+    kept = torch.where(chosen, values, torch.zeros_like(values))
+    return kept.sum() / chosen.sum().clamp_min(1)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -15,32 +14,25 @@ from siamese_nima.errors import ConfigError
 
 MakeOptimizer = Callable[[list[nn.Parameter]], Optimizer]
 
-# Learning rates and epsilon are Keras' defaults, which the origin trains with. All others of torch
-# have torch's.
-OPTIMIZERS: Mapping[str, MakeOptimizer] = MappingProxyType(
-    {
-        "adadelta": partial(torch.optim.Adadelta, lr=1.0, rho=0.95, eps=1e-7),
-        "adagrad": partial(torch.optim.Adagrad, lr=1e-2, eps=1e-7),
-        "adam": partial(torch.optim.Adam, lr=1e-3, eps=1e-7),
-        "adamw": partial(torch.optim.AdamW, lr=1e-3, eps=1e-7),
-        "adamax": partial(torch.optim.Adamax, lr=2e-3, eps=1e-7),
-        "nadam": partial(torch.optim.NAdam, lr=2e-3, eps=1e-7),
-        "rmsprop": partial(torch.optim.RMSprop, lr=1e-3, alpha=0.9, eps=1e-7),
-        "sgd": partial(torch.optim.SGD, lr=1e-2),
-    }
-)
-
-
-def _named() -> dict[str, MakeOptimizer]:
-    """Of every optimiser that torch has, but for those that need gradients of another kind."""
-    classes = {
-        name.lower(): made
-        for name, made in vars(torch.optim).items()
-        if isinstance(made, type)
-        and issubclass(made, Optimizer)
-        and name not in ("Optimizer", "SparseAdam", "Muon", "LBFGS")
-    }
-    return dict(sorted((classes | dict(OPTIMIZERS)).items()))
+# All that torch has, but for those that need gradients of another kind.
+_OPTIMIZERS: dict[str, MakeOptimizer] = {
+    name.lower(): made
+    for name, made in sorted(vars(torch.optim).items(), key=lambda item: item[0].lower())
+    if isinstance(made, type)
+    and issubclass(made, Optimizer)
+    and name not in ("Optimizer", "SparseAdam", "Muon", "LBFGS")
+}
+# Keras' defaults, which the origin trains with, in place of torch's.
+_KERAS: dict[str, dict[str, float]] = {
+    "adadelta": {"lr": 1.0, "rho": 0.95, "eps": 1e-7},
+    "adagrad": {"lr": 1e-2, "eps": 1e-7},
+    "adam": {"lr": 1e-3, "eps": 1e-7},
+    "adamw": {"lr": 1e-3, "eps": 1e-7},
+    "adamax": {"lr": 2e-3, "eps": 1e-7},
+    "nadam": {"lr": 2e-3, "eps": 1e-7},
+    "rmsprop": {"lr": 1e-3, "alpha": 0.9, "eps": 1e-7},
+    "sgd": {"lr": 1e-2},
+}
 
 
 def optimizer_maker(wanted: Any) -> MakeOptimizer:
@@ -55,15 +47,20 @@ def optimizer_maker(wanted: Any) -> MakeOptimizer:
     Raises:
         ConfigError: Anything else, or an optimiser with several groups of parameters.
     """
-    if wanted is None:
-        return OPTIMIZERS["adam"]
-    if isinstance(wanted, str):
-        known = _named()
-        if wanted.lower() not in known:
-            raise ConfigError(f"optimizer must be one of {', '.join(known)}, got {wanted!r}")
-        return known[wanted.lower()]
+    if wanted is None or isinstance(wanted, str):
+        name = "adam" if wanted is None else wanted.lower()
+        if name not in _OPTIMIZERS:
+            raise ConfigError(f"optimizer must be one of {', '.join(_OPTIMIZERS)}, got {wanted!r}")
+        return partial(_OPTIMIZERS[name], **_KERAS.get(name, {}))
     if isinstance(wanted, Optimizer):
-        return _alike(wanted)
+        if len(wanted.param_groups) != 1:
+            raise ConfigError(
+                f"the optimizer has {len(wanted.param_groups)} groups of parameters, which belong "
+                "to another network than train builds; give a function from parameters to an "
+                "optimizer"
+            )
+        (group,) = wanted.param_groups
+        return partial(type(wanted), **{name: group[name] for name in wanted.defaults})
     if callable(wanted):
         return partial(_made, wanted)
     raise ConfigError(
@@ -72,20 +69,8 @@ def optimizer_maker(wanted: Any) -> MakeOptimizer:
     )
 
 
-def _alike(example: Optimizer) -> MakeOptimizer:
-    if len(example.param_groups) != 1:
-        raise ConfigError(
-            f"the optimizer has {len(example.param_groups)} groups of parameters, which belong to "
-            "another network than train builds; give a function from parameters to an optimizer"
-        )
-    settings = {name: example.param_groups[0][name] for name in example.defaults}
-    return partial(type(example), **settings)
-
-
-def _made(
-    make: Callable[[list[nn.Parameter]], object], parameters: list[nn.Parameter]
-) -> Optimizer:
-    optimizer = make(parameters)
+def _made(make: Callable[[list[nn.Parameter]], object], given: list[nn.Parameter]) -> Optimizer:
+    optimizer = make(given)
     if not isinstance(optimizer, Optimizer):
         raise ConfigError(
             f"the optimizer function gave a {type(optimizer).__name__}, not a torch optimizer"
