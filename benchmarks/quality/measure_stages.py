@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from siamese_stage import CONTROL, NIMA_STAGE
+from siamese_stage import ARMS, CLEAN_PHOTOS, DROPOUT, NIMA_STAGE, SPLITS
 
 from machine import provenance
 from siamese_nima.datasets.published import read_biq2021
@@ -31,10 +31,6 @@ from siamese_nima.evaluation.pairs import right_order, sample_pairs
 from siamese_nima.ratings import RatingScale, emd, mean
 from siamese_nima.training.ladders import DISTORTIONS, LEVELS
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "recipes" / "quality"))
-from inputs import DROPOUT, JUDGED_LADDERS, TRAIN_LADDERS
-
-SPLITS = Path(__file__).parents[2] / "recipes" / "quality" / "splits.csv"
 SCALE = RatingScale(1, 10)
 REPEATS = 200
 PAIRS = 40_000
@@ -143,7 +139,7 @@ def ladder_figures(distributions: Floats, photos: NDArray[np.intp]) -> Figures:
 def main() -> None:
     """Measure all runs and write them down."""
     options = _options()
-    table = read_biq2021(options.data, SPLITS)
+    table = read_biq2021(options.data, options.splits)
     test = table.split("test")
     measure = TestFigures(test)
     draws = measure.draws(REPEATS)
@@ -176,13 +172,10 @@ def main() -> None:
         }
     result = provenance() | {
         "settings": {
-            "nima": NIMA_STAGE.entries(),
-            "second": CONTROL.entries(),
+            "nima": NIMA_STAGE,
+            "second": ARMS,
             "dropout": DROPOUT,
-            "clean_photos": {
-                name: plan.photos
-                for name, plan in {"train": TRAIN_LADDERS, **JUDGED_LADDERS}.items()
-            },
+            "clean_photos": CLEAN_PHOTOS,
         },
         "photos": {name: len(table.split(name)) for name in ("train", "val", "test")},
         "same_scene_pairs": len(measure.in_scene),
@@ -257,6 +250,7 @@ def _subset_alone(table: RatingTable) -> float:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of BIQ2021")
+    parser.add_argument("--splits", type=Path, default=SPLITS)
     parser.add_argument("--runs", type=Path, default=Path("runs/stages"))
     parser.add_argument("--out", type=Path, required=True)
     return parser.parse_args()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from datetime import datetime
@@ -43,7 +43,7 @@ from machine import provenance
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / "benchmarks" / "quality" / "appeal.json"
 FOLDS = 5
-DRAWS = 40
+DRAWS, REPEATS = 40, 200
 _OF_DRAWS: dict[str, Callable[..., Any]] = {
     "mean": np.mean,
     "deviation": np.std,
@@ -81,14 +81,14 @@ def main() -> None:
     coordinates = Coordinates(features)
     scores: dict[str, dict[str, Floats]] = {"themes": {}, "sources": {}, "sets": {}}
     chosen: dict[str, Any] = {}
-    with ProcessPoolExecutor(options.processes, get_context("fork")) as pool:
-        parts = list(_parts(rated))
-        works = [pool.submit(_held_out, rated, coordinates, pairs, *part) for part in parts]
-        for (kind, name, held), work in zip(parts, works, strict=True):
-            choice, found = work.result()
-            chosen[f"{kind} {name}"] = asdict(choice)
-            for (arm, seed), values in found.items():
-                _put(scores[kind], arm, seed, len(rated.means), held, values)
+    parts = list(_parts(rated))
+    works = [(rated, coordinates, pairs, *part) for part in parts]
+    for (kind, name, held), (choice, found) in zip(
+        parts, _all_held_out(works, options.processes), strict=True
+    ):
+        chosen[f"{kind} {name}"] = asdict(choice)
+        for (arm, seed), values in found.items():
+            _put(scores[kind], arm, seed, len(rated.means), held, values)
     result = {
         "themes": [_theme_row(name, rated, kept, pairs) for name, kept in scores["themes"].items()],
         "sources": [_source_row(name, rated, kept) for name, kept in scores["sources"].items()],
@@ -98,10 +98,22 @@ def main() -> None:
         "photos": len(rated.means),
         "provenance": provenance(),
     }
-    OUT.write_text(json.dumps(result, indent=1) + "\n")
+    options.evidence.write_text(json.dumps(result, indent=1) + "\n")
     np.savez(
         options.work / "scores.npz", themes=scores["themes"][ARM], sources=scores["sources"][ARM]
     )
+
+
+Work = tuple[Rated, Coordinates, tuple[Floats, Floats], str, str, Rows]
+Scores = dict[tuple[str, int], Floats]
+
+
+def _all_held_out(works: list[Work], processes: int) -> Iterable[tuple[Choice, Scores]]:
+    """One after the other, in this process where it is to be the only one."""
+    if processes == 1:
+        return (_held_out(*work) for work in works)
+    with ProcessPoolExecutor(processes, get_context("fork")) as pool:
+        return list(pool.map(_held_out, *zip(*works, strict=True)))
 
 
 def _held_out(
@@ -111,7 +123,7 @@ def _held_out(
     kind: str,
     name: str,
     held: Rows,
-) -> tuple[Choice, dict[tuple[str, int], Floats]]:
+) -> tuple[Choice, Scores]:
     """Scores of photos that are held out, by way to train and seed."""
     torch.set_num_threads(1)
     rows = np.setdiff1d(np.arange(len(rated.means)), held)
@@ -231,7 +243,7 @@ def _srcc(rated: Rated, seeds: Floats, rows: Rows) -> dict[str, float]:
     figure: Callable[[Any], float] = lambda index: float(  # noqa: E731
         np.mean([srcc(found[rows][index], labels[index]) for found in seeds])
     )
-    interval = bootstrap_by_scene(figure, rated.themes[rows].tolist(), repeats=200)
+    interval = bootstrap_by_scene(figure, rated.themes[rows].tolist(), repeats=REPEATS)
     values = {"srcc": interval.value, "low": interval.low, "high": interval.high}
     return {key: round(value, 4) for key, value in values.items()}
 
@@ -247,6 +259,7 @@ def options_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--lite2", type=Path, required=True, help="weights of EfficientNet-Lite2")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--work", type=Path, default=Path("runs/appeal"), help="features are kept")
+    parser.add_argument("--evidence", type=Path, default=OUT, help="what evaluate.py finds")
     return parser
 
 

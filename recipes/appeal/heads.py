@@ -257,11 +257,12 @@ def go_on_with_pairs(
     head.load_state_dict(first.state_dict())
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(head.parameters(), lr=how.learning_rate)
-    steps = how.epochs * (len(inputs) // how.batch_size)
+    size = min(how.batch_size, len(inputs))
+    steps = how.epochs * (len(inputs) // size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(how.epochs):
         order = torch.randperm(len(inputs), generator=generator)
-        for batch in order[: len(order) - len(order) % how.batch_size].split(how.batch_size):
+        for batch in order[: len(order) - len(order) % size].split(size):
             loss = objective.emd_weight * _emd_loss(head, inputs, targets, batch)
             if objective.weight:
                 pairs = targets.pairs(batch)

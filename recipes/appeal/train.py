@@ -22,7 +22,6 @@ from evaluate import (
     ARM,
     ARMS,
     CATEGORIES,
-    OUT,
     SEEDS,
     most_chosen,
     options_parser,
@@ -56,6 +55,7 @@ def main() -> None:
     """Choose, train on all photos, describe, export."""
     parser = options_parser(__doc__)
     parser.add_argument("--out", type=Path, default=MODEL, help="the model file")
+    parser.add_argument("--result", type=Path, default=HERE / "result.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
     made = provenance()  # before the files that are made
@@ -63,7 +63,7 @@ def main() -> None:
     rated = read_people(options.oasis, options.study)
     features = read_features(rated, imagenet, options.work)
     pairs = decided_pairs(rated.ratings)
-    evidence = json.loads(OUT.read_text())
+    evidence = json.loads(options.evidence.read_text())
     crossed = np.load(options.work / "scores.npz")
     rows = np.arange(len(rated.means))
     choice = most_chosen(evidence["chosen"])
@@ -98,7 +98,7 @@ def main() -> None:
         "figures": figures(evidence),
         "provenance": made,
     }
-    (HERE / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    options.result.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def figures(evidence: dict[str, Any]) -> dict[str, Any]:

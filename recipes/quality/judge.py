@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from train import ladder_figures
 
 from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.published import read_biq2021
@@ -28,7 +27,8 @@ from siamese_nima.evaluation.metrics import measure_agreement, measure_by_subset
 from siamese_nima.ratings import Floats, mean
 from siamese_nima.scoring.catalogue import find_model
 from siamese_nima.scoring.model import ModelFile
-from siamese_nima.training.ladder_views import build_ladder_views
+from siamese_nima.training.ladder_views import LadderViews, build_ladder_views
+from siamese_nima.training.ladders import DISTORTIONS, LEVELS
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from machine import provenance, report
@@ -43,13 +43,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name in ("run", "data", "scores", "cache"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--model", default="quality", help="name or file")
+    parser.add_argument("--splits", type=Path, default=HERE / "splits.csv")
     parser.add_argument("--out", type=Path, default=HERE / "result.json")
     options = parser.parse_args()
     about = provenance()  # before files are written
-    path = find_model("quality")
+    path = find_model(options.model)
     model = ModelFile(path, threads=usable_cores())
     card = model.card
-    test = read_biq2021(options.data, HERE / "splits.csv").split("test")
+    test = read_biq2021(options.data, options.splits).split("test")
     known = json.loads(options.scores.read_text())
     scores = np.array([known[photo.name] for photo in test.paths])
     placed = (scores - card.scale.low) / (card.scale.high - card.scale.low)
@@ -72,6 +74,22 @@ def main() -> None:
         },
         options.out,
     )
+
+
+def ladder_figures(scores: Floats, ladders: LadderViews) -> dict[str, Any]:
+    """Shares of ladder steps and of pairs of rungs in order; `scores` has one per rung."""
+    rungs = scores.reshape(-1, LEVELS + 1)
+    steps = np.diff(rungs, axis=1) < 0
+    first, second = np.triu_indices(LEVELS + 1, 1)
+    kinds = np.asarray(ladders.distortions)
+    return {
+        "photos": len(set(ladders.photos.tolist())),
+        "steps": round(float(steps.mean()), 4),
+        "pairs": round(float((rungs[:, first] > rungs[:, second]).mean()), 4),
+        "steps_by_distortion": {
+            name: round(float(steps[kinds == name].mean()), 4) for name in DISTORTIONS
+        },
+    }
 
 
 def official(folder: Path, test: RatingTable, placed: Floats) -> dict[str, Any]:

@@ -157,6 +157,20 @@ def test_what_checking_ava_takes_is_as_recorded():
     assert found["beyond_decoding_s"] < 10
 
 
+def test_how_fast_photos_come_to_training_is_as_recorded():
+    found = results_in("benchmarks/speed/training_speed.json")
+    page = flowing("docs/ava.md")
+    loader, by_core = found["loader"], "photos_a_processor_second"
+    assert f"On a fake AVA ({found['photos']:,} files" in page
+    before, after = (round(part[by_core]) for part in found["decode"])
+    assert f"before and after | {before}, {after} |" in page
+    share = f"{found['loader_by_decode'][by_core]:.2f}".lstrip("0")
+    assert f"| {loader[by_core]:.0f} ({share} of it) |" in page
+    assert f"{loader['memory_mb_at_a_tenth']:,} MB at a tenth of the photos" in page
+    assert f"{loader['memory_mb_at_the_end']:,} MB at their end" in page
+    assert found["asked_of_the_device"] == {"steps": 100, "waits": 12}
+
+
 def test_what_cutting_views_first_costs_is_as_recorded():
     found = results_in("benchmarks/speed/views_first.json")
     page = flowing("docs/views.md")
