@@ -6,11 +6,12 @@ import torch
 
 from siamese_nima.errors import ConfigError
 from siamese_nima.ratings import AVA_SCALE, distribution_from_mos
-from siamese_nima.training import batches
+from siamese_nima.training import samplers
 from siamese_nima.training.augmentation import Augmentation
-from siamese_nima.training.batches import Photos, plain_batches, this_process, train_batches
+from siamese_nima.training.batches import Photos, plain_batches, train_batches
 from siamese_nima.training.config import StageConfig
 from siamese_nima.training.pairs import all_pairs
+from siamese_nima.training.samplers import this_process
 
 PHOTOS = 12
 BUCKETS = np.arange(PHOTOS) % 3
@@ -50,8 +51,7 @@ def photos_of(batch):
 
 def check(batch, paired):
     photos = photos_of(batch)
-    expected = paired.distributions[photos]
-    assert batch.distributions.numpy() == pytest.approx(expected, abs=1e-6)
+    assert torch.equal(batch.distributions, paired.distributions[photos.long()])
     first, second = photos[batch.pairs.first], photos[batch.pairs.second]
     assert torch.equal(batch.pairs.preference > 0.5, first > second)
     same = torch.tensor(BUCKETS[first] == BUCKETS[second])
@@ -118,7 +118,7 @@ def test_validation_sees_all_photos_in_order_and_variant_0(paired):
 @pytest.fixture
 def as_process(monkeypatch):
     def become(rank, count):
-        monkeypatch.setattr(batches, "this_process", lambda: (rank, count))
+        monkeypatch.setattr(samplers, "this_process", lambda: (rank, count))
 
     return become
 
@@ -154,8 +154,8 @@ def test_the_runs_of_all_processes_are_the_validation_photos_in_order(paired, as
 
 def test_photos_and_labels_that_do_not_fit_are_refused(paired):
     def changed(**values):
-        known = {name: getattr(paired, name) for name in paired.__slots__}
-        return Photos(**(known | values))
+        known = {"inputs": paired.inputs, "scale": AVA_SCALE, "means": paired.labels.means}
+        return Photos(**(known | {"distributions": paired.distributions} | values))
 
     with pytest.raises(ConfigError, match="do not fit 3 distributions and 12 means"):
         changed(distributions=paired.distributions[:3])

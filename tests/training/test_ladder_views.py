@@ -82,10 +82,10 @@ def test_a_first_rung_keeps_its_rating_and_the_others_have_none(table):
     rungs = np.ones((1, 2 * RUNGS, 1, 1, 1, 3), np.uint8)
     paired = with_ladders(rated, rungs, np.array([3, 1]))
     assert len(paired) == 4 + 2 * RUNGS
-    assert paired.means[[4, 10]].tolist() == [9.0, 5.0]
-    assert np.isnan(paired.means[[5, 9, 11]]).all()
-    assert paired.ladders.tolist() == [UNKNOWN] * 4 + [0] * RUNGS + [1] * RUNGS
-    assert paired.rungs.tolist() == [0] * 4 + 2 * list(range(RUNGS))
+    assert paired.labels.means[[4, 10]].tolist() == [9.0, 5.0]
+    assert paired.labels.means[[5, 9, 11]].isnan().all()
+    assert paired.labels.ladders.tolist() == [UNKNOWN] * 4 + [0] * RUNGS + [1] * RUNGS
+    assert paired.labels.rungs.tolist() == [0] * 4 + 2 * list(range(RUNGS))
     assert paired.inputs[1, 4].max() == 1
 
 
@@ -96,7 +96,7 @@ def test_the_scene_sampler_keeps_a_ladder_in_one_batch(table):
     paired = with_ladders(rated, rungs, np.array([0, 1, 2]))
     config = StageConfig(kind="siamese", sampler="scene", batch_size=12)
     (batch,) = paired.draws(config, 0)
-    ladders = paired.ladders[batch.rows]
+    ladders = paired.labels.ladders.numpy()[batch.rows]
     assert np.unique(ladders[ladders != UNKNOWN], return_counts=True)[1].tolist() == [RUNGS] * 2
 
 

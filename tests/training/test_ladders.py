@@ -10,8 +10,7 @@ from PIL import Image
 
 from siamese_nima.card import golden_photo
 from siamese_nima.errors import ConfigError, PhotoError
-from siamese_nima.evaluation.metrics import pair_accuracy
-from siamese_nima.training.ladders import DISTORTIONS, LEVELS, distort, ladder, ladder_pairs
+from siamese_nima.training.ladders import DISTORTIONS, LEVELS, distort, ladder
 
 
 def clouds(seed):
@@ -82,13 +81,6 @@ def test_exposure_scales_light_and_keeps_black_and_white_where_they_must_stay():
     assert dark[255] == 141
     assert np.all(np.diff(dark.astype(int)) >= 0)
     assert np.all(np.diff(bright.astype(int)) >= 0)
-
-
-def test_all_pairs_of_a_ladder_prefer_the_lower_rung():
-    pairs = ladder_pairs()
-    assert len(pairs) == 15
-    assert np.all(pairs[:, 0] < pairs[:, 1])
-    assert pair_accuracy([6, 5, 4, 3, 2, 1], pairs) == 1
 
 
 def test_a_photo_of_one_pixel_survives():

@@ -236,6 +236,8 @@ def test_the_loss_is_the_weighted_sum_and_unlabelled_photos_have_no_distance():
     pairs = Pairs(*index, base.preference, base.deviation, base.same_bucket, base.has_buckets)
     loss = stage_loss(objective_of(weight=2, emd_weight=3), predicted, target, GRADES, pairs)
     means = predicted @ GRADES
+    torch.testing.assert_close(loss.gap, means[pairs.first] - means[pairs.second])
+    means = predicted @ GRADES
     by_hand = preference(means[index[0]] - means[index[1]], pairs).mean()
     distance = emd(predicted[[0, 1, 3]], target[[0, 1, 3]]).mean()
     assert loss.pairs.item() == pytest.approx(by_hand.item(), rel=1e-12)

@@ -32,7 +32,7 @@ def test_views_are_those_of_the_policy_in_table_order(paths, tmp_path):
     assert found.inputs.shape == (1, 3, 1, 8, 6, 3)
     for path, views in zip(paths, found.inputs[0], strict=True):
         assert np.array_equal(views, POLICY.views(Image.open(path)))
-    assert found.means.tolist() == [2, 0, 1]
+    assert found.labels.means.tolist() == [2, 0, 1]
     assert kept == tuple(paths)
 
 
@@ -43,7 +43,7 @@ def test_photos_that_cannot_be_read_are_left_out_with_their_labels(paths, tmp_pa
     with pytest.warns(UserWarning, match=named):
         found, kept = read((given, [5, 6, 7, 8]), tmp_path)
     assert kept == (paths[0], paths[2])
-    assert found.means.tolist() == [5, 8]
+    assert found.labels.means.tolist() == [5, 8]
     assert np.array_equal(found.inputs[0, 1], POLICY.views(Image.open(paths[2])))
 
 

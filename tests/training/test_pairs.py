@@ -14,7 +14,6 @@ from siamese_nima.ratings import AVA_SCALE, RatingScale
 from siamese_nima.training.pairs import (
     PhotoLabels,
     all_pairs,
-    gaps,
     label_pairs,
     some_pairs,
     vote_preference,
@@ -148,7 +147,3 @@ def test_photos_without_a_score_pair_only_on_their_own_ladder():
 def test_votes_without_distributions_are_refused():
     with pytest.raises(ConfigError, match="need the labels' rating distributions"):
         label_pairs(all_pairs(2), labels_of([1.0, 2.0]), AVA_SCALE, kind="votes")
-
-
-def test_a_gap_is_the_first_less_the_second():
-    assert gaps(torch.tensor([5.0, 7.0, 6.5]), all_pairs(3)).tolist() == [-2.0, -1.5, 0.5]

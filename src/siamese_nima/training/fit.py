@@ -160,9 +160,9 @@ def _keeping(folder: Path, config: StageConfig) -> Iterator[Callback]:
 
 
 def _require_monitor(config: StageConfig, val: Photos) -> None:
-    target = torch.tensor(val.distributions, dtype=torch.float32)
+    target = val.distributions
     perfect = target.nan_to_num(1 / target.shape[1])
-    possible = val_figures(perfect, target, val.labels(), config, val.scale)
+    possible = val_figures(perfect, target, val.labels, config, val.scale)
     if config.monitor not in possible:
         raise ConfigError(
             f"the {len(val)} validation photos give no {config.monitor} to choose the best epoch "

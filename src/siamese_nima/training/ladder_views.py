@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -114,29 +114,17 @@ def with_ladders(photos: Photos, ladder_inputs: Inputs, ladder_rows: NDArray[np.
             f"{len(ladder_rows)} ladders have {len(ladder_rows) * RUNGS} rungs, got "
             f"{ladder_inputs.shape[1]}"
         )
-    rungs = np.tile(np.arange(RUNGS), len(ladder_rows))
-    rows = np.repeat(ladder_rows, RUNGS)
-    scenes = np.asarray(range(len(photos)) if photos.scenes is None else photos.scenes, dtype=str)
-
-    def joined(known: NDArray[Any], unknown: float) -> NDArray[Any]:
-        of_rungs = known[rows]
-        of_rungs[rungs > 0] = unknown
-        return np.concatenate([known, of_rungs])
-
-    errors, buckets = photos.standard_errors, photos.buckets
-    return replace(
-        photos,
-        inputs=JoinedInputs(photos.inputs, ladder_inputs),
-        distributions=joined(photos.distributions, np.nan),
-        means=joined(photos.means, np.nan),
-        standard_errors=None if errors is None else np.concatenate([errors, errors[rows]]),
-        buckets=None if buckets is None else joined(buckets, UNKNOWN),
-        scenes=(*scenes.tolist(), *scenes[rows].tolist()),
-        ladders=np.concatenate(
-            [np.full(len(photos), UNKNOWN), np.repeat(np.arange(len(ladder_rows)), RUNGS)]
-        ),
-        rungs=np.concatenate([np.zeros(len(photos), dtype=np.int64), rungs]),
-    )
+    ladders, rungs = np.divmod(np.arange(len(ladder_rows) * RUNGS), RUNGS)
+    rows, none = ladder_rows[ladders], np.full(len(photos), UNKNOWN)
+    known = {name: column.numpy() for name, column in photos.labels._asdict().items()}
+    known |= {"distributions": photos.distributions.numpy()}
+    joined = {name: np.concatenate([column, column[rows]]) for name, column in known.items()}
+    distorted = len(photos) + np.flatnonzero(rungs)
+    for name, unknown in (("distributions", np.nan), ("means", np.nan), ("buckets", UNKNOWN)):
+        joined[name][distorted] = unknown
+    joined["ladders"] = np.concatenate([none, ladders])
+    joined["rungs"] = np.concatenate([none * 0, rungs])
+    return Photos(JoinedInputs(photos.inputs, ladder_inputs), scale=photos.scale, **joined)
 
 
 class JoinedInputs:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from siamese_nima.errors import ConfigError, PhotoError
@@ -112,17 +111,6 @@ def ladder(photo: Image.Image, distortion: str, *, seed: int = 0) -> tuple[Image
         PhotoError: The photo is in another mode than RGB.
     """
     return tuple(distort(photo, distortion, level, seed=seed) for level in range(LEVELS + 1))
-
-
-def ladder_pairs(steps: int = LEVELS + 1) -> NDArray[np.intp]:
-    """All ordered pairs of one ladder, shape (P, 2): the better rung, the worse rung.
-
-    The form in which `evaluation.metrics.pair_accuracy` takes pairs.
-
-    >>> ladder_pairs(3).tolist()
-    [[0, 1], [0, 2], [1, 2]]
-    """
-    return np.stack(np.triu_indices(steps, 1), axis=1)
 
 
 def _exposed(photo: Image.Image, stops: float) -> Image.Image:

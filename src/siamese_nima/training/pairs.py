@@ -86,16 +86,6 @@ def some_pairs(photos: int, limit: int, *, seed: int = 0) -> Tensor:
     return torch.stack([first, (first + step) % photos])
 
 
-def gaps(means: Tensor, index: Tensor) -> Tensor:
-    """The first's mean less the second's, shape (P,), in rating points.
-
-    Args:
-        means: Shape (B,).
-        index: Shape (2, P), places in the batch.
-    """
-    return means[index[0]] - means[index[1]]
-
-
 def label_pairs(
     index: Tensor,
     labels: PhotoLabels,
@@ -141,20 +131,22 @@ def label_pairs(
         errors = _spreads(distributions, scale)
     else:
         errors = labels.standard_errors
-    deviation = torch.hypot(errors[a], errors[b])
-    deviation = deviation.clamp_min(_DEVIATION_FLOOR_SHARE * (scale.high - scale.low))
-    gap = gaps(labels.means, index)
+    width = scale.high - scale.low
+    deviation = torch.hypot(errors[a], errors[b]).clamp_min(_DEVIATION_FLOOR_SHARE * width)
+    gap = labels.means[a] - labels.means[b]
     if kind == "soft":
         preference = torch.special.ndtr(gap / deviation)
     elif kind == "hard":
         preference = (gap.sign() + 1) / 2
     deviation = torch.hypot(deviation, torch.full_like(deviation, 2**0.5 * doubt))
     below = (labels.rungs[a] < labels.rungs[b]).to(preference.dtype)
+    # As if either rung had the standard error of a photo that thirty people rated.
+    of_ladder = 2**0.5 * DEFAULT_STANDARD_ERROR_SHARE * width
     return Pairs(
         first=a,
         second=b,
         preference=torch.where(on_ladder, below, preference),
-        deviation=torch.where(on_ladder, _ladder_deviation(scale), deviation),
+        deviation=torch.where(on_ladder, of_ladder, deviation),
         same_bucket=(labels.buckets[a] == labels.buckets[b]) & ~on_ladder,
         has_buckets=(labels.buckets[a] != UNKNOWN) & (labels.buckets[b] != UNKNOWN) | on_ladder,
     )
@@ -178,8 +170,3 @@ def _spreads(distributions: Tensor, scale: RatingScale) -> Tensor:
     grades = torch.tensor(scale.grades, dtype=distributions.dtype, device=distributions.device)
     means = distributions @ grades
     return (distributions * (grades - means[:, None]).square()).sum(-1).sqrt()
-
-
-def _ladder_deviation(scale: RatingScale) -> float:
-    """As if either rung had the standard error of a photo that thirty people rated."""
-    return 2**0.5 * DEFAULT_STANDARD_ERROR_SHARE * (scale.high - scale.low)

@@ -143,8 +143,8 @@ class StageRun:
     def figures(self) -> Figures:
         """The figures on val photos of the network as it is now."""
         val = self._photos("val")
-        target = torch.tensor(val.distributions, dtype=torch.float32)
-        return val_figures(self._rated(), target, val.labels(), self.config, self.card.scale)
+        rated = self._rated()
+        return val_figures(rated, val.distributions, val.labels, self.config, val.scale)
 
     def blend(self, before: Mapping[str, Tensor]) -> tuple[float, Figures]:
         """Mix the weights with earlier ones; returns the best share of the new, and figures.

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from torch import distributed
 from torch.utils.data import Sampler
 
 from siamese_nima.errors import ConfigError
 
 Rows = NDArray[np.intp]
+# From an epoch's random numbers to its batches: rows of shape (B,), or pairs of them, (P, 2).
+Epoch = Callable[[np.random.Generator], Sequence[Rows] | Rows]
 
 
 class Drawn(NamedTuple):
@@ -27,29 +30,33 @@ class Drawn(NamedTuple):
         rows: Shape (B,), rows of the table, each once.
         variants: Shape (B,), the version of each.
         places: Shape (P, 2), pairs as places in the batch; None for all.
+        epoch: Of which this is a batch.
+        rank: This process's number among those that share the batch.
+        processes: How many they are.
     """
 
     rows: Rows
     variants: NDArray[np.int64]
     places: Rows | None = None
+    epoch: int = 0
+    rank: int = 0
+    processes: int = 1
 
 
 class Draws(Sampler[Drawn]):
-    """Photos in random order, each once per epoch: pairs of every kind, most of different scenes.
+    """The batches of each epoch, drawn anew, in one of so many variants of each photo.
 
-    The last batch is left out when it is not full. Of the `variants` of each photo one is drawn for
-    each epoch. Subclasses choose the order, by what they are given of the photos.
-
-    Raises:
-        ConfigError: Fewer photos than a batch.
+    Args:
+        batches: Draws those of an epoch.
+        count: How many it draws.
+        variants: Versions of each photo.
+        seed: Of all draws.
     """
 
-    def __init__(self, photos: int, variants: int, batch_size: int, seed: int) -> None:
-        if photos < batch_size:
-            raise ConfigError(f"{photos} training photos do not fill one batch of {batch_size}")
-        self.photos = photos
+    def __init__(self, batches: Epoch, count: int, variants: int, seed: int) -> None:
+        self.batches = batches
+        self.count = count
         self.variants = variants
-        self.batch_size = batch_size
         self.seed = seed
         self.epoch = self.first = 0
 
@@ -58,23 +65,53 @@ class Draws(Sampler[Drawn]):
         """Choose the epoch whose draw comes next, and its first batch that is still to be seen."""
         self.epoch, self.first = epoch, first
 
-    def order(self, generator: np.random.Generator) -> Rows:
-        """The photos' rows in the order of this epoch, shape (N,)."""
-        return generator.permutation(self.photos)
-
     def __len__(self) -> int:
-        return self.photos // self.batch_size
+        return self.count
 
     def __iter__(self) -> Iterator[Drawn]:
         generator = np.random.default_rng((self.seed, self.epoch))
-        order = self.order(generator)
-        variants = generator.integers(0, self.variants, self.photos)
-        for batch in range(self.first, len(self)):
-            part = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
-            yield Drawn(order[part], variants[part])
+        for number, batch in enumerate(self.batches(generator)):
+            rows, places = batch, None
+            if batch.ndim == 2:
+                rows, inverse = np.unique(batch, return_inverse=True)
+                places = inverse.reshape(-1, 2)
+            variants = generator.integers(0, self.variants, len(rows))
+            if number >= self.first:
+                yield Drawn(rows, variants, places, self.epoch, *this_process())
 
 
-class GroupDraws(Draws):
+class InOrder(Sampler[Drawn]):
+    """All photos in table order and variant 0; several processes have a run of them each.
+
+    The last batch may have fewer. With `whole` every process has all of them.
+    """
+
+    def __init__(self, photos: int, batch_size: int, *, whole: bool = False) -> None:
+        self.photos = photos
+        self.batch_size = batch_size
+        self.whole = whole
+
+    def __len__(self) -> int:
+        return -(-len(self._run()) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Drawn]:
+        run = self._run()
+        for rows in np.split(run, range(self.batch_size, len(run), self.batch_size)):
+            yield Drawn(rows, np.zeros(len(rows), dtype=np.int64))
+
+    def _run(self) -> Rows:
+        rank, processes = (0, 1) if self.whole else this_process()
+        share = -(-self.photos // processes)
+        return np.arange(rank * share, (rank + 1) * share) % self.photos
+
+
+def at_random(photos: int, batch_size: int) -> Epoch:
+    """Photos in random order: pairs of every kind, most of different scenes."""
+    full = photos - photos % batch_size
+    return lambda generator: generator.permutation(photos)[:full].reshape(-1, batch_size)
+
+
+def by_group(groups: ArrayLike, batch_size: int) -> Epoch:
     """Photos of one group in one batch, so that its pairs include the ones people choose between.
 
     Groups larger than a batch are cut into batches. A group is divided between two batches only
@@ -82,106 +119,75 @@ class GroupDraws(Draws):
 
     Args:
         groups: Shape (N,), the group of each photo: its scene, or its distortion ladder.
+        batch_size: Photos per batch; what does not fill one is left out.
     """
+    codes = np.unique(np.asarray(groups), return_inverse=True)[1]
+    members = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
 
-    def __init__(self, groups: ArrayLike, variants: int, batch_size: int, seed: int) -> None:
-        _, codes = np.unique(np.asarray(groups), return_inverse=True)
-        super().__init__(len(codes), variants, batch_size, seed)
-        by_group = np.argsort(codes, kind="stable")
-        self.members = np.split(by_group, np.cumsum(np.bincount(codes))[:-1])
-
-    def order(self, generator: np.random.Generator) -> Rows:
-        """Whole groups packed into batches; the batch that is not full comes last."""
+    def batches(generator: np.random.Generator) -> Rows:
         pieces: list[Rows] = []
-        for place in generator.permutation(len(self.members)):
-            group = generator.permutation(self.members[place])
-            pieces += np.split(group, range(self.batch_size, len(group), self.batch_size))
+        for place in generator.permutation(len(members)):
+            group = generator.permutation(members[place])
+            pieces += np.split(group, range(batch_size, len(group), batch_size))
         # Photos that are alone fill the gaps that groups leave, so they wait until the end.
         pieces.sort(key=lambda piece: len(piece) == 1)
-        packed = np.concatenate(_packed(pieces, self.batch_size))
-        full = self.photos - self.photos % self.batch_size
-        batches = generator.permutation(packed[:full].reshape(-1, self.batch_size))
-        return np.concatenate([batches.ravel(), packed[full:]])
+        packed = np.concatenate(_packed(pieces, batch_size))
+        full = len(packed) - len(packed) % batch_size
+        return generator.permutation(packed[:full].reshape(-1, batch_size))
+
+    return batches
 
 
-class HardDraws(Draws):
+def by_rating(
+    means: ArrayLike, batch_size: int, *, groups: ArrayLike | None = None, noise: float = 0.2
+) -> Epoch:
     """Photos of nearly equal rating in one batch, so that its pairs are hard to order.
 
     Photos are sorted by their rating plus noise and cut into batches, which come in random order.
 
     Args:
         means: Shape (N,), mean opinion scores; photos without one (NaN) are spread at random.
+        batch_size: Photos per batch; what does not fill one is left out.
         groups: Shape (N,); photos of one group stay together, where its first one belongs. None
             where each is its own.
         noise: Standard deviation of the noise as a share of that of the ratings: 0 makes the same
             batches each epoch, and large values are as good as no sorting.
-    """
-
-    def __init__(
-        self,
-        means: ArrayLike,
-        variants: int,
-        batch_size: int,
-        seed: int,
-        *,
-        groups: ArrayLike | None = None,
-        noise: float = 0.2,
-    ) -> None:
-        ratings = np.asarray(means, dtype=np.float64)
-        super().__init__(len(ratings), variants, batch_size, seed)
-        if not noise >= 0:
-            raise ConfigError(f"noise must not be negative, got {noise}")
-        self.ratings = ratings
-        self.noise = noise
-        known = np.arange(self.photos) if groups is None else np.asarray(groups)
-        _, self.leaders, self.codes = np.unique(known, return_index=True, return_inverse=True)
-
-    def order(self, generator: np.random.Generator) -> Rows:
-        """Batches of neighbours in rating; the batch that is not full comes last."""
-        rated = self.ratings[np.isfinite(self.ratings)]
-        keys = self.ratings[self.leaders]
-        if rated.size:
-            keys[np.isnan(keys)] = generator.choice(rated, int(np.isnan(keys).sum()))
-            keys += generator.normal(0, self.noise * rated.std() + 1e-12, len(keys))
-        ranked = np.lexsort((self.codes, keys[self.codes]))
-        # Left out of the batches at random, not always the best photos.
-        short = self.photos % self.batch_size
-        left = np.sort(generator.choice(self.photos, short, replace=False))
-        batches = np.delete(ranked, left).reshape(-1, self.batch_size)
-        return np.concatenate([generator.permutation(batches).ravel(), ranked[left]])
-
-
-class BucketDraws(Draws):
-    """The origin's pairs, drawn anew each epoch; one draw is a whole batch of them.
-
-    Batches are runs of the origin's list of pairs, in random order. Neighbours in that list share
-    photos, so a batch of 64 pairs holds some 65 to 97 photos, not 128.
-
-    Args:
-        buckets: Shape (N,), class labels.
-        batch_size: Pairs per batch; the last may have fewer.
 
     Raises:
-        ConfigError: Labels that make no pairs.
+        ConfigError: The noise is negative.
+    """
+    if not noise >= 0:
+        raise ConfigError(f"noise must not be negative, got {noise}")
+    ratings = np.asarray(means, dtype=np.float64)
+    rated = ratings[np.isfinite(ratings)]
+    known = np.arange(len(ratings)) if groups is None else np.asarray(groups)
+    _, leaders, codes = np.unique(known, return_index=True, return_inverse=True)
+
+    def batches(generator: np.random.Generator) -> Rows:
+        keys = ratings[leaders]
+        if rated.size:
+            keys[np.isnan(keys)] = generator.choice(rated, int(np.isnan(keys).sum()))
+            keys += generator.normal(0, noise * rated.std() + 1e-12, len(keys))
+        ranked = np.lexsort((codes, keys[codes]))
+        # Left out of the batches at random, not always the best photos.
+        left = np.sort(generator.choice(len(ranked), len(ranked) % batch_size, replace=False))
+        return generator.permutation(np.delete(ranked, left).reshape(-1, batch_size))
+
+    return batches
+
+
+def by_bucket(buckets: ArrayLike, batch_size: int) -> Epoch:
+    """Runs of the origin's list of pairs, in random order; the last of the list may have fewer.
+
+    Neighbours in the list share photos, so 64 pairs are of some 65 to 97 photos, not 128.
     """
 
-    def __init__(self, buckets: ArrayLike, variants: int, batch_size: int, seed: int) -> None:
-        self.buckets = np.asarray(buckets)
-        super().__init__(len(self.buckets), variants, 1, seed)
-        self.batch_size = batch_size
-        self.pairs = len(draw_bucket_pairs(self.buckets, np.random.default_rng(0))[0])
+    def batches(generator: np.random.Generator) -> list[Rows]:
+        rows, _ = draw_bucket_pairs(buckets, generator)
+        runs = np.split(rows, range(batch_size, len(rows), batch_size))
+        return [runs[place] for place in generator.permutation(len(runs))]
 
-    def __len__(self) -> int:
-        return -(-self.pairs // self.batch_size)
-
-    def __iter__(self) -> Iterator[Drawn]:
-        generator = np.random.default_rng((self.seed, self.epoch))
-        rows, _ = draw_bucket_pairs(self.buckets, generator)
-        batches = np.split(rows, range(self.batch_size, len(rows), self.batch_size))
-        variants = generator.integers(0, self.variants, self.photos)
-        for place in generator.permutation(len(batches))[self.first :]:
-            photos, places = np.unique(batches[place], return_inverse=True)
-            yield Drawn(photos, variants[photos], places.reshape(-1, 2))
+    return batches
 
 
 def draw_bucket_pairs(
@@ -220,6 +226,13 @@ def draw_bucket_pairs(
             rows += [(first, second), (first, generator.choice(members[other]))]
             same += [True, False]
     return np.array(rows, dtype=np.intp), np.array(same)
+
+
+def this_process() -> tuple[int, int]:
+    """This process's number, from 0 on, among all that train together, and how many they are."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return 0, 1
+    return distributed.get_rank(), distributed.get_world_size()
 
 
 def _packed(pieces: list[Rows], batch_size: int) -> list[Rows]:

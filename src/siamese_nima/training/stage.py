@@ -22,15 +22,11 @@ from torch.optim import Optimizer
 from siamese_nima.errors import ConfigError
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.ratings import RatingScale
-from siamese_nima.training.batches import (
-    Batch,
-    Photos,
-    this_process,
-)
+from siamese_nima.training.batches import Batch, Photos
 from siamese_nima.training.config import StageConfig
 from siamese_nima.training.figures import same_bucket_accuracy, val_figures
 from siamese_nima.training.objectives import StageLoss, stage_loss
-from siamese_nima.training.samplers import Draws
+from siamese_nima.training.samplers import Draws, this_process
 
 _PLATEAU_FACTOR, _PLATEAU_EPOCHS = 0.3, 2
 
@@ -151,15 +147,9 @@ class Stage(lightning.LightningModule):
             raise ConfigError(self._diverged())
         if this_process()[1] > 1:
             predicted = cast(Tensor, self.all_gather(predicted)).flatten(0, 1)
-        target = torch.tensor(self.val.distributions, dtype=torch.float32)
-        figures = val_figures(
-            predicted[: len(self.val)].float().cpu(),
-            target,
-            self.val.labels(),
-            self.config,
-            self.scale,
-        )
-        self.log_dict(figures)
+        rated = predicted[: len(self.val)].float().cpu()
+        val = self.val
+        self.log_dict(val_figures(rated, val.distributions, val.labels, self.config, self.scale))
 
     def on_train_epoch_end(self) -> None:
         """Stop where the loss is no number any more."""
