@@ -43,7 +43,7 @@ class LevelPooling(nn.Module):
         self.pretrained_cfg = backbone.pretrained_cfg
         self.enlarge = enlarge
         self.pooled = pooled
-        names = [name for name, _ in self._blocks()]
+        names = list(blocks_of(backbone))
         if unknown := [level for level in levels if level not in names]:
             raise ConfigError(f"no block {unknown[0]!r}; blocks are {', '.join(names)}")
         self.levels = tuple(name for name in names if name in levels)
@@ -68,8 +68,8 @@ class LevelPooling(nn.Module):
 
     def _run(self, views: Tensor) -> tuple[Tensor, list[Tensor]]:
         first = self.backbone.bn1(self.backbone.conv_stem(enlarged(views, self.enlarge)))
-        names, blocks = zip(*self._blocks(), strict=True)
-        return run_levels(blocks, [name in self.levels for name in names], first)
+        blocks = blocks_of(self.backbone)
+        return run_levels(blocks.values(), [name in self.levels for name in blocks], first)
 
     def _cut(self) -> None:
         """Take out what comes after the last level; what is left keeps its names."""
@@ -79,12 +79,14 @@ class LevelPooling(nn.Module):
         self.backbone.blocks = nn.Sequential(*stages)
         del self.backbone.conv_head, self.backbone.bn2, self.backbone.global_pool
 
-    def _blocks(self) -> list[tuple[str, nn.Module]]:
-        return [
-            (f"blocks.{i}.{j}", block)
-            for i, stage in enumerate(self.backbone.blocks.children())
-            for j, block in enumerate(stage.children())
-        ]
+
+def blocks_of(network: EfficientNet) -> dict[str, nn.Module]:
+    """Its blocks in network order, by names such as "blocks.3.4"."""
+    return {
+        f"blocks.{i}.{j}": block
+        for i, stage in enumerate(network.blocks.children())
+        for j, block in enumerate(stage.children())
+    }
 
 
 def enlarged(views: Tensor, factor: int) -> Tensor:

@@ -104,14 +104,14 @@ def _traced(target: Path, network: PhotoNIMA, golden_views: NDArray[np.uint8]) -
     try:
         if getattr(network.nima.backbone, "one_size", False):
             raise WeightsError("works at one size")
-        graph = _export(network, example, free)
+        graph = trace(network, example, free)
     # The exporter reports a fixed size through many types, down to AssertionError.
     except Exception:
         height, width = golden_views.shape[2:4]
         example = torch.zeros(2, count, height, width, 3, dtype=torch.uint8)
         fixed = {axis: dim for axis, dim in free.items() if axis < 2}
         try:
-            graph = _export(network, example, fixed)
+            graph = trace(network, example, fixed)
         except Exception as error:
             reason = str(error).strip().splitlines()[0]
             raise WeightsError(
@@ -121,9 +121,19 @@ def _traced(target: Path, network: PhotoNIMA, golden_views: NDArray[np.uint8]) -
     return graph
 
 
-def _export(
-    network: PhotoNIMA, example: torch.Tensor, free_axes: dict[int, Any]
+def trace(
+    network: torch.nn.Module, example: torch.Tensor, free_axes: dict[int, Any]
 ) -> onnx.ModelProto:
+    """The ONNX graph of a network of one input, `views`, and one output, `distribution`.
+
+    Args:
+        network: In inference mode.
+        example: An input.
+        free_axes: Those of the input whose size is free, as `torch.export` names them.
+
+    Raises:
+        WeightsError: There is none; the exporter raises errors of many other types, too.
+    """
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             network,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import lru_cache
@@ -24,11 +23,12 @@ from siamese_nima.card import Normalisation
 from siamese_nima.datasets.view_cache import ViewCache, kept_array
 from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.networks.backbones import feature_count
-from siamese_nima.networks.levels import LevelPooling, enlarged, run_levels
+from siamese_nima.networks.levels import LevelPooling, blocks_of, enlarged, run_levels
 from siamese_nima.networks.nima import PixelNormalisation
+from siamese_nima.networks.onnx_export import trace
 from siamese_nima.training.config import HEAD_ALONE
 
-ACTIVATION_CEILING = 6.0  # of ReLU6, which ends every trunk of a MobileNet v1
+_CEILING = 6.0  # of ReLU6, which ends every trunk of a MobileNet v1
 _BATCH = 32
 _CHUNK = 32 * _BATCH  # views between two notes of progress
 
@@ -109,24 +109,22 @@ def _rows(means: int, channels: int, width: int) -> int:
 
 
 class ActivationScaling(nn.Module):
-    """From cached trunk activations to what `UpperLayers` takes."""
+    """From cached activations (N, V, h, w, C) to what `UpperLayers` takes, float32 (N, V, C, h, w).
+
+    Bytes stand for 0..6, numbers in half precision for themselves.
+    """
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """From (N, V, h, w, C) to float32 (N, V, C, h, w).
-
-        Bytes stand for 0..6, numbers in half precision for themselves.
-        """
+        """See the class."""
         activations = inputs.permute(0, 1, 4, 2, 3).float()
-        return (
-            activations * (ACTIVATION_CEILING / 255) if inputs.dtype is torch.uint8 else activations
-        )
+        return activations * (_CEILING / 255) if inputs.dtype is torch.uint8 else activations
 
 
 class SplitBackbone(NamedTuple):
     """A backbone in two parts that share its parameters: training `upper` trains the backbone."""
 
     trunk: nn.Module
-    upper: nn.Module
+    upper: UpperLayers
 
 
 def split_backbone(backbone: nn.Module, last_frozen: str) -> SplitBackbone:
@@ -140,49 +138,34 @@ def split_backbone(backbone: nn.Module, last_frozen: str) -> SplitBackbone:
     Raises:
         ConfigError: Another kind of backbone, or no such block.
     """
-    network = backbone.backbone if isinstance(backbone, LevelPooling) else backbone
+    pooling = backbone if isinstance(backbone, LevelPooling) else None
+    network = pooling.backbone if pooling else backbone
     if not isinstance(network, EfficientNet):
         raise ConfigError(
             "activations are cached for MobileNet v1 and v2 and EfficientNet only, not for "
             f"{type(backbone).__name__}; set cache_trunk = false"
         )
+    count = feature_count(backbone)
     if last_frozen == HEAD_ALONE:
-        count = feature_count(backbone)
         whole = nn.Sequential(backbone, nn.Unflatten(1, (count, 1, 1)))  # activations of one place
         return SplitBackbone(whole, UpperLayers([], [], nn.Flatten(), count))
-    path = "" if network is backbone else "backbone."
-    layers = {
-        f"{path}{name}": module
-        for name, module in (
-            ("conv_stem", network.conv_stem),
-            ("bn1", network.bn1),
-            *(
-                (f"blocks.{i}.{j}", block)
-                for i, stage in enumerate(network.blocks.children())
-                for j, block in enumerate(stage.children())
-            ),
-        )
-    }
-    names, modules = list(layers), list(layers.values())
-    ends = [
-        place
-        for place, name in enumerate(names, start=1)
-        if name == last_frozen or name.startswith(last_frozen + ".")
-    ]
+    path = "backbone." if pooling else ""
+    blocks = blocks_of(network)
+    ends = [i for i, name in enumerate(blocks, 1) if f"{path}{name}.".startswith(f"{last_frozen}.")]
     if not ends or not last_frozen.startswith(f"{path}blocks."):
         raise ConfigError(
-            f"no block {last_frozen!r} to freeze up to; blocks are " + ", ".join(names[2:])
+            f"no block {last_frozen!r} to freeze up to; blocks are "
+            + ", ".join(path + name for name in blocks)
         )
-    cut = ends[-1]
-    last, levels, told, enlarge = None, [False] * len(names), 0, 1
-    if isinstance(backbone, LevelPooling):
-        enlarge = backbone.enlarge
-        levels = [name.removeprefix(path) in backbone.levels for name in names]
-        told = sum(backbone.level_features[: sum(levels[:cut])])
-    if getattr(backbone, "pooled", True):
+    cut, modules = ends[-1], list(blocks.values())
+    levels = [name in pooling.levels if pooling else False for name in blocks]
+    told = sum(pooling.level_features[: sum(levels[:cut])]) if pooling else 0
+    lower = [network.conv_stem, network.bn1, *modules[:cut]]
+    trunk = Trunk(lower, [False, False, *levels[:cut]], enlarge=pooling.enlarge if pooling else 1)
+    last = None
+    if pooling is None or pooling.pooled:
         last = nn.Sequential(network.conv_head, network.bn2, network.global_pool)
-    upper = UpperLayers(modules[cut:], levels[cut:], last, feature_count(backbone), told=told)
-    return SplitBackbone(Trunk(modules[:cut], levels[:cut], enlarge=enlarge), upper)
+    return SplitBackbone(trunk, UpperLayers(modules[cut:], levels[cut:], last, count, told=told))
 
 
 def build_trunk_cache(
@@ -247,7 +230,7 @@ class _StoredTrunk(nn.Module):
         channels_last = activations.permute(0, 2, 3, 1)
         if not self.in_bytes:
             return channels_last.half()
-        return (channels_last * (255 / ACTIVATION_CEILING)).round().to(torch.uint8)
+        return (channels_last * (255 / _CEILING)).round().to(torch.uint8)
 
 
 def _ends_in_relu6(trunk: Trunk) -> bool:
@@ -265,20 +248,11 @@ def frozen_session(network: nn.Module, size: tuple[int, ...]) -> onnxruntime.Inf
         network: From pixels, uint8 (N, H, W, 3), to anything with axis 0 of size N.
         size: Height and width of the views.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "frozen.onnx"
-        torch.onnx.export(
-            network.eval(),
-            (torch.zeros(2, *size, 3, dtype=torch.uint8),),
-            path,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-            dynamic_shapes=({0: torch.export.Dim("views")},),
-        )
-        options = onnxruntime.SessionOptions()
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        return onnxruntime.InferenceSession(path.read_bytes(), options)
+    example = torch.zeros(2, *size, 3, dtype=torch.uint8)
+    graph = trace(network.eval(), example, {0: torch.export.Dim.DYNAMIC})
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(graph.SerializeToString(), options)
 
 
 def _run(session: onnxruntime.InferenceSession, pixels: NDArray[np.uint8]) -> Activations:
