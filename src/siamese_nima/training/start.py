@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from torch import nn
@@ -33,7 +31,7 @@ from siamese_nima.networks.quantised_mobilenet import (
     read_quantised_mobilenet,
 )
 from siamese_nima.photos.views import ViewPolicy
-from siamese_nima.ratings import AVA_SCALE, RatingScale
+from siamese_nima.ratings import RatingScale
 from siamese_nima.scoring.catalogue import WEIGHT_SUFFIXES, find_model
 
 _TRAINING_VIEW = ViewPolicy.parse("warp:224")
@@ -79,61 +77,72 @@ def read_start(
 
     Raises:
         WeightsError: The weights are missing, damaged, or cannot be downloaded.
-        ConfigError: No such backbone.
+        ConfigError: No such backbone; or for levels another class of backbone, no such block, or
+            one that reads blocks already.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        found = _read(start, view, scale)
-        return _with_levels(found, levels) if levels else found
+        backbone, card, known, digest = _read(start)
+        parent = None if known is None else card
+        # What the parent's card says of its scores may not fit another scale.
+        card = replace(card, population=None, golden=None, metrics={})
+        own = card.view if card.view.view_size is not None else _TRAINING_VIEW
+        card = replace(card, view=view or own, scale=scale or card.scale)
+        nima, new_head = _with_head(backbone, card, known)
+        if levels:
+            options = BackboneOptions.from_dict(card.backbone_options)
+            if options.levels or options.beside:
+                raise ConfigError(f"levels: {card.backbone} reads several depths as it is")
+            pooling = LevelPooling(backbone, levels=levels, enlarge=options.enlarge)
+            options = replace(options, levels=pooling.levels)
+            card = replace(card, backbone_options=options.to_dict())
+            nima, _ = _with_head(pooling, card, None if new_head else nima)
+    return Start(nima.eval(), card, parent, digest, new_head)
 
 
-def _read(start: str, view: ViewPolicy | None, scale: RatingScale | None) -> Start:
-    for prefix in (_IMAGENET, _RANDOM):
+def _read(start: str) -> tuple[nn.Module, ModelCard, NIMA | None, str | None]:
+    """A backbone, its card, the network that it is from if that has a head, and the file's hash."""
+    for prefix, build in ((_IMAGENET, _pretrained), (_RANDOM, build_backbone)):
         if start.startswith(prefix):
             name = start.removeprefix(prefix)
-            backbone = _pretrained(name) if prefix == _IMAGENET else build_backbone(name)
-            return _without_head(backbone, name, BackboneOptions(), view, scale, None)
+            backbone = build(name)
+            return backbone, _card_of(backbone, name), None, None
     path = _find(start)
     digest = file_hash(path)
     if path.suffix == ".tflite":
-        return _from_tflite(path, digest, view, scale)
-    nima, parent = read_weights(path)
-    require_trainable(nima.backbone, parent.backbone)
-    return _with_head(nima, parent, digest, view, scale)
+        return *_from_tflite(path), None, digest
+    nima, card = read_weights(path)
+    require_trainable(nima.backbone, card.backbone)
+    return nima.backbone, card, nima, digest
 
 
-def _with_levels(found: Start, levels: tuple[str, ...]) -> Start:
-    """The same network with a head that reads the channel means of some blocks, too.
+def _with_head(backbone: nn.Module, card: ModelCard, known: NIMA | None) -> tuple[NIMA, bool]:
+    """The network that a card describes, and whether its head is new.
 
-    A head that knows something keeps it: it gives the means no weight yet, so that the network
-    computes what it did.
-
-    Raises:
-        ConfigError: Another class of backbone, no such block, or one that reads blocks already.
+    A head for the same grades and groups of views stays. Where the backbone has got more features
+    before those that it reads, it gives them no weight yet: the network computes what it did.
     """
-    options = BackboneOptions.from_dict(found.card.backbone_options)
-    if options.levels or options.beside:
-        raise ConfigError(f"levels: {found.card.backbone} reads several depths as it is")
-    backbone = LevelPooling(found.nima.backbone, levels=levels, enlarge=options.enlarge)
-    options = replace(options, levels=backbone.levels)
-    card = replace(found.card, backbone_options=options.to_dict())
     nima = NIMA(backbone, grades=card.scale.size, group_sizes=card.view.group_sizes)
-    if found.new_head:
-        nn.init.normal_(nima.head.weight, std=HEAD_STD)
-        nn.init.zeros_(nima.head.bias)
-    else:
-        _keep_head(nima.head, found.nima.head, groups=len(nima.group_sizes))
-    return replace(found, nima=nima.eval(), card=card)
-
-
-def _keep_head(wide: nn.Linear, known: nn.Linear, *, groups: int) -> None:
-    """Give a head that reads more features per group of views what one of the last of them knew."""
+    head, groups = nima.head, len(nima.group_sizes)
+    if known is None:
+        # Even odds for all grades, so that the first steps are not spent on forgetting noise.
+        nn.init.normal_(head.weight, std=HEAD_STD)
+        nn.init.zeros_(head.bias)
+        return nima, True
+    if (known.head.out_features, len(known.group_sizes)) != (head.out_features, groups):
+        return nima, True
     with torch.no_grad():
-        wide.weight.zero_()
-        last = known.in_features // groups
-        columns = wide.weight.view(wide.out_features, groups, -1)
-        columns[..., -last:] = known.weight.view(known.out_features, groups, last)
-        wide.bias.copy_(known.bias)
+        head.weight.zero_()
+        features = known.head.in_features // groups
+        columns = head.weight.view(head.out_features, groups, -1)
+        columns[..., -features:] = known.head.weight.view(head.out_features, groups, features)
+        head.bias.copy_(known.head.bias)
+    return nima, False
+
+
+def _card_of(backbone: nn.Module, name: str, **more: Any) -> ModelCard:
+    values: dict[str, Any] = {"normalisation": backbone_normalisation(backbone), **more}
+    return ModelCard(name=name, backbone=name, view=usual_view(backbone), **values)
 
 
 def _find(start: str) -> Path:
@@ -145,83 +154,29 @@ def _find(start: str) -> Path:
     return find_model(start)
 
 
-def _with_head(
-    nima: NIMA,
-    parent: ModelCard,
-    digest: str,
-    view: ViewPolicy | None,
-    scale: RatingScale | None,
-) -> Start:
-    own = parent.view if parent.view.view_size is not None else _TRAINING_VIEW
-    # What the parent's card says of its scores may not fit another scale.
-    known = replace(parent, population=None, golden=None, metrics={})
-    card = replace(known, view=view or own, scale=scale or parent.scale)
-    same_head = card.scale.size == parent.scale.size and len(card.view.group_sizes) == len(
-        nima.group_sizes
-    )
-    rebuilt = NIMA(nima.backbone, grades=card.scale.size, group_sizes=card.view.group_sizes)
-    if same_head:
-        rebuilt.head = nima.head
-    return Start(rebuilt.eval(), card, parent, digest, not same_head)
-
-
-def _without_head(
-    backbone: nn.Module,
-    name: str,
-    options: BackboneOptions,
-    view: ViewPolicy | None,
-    scale: RatingScale | None,
-    digest: str | None,
-) -> Start:
-    scale = scale or AVA_SCALE
-    card = ModelCard(
-        name=name,
-        backbone=name,
-        backbone_options=options.to_dict(),
-        scale=scale,
-        view=view or usual_view(backbone),
-        normalisation=backbone_normalisation(backbone),
-    )
-    nima = NIMA(backbone, grades=scale.size, group_sizes=card.view.group_sizes)
-    # Even odds for all grades, so that the first steps are not spent on forgetting noise.
-    nn.init.normal_(nima.head.weight, std=HEAD_STD)
-    nn.init.zeros_(nima.head.bias)
-    return Start(nima.eval(), card, None, digest, new_head=True)
-
-
-def _from_tflite(
-    path: Path, digest: str, view: ViewPolicy | None, scale: RatingScale | None
-) -> Start:
+def _from_tflite(path: Path) -> tuple[nn.Module, ModelCard]:
     weights = read_quantised_mobilenet(path)
-    problems = []
+    options, problems = KERAS_OPTIONS.to_dict(), []
     for name in get_args(MobileNetName):
         try:
             backbone = build_dequantised(name, weights)
         except WeightsError as error:
             problems.append(str(error))
-            continue
-        start = _without_head(backbone, name, KERAS_OPTIONS, view, scale, digest)
-        return replace(start, card=replace(start.card, normalisation=weights.normalisation))
+        else:
+            described = {"backbone_options": options, "normalisation": weights.normalisation}
+            return backbone, _card_of(backbone, name, **described)
     raise WeightsError(f"{path}: {'; '.join(problems)}")
 
 
 def _pretrained(name: str) -> nn.Module:
     build_backbone(name)  # refuses unknown names before anything is downloaded
     try:
-        with _quiet():
-            backbone = timm_network(name, pretrained=True)
+        with warnings.catch_warnings(action="ignore"):
+            return timm_network(name, pretrained=True)
     # The hub's client raises errors of many libraries, and timm one where there are no weights.
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(
             f"{_IMAGENET}{name}: timm's pretrained weights are neither on this machine nor could "
             f"they be downloaded ({reason}). Offline, start from 'quality' or a file."
         ) from error
-    return backbone
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
