@@ -8,10 +8,9 @@ import torch
 
 from siamese_nima.evaluation.metrics import srcc
 from siamese_nima.ratings import AVA_SCALE, distribution_from_mos
+from siamese_nima.training.batches import Photos
 from siamese_nima.training.config import StageConfig
-from siamese_nima.training.figures import same_bucket_accuracy, val_figures
-from siamese_nima.training.fit import best_of
-from siamese_nima.training.pairs import PhotoLabels
+from siamese_nima.training.figures import best_of, same_bucket_accuracy, val_figures
 from siamese_nima.training.samplers import draw_bucket_pairs
 
 
@@ -20,18 +19,18 @@ def validated(scores, means, *, buckets=None, ladders=None, rungs=None, scenes=N
     target = np.full((count, 10), math.nan)
     rated = np.isfinite(means)
     target[rated] = distribution_from_mos(np.array(means)[rated])
-    return (
-        torch.tensor(distribution_from_mos(scores), dtype=torch.float32),
-        torch.tensor(target, dtype=torch.float32),
-        PhotoLabels(
-            means=torch.tensor(means, dtype=torch.float32),
-            standard_errors=torch.full((count,), 0.3),
-            buckets=torch.tensor(buckets or [-1] * count),
-            ladders=torch.tensor(ladders or [-1] * count),
-            rungs=torch.tensor(rungs or [0] * count),
-            scenes=torch.tensor(scenes or list(range(count))),
-        ),
+    photos = Photos(
+        inputs=np.empty((1, count, 1, 1, 1, 3), np.uint8),
+        distributions=target,
+        means=np.array(means),
+        scale=AVA_SCALE,
+        standard_errors=np.full(count, 0.3),
+        buckets=np.array(buckets or [-1] * count),
+        ladders=np.array(ladders or [-1] * count),
+        rungs=np.array(rungs or [0] * count),
+        scenes=scenes,
     )
+    return torch.tensor(distribution_from_mos(scores), dtype=torch.float32), photos
 
 
 def objective_of(**entries):
@@ -39,7 +38,7 @@ def objective_of(**entries):
 
 
 def figures_of(*args, objective=None, **known):
-    return val_figures(*validated(*args, **known), objective or objective_of(), AVA_SCALE)
+    return val_figures(*validated(*args, **known), objective or objective_of())
 
 
 def test_pairs_count_whose_labels_are_a_tenth_of_the_scale_apart():

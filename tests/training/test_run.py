@@ -140,7 +140,7 @@ def test_a_finished_run_started_again_gives_the_same(finished):
 
 def test_a_folder_that_holds_another_run_is_refused(finished, table, start, tmp_path):
     _, config, run = finished
-    with pytest.raises(ConfigError, match=r"other settings \(seed: 0 there, 1 now; "):
+    with pytest.raises(ConfigError, match=r"other settings \(.*; seed: 0 there, 1 now; "):
         train(run_config(table, start, run.folder, seed=1, stage=[STAGE]))
     moved = write_photos(tmp_path / "others", count=44)
     config = run_config(moved, start, tmp_path / "run")

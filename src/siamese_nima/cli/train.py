@@ -18,7 +18,7 @@ from siamese_nima.cli.run import progress_bar
 from siamese_nima.training.watch import Watch
 
 if TYPE_CHECKING:
-    from siamese_nima.training.fit import Figures
+    from siamese_nima.training.figures import Figures
     from siamese_nima.training.run import TrainedRun
 
 _RUN, _DATA, _STAGE, _MACHINE = "The run", "Photos", "Stages", "Machine"

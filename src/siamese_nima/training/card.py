@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from siamese_nima.card import ModelCard, Population
-from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.contamination import PHOTO_PRINTS, training_record
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.errors import CardError, TableError
@@ -18,8 +17,6 @@ from siamese_nima.evaluation.metrics import measure_agreement
 from siamese_nima.evaluation.pairs import measure_pair_error
 from siamese_nima.pair_error import PairError
 from siamese_nima.ratings import Floats
-from siamese_nima.scoring.model import Model
-from siamese_nima.training.batches import Inputs
 from siamese_nima.training.config import TrainConfig
 from siamese_nima.training.start import Start
 
@@ -27,22 +24,6 @@ POPULATION_PHOTOS = 100  # below it percentiles would be of single photos
 VAL_FIGURES = "val photos"
 TEST_FIGURES = "test photos"
 _COLLAPSED = 0.002  # of the scale's width, the spread of scores that tell nothing apart
-_BATCH = 16
-
-
-def distributions_of(model: Model, inputs: Inputs) -> Floats:
-    """Rating distributions, shape (N, K), of photos in version 0.
-
-    Raises:
-        PhotoError: A photo cannot be read.
-    """
-    photos = inputs.shape[1]
-    rated = []
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        for start in range(0, photos, _BATCH):
-            rows = range(start, min(start + _BATCH, photos))
-            rated.append(model.rate(np.stack(list(pool.map(lambda row: inputs[0, row], rows)))))
-    return np.concatenate(rated).astype(np.float64)
 
 
 def problem_of(scores: Floats, after: dict[str, Any], before: Any, card: ModelCard) -> str | None:
@@ -73,8 +54,17 @@ def agreement(scores: Floats, table: RatingTable, card: ModelCard) -> dict[str, 
     return dict(found.to_json())
 
 
-def trained_card(start: Start, train: RatingTable, config: TrainConfig) -> ModelCard:
-    """The card of the network that a run trains, as yet without figures."""
+def trained_card(
+    start: Start, train: RatingTable, config: TrainConfig, more: Mapping[str, Any]
+) -> ModelCard:
+    """The card of the network that a run has trained, as yet without figures.
+
+    Args:
+        start: What it was.
+        train: The photos that it learnt from.
+        config: Of the run.
+        more: Of how it was made.
+    """
     parent = start.parent
     training: dict[str, Any] = {
         "by": "nima train",
@@ -86,6 +76,7 @@ def trained_card(start: Start, train: RatingTable, config: TrainConfig) -> Model
     }
     if parent is not None:
         training["before"] = {k: v for k, v in parent.training.items() if k != PHOTO_PRINTS}
+    training |= more
     licence = "that of the weights it started from"
     if parent is not None:
         licence += f" ({parent.licence})"

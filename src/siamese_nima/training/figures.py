@@ -1,6 +1,10 @@
-"""The figures of a stage over all validation photos."""
+"""The figures of a stage over all validation photos, and which of them are better."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,27 +12,36 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from siamese_nima.evaluation.metrics import PAIR_GAP, pair_accuracy, plcc, same_scene_pairs, srcc
-from siamese_nima.ratings import RatingScale
+from siamese_nima.training.batches import Photos
 from siamese_nima.training.config import StageConfig
 from siamese_nima.training.objectives import emd, expectation, stage_loss
 from siamese_nima.training.pairs import UNKNOWN, PhotoLabels, label_pairs, some_pairs
 from siamese_nima.training.samplers import draw_bucket_pairs
 
+Figures = dict[str, float]
+
 SAME_THRESHOLD = 0.5  # rating points; the origin's
 _PAIR_LIMIT = 1_000_000  # all pairs of 1,400 photos; more are sampled
 
 
-def val_figures(
-    predicted: Tensor, target: Tensor, labels: PhotoLabels, config: StageConfig, scale: RatingScale
-) -> dict[str, float]:
+def best_of(found: Mapping[Any, Figures], figure: str) -> Any:
+    """The key of the best figures by one of them; the first of equals."""
+    sign = -1 if lower_is_better(figure) else 1
+    return max(found, key=lambda key: sign * found[key].get(figure, -sign * math.inf))
+
+
+def lower_is_better(figure: str) -> bool:
+    """Whether a figure is a distance, or a loss; all others are better the higher."""
+    return figure.endswith(("emd", "emd_and_order", "loss"))
+
+
+def val_figures(predicted: Tensor, photos: Photos, config: StageConfig) -> Figures:
     """What can be said with the labels there are.
 
     Args:
         predicted: Shape (N, K), what the network says.
-        target: Shape (N, K), what people said; NaN where nobody rated.
-        labels: Of these photos.
+        photos: With what people said.
         config: The stage, for the loss.
-        scale: The rating scale.
 
     Returns:
         val_emd: mean earth mover's distance.
@@ -46,21 +59,20 @@ def val_figures(
         A figure without photos to measure it on is left out. All but those of ladders and of the
         loss are over the photos themselves: their copies on ladders do not count again.
     """
+    scale, labels, target = photos.scale, photos.labels, photos.distributions
     grades = torch.tensor(scale.grades, dtype=torch.float32)
-    known: dict[str, float] = {}
+    known: Figures = {}
     if config.weight:
-        index = some_pairs(len(labels.means), _PAIR_LIMIT)
-        # Among all pairs those of one bucket are few, whatever is drawn in training.
-        all_alike = config.changed(balanced=True)
         pairs = label_pairs(
-            index,
+            some_pairs(len(photos), _PAIR_LIMIT),
             labels,
             scale,
             kind=config.labels,
             doubt=config.doubt_on(scale),
             distributions=target,
         )
-        loss = stage_loss(all_alike, predicted, target, grades, pairs)
+        # Among all pairs those of one bucket are few, whatever is drawn in training.
+        loss = stage_loss(config.changed(balanced=True), predicted, target, grades, pairs)
         known |= {"val_loss": float(loss.total), "val_pairs": float(loss.pairs)}
     scores = expectation(predicted, grades).double().numpy()
     known["val_ladder_accuracy"] = pair_accuracy(scores, _ladder_pairs(labels))
@@ -82,11 +94,9 @@ def val_figures(
         known["val_emd_and_order"] = float(distances.mean() - error * order)
     gap = PAIR_GAP * (scale.high - scale.low)
     first, second = some_pairs(len(means), _PAIR_LIMIT).numpy()
-    apart = np.stack([first, second], 1)[np.abs(means[first] - means[second]) > gap]
-    better_first = np.where(
-        (means[apart[:, 0]] > means[apart[:, 1]])[:, None], apart, apart[:, ::-1]
-    )
-    known["val_pair_accuracy"] = pair_accuracy(scores, better_first)
+    better_first = np.where(means[first] > means[second], (first, second), (second, first)).T
+    apart = np.abs(means[first] - means[second]) > gap
+    known["val_pair_accuracy"] = pair_accuracy(scores, better_first[apart])
     scenes = [str(scene) for scene in labels.scenes[torch.from_numpy(rated)].tolist()]
     in_scene = same_scene_pairs(means[rated], scenes, gap=gap)
     known["val_scene_accuracy"] = pair_accuracy(scores[rated], in_scene)
@@ -112,11 +122,8 @@ def same_bucket_accuracy(gap: Tensor, same: Tensor) -> Tensor:
 
 def _ladder_pairs(labels: PhotoLabels) -> NDArray[np.intp]:
     on_ladder = (labels.ladders != UNKNOWN).nonzero().flatten()
-    pairs = same_scene_pairs(
-        -labels.rungs[on_ladder].numpy(),
-        [str(ladder) for ladder in labels.ladders[on_ladder].tolist()],
-        gap=0,
-    )
+    ladders = [str(ladder) for ladder in labels.ladders[on_ladder].tolist()]
+    pairs = same_scene_pairs(-labels.rungs[on_ladder].numpy(), ladders, gap=0)
     return on_ladder.numpy()[pairs].reshape(-1, 2)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,42 +25,34 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from siamese_nima.errors import ConfigError
 from siamese_nima.networks.nima import NIMA
 from siamese_nima.training.batches import Photos, plain_batches, train_batches
-from siamese_nima.training.config import Device, Precision, StageConfig
-from siamese_nima.training.figures import val_figures
+from siamese_nima.training.config import Device, StageConfig, TrainConfig
+from siamese_nima.training.figures import Figures, lower_is_better, val_figures
 from siamese_nima.training.stage import Stage
-
-Figures = dict[str, float]
 
 SAVE_EVERY = timedelta(minutes=10)  # within an epoch; and at its end
 _HEARD_STEPS = 10  # a loss is fetched from the device, which waits for it, every so many steps
 _FINISHED = "finished"  # a note in a stage's folder: the epochs it was finished with
 
 
-def machine_arguments(device: Device = "auto", devices: int = 1, nodes: int = 1) -> dict[str, Any]:
+def machine_arguments(config: TrainConfig) -> dict[str, Any]:
     """What Lightning's Trainer needs to know of the machine.
 
     Raises:
         ConfigError: The device is not there.
     """
-    there: dict[str, Callable[[], bool]] = {
-        "cuda": torch.cuda.is_available,
-        "mps": torch.backends.mps.is_available,
-    }
-    if device in there and not there[device]():
-        raise ConfigError(f"device {device!r}: the installed torch finds none here")
+    found: dict[str, Callable[[], bool]]
+    found = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if config.device in found and not found[config.device]():
+        raise ConfigError(f"device {config.device!r}: the installed torch finds none here")
+    half = rating_device(config.device) == "cuda"  # where it is twice as fast
+    usual = "bf16-mixed" if half else "32-true"
     return {
-        "accelerator": device,
-        "devices": devices,
-        "num_nodes": nodes,
-        "strategy": "ddp" if devices * nodes > 1 else "auto",
+        "accelerator": config.device,
+        "devices": config.devices,
+        "num_nodes": config.nodes,
+        "strategy": "ddp" if config.processes > 1 else "auto",
+        "precision": usual if config.precision == "auto" else config.precision,
     }
-
-
-def chosen_precision(wanted: Precision, device: Device) -> Precision:
-    """Lightning's name for a precision; "auto" is half on CUDA, where it is twice as fast."""
-    if wanted != "auto":
-        return wanted
-    return "bf16-mixed" if rating_device(device) == "cuda" else "32-true"
 
 
 def rating_device(device: Device) -> str:
@@ -160,9 +151,8 @@ def _keeping(folder: Path, config: StageConfig) -> Iterator[Callback]:
 
 
 def _require_monitor(config: StageConfig, val: Photos) -> None:
-    target = val.distributions
-    perfect = target.nan_to_num(1 / target.shape[1])
-    possible = val_figures(perfect, target, val.labels, config, val.scale)
+    perfect = val.distributions.nan_to_num(1 / val.scale.size)
+    possible = val_figures(perfect, val, config)
     if config.monitor not in possible:
         raise ConfigError(
             f"the {len(val)} validation photos give no {config.monitor} to choose the best epoch "
@@ -191,17 +181,6 @@ def _position(checkpoint: Path) -> tuple[int, int]:
     return epochs["processed"], loops["epoch_loop.batch_progress"]["current"]["ready"]
 
 
-def lower_is_better(figure: str) -> bool:
-    """Whether a logged figure is a distance, or a loss; all others are better the higher."""
-    return figure.endswith(("emd", "emd_and_order", "loss"))
-
-
-def best_of(found: Mapping[Any, Figures], figure: str) -> Any:
-    """The key of the best figures by one of them; the first of equals."""
-    sign = -1 if lower_is_better(figure) else 1
-    return max(found, key=lambda key: sign * found[key].get(figure, -sign * math.inf))
-
-
 class MovingAverage(WeightAveraging):
     """Lightning's moving average of all weights, on the device where these are trained.
 
@@ -212,11 +191,8 @@ class MovingAverage(WeightAveraging):
         step = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         super().__init__(multi_avg_fn=step)
 
-    def on_fit_start(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
-    ) -> None:
+    def on_fit_start(self, _: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Follow the weights; the number of steps stays where Python asks for it."""
-        del trainer
         assert self._average_model is not None
         self._average_model.module.to(pl_module.device)
 
@@ -247,25 +223,16 @@ class StageLog(Callback):
         self.names = names
 
     def on_train_batch_end(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: lightning.Trainer, _: Any, outputs: Any, __: Any, batch_idx: int
     ) -> None:
         """Tell of the step."""
-        del pl_module, batch
         heard = batch_idx % _HEARD_STEPS == 0 or trainer.is_last_batch
         if self.step and heard and trainer.is_global_zero:
             loss = outputs["loss"] if isinstance(outputs, dict) else outputs
             self.step(batch_idx + 1, float(loss))
 
-    def on_train_epoch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
-    ) -> None:
+    def on_train_epoch_end(self, trainer: lightning.Trainer, _: Any) -> None:
         """Note the epoch's figures and hand them on."""
-        del pl_module
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         if self.names is not None:
             figures = {

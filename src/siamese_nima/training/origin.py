@@ -39,7 +39,8 @@ from siamese_nima.ratings import RatingScale, distribution_from_mos
 from siamese_nima.training.augmentation import augmentation_from_keras
 from siamese_nima.training.batches import Photos, plain_batches, train_batches
 from siamese_nima.training.config import StageConfig
-from siamese_nima.training.fit import Figures, StageLog, make_trainer, quiet_lightning
+from siamese_nima.training.figures import Figures
+from siamese_nima.training.fit import StageLog, make_trainer, quiet_lightning
 from siamese_nima.training.optimizers import optimizer_maker
 from siamese_nima.training.stage import Stage
 

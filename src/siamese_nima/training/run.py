@@ -5,32 +5,36 @@ from __future__ import annotations
 import copy
 import json
 import tomllib
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from siamese_nima.atomic_write import clear_away, write_whole
 from siamese_nima.card import ModelCard
 from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.datasets.view_cache import LiveViews
-from siamese_nima.errors import ConfigError, WeightsError
+from siamese_nima.errors import ConfigError, TableError, WeightsError, name_some
 from siamese_nima.networks.checkpoint import save_checkpoint
 from siamese_nima.networks.network_model import NetworkModel
+from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.onnx_export import export_onnx, write_card
 from siamese_nima.networks.quantised_mobilenet import reinsert_batch_norm
 from siamese_nima.ratings import Floats, mean
-from siamese_nima.scoring.model import ModelFile
+from siamese_nima.scoring.scorer import Scorer
+from siamese_nima.training.batches import Photos
 from siamese_nima.training.calibration import calibrate
 from siamese_nima.training.card import (
     TEST_FIGURES,
     VAL_FIGURES,
     agreement,
-    distributions_of,
     problem_of,
     trained_card,
     with_figures,
@@ -43,17 +47,22 @@ from siamese_nima.training.data import (
     data_digest,
     read_tables,
 )
+from siamese_nima.training.figures import Figures, best_of
 from siamese_nima.training.fit import (
-    Figures,
     StageLog,
-    best_of,
-    chosen_precision,
     is_first_process,
     machine_arguments,
     rating_device,
+    train_stage,
 )
 from siamese_nima.training.run_log import RunLog, loggers_of
-from siamese_nima.training.run_stage import StageRun, describe_stage
+from siamese_nima.training.run_stage import (
+    blend,
+    describe_stage,
+    levels_alone,
+    measure,
+    prepare_stage,
+)
 from siamese_nima.training.start import Start, read_start
 from siamese_nima.training.watch import Watch
 
@@ -131,78 +140,42 @@ def train(config: TrainConfig, watch: Watch | None = None) -> TrainedRun:
     _record(config, data_digest(tables), start.digest)
     cache = config.cache or config.out / "cache"
     cache.mkdir(parents=True, exist_ok=True)
-    run = _trained(config, tables, start, cache, watch, write=first)
+    run = _finished(config, start, tables, *_trained(config, start, tables, cache, watch))
     if config.cache is None and first and (problem := clear_away(cache)):
         watch.note(problem)
     return run
 
 
 def _trained(
-    config: TrainConfig,
-    tables: dict[str, RatingTable],
-    start: Start,
-    cache: Path,
-    watch: Watch,
-    *,
-    write: bool,
-) -> TrainedRun:
-    """The run; only its variables keep files of the cache mapped into memory."""
+    config: TrainConfig, start: Start, tables: dict[str, RatingTable], cache: Path, watch: Watch
+) -> tuple[list[Figures], Floats | None, Floats, dict[str, float]]:
+    """Train all stages; only variables of this call keep files of the cache mapped into memory.
+
+    Returns:
+        The figures of each epoch; rating distributions (N, K) of val photos by the network that
+        training started from (None where its head was new) and by the trained one; and the shares
+        of stages that were mixed with what was before them.
+    """
     splits = cut_views(tables, start.card.view, config, cache, watch)
     _measure_norms(start, config, splits)
-    stages = _train_stages(config, start, splits, cache, watch)
-    return _finish(config, start, tables, stages, write=write)
-
-
-class _Stages(NamedTuple):
-    """What the stages leave: figures of each epoch, rating distributions of val photos, shares.
-
-    Distributions are of the network that training started from (None where its head was new), and
-    of the trained one. Shares are those of each stage that was mixed with what was before it.
-    """
-
-    epochs: list[Figures]
-    before: Floats | None
-    after: Floats
-    shares: dict[str, float]
-
-
-def _train_stages(
-    config: TrainConfig, start: Start, splits: dict[str, SplitViews], cache: Path, watch: Watch
-) -> _Stages:
-    machine = machine_arguments(config.device, config.devices, config.nodes)
-    machine["precision"] = chosen_precision(config.precision, config.device)
-    device = rating_device(config.device)
-    nima = start.nima.to(memory_format=torch.channels_last)
+    nima, device = start.nima.to(memory_format=torch.channels_last), rating_device(config.device)
+    live = isinstance(splits["train"].views, LiveViews)
+    workers = (usable_cores() if config.workers is None else config.workers) if live else 0
+    log, shares = RunLog(config.out, watch, write=is_first_process()), {}
+    first: Tensor | None = None  # what val photos got at the start
     kept: Figures = {}  # of the best epoch so far, or of the start
-    first, shares = None, {}
-    log = RunLog(config.out, watch)
-
-    def report(number: int, epochs: list[Figures]) -> None:
-        log.note(number, epochs)
-        watch.epoch(epochs[-1])
-
     for number, plan in enumerate(config.stage, start=1):
         before = copy.deepcopy(nima.state_dict())
-        stage = StageRun(number, nima, start.card, plan, splits, cache, watch, device=device)
+        inputs = prepare_stage(number, nima, start.card, plan, splits, cache, watch)
+        network, prepare, photos = inputs
+        measured = partial(measure, network, prepare, photos("val"), plan, device)
         if number == 1 and not start.new_head:
-            kept, first = stage.figures(), stage.rated()
-        watch.start_stage(describe_stage(number, plan), plan.epochs, stage.steps)
-        epochs = stage.fit(
-            config.out / f"stage{number}",
-            seed=config.seed + number,
-            workers=config.workers,
-            log=StageLog(partial(report, number), watch.step),
-            trainer=machine
-            | {"logger": loggers_of(config.loggers, config.out, config.name, number)},
-        )
-        watch.end_stage()
-        if is_first_process():
-            log.note(number, epochs)
-        else:
-            log.stages[number - 1 :] = [epochs]
+            first, kept = measured()
+        with levels_alone(nima, config.seed + 1) if plan.reads == "levels" else nullcontext():
+            epochs = _fit(config, number, *inputs, workers, log)
         best = epochs[best_of(dict(enumerate(epochs)), plan.monitor)]
         if plan.blend:
-            share, best = stage.blend(before)
+            share, best = blend(nima, before, measured, plan.monitor)
             shares[f"stage {number}"] = share
             watch.note(
                 f"mixed: {share:.0%} of stage {number} and {1 - share:.0%} of what was before it, "
@@ -218,51 +191,84 @@ def _train_stages(
             nima.cpu().load_state_dict(before)
         else:
             kept = best
-    nima.cpu().eval()
-    if is_first_process():
-        log.draw()
-    return _Stages(log.rows, first, stage.rated(), shares)
+    log.draw()
+    # Rungs of ladders come after the photos.
+    at_start, at_end = (
+        None if rated is None else rated[: len(tables["val"])].double().numpy()
+        for rated in (first, measured()[0])
+    )
+    assert at_end is not None
+    return log.rows, at_start, at_end, shares
 
 
-def _finish(
+def _fit(
+    config: TrainConfig,
+    number: int,
+    network: NIMA,
+    prepare: nn.Module,
+    photos: Callable[[str], Photos],
+    workers: int,
+    log: RunLog,
+) -> list[Figures]:
+    """Train a stage of the run; see `prepare_stage` for what it takes."""
+    plan, seed, watch = config.stage[number - 1], config.seed + number, log.watch
+    train = photos("train")
+
+    def report(epochs: list[Figures]) -> None:
+        log.note(number, epochs)
+        watch.epoch(epochs[-1])
+
+    watch.start_stage(describe_stage(number, plan), plan.epochs, len(train.draws(plan, seed)))
+    loggers = loggers_of(config.loggers, config.out, config.name, number)
+    epochs = train_stage(
+        network,
+        prepare,
+        train,
+        photos("val"),
+        config.out / f"stage{number}",
+        config=plan,
+        seed=seed,
+        workers=workers,
+        log=StageLog(report, watch.step),
+        trainer=machine_arguments(config) | {"logger": loggers},
+    )
+    watch.end_stage()
+    log.note(number, epochs)
+    return epochs
+
+
+def _finished(
     config: TrainConfig,
     start: Start,
     tables: dict[str, RatingTable],
-    stages: _Stages,
-    *,
-    write: bool,
+    epochs: list[Figures],
+    before: Floats | None,
+    after: Floats,
+    shares: dict[str, float],
 ) -> TrainedRun:
-    card, val = trained_card(start, tables["train"], config), tables["val"]
-    if stages.shares:
-        card = replace(card, training={**card.training, "mixed": stages.shares})
+    """Write what training gave, and measure it; see `_trained` for the arguments."""
+    card, val, write = start.card, tables["val"], is_first_process()
+    labels, scores = val.means(card.scale), mean(after, card.scale)
+    more: dict[str, Any] = {"mixed": shares} if shares else {}
     if config.spread_ratio is not None:
-        numbers, scores = calibrate(
-            start.nima.head,
-            stages.after,
-            val.means(card.scale),
-            card.scale,
-            spread_ratio=config.spread_ratio,
+        more["calibration"], scores = calibrate(
+            start.nima.head, after, labels, card.scale, spread_ratio=config.spread_ratio
         )
-        card = replace(card, training={**card.training, "calibration": numbers})
-    else:
-        scores = mean(stages.after, card.scale)
+    card = trained_card(start, tables["train"], config, more)
     model, checkpoint = config.out / MODEL_FILE, config.out / CHECKPOINT_FILE
     if write:
         card = export_onnx(start.nima, card, model, storage=config.storage)
     judged = None
-    if "test" in tables and len(tables["test"]):
-        live = LiveViews(tables["test"], card.view)
+    if "test" in tables:
+        # On a processor the file is what will be used, and there it is faster.
         device = rating_device(config.device)
-        if device == "cpu" and write:  # the file is what will be used, and there it is faster
-            rated = distributions_of(ModelFile(model, threads=usable_cores()), live)
-        else:
-            rated = distributions_of(NetworkModel(start.nima.to(device), card), live)
-            start.nima.cpu()
-        judged = tables["test"], mean(rated, card.scale)
-    before = None
-    if stages.before is not None:
-        before = agreement(mean(stages.before, card.scale), val, card)
-    card = with_figures(card, val, scores, before, judged)
+        by_file = write and device == "cpu"
+        judge: Any = model if by_file else NetworkModel(start.nima.to(device), card)
+        scorer = Scorer(judge, batch_size=None if by_file else 16)
+        judged = tables["test"], _scores(scorer, tables["test"])
+        start.nima.cpu()
+    at_start = None if before is None else agreement(mean(before, card.scale), val, card)
+    card = with_figures(card, val, scores, at_start, judged)
     if write:
         write_card(model, card)
         save_checkpoint(checkpoint, start.nima, card)
@@ -271,12 +277,19 @@ def _finish(
         model=model,
         checkpoint=checkpoint,
         card=card,
-        epochs=stages.epochs,
-        before=before,
+        epochs=epochs,
+        before=at_start,
         after=card.metrics[VAL_FIGURES],
         test=card.metrics.get(TEST_FIGURES),
-        problem=problem_of(scores, card.metrics[VAL_FIGURES], before, card),
+        problem=problem_of(scores, card.metrics[VAL_FIGURES], at_start, card),
     )
+
+
+def _scores(scorer: Scorer, table: RatingTable) -> Floats:
+    results = [*scorer.score(table.paths)]
+    if broken := [result.error for result in results if result.error is not None]:
+        raise TableError(f"{len(broken)} test photos cannot be read: {name_some(broken)}")
+    return np.array([result.score for result in results])
 
 
 def _measure_norms(start: Start, config: TrainConfig, splits: dict[str, SplitViews]) -> None:

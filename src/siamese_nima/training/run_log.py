@@ -21,11 +21,11 @@ from siamese_nima.atomic_write import write_whole
 from siamese_nima.errors import MissingExtraError, NimaError
 from siamese_nima.evaluation.plots import LOG_FILE, plot_learning_curves
 from siamese_nima.training.config import LoggerKind
-from siamese_nima.training.fit import Figures
+from siamese_nima.training.figures import Figures
 from siamese_nima.training.watch import Watch
 
 CURVES = ("curves.svg", "curves.png")
-_CURVES_EVERY_S = 30.0
+_CURVES_EVERY_S = 30.0  # drawing takes about a second
 
 
 class RunLog:
@@ -37,48 +37,48 @@ class RunLog:
     Args:
         folder: Of the run: `log.csv`, `curves.svg` and `curves.png`.
         watch: Told which files could not be written.
+        write: Whether this process does.
+
+    Attributes:
+        rows: Figures of each epoch of each stage; stages count from 1.
     """
 
-    def __init__(self, folder: Path, watch: Watch) -> None:
-        self.folder, self.watch = folder, watch
-        self.stages: list[list[Figures]] = []
+    def __init__(self, folder: Path, watch: Watch, *, write: bool = True) -> None:
+        self.folder, self.watch, self.write = folder, watch, write
+        self.rows: list[Figures] = []
         self._drawn = time.monotonic()
 
-    @property
-    def rows(self) -> list[Figures]:
-        """Figures of each epoch of each stage; stages count from 1."""
-        return [
-            {"stage": float(number), **figures}
-            for number, epochs in enumerate(self.stages, start=1)
-            for figures in epochs
-        ]
-
-    def note(self, number: int, epochs: list[Figures]) -> None:
-        """Write what stage `number` has got to."""
-        self.stages[number - 1 :] = [list(epochs)]
-        self._write(lambda: write_log(self.folder / LOG_FILE, self.rows))
+    def note(self, stage: int, epochs: Sequence[Figures]) -> None:
+        """Write what a stage has got to."""
+        before = [row for row in self.rows if row["stage"] < stage]
+        self.rows = before + [{"stage": float(stage), **figures} for figures in epochs]
+        self._try(partial(write_log, self.folder / LOG_FILE, self.rows))
         if time.monotonic() - self._drawn > _CURVES_EVERY_S:
             self.draw()
 
     def draw(self) -> None:
-        """Draw the curves, which takes about a second."""
+        """Draw the curves."""
         for name in CURVES:
-            picture = plot_learning_curves(self.rows, kind=Path(name).suffix[1:])
-            self._write(partial(write_whole, self.folder / name, picture))
+            self._try(partial(self._draw, self.folder / name))
         self._drawn = time.monotonic()
 
-    def _write(self, write: Callable[[], None]) -> None:
+    def _draw(self, path: Path) -> None:
+        write_whole(path, plot_learning_curves(self.rows, kind=path.suffix[1:]))
+
+    def _try(self, write: Callable[[], None]) -> None:
         try:
-            write()
+            if self.write:
+                write()
         except NimaError as error:
             self.watch.note(f"{error}; training goes on, and the file is as it was")
 
 
 def write_log(path: Path, rows: Sequence[Figures]) -> None:
     """Write figures as CSV, a row per epoch; the file appears complete or not at all."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer = csv.DictWriter(
+        text, dict.fromkeys(n for row in rows for n in row), lineterminator="\n"
+    )
     writer.writeheader()
     writer.writerows({name: f"{value:.7g}" for name, value in row.items()} for row in rows)
     write_whole(path, text.getvalue().encode())
@@ -90,21 +90,14 @@ def loggers_of(kinds: Sequence[LoggerKind], folder: Path, name: str, stage: int)
     Raises:
         MissingExtraError: One needs a package that is not installed.
     """
-    version = f"stage{stage}"
-
-    def made(kind: LoggerKind) -> Logger:
-        match kind:
-            case "tensorboard":
-                return TensorBoardLogger(folder, "tensorboard", version)
-            case "csv":
-                return CSVLogger(folder, "csv", version)
-            case "wandb":
-                return WandbLogger(f"{name}-{version}", folder)
-            case "mlflow":
-                tracked = folder / "mlruns"
-                return MLFlowLogger(name, version, tracking_uri=tracked.resolve().as_uri())
-
+    version, tracked = f"stage{stage}", (folder / "mlruns").resolve().as_uri()
+    makers: dict[LoggerKind, Callable[[], Logger]] = {
+        "tensorboard": lambda: TensorBoardLogger(folder, "tensorboard", version),
+        "csv": lambda: CSVLogger(folder, "csv", version),
+        "wandb": lambda: WandbLogger(f"{name}-{version}", folder),
+        "mlflow": lambda: MLFlowLogger(name, version, tracking_uri=tracked),
+    }
     try:
-        return [made(kind) for kind in kinds]
+        return [makers[kind]() for kind in kinds]
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"a logger of this run is not installed: {error}") from error

@@ -147,9 +147,8 @@ class Stage(lightning.LightningModule):
             raise ConfigError(self._diverged())
         if this_process()[1] > 1:
             predicted = cast(Tensor, self.all_gather(predicted)).flatten(0, 1)
-        rated = predicted[: len(self.val)].float().cpu()
-        val = self.val
-        self.log_dict(val_figures(rated, val.distributions, val.labels, self.config, self.scale))
+        predicted = predicted[: len(self.val)].float().cpu()
+        self.log_dict(val_figures(predicted, self.val, self.config))
 
     def on_train_epoch_end(self) -> None:
         """Stop where the loss is no number any more."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from siamese_nima.training.fit import Figures
+    from siamese_nima.training.figures import Figures
 
 
 class Watch:
