@@ -26,12 +26,14 @@ import numpy as np
 from numpy.typing import NDArray
 from people import Floats, Rated, Rows, read_people
 from scipy.linalg import cho_factor, cho_solve
-from seen import Seen
 from tastes import taste_factors
 
 from siamese_nima.evaluation.metrics import bootstrap_by_scene, srcc
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from seen import Seen
+
 from machine import provenance, report
 
 PENALTIES = (0.25, 0.5, 1.0, 2.0, 4.0)  # with kernels of mean 1 on the diagonal

@@ -72,7 +72,7 @@ Floats = NDArray[np.float64]
 def main() -> None:
     """Print and write the table."""
     options = _options()
-    table = read_biq2021(options.data, HERE / "splits.csv")
+    table = read_biq2021(options.data, options.splits)
     chosen = np.random.default_rng(0).permutation(len(table.split("train")))[:TRAIN_PHOTOS]
     train, val = table.split("train").select(np.sort(chosen)), table.split("val")
     rows = []
@@ -82,7 +82,7 @@ def main() -> None:
             rows.append({"backbone": name} | row)
             print(json.dumps(rows[-1]), flush=True)
     result = provenance() | {"train_photos": len(train), "val_photos": len(val), "rows": rows}
-    (HERE / "views.json").write_text(json.dumps(result, indent=1) + "\n")
+    options.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def _backbones(options: argparse.Namespace) -> Iterator[tuple[str, nn.Module, Normalisation]]:
@@ -116,7 +116,7 @@ def _rows(
     for text in policies:
         parts = [features[group] for group in text.split("+")]
         known, unknown = (np.concatenate(side, axis=1) for side in zip(*parts, strict=True))
-        yield {"view": text} | _judge(known, unknown, train, val)
+        yield {"view": text} | judged(known, unknown, train, val)
 
 
 def _features(
@@ -152,21 +152,34 @@ class _FromPixels(nn.Module):
         return features
 
 
-def _judge(
-    known: Floats, unknown: Floats, train: RatingTable, val: RatingTable
+def judged(
+    known: Floats,
+    unknown: Floats,
+    train: RatingTable,
+    val: RatingTable,
+    penalties: Sequence[float] = PENALTIES,
 ) -> dict[str, object]:
+    """Figures on val of ridge regression at the penalty that is best there.
+
+    Args:
+        known: Shape (N, F), features of the training photos.
+        unknown: Shape (M, F), of the val photos.
+        train: N photos.
+        val: M photos.
+        penalties: Of features brought to unit variance.
+    """
     centre, width = known.mean(0), known.std(0) + 1e-3
     a, b = (known - centre) / width, (unknown - centre) / width
     labels = train.mos - train.mos.mean()
     scores = [
         b @ (a.T @ np.linalg.solve(a @ a.T + penalty * np.eye(len(a)), labels))
-        for penalty in PENALTIES
+        for penalty in penalties
     ]
     best = int(np.argmax([srcc(s, val.mos) for s in scores]))
     subsets = np.array(val.subsets)
     pairs = same_scene_pairs(val.mos, val.scenes)
     return {
-        "penalty": PENALTIES[best],
+        "penalty": penalties[best],
         "srcc": round(srcc(scores[best], val.mos), 4),
         **{
             name: round(srcc(scores[best][subsets == name], val.mos[subsets == name]), 4)
@@ -182,11 +195,13 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of BIQ2021")
-    parser.add_argument("--imagenet", type=Path, required=True, help="the .tflite file")
+    parser.add_argument("--imagenet", type=Path, help="the .tflite file of MobileNet v1")
     parser.add_argument("--other", type=Path, help="the .tflite file of MobileNet v2")
     parser.add_argument("--lite0", type=Path, help="the .pth file of EfficientNet-Lite0")
     parser.add_argument("--lite2", type=Path, help="the .pth file of EfficientNet-Lite2")
+    parser.add_argument("--splits", type=Path, default=HERE / "splits.csv")
     parser.add_argument("--work", type=Path, default=Path("runs/quality"), help="caches")
+    parser.add_argument("--out", type=Path, default=HERE / "views.json")
     return parser.parse_args()
 
 

@@ -95,6 +95,17 @@ def write_biq2021(folder: Path, scenes: int = 12) -> tuple[Path, Path]:
 PHOTOS = sorted((REPOSITORY / "examples" / "photos").glob("*.jpg"))
 
 
+def write_lites(folder: Path) -> list[object]:
+    """Random weights of EfficientNet-Lite0, 1 and 2, as options."""
+    options: list[object] = []
+    torch.manual_seed(0)
+    for size in (0, 1, 2):
+        weights = folder / f"lite{size}.pth"
+        torch.save(build_backbone(f"tf_efficientnet_lite{size}").state_dict(), weights)
+        options += [f"--lite{size}", weights]
+    return options
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick_export")
 def test_the_recipe_of_quality_makes_a_model_and_judges_it(tmp_path, script, command):
@@ -137,6 +148,29 @@ def test_the_recipe_of_quality_makes_a_model_and_judges_it(tmp_path, script, com
     assert found["test"]["all"]["photos"] == 16
     assert (found["official_test"]["photos"], found["ladders"]["photos"]) == (8, 16)
     assert len(found["history"]["levels"]) == 1
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's older exporter
+@pytest.mark.slow
+def test_backbones_are_compared_by_what_their_frozen_features_tell(
+    tmp_path, monkeypatch, quick_export, script, command
+):
+    monkeypatch.setattr(torch.onnx, "export", quick_export)  # what the scripts ask of it differs
+    data, splits = write_biq2021(tmp_path / "biq")
+    weights = write_lites(tmp_path)
+    named = ["--data", data, "--splits", splits, "--work", tmp_path / "work"]
+    by_view = script("recipes/quality/compare_views.py")
+    by_view.MORE_POLICIES["tf_efficientnet_lite0"] = ("warp:32", "warp:32+centre:32@48")
+    command(by_view, *named, *weights[:2], "--out", tmp_path / "views.json")
+    rows = json.loads((tmp_path / "views.json").read_text())["rows"]
+    assert [row["view"] for row in rows] == ["warp:32", "warp:32+centre:32@48"]
+    by_size = script("recipes/quality/compare_sizes.py")
+    by_size.VIEWS, by_size.NETWORKS = ("warp:32", "centre:32@48"), ("lite0", "lite2")
+    command(by_size, *named, *weights[:2], *weights[4:], "--out", tmp_path / "sizes.json")
+    rows = json.loads((tmp_path / "sizes.json").read_text())["rows"]
+    assert [row["network"] for row in rows] == ["lite0"] * 2 + ["lite2"] * 2
+    assert [row["channels"] for row in rows[:2]] == [2560, 4128]
+    assert all(-1 <= row["srcc"] <= 1 for row in rows)
 
 
 # A class of gaps may have no pair of so few photos.
@@ -228,13 +262,7 @@ def write_people(folder: Path) -> list[object]:
         votes = generator.binomial(40, np.exp(-2 * (np.arange(5) / 4 - bright) ** 2) / 2)
         tiles.append(f"{name},{SOURCES[number % 5]}," + ",".join(map(str, votes)))
     (study / "votes.csv").write_text("\n".join(tiles) + "\n")
-    options: list[object] = ["--oasis", oasis, "--study", study, "--work", folder / "work"]
-    torch.manual_seed(0)
-    for size in (0, 1, 2):
-        weights = folder / f"lite{size}.pth"
-        torch.save(build_backbone(f"tf_efficientnet_lite{size}").state_dict(), weights)
-        options += [f"--lite{size}", weights]
-    return options
+    return ["--oasis", oasis, "--study", study, "--work", folder / "work", *write_lites(folder)]
 
 
 @pytest.mark.slow

@@ -6,7 +6,6 @@ Kept under the work folder, a file for each network, view and set of photos.
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from efficientnet_lite import NORMALISATION, build_efficientnet_lite
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession, SessionOptions
 from torch import Tensor, nn
@@ -22,11 +22,9 @@ from siamese_nima.photos.read import read_photo
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.taste.features import FeatureExtractor
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from efficientnet_lite import NORMALISATION, build_efficientnet_lite
-
-QUALITY = Path(__file__).parents[2] / "src" / "siamese_nima" / "models" / "quality.onnx"
+QUALITY = Path(__file__).parents[1] / "src" / "siamese_nima" / "models" / "quality.onnx"
 Means = dict[str, NDArray[np.float32]]
+Look = Callable[[Path], Means]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ class Seen:
         kept = work / f"{name}-{self.network}-{view}.npz"
         if not kept.exists():
             work.mkdir(parents=True, exist_ok=True)
-            look = _quality() if self.network == "quality" else self._lite(weights[self.network])
+            look = _quality() if self.network == "quality" else self.lite(weights[self.network])
             parts = [look(path) for path in paths]
             partial = kept.with_suffix(".partial.npz")
             np.savez(partial, **{k: np.stack([part[k] for part in parts]) for k in parts[0]})  # type: ignore[arg-type]
@@ -66,7 +64,8 @@ class Seen:
         with np.load(kept) as found:
             return {level: found[level] for level in found.files}
 
-    def _lite(self, weights: Path) -> Callable[[Path], Means]:
+    def lite(self, weights: Path) -> Look:
+        """What sees a photo by an EfficientNet-Lite with these weights, on one thread."""
         network = _Levels(build_efficientnet_lite(f"tf_efficientnet_{self.network}", weights))
         policy = ViewPolicy.parse(self.view)
         height, width = policy.view_size or (0, 0)
@@ -114,7 +113,7 @@ class _Levels(nn.Module):
         return tuple(level.mean((2, 3)) for level in found)
 
 
-def _quality() -> Callable[[Path], Means]:
+def _quality() -> Look:
     extractor = FeatureExtractor(QUALITY)
 
     def look(path: Path) -> Means:
