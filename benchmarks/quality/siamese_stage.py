@@ -24,7 +24,7 @@ from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import Floats
 from siamese_nima.scoring.model import ModelFile
 from siamese_nima.training.config import config_from
-from siamese_nima.training.ladder_views import build_ladder_views
+from siamese_nima.training.ladders import build_ladder_views
 from siamese_nima.training.run import train
 
 SPLITS = Path(__file__).parents[2] / "recipes" / "quality" / "splits.csv"
@@ -77,7 +77,7 @@ def main() -> None:
     view = ViewPolicy.parse(options.view)
     shown = {
         "test": build_view_cache(test, view, options.work / "cache"),
-        "test_ladders": build_ladder_views(test.select(best), view, options.work / "cache").views,
+        "test_ladders": build_ladder_views(test.select(best), view, options.work / "cache"),
     }
     for seed in options.seeds:
         folder = options.runs / place_of(options) / f"seed{seed}"

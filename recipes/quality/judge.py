@@ -27,8 +27,7 @@ from siamese_nima.evaluation.metrics import measure_agreement, measure_by_subset
 from siamese_nima.ratings import Floats, mean
 from siamese_nima.scoring.catalogue import find_model
 from siamese_nima.scoring.model import ModelFile
-from siamese_nima.training.ladder_views import LadderViews, build_ladder_views
-from siamese_nima.training.ladders import DISTORTIONS, LEVELS
+from siamese_nima.training.ladders import DISTORTIONS, RUNGS, build_ladder_views
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from machine import provenance, report
@@ -58,7 +57,7 @@ def main() -> None:
     agreement = measure_by_subset(placed, test.mos, test.scenes, test.subsets)
     best = np.sort(np.argsort(-test.mos, kind="stable")[:LADDER_PHOTOS])
     ladders = build_ladder_views(test.select(best), card.view, options.cache)
-    rungs = ladders.views.pixels[0]
+    rungs = ladders.pixels[0]
     rated = [model.rate(np.array(rungs[row : row + BATCH])) for row in range(0, len(rungs), BATCH)]
     report(
         about
@@ -70,20 +69,23 @@ def main() -> None:
             "test": {name: figures.to_json() for name, figures in agreement.items()},
             "official_test": official(options.data, test, placed),
             "spread_ratio": round(float(placed.std() / test.mos.std()), 4),
-            "ladders": ladder_figures(mean(np.concatenate(rated), card.scale), ladders),
+            "ladders": ladder_figures(mean(np.concatenate(rated), card.scale)),
         },
         options.out,
     )
 
 
-def ladder_figures(scores: Floats, ladders: LadderViews) -> dict[str, Any]:
-    """Shares of ladder steps and of pairs of rungs in order; `scores` has one per rung."""
-    rungs = scores.reshape(-1, LEVELS + 1)
+def ladder_figures(scores: Floats) -> dict[str, Any]:
+    """Shares of steps and of pairs of rungs in order; `scores` has one per rung of each ladder.
+
+    Each photo has a ladder of every distortion.
+    """
+    rungs = scores.reshape(-1, RUNGS)
     steps = np.diff(rungs, axis=1) < 0
-    first, second = np.triu_indices(LEVELS + 1, 1)
-    kinds = np.asarray(ladders.distortions)
+    first, second = np.triu_indices(RUNGS, 1)
+    kinds = np.array([*DISTORTIONS] * (len(rungs) // len(DISTORTIONS)))
     return {
-        "photos": len(set(ladders.photos.tolist())),
+        "photos": len(rungs) // len(DISTORTIONS),
         "steps": round(float(steps.mean()), 4),
         "pairs": round(float((rungs[:, first] > rungs[:, second]).mean()), 4),
         "steps_by_distortion": {

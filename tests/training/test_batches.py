@@ -10,7 +10,8 @@ from siamese_nima.training import samplers
 from siamese_nima.training.augmentation import Augmentation
 from siamese_nima.training.batches import Photos, plain_batches, train_batches
 from siamese_nima.training.config import StageConfig
-from siamese_nima.training.pairs import all_pairs
+from siamese_nima.training.ladders import RUNGS
+from siamese_nima.training.pairs import UNKNOWN, all_pairs
 from siamese_nima.training.samplers import this_process
 
 PHOTOS = 12
@@ -172,3 +173,41 @@ def test_photos_and_labels_that_do_not_fit_are_refused(paired):
 def test_batches_that_cannot_be_made_are_refused(paired, batch_size, message):
     with pytest.raises(ConfigError, match=message):
         paired.draws(config_of(batch_size=batch_size), 0)
+
+
+def four_photos(inputs):
+    means = [3.0, 5.0, 7.0, 9.0]
+    return Photos(inputs, distribution_from_mos(means), means, AVA_SCALE)
+
+
+def test_a_first_rung_keeps_its_rating_and_the_others_have_none():
+    inputs = np.zeros((2, 4, 1, 1, 1, 3), np.uint8)
+    rated = four_photos(inputs)
+    rungs = np.ones((1, 2 * RUNGS, 1, 1, 1, 3), np.uint8)
+    paired = rated.with_ladders(rungs, np.array([3, 1]))
+    assert len(paired) == 4 + 2 * RUNGS
+    assert paired.labels.means[[4, 10]].tolist() == [9.0, 5.0]
+    assert paired.labels.means[[5, 9, 11]].isnan().all()
+    assert paired.labels.ladders.tolist() == [UNKNOWN] * 4 + [0] * RUNGS + [1] * RUNGS
+    assert paired.labels.rungs.tolist() == [0] * 4 + 2 * list(range(RUNGS))
+    assert paired.inputs[1, 4].max() == 1
+
+
+def test_the_scene_sampler_keeps_a_ladder_in_one_batch():
+    inputs = np.zeros((1, 4, 1, 1, 1, 3), np.uint8)
+    rated = four_photos(inputs)
+    rungs = np.ones((1, 3 * RUNGS, 1, 1, 1, 3), np.uint8)
+    paired = rated.with_ladders(rungs, np.array([0, 1, 2]))
+    config = StageConfig(kind="siamese", sampler="scene", batch_size=12)
+    (batch,) = paired.draws(config, 0)
+    ladders = paired.labels.ladders.numpy()[batch.rows]
+    assert np.unique(ladders[ladders != UNKNOWN], return_counts=True)[1].tolist() == [RUNGS] * 2
+
+
+def test_ladders_that_do_not_fit_are_refused():
+    first = np.zeros((2, 4, 1, 2, 2, 3), np.uint8)
+    rated = four_photos(first)
+    with pytest.raises(ConfigError, match=r"\(2, 6, 1, 2, 2, 3\) do not go on"):
+        rated.with_ladders(np.zeros((2, 6, 1, 2, 2, 3), np.uint8), np.array([0]))
+    with pytest.raises(ConfigError, match="2 ladders have 12 rungs, got 6"):
+        rated.with_ladders(np.zeros((1, 6, 1, 2, 2, 3), np.uint8), np.array([0, 1]))

@@ -9,8 +9,11 @@ import pytest
 from PIL import Image
 
 from siamese_nima.card import golden_photo
-from siamese_nima.errors import ConfigError, PhotoError
-from siamese_nima.training.ladders import DISTORTIONS, LEVELS, distort, ladder
+from siamese_nima.datasets.rating_table import RatingTable
+from siamese_nima.errors import ConfigError, PhotoError, ViewError
+from siamese_nima.photos.views import ViewPolicy
+from siamese_nima.ratings import AVA_SCALE
+from siamese_nima.training.ladders import DISTORTIONS, LEVELS, build_ladder_views, distort, ladder
 
 
 def clouds(seed):
@@ -28,6 +31,7 @@ def clouds(seed):
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8), "RGB")
 
 
+POLICY = ViewPolicy.parse("warp:32")
 PHOTOS = {"clouds 0": clouds(0), "clouds 1": clouds(1), "golden": golden_photo()}
 
 
@@ -115,3 +119,69 @@ def test_ladders_need_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("6\n", "")
+
+
+@pytest.fixture
+def table(tmp_path):
+    generator = np.random.default_rng(0)
+    paths = [tmp_path / f"{i}.png" for i in range(4)]
+    for path in paths:
+        Image.fromarray(generator.integers(0, 255, (32, 40, 3), dtype=np.uint8)).save(path)
+    return RatingTable(paths=tuple(paths), mos=np.array([3.0, 5.0, 7.0, 9.0]), scale=AVA_SCALE)
+
+
+def check(built, table, ladders):
+    """Whether views are those of ladders of (row, distortion)."""
+    expected = [
+        POLICY.views(rung)
+        for row, name in ladders
+        for rung in ladder(Image.open(table.paths[row]), name, seed=row)
+    ]
+    assert np.array_equal(built.pixels[0], expected)
+
+
+def test_every_rung_is_the_view_of_the_distorted_photo(table, tmp_path):
+    built = build_ladder_views(table, POLICY, tmp_path / "cache", per_photo=2)
+    check(built, table, zip([0, 0, 1, 1, 2, 2, 3, 3], [*DISTORTIONS, *DISTORTIONS], strict=False))
+
+
+def test_a_distortion_named_twice_among_the_turns_gets_twice_as_many_ladders(table, tmp_path):
+    turns = ("jpeg", "jpeg", "noise")
+    built = build_ladder_views(table, POLICY, tmp_path / "cache", per_photo=1, turns=turns)
+    check(built, table, zip(range(4), ("jpeg", "jpeg", "noise", "jpeg"), strict=True))
+    other = build_ladder_views(table, POLICY, tmp_path / "cache", per_photo=1)
+    assert other.key != built.key
+
+
+@pytest.mark.parametrize("turns", [("rain",), ("jpeg", "rain")])
+def test_turns_are_distortions_that_there_are(table, tmp_path, turns):
+    with pytest.raises(ConfigError, match="turns must be some of blur"):
+        build_ladder_views(table, POLICY, tmp_path, turns=turns)
+
+
+def test_views_are_cut_once(table, tmp_path):
+    first = build_ladder_views(table, POLICY, tmp_path / "cache")
+    for path in table.paths:
+        Image.new("RGB", (40, 40)).save(path.with_suffix(".other.png"))
+    (file,) = (tmp_path / "cache").glob("*.npy")
+    stamp = file.stat().st_mtime_ns
+    again = build_ladder_views(table, POLICY, tmp_path / "cache")
+    assert file.stat().st_mtime_ns == stamp
+    assert np.array_equal(first.pixels, again.pixels)
+
+
+def test_large_photos_are_distorted_at_the_size_that_views_need(table, tmp_path):
+    large = [Image.open(path).resize((400, 320)) for path in table.paths]
+    paths = tuple(tmp_path / f"large{i}.png" for i in range(len(large)))
+    for photo, path in zip(large, paths, strict=True):
+        photo.save(path)
+    same = RatingTable(paths=paths, mos=table.mos, scale=table.scale)
+    built = build_ladder_views(same, POLICY, tmp_path / "cache", per_photo=1)
+    reduced = large[0].resize((40, 32), Image.Resampling.BICUBIC)
+    rungs = ladder(reduced, "blur", seed=0)
+    assert np.array_equal(built.pixels[0, 3], POLICY.views(rungs[3]))
+
+
+def test_views_without_one_size_are_refused(table, tmp_path):
+    with pytest.raises(ViewError, match="no fixed size"):
+        build_ladder_views(table, ViewPolicy.parse("native"), tmp_path)

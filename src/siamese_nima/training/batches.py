@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -15,6 +15,7 @@ from siamese_nima.errors import ConfigError
 from siamese_nima.ratings import RatingScale
 from siamese_nima.training.augmentation import Augmentation
 from siamese_nima.training.config import StageConfig
+from siamese_nima.training.ladders import RUNGS
 from siamese_nima.training.pairs import (
     DEFAULT_STANDARD_ERROR_SHARE,
     UNKNOWN,
@@ -147,6 +148,50 @@ class Photos:
         elif config.sampler == "scene" or (ladders != UNKNOWN).any():
             batches = by_group(groups, size)
         return Draws(batches, photos // size, variants, seed)
+
+    def with_ladders(self, inputs: Inputs, ladder_rows: NDArray[np.intp]) -> Photos:
+        """These photos and ladders of some of them, as the Siamese stage takes them.
+
+        The first rung of a ladder is a rated photo and keeps its labels; the others have none.
+
+        Args:
+            inputs: Shape (1, 6 L, ...): views or activations of L ladders.
+            ladder_rows: Shape (L,), the photo that each ladder is of.
+
+        Raises:
+            ConfigError: Ladders of another number or form than the photos.
+        """
+        if inputs.shape[1] != len(ladder_rows) * RUNGS:
+            raise ConfigError(
+                f"{len(ladder_rows)} ladders have {len(ladder_rows) * RUNGS} rungs, got "
+                f"{inputs.shape[1]}"
+            )
+        ladders, rungs = np.divmod(np.arange(len(ladder_rows) * RUNGS), RUNGS)
+        rows, none = ladder_rows[ladders], np.full(len(self), UNKNOWN)
+        known = {"distributions": self.distributions, **self.labels._asdict()}
+        columns = {name: torch.cat([column, column[rows]]) for name, column in known.items()}
+        distorted = len(self) + np.flatnonzero(rungs)
+        for name, unknown in (("distributions", np.nan), ("means", np.nan), ("buckets", UNKNOWN)):
+            columns[name][distorted] = unknown
+        columns["ladders"] = _tensor(np.concatenate([none, ladders]))
+        columns["rungs"] = _tensor(np.concatenate([none * 0, rungs]))
+        return Photos(_Joined(self.inputs, inputs), scale=self.scale, **columns)
+
+
+class _Joined:
+    """Inputs (variants, N, ...), then (1, M, ...) that are the same in every variant."""
+
+    def __init__(self, first: Inputs, second: Inputs) -> None:
+        if first.shape[2:] != second.shape[2:] or second.shape[0] != 1:
+            raise ConfigError(f"inputs of shape {second.shape} do not go on those of {first.shape}")
+        self.first = first
+        self.second = second
+        self.shape = (first.shape[0], first.shape[1] + second.shape[1], *first.shape[2:])
+
+    def __getitem__(self, place: tuple[int, int]) -> Any:
+        variant, row = place
+        known = self.first.shape[1]
+        return self.first[variant, row] if row < known else self.second[0, row - known]
 
 
 class Batch(NamedTuple):

@@ -27,7 +27,7 @@ from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import Floats
 from siamese_nima.training.config import TrainConfig
 from siamese_nima.training.fit import is_first_process
-from siamese_nima.training.ladder_views import LadderViews, build_ladder_views
+from siamese_nima.training.ladders import build_ladder_views
 from siamese_nima.training.watch import Watch
 
 SPLITS_FILE = "splits.csv"
@@ -44,12 +44,14 @@ class SplitViews:
     Attributes:
         table: Its photos.
         views: Cut, or cut when they are asked for.
-        ladders: Of some of its photos; None where there are none.
+        ladders: Distortion ladders of some of its photos; None where there are none.
+        ladder_rows: Shape (L,), the row of the table that each ladder is of.
     """
 
     table: RatingTable
     views: ViewCache | LiveViews
-    ladders: LadderViews | None
+    ladders: ViewCache | None
+    ladder_rows: NDArray[np.intp]
 
 
 def read_tables(config: TrainConfig, watch: Watch) -> dict[str, RatingTable]:
@@ -128,27 +130,26 @@ def cut_views(
     splits = {}
     kept = _kept_views(tables, policy, config, watch)
     for name in ("train", "val"):
-        table = tables[name]
-        if name not in kept:
-            crop = config.data.random_crop and name == "train"
-            live = LiveViews(table, policy, seed=config.seed, random_crop=crop)
-            splits[name] = SplitViews(table, live, _ladders(table, policy, config, name, folder))
-            continue
-        with watch.progress(f"cutting views of {name} photos") as report:
-            build = partial(
-                build_view_cache,
-                table,
-                policy,
-                folder,
-                variants=config.data.variants if name == "train" else 1,
-                seed=config.seed,
-                random_crop=config.data.random_crop and name == "train",
-                threads=usable_cores(),
-                report=report,
-            )
-            digest = data_digest({name: table})
-            views = first_process_first(folder, f"views of {name}", digest, build)
-        splits[name] = SplitViews(table, views, _ladders(table, policy, config, name, folder))
+        table, crop = tables[name], config.data.random_crop and name == "train"
+        views: ViewCache | LiveViews
+        if name in kept:
+            with watch.progress(f"cutting views of {name} photos") as report:
+                build = partial(
+                    build_view_cache,
+                    table,
+                    policy,
+                    folder,
+                    variants=config.data.variants if name == "train" else 1,
+                    seed=config.seed,
+                    random_crop=crop,
+                    threads=usable_cores(),
+                    report=report,
+                )
+                digest = data_digest({name: table})
+                views = first_process_first(folder, f"views of {name}", digest, build)
+        else:
+            views = LiveViews(table, policy, seed=config.seed, random_crop=crop)
+        splits[name] = SplitViews(table, views, *_ladders(table, policy, config, name, folder))
     return splits
 
 
@@ -182,24 +183,20 @@ def clean_rows(mos: Floats, best: float, count: int, seed: int) -> NDArray[np.in
 
 def _ladders(
     table: RatingTable, policy: ViewPolicy, config: TrainConfig, name: str, folder: Path
-) -> LadderViews | None:
+) -> tuple[ViewCache | None, NDArray[np.intp]]:
     wanted = config.data
     if not wanted.ladders:
-        return None
+        return None, np.empty(0, dtype=np.intp)
     # A few of val's, too: whether order is learnt shows on photos that were not trained on.
     count = wanted.ladders if name == "train" else max(2, wanted.ladders // 5)
     rows = clean_rows(table.mos, wanted.ladders_best, count, config.seed)
+    clean, each = table.select(rows), wanted.ladders_per_photo
     build = partial(
-        build_ladder_views,
-        table,
-        policy,
-        folder,
-        rows=rows,
-        per_photo=wanted.ladders_per_photo,
-        turns=wanted.ladders_turns,
+        build_ladder_views, clean, policy, folder, per_photo=each, turns=wanted.ladders_turns
     )
-    digest = data_digest({name: table.select(rows)})
-    return first_process_first(folder, f"ladders of {name}", digest, build)
+    digest = data_digest({name: clean})
+    views = first_process_first(folder, f"ladders of {name}", digest, build)
+    return views, np.repeat(rows, each)
 
 
 def _readable(table: RatingTable, watch: Watch) -> RatingTable:

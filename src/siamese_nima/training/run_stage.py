@@ -22,7 +22,6 @@ from siamese_nima.training.batches import Inputs, Photos, plain_batches
 from siamese_nima.training.config import HALF, HEAD_ALONE, NOTHING, StageConfig
 from siamese_nima.training.data import SplitViews, first_process_first
 from siamese_nima.training.figures import Figures, best_of, val_figures
-from siamese_nima.training.ladder_views import with_ladders
 from siamese_nima.training.start import HEAD_STD
 from siamese_nima.training.trunk import (
     ActivationScaling,
@@ -100,8 +99,8 @@ def prepare_stage(
         )
         if split.ladders is None or not config.weight:
             return found
-        on_ladders = inputs(split.ladders.views, f"{name} ladders")
-        return with_ladders(found, on_ladders, split.ladders.photos)
+        on_ladders = inputs(split.ladders, f"{name} ladders")
+        return found.with_ladders(on_ladders, split.ladder_rows)
 
     return network, prepare if trunk is None else ActivationScaling(), photos
 
