@@ -181,8 +181,11 @@ def test_a_file_that_is_no_toml_is_named(tmp_path):
     (tmp_path / "run.toml").write_text("epochs 3")
     with pytest.raises(ConfigError, match=r"run\.toml: not a readable TOML file"):
         read_config(tmp_path / "run.toml")
-    with pytest.raises(ConfigError, match=r"none\.toml: not a readable TOML file"):
+    with pytest.raises(ConfigError, match=r"none\.toml: not a readable TOML file \(No such file"):
         read_config(tmp_path / "none.toml")
+    (tmp_path / "ratings.csv").write_text("path,mos\na.jpg,3\n")
+    with pytest.raises(ConfigError, match=r"not a readable TOML file .* given with --data"):
+        read_config(tmp_path / "ratings.csv")
 
 
 def test_the_configuration_on_the_page_is_the_default_one():

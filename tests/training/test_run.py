@@ -140,11 +140,12 @@ def test_a_finished_run_started_again_gives_the_same(finished):
 
 def test_a_folder_that_holds_another_run_is_refused(finished, table, start, tmp_path):
     _, config, run = finished
-    with pytest.raises(ConfigError, match=r"other settings \(.*; seed: 0 there, 1 now; "):
+    with pytest.raises(ConfigError, match=r"other settings \(seed: 0 there, 1 now; "):
         train(run_config(table, start, run.folder, seed=1, stage=[STAGE]))
     moved = write_photos(tmp_path / "others", count=44)
     config = run_config(moved, start, tmp_path / "run")
-    config.out.mkdir()
+    (config.out / "stage1").mkdir(parents=True)
+    (config.out / "stage1" / "last.ckpt").touch()
     record = {"data_sha256": "of other photos", "start_sha256": "x"}
     (config.out / "run.json").write_text(json.dumps(record))
     message = "other photos, ratings or splits and the weights of"
@@ -157,6 +158,56 @@ def test_a_folder_in_which_nothing_began_is_free_for_another_try(table, start, t
     with pytest.raises(TableError, match="48 of 48 photos are missing"):
         train(wrong)
     assert not (tmp_path / "run" / "config.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stage": [STAGE, {**STAGE, "freeze": "blocks.99"}]}, r"\[\[stage\]\] 2: .*'blocks.99'"),
+        ({"stage": [{**STAGE, "freeze": "nothing", "cache_trunk": True}]}, "no named part to run"),
+        ({"start": "imagenet:mobilenet_v9"}, "no backbone 'mobilenet_v9'"),
+        ({"start": "none.safetensors"}, "no such file to start from"),
+        ({"levels": ["blocks.9.9"]}, "no block 'blocks.9.9'"),
+        ({"device": "cuda"}, "device 'cuda': the installed torch finds none here"),
+    ],
+)
+def test_what_cannot_be_is_said_before_photos_are_read(
+    start, tmp_path, monkeypatch, changes, message
+):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    (tmp_path / "ratings.csv").write_text("no table at all")
+    start = changes.pop("start", start)
+    config = run_config(tmp_path / "ratings.csv", start, tmp_path / "run", **changes)
+    with pytest.raises((ConfigError, WeightsError), match=message):
+        train(config)
+    assert not (tmp_path / "run").exists()
+
+
+def test_too_few_photos_for_a_batch_are_found_before_they_are_cut(table, start, tmp_path):
+    stages = [{**STAGE, "batch_size": 40}]
+    message = r"36 training photos do not fill one batch of 40; take a smaller .*--batch-size"
+    with pytest.raises(ConfigError, match=message):
+        train(run_config(table, start, tmp_path / "run", stage=stages))
+    assert not [*(tmp_path / "run").iterdir()]
+
+
+def test_a_run_of_which_nothing_was_saved_leaves_its_folder_to_another(table, start, tmp_path):
+    class Broken(Watch):
+        def start_stage(self, title, epochs, steps):  # noqa: ARG002
+            raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="the disk is full"):
+        train(run_config(table, start, tmp_path / "run", seed=1), Broken())
+    assert (tmp_path / "run" / "run.json").is_file()
+    other = write_photos(tmp_path / "others", count=24)
+    config = run_config(other, start, tmp_path / "run", stage=[{**STAGE, "epochs": 1}])
+    assert train(config).card.training["photos"] == 18
+
+
+def test_the_results_need_a_folder(table, start, tmp_path):
+    (tmp_path / "p.jpg").touch()
+    with pytest.raises(ConfigError, match=r"--out\) names a folder, and .*p\.jpg is a file"):
+        train(run_config(table, start, tmp_path / "p.jpg"))
 
 
 def test_photos_without_splits_are_divided_and_the_division_kept(start, tmp_path):

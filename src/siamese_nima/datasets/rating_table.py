@@ -185,7 +185,7 @@ class RatingTable:
         if missing := self.missing_photos():
             raise TableError(
                 f"{len(missing)} of {len(self)} photos are missing: {name_some(missing)}. "
-                "Check the folder, or drop them with RatingTable.select."
+                "Check the folder, or leave them out (--skip-unreadable, RatingTable.select)."
             )
 
     def fingerprint(self) -> str:

@@ -105,7 +105,8 @@ def build_view_cache(
         if failures:
             raise TableError(
                 f"{len(failures)} photos from row {rows.start} on cannot be read: "
-                f"{name_some(failures)}. Mend them or drop their rows with RatingTable.select."
+                f"{name_some(failures)}. Mend them, or leave them out (--skip-unreadable, "
+                "RatingTable.select)."
             )
 
     path = folder / f"views-{key[:16]}.npy"

@@ -136,8 +136,7 @@ class Photos:
                 f"pairs need at least two photos per batch, got {photos} photos in batches of "
                 f"{size}"
             )
-        if photos < size:
-            raise ConfigError(f"{photos} training photos do not fill one batch of {size}")
+        require_full_batch(photos, size)
         # A distortion ladder stays together, whatever else does.
         ladders = labels.ladders.numpy()
         alone = labels.scenes.numpy() if config.sampler == "scene" else np.arange(photos)
@@ -192,6 +191,19 @@ class _Joined:
         variant, row = place
         known = self.first.shape[1]
         return self.first[variant, row] if row < known else self.second[0, row - known]
+
+
+def require_full_batch(photos: int, size: int) -> None:
+    """Stop where there are fewer training photos than that.
+
+    Raises:
+        ConfigError: Says so.
+    """
+    if photos < size:
+        raise ConfigError(
+            f"{photos} training photos do not fill one batch of {size}; take a smaller batch_size "
+            "(--batch-size)"
+        )
 
 
 class Batch(NamedTuple):

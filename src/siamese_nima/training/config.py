@@ -400,7 +400,9 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(as_written(decode_text(path.read_bytes())))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: not a readable TOML file ({error})") from error
+        reason = getattr(error, "strerror", None) or error
+        hint = "" if path.suffix == ".toml" else ". Photos and their ratings are given with --data"
+        raise ConfigError(f"{path}: not a readable TOML file ({reason}){hint}") from error
 
 
 def config_from(raw: Raw) -> TrainConfig:

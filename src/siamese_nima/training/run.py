@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-import tomllib
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from siamese_nima.networks.onnx_export import export_onnx, write_card
 from siamese_nima.networks.quantised_mobilenet import reinsert_batch_norm
 from siamese_nima.ratings import Floats, mean
 from siamese_nima.scoring.scorer import Scorer
-from siamese_nima.training.batches import Photos
+from siamese_nima.training.batches import Photos, require_full_batch
 from siamese_nima.training.calibration import calibrate
 from siamese_nima.training.card import (
     TEST_FIGURES,
@@ -39,7 +39,7 @@ from siamese_nima.training.card import (
     trained_card,
     with_figures,
 )
-from siamese_nima.training.config import TrainConfig, config_from
+from siamese_nima.training.config import TrainConfig, config_from, read_config
 from siamese_nima.training.data import (
     RECORD_FILE,
     SplitViews,
@@ -62,6 +62,7 @@ from siamese_nima.training.run_stage import (
     levels_alone,
     measure,
     prepare_stage,
+    require_stages,
 )
 from siamese_nima.training.start import Start, read_start
 from siamese_nima.training.watch import Watch
@@ -69,6 +70,7 @@ from siamese_nima.training.watch import Watch
 CONFIG_FILE = "config.toml"
 MODEL_FILE, CHECKPOINT_FILE = "model.onnx", "checkpoint.safetensors"
 _CALIBRATION_PHOTOS = 512
+_WAIT_S = 1.0
 # What does not change the result, or is known by its digest, wherever it lies.
 _FREE = (
     *("device", "devices", "nodes", "cache", "out", "workers", "loggers"),
@@ -123,8 +125,8 @@ def train(config: TrainConfig, watch: Watch | None = None) -> TrainedRun:
     """
     first = is_first_process()
     watch = watch if watch is not None and first else Watch()
-    _claim(config)
-    tables = read_tables(config, watch)
+    # All that can be known is said before a photo is opened.
+    machine_arguments(config)
     start = read_start(
         config.start,
         view=config.view,
@@ -137,6 +139,12 @@ def train(config: TrainConfig, watch: Watch | None = None) -> TrainedRun:
             f"{config.start}: its SHA-256 is {start.digest}, start_sha256 wants "
             f"{config.start_sha256}; get the file that the recipe was written for"
         )
+    require_stages(start.nima, config.stage)
+    _claim(config)
+    tables = read_tables(config, watch)
+    for plan in config.stage:
+        if plan.sampler != "bucket" and not (plan.weight and config.data.ladders):
+            require_full_batch(len(tables["train"]), plan.batch_size)
     _record(config, data_digest(tables), start.digest)
     cache = config.cache or config.out / "cache"
     cache.mkdir(parents=True, exist_ok=True)
@@ -305,39 +313,46 @@ def _measure_norms(start: Start, config: TrainConfig, splits: dict[str, SplitVie
 def _claim(config: TrainConfig) -> None:
     """Make the run's folder, or see that it does not hold another run.
 
+    Where nothing was saved of the other one, this one begins anew.
+
     Raises:
-        ConfigError: It holds another one.
+        ConfigError: It holds another one, or is a file.
     """
-    config.out.mkdir(parents=True, exist_ok=True)
-    kept = config.out / CONFIG_FILE
+    try:
+        config.out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ConfigError(f"out (--out) names a folder, and {config.out} is a file") from None
+    record, kept = config.out / RECORD_FILE, config.out / CONFIG_FILE
+    begun = any(config.out.glob("stage*/last.ckpt"))
+    if not begun and is_first_process():
+        record.unlink(missing_ok=True)
+        kept.unlink(missing_ok=True)
+    while changed := _changed(kept, config):
+        if begun:
+            raise ConfigError(
+                f"{config.out} holds a run with other settings ({'; '.join(changed[:5])}). Give "
+                "another folder with out (--out), or delete this one."
+            )
+        time.sleep(_WAIT_S)  # until the first process has cleared it
+
+
+def _changed(kept: Path, config: TrainConfig) -> list[str]:
     if not kept.is_file():
-        return
-    found = config_from(tomllib.loads(kept.read_text(encoding="utf-8")))
-    had, has = _settings(found.entries()), _settings(config.entries())
-    changed = [
+        return []
+    had, has = (_settings(one.entries()) for one in (config_from(read_config(kept)), config))
+    return [
         f"{name}: {had.get(name)} there, {has.get(name)} now"
         for name in {**had, **has}
         if name not in _FREE and had.get(name) != has.get(name)
     ]
-    if changed:
-        raise ConfigError(
-            f"{config.out} holds a run with other settings ({'; '.join(changed[:5])}). Give "
-            "another folder with out (--out), or delete this one."
-        )
 
 
-def _settings(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _settings(entries: dict[str, Any]) -> dict[str, Any]:
     """Entries of a configuration by names such as "data.scale" and "stage 2.epochs"."""
-    settings: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            settings |= _settings(value, f"{prefix}{name}.")
-        elif name == "stage":
-            for number, entries in enumerate(value, start=1):
-                settings |= _settings(entries, f"stage {number}.")
-        else:
-            settings[prefix + name] = value
-    return settings
+    tables = {name: value for name, value in entries.items() if isinstance(value, dict)}
+    tables |= {f"stage {n}": stage for n, stage in enumerate(entries["stage"], start=1)}
+    single = {n: value for n, value in entries.items() if n not in (*tables, "stage")}
+    return single | {f"{t}.{n}": value for t, table in tables.items() for n, value in table.items()}
 
 
 def _record(config: TrainConfig, data: str, start: str | None) -> None:
@@ -351,18 +366,14 @@ def _record(config: TrainConfig, data: str, start: str | None) -> None:
     if path.is_file():
         known = json.loads(path.read_text(encoding="utf-8"))
         words = ("photos, ratings or splits", f"the weights of {config.start}")
-        changed = [
-            word
-            for name, word in zip(record, words, strict=True)
-            if known.get(name) != record[name]
-        ]
+        pairs = zip(record.items(), words, strict=True)
+        changed = [word for (name, digest), word in pairs if known.get(name) != digest]
         if changed:
             raise ConfigError(
                 f"{config.out} holds a run that was started with other {' and '.join(changed)}. "
                 "Give another folder with out (--out), or delete this one."
             )
-    elif is_first_process():
+    if is_first_process():
         # Not before: a run that could not read its data leaves its folder to another try.
         write_whole(path, (json.dumps(record, indent=1) + "\n").encode())
-    if is_first_process():
         write_whole(config.out / CONFIG_FILE, config.text().encode("utf-8", "surrogateescape"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
@@ -103,6 +103,19 @@ def prepare_stage(
         return found.with_ladders(on_ladders, split.ladder_rows)
 
     return network, prepare if trunk is None else ActivationScaling(), photos
+
+
+def require_stages(nima: NIMA, stages: Sequence[StageConfig]) -> None:
+    """Stop where a stage wants frozen, or run once, what the network does not have.
+
+    Raises:
+        ConfigError: Names the stage.
+    """
+    for number, config in enumerate(stages, start=1):
+        try:
+            _trunk(nima, _set_free(nima, config.freeze), config)
+        except ConfigError as error:
+            raise ConfigError(f"[[stage]] {number}: {error}") from None
 
 
 def _set_free(nima: NIMA, frozen: str | int) -> str | None:
