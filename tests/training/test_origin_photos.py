@@ -13,9 +13,8 @@ from siamese_nima.training.origin import read_photos
 POLICY = ViewPolicy.parse("warp:8x6/nearest")
 
 
-def read(raw, folder):
-    config = StageConfig(kind="siamese", emd_weight=0.0)
-    return read_photos(raw, POLICY, folder / "views.npy", AVA_SCALE, config)
+def read(raw):
+    return read_photos(raw, POLICY, AVA_SCALE, StageConfig(kind="siamese", emd_weight=0.0))
 
 
 @pytest.fixture
@@ -27,8 +26,8 @@ def paths(tmp_path):
     return paths
 
 
-def test_views_are_those_of_the_policy_in_table_order(paths, tmp_path):
-    found, kept = read((paths, [2, 0, 1]), tmp_path)
+def test_views_are_those_of_the_policy_in_table_order(paths):
+    found, kept = read((paths, [2, 0, 1]))
     assert found.inputs.shape == (1, 3, 1, 8, 6, 3)
     for path, views in zip(paths, found.inputs[0], strict=True):
         assert np.array_equal(views, POLICY.views(Image.open(path)))
@@ -41,17 +40,17 @@ def test_photos_that_cannot_be_read_are_left_out_with_their_labels(paths, tmp_pa
     given = [paths[0], tmp_path / "broken.jpg", tmp_path / "missing.jpg", paths[2]]
     named = r"2 photos are left out of training:\n.*broken\.jpg.*\n.*missing\.jpg"
     with pytest.warns(UserWarning, match=named):
-        found, kept = read((given, [5, 6, 7, 8]), tmp_path)
+        found, kept = read((given, [5, 6, 7, 8]))
     assert kept == (paths[0], paths[2])
     assert found.labels.means.tolist() == [5, 8]
     assert np.array_equal(found.inputs[0, 1], POLICY.views(Image.open(paths[2])))
 
 
-def test_a_photo_may_be_in_the_table_twice(paths, tmp_path):
-    found, _ = read(([paths[0]] * 2, [1, 2]), tmp_path)
+def test_a_photo_may_be_in_the_table_twice(paths):
+    found, _ = read(([paths[0]] * 2, [1, 2]))
     assert np.array_equal(found.inputs[0, 0], found.inputs[0, 1])
 
 
 def test_no_readable_photo_at_all_is_an_error(tmp_path):
     with pytest.raises(TableError, match=r"none of the 1 photos can be read; .*missing\.jpg"):
-        read(([tmp_path / "missing.jpg"], [1]), tmp_path)
+        read(([tmp_path / "missing.jpg"], [1]))

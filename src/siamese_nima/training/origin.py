@@ -15,6 +15,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -24,11 +25,10 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from numpy.typing import NDArray
 
-from siamese_nima.atomic_write import clear_away
 from siamese_nima.card import ModelCard
 from siamese_nima.cores import usable_cores
-from siamese_nima.datasets.contamination import PHOTO_PRINTS, training_record
-from siamese_nima.datasets.rating_table import RatingTable, file_hash
+from siamese_nima.datasets.contamination import PHOTO_PRINTS, record_of
+from siamese_nima.datasets.rating_table import file_hash
 from siamese_nima.errors import ConfigError, PhotoError, TableError
 from siamese_nima.networks.conversion import export_weights
 from siamese_nima.networks.nima import NIMA, PixelNormalisation
@@ -45,10 +45,8 @@ from siamese_nima.training.optimizers import optimizer_maker
 from siamese_nima.training.stage import Stage
 
 CheckpointFormat = Literal["safetensors", "h5"]
-EpochFunction = Callable[[int, Figures], object]
-Build = Callable[[], tuple[NIMA, ModelCard, ViewPolicy]]
 
-NAMES = {"train_loss": "loss", "train_accuracy": "accuracy"}  # the origin's, of Keras
+_NAMES = {"train_loss": "loss", "train_accuracy": "accuracy"}  # the origin's, of Keras
 _KINDS = {"safetensors": "safetensors", "h5": "keras-h5"}
 _SUFFIX = "-siamese"
 # What people bring along from Keras' fit_generator, and what it is called here.
@@ -56,6 +54,8 @@ _HONOURED = {
     "steps_per_epoch": "limit_train_batches",
     "validation_steps": "limit_val_batches",
     "validation_freq": "check_val_every_n_epoch",
+    "initial_epoch": "initial_epoch",
+    "verbose": "enable_progress_bar",
 }
 _REFUSED = {
     "validation_data": "give val_raw",
@@ -65,7 +65,7 @@ _REFUSED = {
 
 
 def train_as_origin(
-    build: Build,
+    build: Callable[[], tuple[NIMA, ModelCard, ViewPolicy]],
     train_raw: Any,
     val_raw: Any,
     *,
@@ -102,7 +102,7 @@ def train_as_origin(
     if checkpoint_format not in _KINDS:
         known = ", ".join(get_args(CheckpointFormat))
         raise ConfigError(f"checkpoint_format must be one of {known}, got {checkpoint_format!r}")
-    chosen = trainer_arguments_of(arguments)
+    chosen = _trainer_arguments(arguments)
     first_epoch = int(chosen.pop("initial_epoch", 0))
     config = _config(objective, epochs, batch_size)
     augmentation = augmentation_from_keras(augmentation_args)
@@ -112,65 +112,76 @@ def train_as_origin(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         nima, card, view = build()
+    train, paths = read_photos(train_raw, view, card.scale, config)
+    val = None
+    if val_raw is not None and len(val_raw) == 2:
+        val, _ = read_photos(val_raw, view, card.scale, config)
+    if config.sampler != "bucket":
+        config = config.changed(batch_size=min(config.batch_size, len(train)))
+    training = {
+        "by": "SiameseNIMA.train",
+        **record_of([*map(file_hash, dict.fromkeys(paths))], None if weights is None else card),
+        "stages": [config.entries()],
+        "augmentation": asdict(augmentation),
+        "seed": seed,
+        "layer_to_freeze": frozen,
+        "before": {name: said for name, said in card.training.items() if name != PHOTO_PRINTS},
+    }
+    trained = replace(
+        card,
+        name=card.name.removesuffix(_SUFFIX) + _SUFFIX,
+        training=training,
+        metrics={},
+        # Measured on the scores of another network.
+        population=None,
+        golden=None,
+        parent=None if weights is None else file_hash(Path(weights)),
+    )
+    if checkpoints is not None:
+        write = partial(_write_checkpoint, checkpoints, nima, trained, checkpoint_format)
+        functions = [write, *functions]
 
-    def fitted() -> tuple[ModelCard, list[Figures]]:
-        train, paths = read_photos(train_raw, view, folder / "train.npy", card.scale, config)
-        val = None
-        if val_raw is not None and len(val_raw) == 2:
-            val, _ = read_photos(val_raw, view, folder / "val.npy", card.scale, config)
-        training = {
-            "stages": [config.entries()],
-            "augmentation": asdict(augmentation),
-            "seed": seed,
-            "layer_to_freeze": frozen,
-        }
-        trained = _trained_card(card, paths, training, weights)
+    def report(epochs: list[Figures]) -> None:
+        figures = {name: value for name, value in epochs[-1].items() if name != "epoch"}
+        for function in functions:
+            function(int(epochs[-1]["epoch"]), figures)
 
-        def report(epochs: list[Figures]) -> None:
-            figures = {name: value for name, value in epochs[-1].items() if name != "epoch"}
-            number = int(epochs[-1]["epoch"])
-            if checkpoints is not None:
-                _write_checkpoint(checkpoints, nima, trained, checkpoint_format, number, figures)
-            for function in functions:
-                function(number, figures)
-
-        plan = config
-        if config.sampler != "bucket":
-            plan = config.changed(batch_size=min(config.batch_size, len(train)))
-        draws, log = train.draws(plan, seed), StageLog(report, names=NAMES)
-        stage = Stage(
-            nima,
-            PixelNormalisation(card.normalisation),
-            card.scale,
-            plan,
-            total_steps=1,
-            seed=seed,
-            draws=draws,
-            val=val,
-            make_optimizer=make_optimizer,
+    draws, log = train.draws(config, seed), StageLog(report, names=_NAMES)
+    stage = Stage(
+        nima,
+        PixelNormalisation(card.normalisation),
+        card.scale,
+        config,
+        total_steps=1,
+        seed=seed,
+        draws=draws,
+        val=val,
+        make_optimizer=make_optimizer,
+    )
+    defaults = {
+        "max_epochs": epochs,
+        "accelerator": "auto",
+        "devices": 1,
+        "enable_progress_bar": True,
+        # Lightning refuses its own checkpoint callback without it, and adds one with it.
+        "enable_checkpointing": any(isinstance(one, ModelCheckpoint) for one in callbacks),
+    }
+    with quiet_lightning(), torch.random.fork_rng(devices=[]):
+        trainer = make_trainer([log, *callbacks], **(defaults | chosen))
+        draws.start_epoch(first_epoch)
+        progress: Any = trainer.fit_loop.epoch_progress.current
+        progress.ready = progress.processed = progress.completed = first_epoch
+        trainer.fit(
+            stage,
+            train_batches(train, config, draws, augmentation=augmentation),
+            None if val is None else plain_batches(val, config.batch_size),
         )
-        loader = train_batches(train, plan, draws, augmentation=augmentation)
-        checking = None if val is None else plain_batches(val, plan.batch_size)
-        with quiet_lightning(), torch.random.fork_rng(devices=[]):
-            trainer = _trainer([log, *callbacks], epochs, chosen)
-            draws.start_epoch(first_epoch)
-            progress: Any = trainer.fit_loop.epoch_progress.current
-            progress.ready = progress.processed = progress.completed = first_epoch
-            trainer.fit(stage, loader, checking)
-        nima.cpu().eval()
-        return trained, log.epochs
-
-    folder = Path(tempfile.mkdtemp())
-    try:
-        trained, figures = fitted()  # whose variables keep files of views mapped into memory
-    finally:
-        if problem := clear_away(folder):
-            warnings.warn(problem, stacklevel=3)
-    return replace(trained, metrics=_metrics(figures[-1] if figures else {})), figures
+    nima.cpu().eval()
+    return replace(trained, metrics=_metrics(log.epochs[-1] if log.epochs else {})), log.epochs
 
 
 def read_photos(
-    raw: Any, policy: ViewPolicy, store: Path, scale: RatingScale, config: StageConfig
+    raw: Any, policy: ViewPolicy, scale: RatingScale, config: StageConfig
 ) -> tuple[Photos, tuple[Path, ...]]:
     """Photos beside labels, cut to views once and kept for all epochs; and their paths.
 
@@ -179,7 +190,6 @@ def read_photos(
     Args:
         raw: (paths, labels), as `SiameseNIMA.load_data` returns them for two columns.
         policy: Must give views of one size.
-        store: A new file that the views are kept in.
         scale: Of the network.
         config: What is asked of the labels.
 
@@ -188,10 +198,6 @@ def read_photos(
         ConfigError: Labels outside the scale where the earth mover's distance is used.
     """
     paths, labels = _checked(raw)
-    shape = (len(paths), sum(policy.group_sizes), *(policy.view_size or ()), 3)
-    views = np.lib.format.open_memmap(store, "w+", np.uint8, shape)
-    unreadable: list[PhotoError] = []
-    kept: list[int] = []
 
     def cut(path: Path) -> Views | PhotoError:
         try:
@@ -200,23 +206,23 @@ def read_photos(
         except PhotoError as error:
             return error
 
+    shape = (1, len(paths), sum(policy.group_sizes), *(policy.view_size or ()), 3)
+    with tempfile.TemporaryFile() as file:  # which is gone when nobody maps it any more
+        views = np.memmap(file, np.uint8, "w+", shape=shape)
+    unreadable: list[PhotoError] = []
+    kept: list[int] = []
     for row, found in enumerate(map_in_order(cut, paths, workers=usable_cores())):
         if isinstance(found, PhotoError):
             unreadable.append(found)
         else:
-            views[len(kept)] = found
+            views[0, len(kept)] = found
             kept.append(row)
     if not kept:
-        raise TableError(
-            f"none of the {len(paths)} photos can be read; the first: {unreadable[0]}"
-            if paths
-            else "the table has no photos"
-        )
+        raise TableError(f"none of the {len(paths)} photos can be read; the first: {unreadable[0]}")
     if unreadable:
         listed = "\n".join(f"  {error}" for error in unreadable)
         warnings.warn(f"{len(unreadable)} photos are left out of training:\n{listed}", stacklevel=4)
-    labels = labels[kept]
-    means = labels.astype(np.float64)
+    means = labels[kept].astype(np.float64)
     distributions = np.full((len(means), scale.size), np.nan)
     if config.emd_weight > 0 or config.labels == "votes":
         if means.min() < scale.low or means.max() > scale.high:
@@ -226,14 +232,9 @@ def read_photos(
                 "emd_weight=0."
             )
         distributions = distribution_from_mos(means, scale)
-    photos = Photos(
-        inputs=views[np.newaxis, : len(kept)],
-        distributions=distributions,
-        means=means,
-        scale=scale,
-        # Class labels numbered from 0; the same label is the same number.
-        buckets=np.unique(labels, return_inverse=True)[1].astype(np.int64),
-    )
+    # Class labels numbered from 0; the same label is the same number.
+    buckets = np.unique(means, return_inverse=True)[1]
+    photos = Photos(views[:, : len(kept)], distributions, means, scale, buckets=buckets)
     return photos, tuple(paths[row] for row in kept)
 
 
@@ -246,6 +247,8 @@ def _checked(raw: Any) -> tuple[list[Path], NDArray[Any]]:
         )
     paths = [Path(os.fspath(path)) for path in raw[0]]
     labels = np.asarray(raw[1])
+    if not paths:
+        raise TableError("the table has no photos")
     if labels.shape != (len(paths),) or labels.dtype.kind not in "iufb":
         raise TableError(
             f"{len(paths)} photos need as many labels that are numbers, got shape {labels.shape} "
@@ -272,35 +275,8 @@ def _config(objective: str | StageConfig, epochs: int, batch_size: int) -> Stage
     )
 
 
-def _trained_card(
-    card: ModelCard, photos: Sequence[Path], training: Mapping[str, Any], weights: Any
-) -> ModelCard:
-    paths = tuple(dict.fromkeys(photos))
-    table = RatingTable(paths=paths, mos=np.zeros(len(paths)), scale=RatingScale(0, 1))
-    return replace(
-        card,
-        name=card.name.removesuffix(_SUFFIX) + _SUFFIX,
-        training={
-            "by": "SiameseNIMA.train",
-            **training_record(table, None if weights is None else card),
-            **training,
-            "before": {k: v for k, v in card.training.items() if k != PHOTO_PRINTS},
-        },
-        metrics={},
-        # Measured on the scores of another network.
-        population=None,
-        golden=None,
-        parent=None if weights is None else file_hash(Path(weights)),
-    )
-
-
 def _write_checkpoint(
-    folder: Path,
-    nima: NIMA,
-    card: ModelCard,
-    kind: CheckpointFormat,
-    epoch: int,
-    figures: Figures,
+    folder: Path, nima: NIMA, card: ModelCard, kind: str, epoch: int, figures: Figures
 ) -> None:
     """Write the NIMA network, without its twin; Keras' files have no place for the card."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -326,10 +302,9 @@ def _metrics(figures: Mapping[str, float]) -> dict[str, Any]:
     return {"validation photos of SiameseNIMA.train": measured} if measured else {}
 
 
-def _callbacks(*given: Any) -> tuple[list[Callback], list[EpochFunction]]:
+def _callbacks(*given: Any) -> tuple[list[Callback], list[Callable[[int, Figures], object]]]:
     """Lightning's callbacks, and functions of epoch and figures."""
-    callbacks: list[Callback] = []
-    functions: list[EpochFunction] = []
+    callbacks, functions = [], []
     for one in (one for some in given for one in (some if isinstance(some, Sequence) else [some])):
         if isinstance(one, Callback):
             callbacks.append(one)
@@ -343,22 +318,7 @@ def _callbacks(*given: Any) -> tuple[list[Callback], list[EpochFunction]]:
     return callbacks, functions
 
 
-def _trainer(
-    callbacks: Sequence[Callback], epochs: int, arguments: Mapping[str, Any]
-) -> lightning.Trainer:
-    defaults: dict[str, Any] = {
-        "max_epochs": epochs,
-        "accelerator": "auto",
-        "devices": 1,
-        # Lightning refuses its own checkpoint callback without it, and adds one with it.
-        "enable_checkpointing": any(isinstance(one, ModelCheckpoint) for one in callbacks),
-        "enable_progress_bar": bool(arguments.get("verbose", True)),
-    }
-    given = {name: value for name, value in arguments.items() if name != "verbose"}
-    return make_trainer(callbacks, **(defaults | given))
-
-
-def trainer_arguments_of(given: Mapping[str, Any]) -> dict[str, Any]:
+def _trainer_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments for Lightning's Trainer, from such and from those of Keras' `fit_generator`.
 
     `verbose` is as Keras has it: 0 hides the progress bar. `initial_epoch` is the number of the
@@ -377,8 +337,8 @@ def trainer_arguments_of(given: Mapping[str, Any]) -> dict[str, Any]:
             ignored.append(name)
         elif name in _REFUSED:
             raise ConfigError(f"train has no {name}: {_REFUSED[name]}")
-        elif name in (*_HONOURED, *known, "verbose", "initial_epoch"):
-            arguments[_HONOURED.get(name, name)] = value
+        elif name in (*_HONOURED, *known):
+            arguments[_HONOURED.get(name, name)] = bool(value) if name == "verbose" else value
         else:
             close = difflib.get_close_matches(name, [*known, *_HONOURED], n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
