@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,9 @@ class Seen:
         kept = work / f"{name}-{self.network}-{view}.npz"
         if not kept.exists():
             work.mkdir(parents=True, exist_ok=True)
-            look = _quality() if self.network == "quality" else self.lite(weights[self.network])
+            look = (
+                _quality() if self.network == "quality" else lite_look(self, weights[self.network])
+            )
             parts = [look(path) for path in paths]
             partial = kept.with_suffix(".partial.npz")
             np.savez(partial, **{k: np.stack([part[k] for part in parts]) for k in parts[0]})  # type: ignore[arg-type]
@@ -64,34 +67,37 @@ class Seen:
         with np.load(kept) as found:
             return {level: found[level] for level in found.files}
 
-    def lite(self, weights: Path) -> Look:
-        """What sees a photo by an EfficientNet-Lite with these weights, on one thread."""
-        network = _Levels(build_efficientnet_lite(f"tf_efficientnet_{self.network}", weights))
-        policy = ViewPolicy.parse(self.view)
-        height, width = policy.view_size or (0, 0)
-        names = [*(f"b{number}" for number in range(network.count)), "pooled"]
-        written = io.BytesIO()
-        torch.onnx.export(
-            network.eval(),
-            (torch.zeros(policy.group_sizes[0], 3, height, width),),
-            written,  # type: ignore[arg-type]
-            input_names=["views"],
-            output_names=names,
-            dynamo=False,
-        )
-        options = SessionOptions()
-        options.intra_op_num_threads = 1
-        session = InferenceSession(written.getvalue(), options)
 
-        def look(path: Path) -> Means:
-            views = policy.views(read_photo(path))
-            if self.mirror:
-                views = views[:, :, ::-1]
-            shown = (views.astype(np.float32) - NORMALISATION.mean) / NORMALISATION.std
-            feed = {"views": np.ascontiguousarray(shown.transpose(0, 3, 1, 2), np.float32)}
-            return {k: seen.mean(0) for k, seen in zip(names, session.run(None, feed), strict=True)}
+@cache
+def lite_look(seen: Seen, weights: Path) -> Look:
+    """What sees a photo by an EfficientNet-Lite with these weights, on one thread."""
+    network = _Levels(build_efficientnet_lite(f"tf_efficientnet_{seen.network}", weights))
+    policy = ViewPolicy.parse(seen.view)
+    height, width = policy.view_size or (0, 0)
+    names = [*(f"b{number}" for number in range(network.count)), "pooled"]
+    written = io.BytesIO()
+    torch.onnx.export(
+        network.eval(),
+        (torch.zeros(policy.group_sizes[0], 3, height, width),),
+        written,  # type: ignore[arg-type]
+        input_names=["views"],
+        output_names=names,
+        dynamo=False,
+    )
+    options = SessionOptions()
+    options.intra_op_num_threads = 1
+    session = InferenceSession(written.getvalue(), options)
 
-        return look
+    def look(path: Path) -> Means:
+        views = policy.views(read_photo(path))
+        if seen.mirror:
+            views = views[:, :, ::-1]
+        shown = (views.astype(np.float32) - NORMALISATION.mean) / NORMALISATION.std
+        feed = {"views": np.ascontiguousarray(shown.transpose(0, 3, 1, 2), np.float32)}
+        found = zip(names, session.run(None, feed), strict=True)
+        return {name: level.mean(0) for name, level in found}
+
+    return look
 
 
 class _Levels(nn.Module):

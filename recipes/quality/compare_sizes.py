@@ -29,7 +29,7 @@ from siamese_nima.photos.views import ViewPolicy
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from seen import Look, Seen
+from seen import Look, Seen, lite_look
 
 from machine import provenance, report
 
@@ -73,7 +73,7 @@ def main() -> None:
 
 def network_ms(seen: Seen, weights: Path, table: RatingTable) -> float:
     """Median processor time of the network for the view of one photo, on one thread."""
-    look, policy = seen.lite(weights), ViewPolicy.parse(seen.view)
+    look, policy = lite_look(seen, weights), ViewPolicy.parse(seen.view)
 
     def cut(path: Path) -> dict[str, NDArray[np.float32]]:
         policy.views(read_photo(path))
