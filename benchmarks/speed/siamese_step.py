@@ -26,34 +26,36 @@ from siamese_nima.ratings import AVA_SCALE, distribution_from_mos
 from siamese_nima.training.batches import Batch, Photos, plain_batches
 from siamese_nima.training.config import StageConfig
 from siamese_nima.training.objectives import emd
+from siamese_nima.training.pairs import all_pairs
 from siamese_nima.training.stage import Stage
 
 ORIGIN_PAIRS = 64
 
 
-def make_batch(photos: int, size_px: int) -> Batch:
+def make_photos(photos: int, size_px: int) -> Photos:
     """Noise with mean opinion scores."""
     generator = np.random.default_rng(0)
     means = generator.uniform(2, 9, photos)
     pixels = generator.integers(0, 255, (1, photos, 1, size_px, size_px, 3), dtype=np.uint8)
-    rated = Photos(
+    return Photos(
         inputs=pixels,
         distributions=distribution_from_mos(means),
         means=means,
         scale=AVA_SCALE,
         buckets=means.astype(np.int64),
     )
-    return next(iter(plain_batches(rated, photos, config=StageConfig(kind="siamese"))))
 
 
-def make_steps(batch: Batch, backbone: str) -> dict:
+def make_steps(photos: Photos, backbone: str) -> dict:
     """Functions that run one step each."""
     nima = build_nima(backbone).train()
+    chosen = StageConfig(kind="siamese")
+    batch: Batch = next(iter(plain_batches(photos, len(photos), config=chosen)))
 
     def stage(kind: str) -> Stage:
-        config = StageConfig(kind="siamese", objective=kind)
+        config = StageConfig(kind="siamese", objective=kind, batch_size=len(photos))
         prepare = PixelNormalisation(Normalisation())
-        return Stage(nima, prepare, AVA_SCALE, config, total_steps=1)
+        return Stage(nima, prepare, photos, config)
 
     def nima_step() -> None:
         nima.zero_grad()
@@ -98,15 +100,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.manual_seed(0)
-    batch = make_batch(options.batch_size, options.size_px)
-    seconds = measure(make_steps(batch, options.backbone), options.rounds)
+    photos = make_photos(options.batch_size, options.size_px)
+    seconds = measure(make_steps(photos, options.backbone), options.rounds)
     median = {name: statistics.median(values) for name, values in seconds.items()}
     result = {
         **provenance(),
         "backbone": options.backbone,
         "batch_size": options.batch_size,
         "size_px": options.size_px,
-        "pairs": len(batch.pairs.first),
+        "pairs": len(all_pairs(len(photos))[0]),
         "threads": torch.get_num_threads(),
         "rounds": options.rounds,
         "processor_seconds": {name: round(value, 4) for name, value in median.items()},

@@ -214,13 +214,12 @@ def count_waits(steps: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name, waits:
         folder = Path(name)
         log = RunLog(folder, Watch())
+        train, network = noise(4 * steps), build_nima("mobilenetv1_100")
+        prepare = PixelNormalisation(Normalisation())
         train_stage(
-            build_nima("mobilenetv1_100"),
-            PixelNormalisation(Normalisation()),
-            noise(4 * steps),
-            noise(8),
+            Stage(network, prepare, train, config, val=noise(8)),
+            train,
             folder / "stage",
-            config=config,
             log=StageLog(lambda epochs: log.note(1, epochs), lambda _step, _loss: None),
             callbacks=[waits],
         )
@@ -233,7 +232,7 @@ def step_speed(
     """Steps a second in bf16, with one batch again and again and with decoded ones."""
     nima = build_nima(network).to(memory_format=torch.channels_last).to(device).train()
     prepare = PixelNormalisation(Normalisation()).to(device)
-    stage = Stage(nima, prepare, photos.scale, config, total_steps=steps).to(device)
+    stage = Stage(nima, prepare, photos, config).to(device)
     optimizer = stage.configure_optimizers()["optimizer"]
 
     def run(batches: Iterator[Batch], count: int) -> None:

@@ -72,18 +72,15 @@ def config_of(**entries):
     return StageConfig(**(defaults | entries))
 
 
+def stage_of(nima, config, views=None, **more):
+    prepare = PixelNormalisation(Normalisation())
+    return Stage(nima, prepare, views or paired_views(), config, **more)
+
+
 def train(nima, folder, config, *, views=None, val=None, report=None, seed=0, callbacks=()):
-    return train_stage(
-        nima,
-        PixelNormalisation(Normalisation()),
-        views or paired_views(),
-        val or paired_views(seed=1),
-        folder,
-        config=config,
-        log=StageLog(report),
-        seed=seed,
-        callbacks=callbacks,
-    )
+    stage = stage_of(nima, config, views, val=val or paired_views(seed=1), seed=seed)
+    photos = views or paired_views()
+    return train_stage(stage, photos, folder, log=StageLog(report), callbacks=callbacks)
 
 
 def nima_config(**entries):
@@ -171,7 +168,7 @@ def test_one_step_runs_the_network_once_per_photo():
     seen = []
     nima.backbone.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
     batch = next(iter(plain_batches(paired_views(), 24, config=config_of())))
-    stage = Stage(nima, PixelNormalisation(Normalisation()), AVA_SCALE, config_of(), total_steps=1)
+    stage = stage_of(nima, config_of())
     stage.batch_loss(batch).total.backward()
     assert seen == [24]
     assert len(batch.pairs.first) == 276
@@ -205,7 +202,7 @@ def test_with_the_default_weights_pairs_are_heard():
     norms = []
     for only in ({"emd_weight": 0.0}, {"weight": 0.0}):
         nima, config = tiny_nima().eval(), StageConfig(kind="siamese").changed(**only)
-        stage = Stage(nima, PixelNormalisation(Normalisation()), AVA_SCALE, config, total_steps=1)
+        stage = stage_of(nima, config)
         stage.batch_loss(batch).total.backward()
         norms.append(torch.cat([p.grad.flatten() for p in nima.parameters()]).norm())
     assert norms[0] > norms[1]
@@ -215,7 +212,7 @@ def test_in_half_precision_every_photo_keeps_its_own_mean():
     views = paired_views(64)
     batch = next(iter(plain_batches(views, 64, config=config_of())))
     nima = tiny_nima().eval()
-    stage = Stage(nima, PixelNormalisation(Normalisation()), AVA_SCALE, config_of(), total_steps=1)
+    stage = stage_of(nima, config_of())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = stage.batch_loss(batch)
         rated = stage(batch.inputs)
@@ -282,7 +279,7 @@ def test_gradients_of_several_batches_make_one_step(tmp_path):
 def test_position_embeddings_and_norms_do_not_decay():
     backbone = build_backbone("vit_tiny_patch16_224")
     nima = NIMA(backbone)
-    stage = Stage(nima, nn.Identity(), AVA_SCALE, config_of(layer_decay=0.7), total_steps=1)
+    stage = stage_of(nima, config_of(layer_decay=0.7))
     groups = stage._parameter_groups()
     names = {id(parameter): name for name, parameter in nima.named_parameters()}
     still = {names[id(p)] for group in groups if not group["weight_decay"] for p in group["params"]}
@@ -322,7 +319,7 @@ def test_no_step_waits_for_the_device(config):
     views = paired_views(buckets=np.arange(24) % 3)
     batch = next(iter(train_batches(views, config, views.draws(config, 0))))
     nima = tiny_nima().train()
-    stage = Stage(nima, PixelNormalisation(Normalisation()), AVA_SCALE, config, total_steps=1)
+    stage = stage_of(nima, config, views)
     with WaitsForDevice() as waits:
         stage.batch_loss(batch).total.backward()
     assert waits.found == []
@@ -372,21 +369,23 @@ def test_the_squared_distance_settles_conflicting_labels_at_their_mean(tmp_path)
             dropout=None,
             patience=0,
         )
-        prepare = PixelNormalisation(Normalisation())
-        train_stage(nima, prepare, rated, rated, tmp_path / loss, config=config)
+        stage = stage_of(nima, config, rated, val=rated)
+        train_stage(stage, rated, tmp_path / loss)
         last = torch.load(tmp_path / loss / "last.ckpt", weights_only=True)
         nima.load_state_dict(
             {k.removeprefix("nima."): v for k, v in last["current_model_state"].items()}
         )
         with torch.no_grad():
-            predicted = nima(prepare(torch.from_numpy(inputs[0])))
+            predicted = stage(torch.from_numpy(inputs[0]))
         ends[loss] = float((predicted.numpy() @ AVA_SCALE.grades).mean())
     assert ends["squared_emd"] == pytest.approx(6.0, abs=0.3)
     assert ends["emd"] > ends["squared_emd"] + 0.3
 
 
 def test_rates_warm_up_and_then_fall_to_nothing():
-    stage = Stage(tiny_nima(), nn.Identity(), AVA_SCALE, StageConfig(warmup_steps=10), 100)
+    config = StageConfig(warmup_steps=10, epochs=100, batch_size=24)
+    stage = stage_of(tiny_nima(), config)
+    assert stage.total_steps == 100
     factors = [stage.rate_factor(step) for step in range(101)]
     assert factors[0] < 0.1
     assert np.argmax(factors) in range(9, 13)

@@ -119,39 +119,30 @@ class _Table(BaseModel):
 class StageConfig(_Table):
     """One stage: its loss is emd_weight * EMD + weight * objective of pairs."""
 
-    # "nima" learns photo by photo (weight 0), "siamese" from pairs of photos too, with defaults of
-    # its own (`_SIAMESE`).
-    kind: StageKind = "nima"
-    # Which part of the backbone keeps its weights: "backbone" (all of it, so that the head learns
-    # alone), "half" (of the weights, counted from the input), "nothing", the last stage to freeze
-    # by name, or for InceptionResNetV2 a number of layers as the origin counts them; see
-    # `networks.freezing.freeze`.
+    kind: StageKind = "nima"  # "siamese" learns from pairs too, with the defaults of `_SIAMESE`
+    # What keeps its weights: "backbone" (the head learns alone), "half" (of the backbone's weights,
+    # counted from the input), "nothing", the last stage to freeze by name, or a number of layers as
+    # the origin counts those of InceptionResNetV2; see `networks.freezing.freeze`.
     freeze: Annotated[str | int, BeforeValidator(_frozen)] = HALF
-    # What the head learns from: "all" features, or "levels", the channel means of early blocks
-    # alone (see `TrainConfig.levels`). All features hold what the network has learnt of these very
-    # photos, beside which a head hardly hears the others. With "levels" the head begins anew and
-    # nothing else learns.
+    # What the head learns from: "all" features, or the channel means of early blocks alone, for
+    # which it begins anew (see `TrainConfig.levels`). Beside features that hold what the network
+    # has learnt of these very photos, it would hardly hear them.
     reads: Literal["all", "levels"] = "all"
-    # Mix the weights with those before the stage, in the shares (0, .02, ..., 1) that are best by
-    # `monitor` on val photos, as WiSE-FT does (Wortsman et al., "Robust fine-tuning of zero-shot
-    # models", 2022, arXiv:2109.01903).
+    # Mix the weights with those before the stage, in the share (0, .02, ..., 1) that is best by
+    # `monitor` on val photos, as WiSE-FT does (Wortsman et al., 2022, arXiv:2109.01903).
     blend: bool = False
     # Run frozen layers once and keep their results, in bytes (MobileNet v1, three times as fast) or
     # in half precision. None does so where it can be done.
     cache_trunk: bool | None = None
-    # The figure whose best epoch is kept; see `figures.val_figures`. On a few dozen val photos an
-    # order alone is mostly chance, and so is a distance: "val_emd_and_order" weighs both by how
-    # sure they are.
+    # The figure whose best epoch is kept (see `val_figures`). On a few dozen val photos order or
+    # distance alone is mostly chance; "val_emd_and_order" weighs both by how sure they are.
     monitor: Literal[
         "val_emd_and_order", "val_emd", "val_srcc", "val_pair_accuracy", "val_scene_accuracy"
     ] = "val_emd_and_order"
-    # "emd" is NIMA's, with the root: it hears each photo alike and settles near the middle of
-    # conflicting labels. "squared_emd" gives way to the photos that are furthest off and settles at
-    # their mean.
+    # "emd", NIMA's with the root, hears each photo alike and settles near the middle of conflicting
+    # labels; "squared_emd" gives way to photos that are furthest off and settles at the mean.
     loss: Literal["emd", "squared_emd"] = "emd"
-    # Of the earth mover's distance, which keeps distributions calibrated; 0 is the objective alone,
-    # as the origin has it.
-    emd_weight: _Rate = 1.0
+    emd_weight: _Rate = 1.0  # keeps distributions calibrated; 0 is the objective alone
     weight: _Rate = 0.0  # of the objective
     objective: ObjectiveKind = "preference"  # see `objectives`
     # Rating points; None for 1 (contrastive) or .2 (margin). "preference" has none.
@@ -159,43 +150,36 @@ class StageConfig(_Table):
     distance: Literal["l1", "l2"] = "l2"  # of "contrastive"
     # How "margin" and "preference" read the labels; see `pairs.label_pairs`.
     labels: PreferenceKind = "soft"
-    # For "preference", the network's own error per photo in rating points, which its gaps are read
-    # with beside the labels' doubt. With 0 it draws its scores together until they are as sure as
-    # they are right; with about its RMSE it keeps the labels' spread. None for a ninth of the
-    # scale's width, a point on 1..10.
+    # For "preference", the network's own error per photo in rating points, beside the labels'. With
+    # 0 it draws its scores together until they are as sure as they are right; with about its RMSE
+    # it keeps the labels' spread. None for a ninth of the scale's width, a point on 1..10.
     doubt: _Rate | None = None
-    # For "contrastive": pairs of one bucket weigh as much in sum as the others. Among all pairs of
-    # a batch those of one bucket are few; "bucket" draws as many of either.
+    # For "contrastive": the few pairs of one bucket weigh as much in sum as all others.
     balanced: bool = True
     # Which photos share a batch: "random", of one "scene", "hard" (nearly equal ratings), or
     # "bucket" (the origin's pairs, batch_size of them). A distortion ladder stays together in all.
     sampler: SamplerKind = "random"
     epochs: _Count = 12  # passes over the training photos
     batch_size: _Count = 16  # photos per step and over all processes
-    # Batches whose gradients make one step of the optimiser. Pairs are within a batch.
-    accumulate: _Count = 1
+    accumulate: _Count = 1  # batches whose gradients make one step; pairs are within a batch
     clip: _Rate = 0.0  # largest norm of a step's gradient; 0 for any
     head_learning_rate: _Rate = 1e-3  # at its peak
     backbone_learning_rate: _Rate = 1e-4  # of its unfrozen layers; 0 trains the head alone
     layer_decay: _Above0 = 1.0  # each layer's rate by that of the layer above it; 1 for one rate
     # Decoupled; not of biases, norms, or what timm says of the network (position embeddings).
     weight_decay: _Rate = 1e-2
-    # Steps over which the rates rise from 0; None for a tenth of all steps, at most 100. Not for
-    # the schedule "plateau".
+    # Over which the rates rise from 0; None for a tenth of all, at most 100. Not for "plateau".
     warmup_steps: _Whole | None = None
-    # What the rates do after that: "cosine", fall as half a cosine to 0 at the last epoch;
-    # "plateau", fall to .3 of themselves after two epochs without a better val EMD; "constant".
+    # "cosine" falls as half a cosine to 0 at the last epoch, "plateau" to .3 of the rates after two
+    # epochs without a better val EMD.
     schedule: Literal["cosine", "plateau", "constant"] = "cosine"
     patience: _Whole = 4  # stop after so many epochs without a better one; 0 never does
-    # Decay of the moving average of weights that is validated and kept; 0 keeps the last weights
-    # themselves. None averages over about the last tenth of all steps, at most 200 (.995).
+    # Of the moving average of weights that is validated and kept; 0 keeps the weights themselves.
+    # None averages over about the last tenth of all steps, at most 200 (.995).
     average_decay: _Share | None = None
-    # Share of features that the head does not see in a step; None leaves the network's (NIMA's is
-    # .75).
-    dropout: _Share | None = 0.2
+    dropout: _Share | None = 0.2  # before the head; None leaves the network's (NIMA's is .75)
     update_batch_norm: bool = False  # whether unfrozen batch norms go on measuring statistics
-    # Have torch compile the network; minutes at the start, less per step on GPUs.
-    compile: bool = False
+    compile: bool = False  # minutes at the start, less per step on GPUs
 
     def __init__(self, **values: Any) -> None:
         super().__init__(**((_SIAMESE if values.get("kind") == "siamese" else {}) | values))
@@ -257,27 +241,21 @@ class DataConfig(_Table):
     photos: _Path | None = None  # folder that a CSV's names start from; None for the CSV's own
     scale: _Scale | None = None  # lowest and highest score of a CSV; votes say it themselves
     splits: _Path | None = None  # a splits file in place of the source's own splits
-    # What a CSV's columns hold where their names do not say it, such as "votes=v1..v5"; see
-    # `datasets.own_table.read_own_table`.
-    columns: _Names = ()
+    columns: _Names = ()  # what a CSV's hold, such as "votes=v1..v5"; see `read_own_table`
     raters: _Count | None = None  # people who rated each photo of a CSV, where no column says so
     # Of train, val and test where the photos are not split yet; near-copies stay on one side.
     fractions: Annotated[tuple[float, ...], _FROM_FILE] = (0.7, 0.15, 0.15)
     variants: _Count = 4  # versions of each training photo: as scored, and others augmented
-    # Whether augmented whole views are cut at a random place from one 8/7 as large (224 from 256,
-    # as in the NIMA paper). Crops are always at a random place, and both are mirrored at random.
+    # Cut augmented whole views at random from ones 8/7 as large (224 from 256, as the NIMA paper
+    # does). Crops are always cut at random, and both are mirrored at random.
     random_crop: bool = True
-    # Leave out photos that are missing or broken, and say which; otherwise they stop the run.
-    skip_unreadable: bool = False
-    # How many training photos to make distortion ladders of, for Siamese stages; see `ladders`.
-    ladders: _Whole = 0
+    skip_unreadable: bool = False  # leave out photos that are missing or broken, and say which
+    ladders: _Whole = 0  # training photos to make distortion ladders of, for Siamese stages
     ladders_per_photo: Annotated[int, Field(ge=1, le=6)] = 1  # of different distortions
-    # They are of this share of the photos, those with the best ratings: a distortion of a photo
-    # that is blurred anyway need not make it worse.
+    # They are of that share of the photos with the best ratings: distorting a photo that is blurred
+    # anyway need not make it worse.
     ladders_best: Annotated[float, Field(gt=0, le=1)] = 0.25
-    # Distortions in the order in which ladders take them, again and again; one that is named twice
-    # gets twice as many. () for each in turn.
-    ladders_turns: _Names = ()
+    ladders_turns: _Names = ()  # distortions in turn, one named twice twice as often; () for all
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -311,9 +289,7 @@ class TrainConfig(_Table):
     # (.h5), an 8-bit ImageNet MobileNet (.tflite), "imagenet:BACKBONE" for timm's pretrained
     # weights, which are downloaded, or "random:BACKBONE".
     start: _NameOrPath = "quality"
-    # SHA-256 that the file of `start` must have, so that a recipe means the same weights for good;
-    # None for any.
-    start_sha256: str | None = None
+    start_sha256: str | None = None  # what a recipe's `start` must have for good; None for any
     out: _Path = Path("runs/train")  # folder of the results; the same run started again goes on
     name: str = ""  # of the model; "" for the name of `out`
     # Blocks of a MobileNet or EfficientNet whose channel means the head reads beside the pooled

@@ -19,11 +19,9 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
     WeightAveraging,
 )
-from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from siamese_nima.errors import ConfigError
-from siamese_nima.networks.nima import NIMA
 from siamese_nima.training.batches import Photos, plain_batches, train_batches
 from siamese_nima.training.config import Device, StageConfig, TrainConfig
 from siamese_nima.training.figures import Figures, lower_is_better, val_figures
@@ -61,33 +59,22 @@ def rating_device(device: Device) -> str:
 
 
 def train_stage(
-    nima: NIMA,
-    prepare: nn.Module,
+    stage: Stage,
     train: Photos,
-    val: Photos,
     folder: Path,
     *,
-    config: StageConfig,
-    seed: int = 0,
     workers: int = 0,
     log: StageLog | None = None,
     callbacks: Sequence[Callback] = (),
     trainer: Mapping[str, Any] | None = None,
 ) -> list[Figures]:
-    """Train in place, or go on where an earlier call was stopped, also within an epoch.
-
-    Parameters with `requires_grad` False stay as they are (see `networks.freezing`), and so do
-    their batch norms' statistics.
+    """Train, or go on where an earlier call was stopped, also within an epoch.
 
     Args:
-        nima: Ends with the weights of the epoch that was best by `config.monitor`.
-        prepare: From inputs (N, V, H, W, C) to what `nima` takes.
-        train: Training photos.
-        val: Validation photos; variant 0 of each is used.
+        stage: Ends with the weights of the epoch that was best by its `monitor`.
+        train: The photos that it was made for.
         folder: Holds the checkpoints and nothing else; a finished stage found there is loaded, not
             trained again.
-        config: How to train.
-        seed: Of order, variants and dropout.
         workers: Processes that make batches.
         log: Hears of steps and epochs.
         callbacks: Lightning's, called after ours.
@@ -99,13 +86,11 @@ def train_stage(
         figures are those of its rest.
 
     Raises:
-        ConfigError: Fewer training photos than a batch holds, or `val` lacks what
-            `config.monitor` needs.
+        ConfigError: The validation photos lack what the stage's `monitor` needs.
     """
-    draws, log = train.draws(config, seed), log or StageLog()
+    config, val, log = stage.config, stage.val, log or StageLog()
+    assert val is not None
     _require_monitor(config, val)
-    steps = config.epochs * -(-len(draws) // config.accumulate)
-    stage = Stage(nima, prepare, train.scale, config, steps, seed=seed, draws=draws, val=val)
     last, finished = folder / "last.ckpt", folder / _FINISHED
     if finished.is_file() and finished.read_text() == str(config.epochs):
         kept = torch.load(last, map_location="cpu", weights_only=True)
@@ -113,17 +98,17 @@ def train_stage(
     else:
         found = last if last.exists() else None
         if found is not None:
-            draws.start_epoch(*_position(found))
+            stage.draws.start_epoch(*_position(found))
         with quiet_lightning():
             make_trainer(
-                [log, *_keeping(folder, stage.config), *callbacks],
+                [log, *_keeping(folder, config), *callbacks],
                 max_epochs=config.epochs,
                 accumulate_grad_batches=config.accumulate,
                 gradient_clip_val=config.clip or None,
                 **(trainer or {}),
             ).fit(
                 stage,
-                train_batches(train, config, draws, workers=workers),
+                train_batches(train, config, stage.draws, workers=workers),
                 plain_batches(val, config.batch_size, workers=workers),
                 ckpt_path=found,
                 weights_only=True,
@@ -132,7 +117,7 @@ def train_stage(
     # Read by the path we chose: after a finished stage is found, Lightning does not know it.
     state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)
     stage.load_state_dict(state["state_dict"])
-    nima.eval()
+    stage.eval()
     return log.epochs
 
 

@@ -146,18 +146,8 @@ def train_as_origin(
         for function in functions:
             function(int(epochs[-1]["epoch"]), figures)
 
-    draws, log = train.draws(config, seed), StageLog(report, names=_NAMES)
-    stage = Stage(
-        nima,
-        PixelNormalisation(card.normalisation),
-        card.scale,
-        config,
-        total_steps=1,
-        seed=seed,
-        draws=draws,
-        val=val,
-        make_optimizer=make_optimizer,
-    )
+    log, prepare = StageLog(report, names=_NAMES), PixelNormalisation(card.normalisation)
+    stage = Stage(nima, prepare, train, config, val=val, seed=seed, make_optimizer=make_optimizer)
     defaults = {
         "max_epochs": epochs,
         "accelerator": "auto",
@@ -168,12 +158,12 @@ def train_as_origin(
     }
     with quiet_lightning(), torch.random.fork_rng(devices=[]):
         trainer = make_trainer([log, *callbacks], **(defaults | chosen))
-        draws.start_epoch(first_epoch)
+        stage.draws.start_epoch(first_epoch)
         progress: Any = trainer.fit_loop.epoch_progress.current
         progress.ready = progress.processed = progress.completed = first_epoch
         trainer.fit(
             stage,
-            train_batches(train, config, draws, augmentation=augmentation),
+            train_batches(train, config, stage.draws, augmentation=augmentation),
             None if val is None else plain_batches(val, config.batch_size),
         )
     nima.cpu().eval()

@@ -5,16 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from siamese_nima.atomic_write import clear_away, write_whole
 from siamese_nima.card import ModelCard
@@ -24,7 +22,6 @@ from siamese_nima.datasets.view_cache import LiveViews
 from siamese_nima.errors import ConfigError, TableError, WeightsError, name_some
 from siamese_nima.networks.checkpoint import save_checkpoint
 from siamese_nima.networks.network_model import NetworkModel
-from siamese_nima.networks.nima import NIMA
 from siamese_nima.networks.onnx_export import export_onnx, write_card
 from siamese_nima.networks.quantised_mobilenet import reinsert_batch_norm
 from siamese_nima.ratings import Floats, mean
@@ -64,6 +61,7 @@ from siamese_nima.training.run_stage import (
     prepare_stage,
     require_stages,
 )
+from siamese_nima.training.stage import Stage
 from siamese_nima.training.start import Start, read_start
 from siamese_nima.training.watch import Watch
 
@@ -174,16 +172,16 @@ def _trained(
     kept: Figures = {}  # of the best epoch so far, or of the start
     for number, plan in enumerate(config.stage, start=1):
         before = copy.deepcopy(nima.state_dict())
-        inputs = prepare_stage(number, nima, start.card, plan, splits, cache, watch)
-        network, prepare, photos = inputs
-        measured = partial(measure, network, prepare, photos("val"), plan, device)
+        seed = config.seed + number
+        fed = splits, cache, watch
+        stage, train = prepare_stage(number, nima, start.card, plan, *fed, seed=seed)
         if number == 1 and not start.new_head:
-            first, kept = measured()
-        with levels_alone(nima, config.seed + 1) if plan.reads == "levels" else nullcontext():
-            epochs = _fit(config, number, *inputs, workers, log)
+            first, kept = measure(stage, device)
+        with levels_alone(nima, seed) if plan.reads == "levels" else nullcontext():
+            epochs = _fit(config, number, stage, train, workers, log)
         best = epochs[best_of(dict(enumerate(epochs)), plan.monitor)]
         if plan.blend:
-            share, best = blend(nima, before, measured, plan.monitor)
+            share, best = blend(nima, before, stage, device)
             shares[f"stage {number}"] = share
             watch.note(
                 f"mixed: {share:.0%} of stage {number} and {1 - share:.0%} of what was before it, "
@@ -203,39 +201,27 @@ def _trained(
     # Rungs of ladders come after the photos.
     at_start, at_end = (
         None if rated is None else rated[: len(tables["val"])].double().numpy()
-        for rated in (first, measured()[0])
+        for rated in (first, measure(stage, device)[0])
     )
     assert at_end is not None
     return log.rows, at_start, at_end, shares
 
 
 def _fit(
-    config: TrainConfig,
-    number: int,
-    network: NIMA,
-    prepare: nn.Module,
-    photos: Callable[[str], Photos],
-    workers: int,
-    log: RunLog,
+    config: TrainConfig, number: int, stage: Stage, train: Photos, workers: int, log: RunLog
 ) -> list[Figures]:
-    """Train a stage of the run; see `prepare_stage` for what it takes."""
-    plan, seed, watch = config.stage[number - 1], config.seed + number, log.watch
-    train = photos("train")
+    plan, watch = config.stage[number - 1], log.watch
 
     def report(epochs: list[Figures]) -> None:
         log.note(number, epochs)
         watch.epoch(epochs[-1])
 
-    watch.start_stage(describe_stage(number, plan), plan.epochs, len(train.draws(plan, seed)))
+    watch.start_stage(describe_stage(number, plan), plan.epochs, len(stage.draws))
     loggers = loggers_of(config.loggers, config.out, config.name, number)
     epochs = train_stage(
-        network,
-        prepare,
+        stage,
         train,
-        photos("val"),
         config.out / f"stage{number}",
-        config=plan,
-        seed=seed,
         workers=workers,
         log=StageLog(report, watch.step),
         trainer=machine_arguments(config) | {"logger": loggers},

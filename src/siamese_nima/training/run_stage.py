@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from siamese_nima.card import ModelCard
 from siamese_nima.datasets.origin import bucketize
@@ -22,6 +22,7 @@ from siamese_nima.training.batches import Inputs, Photos, plain_batches
 from siamese_nima.training.config import HALF, HEAD_ALONE, NOTHING, StageConfig
 from siamese_nima.training.data import SplitViews, first_process_first
 from siamese_nima.training.figures import Figures, best_of, val_figures
+from siamese_nima.training.stage import Stage
 from siamese_nima.training.start import HEAD_STD
 from siamese_nima.training.trunk import (
     ActivationScaling,
@@ -42,24 +43,26 @@ def prepare_stage(
     splits: Mapping[str, SplitViews],
     folder: Path,
     watch: Watch,
-) -> tuple[NIMA, nn.Module, Callable[[str], Photos]]:
+    *,
+    seed: int,
+) -> tuple[Stage, Photos]:
     """Freeze what a stage wants frozen, and run that part once where its results can be kept.
 
     Args:
         number: Of the stage, from 1 on.
-        nima: The whole network; its parameters are those of the network that is returned.
+        nima: The whole network; its parameters are those of the stage's.
         card: Of it.
         config: The stage.
         splits: The photos.
         folder: For results of frozen layers.
         watch: Hears how far they are.
+        seed: Of the stage.
 
     Returns:
-        The network to train, what prepares its inputs (see `fit.train_stage`), and a function that
-        gives the photos of a split as they are fed to it.
+        What to train, and the training photos as they are fed to it.
 
     Raises:
-        ConfigError: The backbone has no such stage, or nothing can be kept that shall be.
+        ConfigError: Nothing can be kept that shall be, or there are too few photos for a batch.
     """
     last_frozen = _set_free(nima, config.freeze)
     live = any(isinstance(split.views, LiveViews) for split in splits.values())
@@ -69,7 +72,7 @@ def prepare_stage(
             "kept here; raise cache_gb, or leave cache_trunk out"
         )
     trunk = None if live else _trunk(nima, last_frozen, config)
-    network, prepare = nima, PixelNormalisation(card.normalisation)
+    network = nima
     if trunk is not None:
         network = NIMA(trunk.upper, grades=card.scale.size, group_sizes=nima.group_sizes)
         network.head = nima.head
@@ -83,7 +86,6 @@ def prepare_stage(
             of_stage = f"frozen layers of stage {number} on {what}"
             return first_process_first(folder, of_stage, views.key, build)
 
-    @cache
     def photos(name: str) -> Photos:
         split, scale = splits[name], card.scale
         means = split.table.means(scale)
@@ -102,7 +104,9 @@ def prepare_stage(
         on_ladders = inputs(split.ladders, f"{name} ladders")
         return found.with_ladders(on_ladders, split.ladder_rows)
 
-    return network, prepare if trunk is None else ActivationScaling(), photos
+    prepare = PixelNormalisation(card.normalisation) if trunk is None else ActivationScaling()
+    train, val = photos("train"), photos("val")
+    return Stage(network, prepare, train, config, val=val, seed=seed), train
 
 
 def require_stages(nima: NIMA, stages: Sequence[StageConfig]) -> None:
@@ -143,35 +147,33 @@ def _trunk(nima: NIMA, last_frozen: str | None, config: StageConfig) -> SplitBac
         return None
 
 
-def measure(
-    network: NIMA, prepare: nn.Module, photos: Photos, config: StageConfig, device: str
-) -> tuple[Tensor, Figures]:
-    """Rating distributions (N, K) of photos in version 0, and their figures."""
-    network.to(device).eval()
-    prepare.to(device)
+def measure(stage: Stage, device: str) -> tuple[Tensor, Figures]:
+    """Rating distributions (N, K) of the validation photos as it is now, and their figures."""
+    assert stage.val is not None
+    stage.to(device).eval()
     with torch.inference_mode():
         parts = [
-            network(prepare(batch.inputs.to(device))).cpu()
-            for batch in plain_batches(photos, config.batch_size, whole=True)
+            stage(batch.inputs.to(device)).cpu()
+            for batch in plain_batches(stage.val, stage.config.batch_size, whole=True)
         ]
-    network.cpu()
+    stage.cpu()
     rated = torch.cat(parts)
-    return rated, val_figures(rated, photos, config)
+    return rated, val_figures(rated, stage.val, stage.config)
 
 
 def blend(
-    nima: NIMA,
-    before: Mapping[str, Tensor],
-    measured: Callable[[], tuple[Tensor, Figures]],
-    monitor: str,
+    nima: NIMA, before: Mapping[str, Tensor], stage: Stage, device: str
 ) -> tuple[float, Figures]:
-    """Mix the weights with earlier ones; returns the best share of the new, and figures.
+    """Mix a network's weights with earlier ones, as is best by the stage's `monitor`.
 
     Args:
-        nima: Ends with the mixed weights.
-        before: Its state once.
-        measured: What `measure` gives of it as it is.
-        monitor: Which of the figures decides.
+        nima: The whole network, of which the stage trained a part; ends with the mixed weights.
+        before: Its state before.
+        stage: Measures it.
+        device: Where.
+
+    Returns:
+        The share of the new weights, and figures.
     """
     after = {name: tensor.clone() for name, tensor in nima.state_dict().items()}
 
@@ -182,9 +184,9 @@ def blend(
                 for name, new in after.items()
             }
         )
-        return measured()[1]
+        return measure(stage, device)[1]
 
-    share = best_of({share: mixed(share) for share in _SHARES}, monitor)
+    share = best_of({share: mixed(share) for share in _SHARES}, stage.config.monitor)
     return share, mixed(share)
 
 

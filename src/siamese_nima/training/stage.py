@@ -21,12 +21,11 @@ from torch.optim import Optimizer
 
 from siamese_nima.errors import ConfigError
 from siamese_nima.networks.nima import NIMA
-from siamese_nima.ratings import RatingScale
 from siamese_nima.training.batches import Batch, Photos
 from siamese_nima.training.config import StageConfig
 from siamese_nima.training.figures import same_bucket_accuracy, val_figures
 from siamese_nima.training.objectives import StageLoss, stage_loss
-from siamese_nima.training.samplers import Draws, this_process
+from siamese_nima.training.samplers import this_process
 
 _PLATEAU_FACTOR, _PLATEAU_EPOCHS = 0.3, 2
 
@@ -35,14 +34,23 @@ class Stage(lightning.LightningModule):
     """One stage.
 
     Args:
-        nima: Trained in place. Its backbone may be the upper part of one (see `trunk`).
+        nima: Trained in place: parameters with `requires_grad` False stay as they are (see
+            `networks.freezing`), and so do their batch norms' statistics. Its backbone may be the
+            upper part of one (see `trunk`).
         prepare: From batches of inputs (N, V, H, W, C) to what `nima` takes.
-        total_steps: Steps of the optimiser in all, for the schedule.
-        seed: Of dropout.
-        draws: Told each epoch's number; None where nothing is drawn.
-        val: The validation photos; None for none.
+        train: The training photos.
+        config: How to train.
+        val: The validation photos, of each of which variant 0 is used; None for none.
+        seed: Of order, variants and dropout.
         make_optimizer: From the parameters that are not frozen; None for AdamW with a rate for the
             head and one for the backbone, as `config` says.
+
+    Attributes:
+        draws: Of the training photos.
+        total_steps: Steps of the optimiser in all.
+
+    Raises:
+        ConfigError: Fewer training photos than a batch holds.
     """
 
     grades: Tensor
@@ -51,28 +59,24 @@ class Stage(lightning.LightningModule):
         self,
         nima: NIMA,
         prepare: nn.Module,
-        scale: RatingScale,
+        train: Photos,
         config: StageConfig,
-        total_steps: int,
         *,
-        seed: int = 0,
-        draws: Draws | None = None,
         val: Photos | None = None,
+        seed: int = 0,
         make_optimizer: Callable[[list[nn.Parameter]], Optimizer] | None = None,
     ) -> None:
         super().__init__()
         self.nima = nima
         self.prepare = prepare
-        self.scale = scale
-        self.config = config.fitted_to(total_steps)
-        self.total_steps = total_steps
-        self.seed = seed
-        self.draws = draws
+        self.draws = train.draws(config, seed)
+        self.total_steps = config.epochs * -(-len(self.draws) // config.accumulate)
+        self.config = config.fitted_to(self.total_steps)
         self.val = val
+        self.seed = seed
         self.make_optimizer = make_optimizer
-        self.register_buffer(
-            "grades", torch.tensor(scale.grades, dtype=torch.float32), persistent=False
-        )
+        grades = torch.tensor(train.scale.grades, dtype=torch.float32)
+        self.register_buffer("grades", grades, persistent=False)
         self.validated: list[Tensor] = []
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -90,8 +94,7 @@ class Stage(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Fix the draws of this epoch, so that resuming repeats them; still the norms."""
-        if self.draws is not None:
-            self.draws.start_epoch(self.current_epoch)
+        self.draws.start_epoch(self.current_epoch)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Fix the dropout of this batch, so that a resumed run repeats it; still the norms."""
