@@ -223,6 +223,7 @@ def main() -> None:
     """Measure and print; with --out, write the JSON too."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of BIQ2021")
+    parser.add_argument("--splits", type=Path, default=SPLITS)
     parser.add_argument("--model", default="quality")
     parser.add_argument("--scores", type=Path, required=True, help="where scores are kept")
     parser.add_argument("--repeats", type=int, default=200)
@@ -234,7 +235,7 @@ def main() -> None:
     path = find_model(options.model)
     scorer = Scorer(path)
     scale = scorer.card.scale
-    data = read_biq2021(options.data, SPLITS)
+    data = read_biq2021(options.data, options.splits)
     data = data.select([split in ("val", "test") for split in data.splits])
     scores = read_scores(path, data, options.scores)
     parts = {name: data.split(name) for name in ("val", "test")}

@@ -62,8 +62,8 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return run
 
 
-def write_biq2021(folder: Path, scenes: int = 12) -> tuple[Path, Path]:
-    """Scenes of noise, each a photo, one of other light, and both encoded anew, in two subsets.
+def write_biq2021(folder: Path, lights: int = 2) -> tuple[Path, Path]:
+    """Twelve scenes of noise in two subsets, each in some lights, and all of it encoded anew.
 
     Returns:
         The folder, laid out as the published set, and a splits file.
@@ -71,11 +71,11 @@ def write_biq2021(folder: Path, scenes: int = 12) -> tuple[Path, Path]:
     generator = np.random.default_rng(2)
     (folder / "Images").mkdir(parents=True)
     rows: list[tuple[str, float, str, str, str]] = []
-    for scene in range(scenes):
+    for scene in range(12):
         subset, split = f"ss0{1 + scene // 3 % 2}", ("train", "val", "test")[scene % 3]
         coarse = generator.integers(0, 120, (6, 7, 3), dtype=np.uint8)
         base = np.asarray(Image.fromarray(coarse).resize((72, 64)), float)
-        for _ in ("a photo", "the same in other light"):
+        for _ in range(lights):
             mos = generator.uniform(0.1, 0.8)
             pixels = Image.fromarray((base + 130 * mos).clip(0, 255).astype(np.uint8))
             for copy, quality in enumerate((95, 92)):
@@ -118,7 +118,7 @@ def test_the_recipe_of_quality_makes_a_model_and_judges_it(tmp_path, script, com
     save_checkpoint(
         start, nima.eval(), ModelCard(name="start", backbone="tf_efficientnet_lite0", view=view)
     )
-    data, splits = write_biq2021(tmp_path / "biq")
+    data, splits = write_biq2021(tmp_path / "biq", lights=8)  # as many pairs as an error needs
     del raw["start_sha256"]
     raw |= {
         "start": str(start),
@@ -128,25 +128,22 @@ def test_the_recipe_of_quality_makes_a_model_and_judges_it(tmp_path, script, com
         "device": "cpu",
         "spread_ratio": 0.01,  # a network of random weights hardly tells photos apart
         "data": raw["data"] | {"source": f"biq2021:{data}", "splits": str(splits)},
-        "stage": [stage | {"epochs": 1, "batch_size": 8} for stage in raw["stage"]],
+        "stage": [stage | {"epochs": 1, "batch_size": 32} for stage in raw["stage"]],
     }
     run = train(config_from(raw))
     scorer = Scorer(run.model)
     assert scorer.card.version == raw["card"]["version"]
     assert {"calibration", "mixed"} <= set(scorer.card.training)
-    scored = list(scorer.score(sorted((data / "Images").iterdir())))
-    assert all(photo.error is None for photo in scored)
     scores, judged = tmp_path / "scores.json", tmp_path / "result.json"
-    scores.write_text(json.dumps({Path(photo.path).name: photo.mean for photo in scored}))
-    command(
-        script("recipes/quality/judge.py"),
-        *("--run", run.folder, "--data", data, "--scores", scores, "--splits", splits),
-        *("--cache", tmp_path / "cache", "--model", run.model, "--out", judged),
-    )
+    asked = ("--data", data, "--splits", splits, "--scores", scores, "--model", run.model)
+    command(script("benchmarks/quality/scene_pairs.py"), *asked, "--repeats", 3, "--write")
+    assert Scorer(run.model).card.scene_pair_error is not None
+    judging = ("--run", run.folder, "--cache", tmp_path / "cache", "--out", judged)
+    command(script("recipes/quality/judge.py"), *asked, *judging)
     found = json.loads(judged.read_text())
     assert set(found["test"]) == {"all", "ss01", "ss02"}
-    assert found["test"]["all"]["photos"] == 16
-    assert (found["official_test"]["photos"], found["ladders"]["photos"]) == (8, 16)
+    assert found["test"]["all"]["photos"] == 64
+    assert (found["official_test"]["photos"], found["ladders"]["photos"]) == (32, 50)
     assert len(found["history"]["levels"]) == 1
 
 
