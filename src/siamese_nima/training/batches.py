@@ -37,15 +37,11 @@ from siamese_nima.training.samplers import (
 
 
 class Inputs(Protocol):
-    """Inputs of photos in several versions: an array, or what makes them when they are asked for.
-
-    Attributes:
-        shape: (variants, N, V, H, W, C).
-    """
+    """Inputs of photos in several versions: an array, or what makes them when asked for."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """See the class."""
+        """(variants, N, V, H, W, C)."""
 
     def __getitem__(self, place: Any, /) -> Any:
         """The inputs of (variant, row), shape (V, H, W, C): uint8 pixels, or activations."""
@@ -55,19 +51,16 @@ class Photos:
     """What a stage trains or validates on.
 
     Args:
-        inputs: Shape (variants, N, V, H, W, C); variant 0 is as scoring sees the photo.
+        inputs: Variant 0 is as scoring sees the photo.
         distributions: Shape (N, K), what people said, on `scale`; NaN for photos that nobody rated,
             such as the distorted rungs of a ladder.
-        means: Shape (N,), their mean opinion scores on `scale`, or NaN.
+        means: Shape (N,), as all that follow: mean opinion scores on `scale`, or NaN.
         scale: The rating scale.
-        standard_errors: Shape (N,), of the means in rating points; None for the scale's default.
-        buckets: Shape (N,), class labels for the contrastive objective, -1 for none; or None.
-        scenes: Shape (N,), the scene of each photo; None where each is its own.
-        ladders: Shape (N,), the ladder each photo belongs to, -1 for none; or None.
-        rungs: Shape (N,), its place on that ladder, 0 is the clean photo; or None.
-
-    Attributes:
-        labels: As the objectives read them, single precision.
+        standard_errors: Of the means in rating points; None for 3 % of the scale's width.
+        buckets: Class labels for the contrastive objective; -1, or None for all, where unknown.
+        scenes: The scene of each photo; None where each is its own.
+        ladders: The distortion ladder that each photo belongs to; -1, or None for all, for none.
+        rungs: Its place there: 0 is the clean photo, higher is worse. None without ladders.
 
     Raises:
         ConfigError: They are of different numbers of photos.
@@ -133,8 +126,7 @@ class Photos:
             return Draws(by_bucket(labels.buckets, size), -(-len(pairs) // size), variants, seed)
         if config.weight and min(photos, size) < 2:
             raise ConfigError(
-                f"pairs need at least two photos per batch, got {photos} photos in batches of "
-                f"{size}"
+                f"pairs need at least two photos per batch, got {photos} photos in batches of {size}"
             )
         require_full_batch(photos, size)
         # A distortion ladder stays together, whatever else does.
@@ -207,14 +199,9 @@ def require_full_batch(photos: int, size: int) -> None:
 
 
 class Batch(NamedTuple):
-    """One step's photos, each once, and pairs of them.
+    """One step's photos: inputs (B / processes, V, H, W, C), distributions (B, K), and pairs.
 
     Several processes share a step: each has the inputs of its share, and the labels of all.
-
-    Attributes:
-        inputs: Shape (B / processes, V, H, W, C), as `Photos` has them.
-        distributions: Shape (B, K), the labels' rating distributions; NaN where nobody rated.
-        pairs: With what the labels say about them.
     """
 
     inputs: Tensor

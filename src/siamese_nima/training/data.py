@@ -39,14 +39,7 @@ Built = TypeVar("Built")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SplitViews:
-    """One split.
-
-    Attributes:
-        table: Its photos.
-        views: Cut, or cut when they are asked for.
-        ladders: Distortion ladders of some of its photos; None where there are none.
-        ladder_rows: Shape (L,), the row of the table that each ladder is of.
-    """
+    """The photos of one split, and ladders of some; `ladder_rows`, shape (L,), says of which."""
 
     table: RatingTable
     views: ViewCache | LiveViews

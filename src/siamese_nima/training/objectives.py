@@ -178,10 +178,10 @@ def stage_loss(
     """A stage's loss: emd_weight * distance + weight * objective.
 
     Args:
-        config: The weights, the distance of distributions, the objective.
+        config: Says which.
         predicted: Shape (B, K), the network's rating distributions, single precision or better.
         target: Shape (B, K), those of the labels; a row of NaN for a photo without one.
-        grades: Shape (K,), the grades of the scale.
+        grades: Shape (K,), of the scale.
         pairs: Of these photos.
     """
     means = expectation(predicted, grades)

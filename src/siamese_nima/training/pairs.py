@@ -24,16 +24,7 @@ UNKNOWN = -1
 
 
 class PhotoLabels(NamedTuple):
-    """What is known about the photos of a batch; every tensor has shape (N,).
-
-    Attributes:
-        means: Mean opinion scores on the model's rating scale; NaN where nobody rated.
-        standard_errors: Of those means, in rating points.
-        buckets: The origin's class labels; -1 where there is none.
-        ladders: Which distortion ladder a photo belongs to; -1 for none.
-        rungs: Its place there: 0 is the clean photo, higher is worse.
-        scenes: A number per scene.
-    """
+    """What is known about some photos, as `batches.Photos` has it; every tensor has shape (N,)."""
 
     means: Tensor
     standard_errors: Tensor
@@ -47,8 +38,7 @@ class Pairs(NamedTuple):
     """Pairs within one batch; every tensor has shape (P,).
 
     Attributes:
-        first: Places in the batch of the first photos.
-        second: Places of the second photos.
+        first: Places in the batch of the first photos, and `second` of the second ones.
         preference: P(first is better than second) by the labels, in [0, 1]; .5 is a tie.
         deviation: Standard deviation that a network's gap is read with to be a preference, in
             rating points; above 0. That of the labels' gap, and the network's doubt.
@@ -64,13 +54,13 @@ class Pairs(NamedTuple):
     has_buckets: Tensor
 
 
-def all_pairs(photos: int, *, device: torch.device | str | None = None) -> Tensor:
+def all_pairs(photos: int) -> Tensor:
     """The B(B-1)/2 pairs of a batch of B photos, shape (2, B(B-1)/2); first is before second.
 
     >>> all_pairs(3).tolist()
     [[0, 0, 1], [1, 2, 2]]
     """
-    return torch.triu_indices(photos, photos, offset=1, device=device)
+    return torch.triu_indices(photos, photos, offset=1)
 
 
 def some_pairs(photos: int, limit: int, *, seed: int = 0) -> Tensor:
@@ -103,7 +93,7 @@ def label_pairs(
     Args:
         index: Shape (2, P), places in the batch.
         labels: Of the batch.
-        scale: The rating scale.
+        scale: Of the labels.
         kind: "soft": Phi(gap / sqrt(se_a^2 + se_b^2)), the probability that the means, each known
             up to its standard error, are in this order. "hard": 1, .5 or 0 by the sign of the gap.
             "votes": the probability that a vote on the first is above a vote on the second.

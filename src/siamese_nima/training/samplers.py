@@ -31,8 +31,7 @@ class Drawn(NamedTuple):
         variants: Shape (B,), the version of each.
         places: Shape (P, 2), pairs as places in the batch; None for all.
         epoch: Of which this is a batch.
-        rank: This process's number among those that share the batch.
-        processes: How many they are.
+        rank: This process's number among the `processes` that share the batch.
     """
 
     rows: Rows
@@ -119,7 +118,7 @@ def by_group(groups: ArrayLike, batch_size: int) -> Epoch:
 
     Args:
         groups: Shape (N,), the group of each photo: its scene, or its distortion ladder.
-        batch_size: Photos per batch; what does not fill one is left out.
+        batch_size: Photos per batch.
     """
     codes = np.unique(np.asarray(groups), return_inverse=True)[1]
     members = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
@@ -147,7 +146,7 @@ def by_rating(
 
     Args:
         means: Shape (N,), mean opinion scores; photos without one (NaN) are spread at random.
-        batch_size: Photos per batch; what does not fill one is left out.
+        batch_size: Photos per batch.
         groups: Shape (N,); photos of one group stay together, where its first one belongs. None
             where each is its own.
         noise: Standard deviation of the noise as a share of that of the ratings: 0 makes the same

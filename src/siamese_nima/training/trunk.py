@@ -36,13 +36,7 @@ Activations = NDArray[np.uint8] | NDArray[np.float16]
 
 
 class Trunk(nn.Module):
-    """The lower part of a backbone: activations, and below them the means of its levels.
-
-    Args:
-        layers: The stem and blocks up to the cut.
-        levels: Which of them give their channel means.
-        enlarge: Factor of both sides of the views.
-    """
+    """The lower part of a backbone: layers, some of which also give their channel means."""
 
     def __init__(
         self, layers: Sequence[nn.Module], levels: Sequence[bool], *, enlarge: int
@@ -69,13 +63,13 @@ class Trunk(nn.Module):
 
 
 class UpperLayers(nn.Module):
-    """The upper part of a backbone, from what its trunk gives to features (N, F).
+    """The upper part of a backbone, from what its trunk gives to features (N, `num_features`).
 
     Args:
         layers: The blocks after the cut.
         levels: Which of them give their channel means.
         last: From the last activations to the pooled features; None where these do not count.
-        num_features: F.
+        num_features: Of all depths.
         told: Number of means that the trunk gives.
     """
 
