@@ -52,7 +52,7 @@ def photos_of(batch):
 
 def check(batch, paired):
     photos = photos_of(batch)
-    assert torch.equal(batch.distributions, paired.distributions[photos.long()])
+    assert torch.equal(batch.distributions, paired.labels.distributions[photos.long()])
     first, second = photos[batch.pairs.first], photos[batch.pairs.second]
     assert torch.equal(batch.pairs.preference > 0.5, first > second)
     same = torch.tensor(BUCKETS[first] == BUCKETS[second])
@@ -156,10 +156,10 @@ def test_the_runs_of_all_processes_are_the_validation_photos_in_order(paired, as
 def test_photos_and_labels_that_do_not_fit_are_refused(paired):
     def changed(**values):
         known = {"inputs": paired.inputs, "scale": AVA_SCALE, "means": paired.labels.means}
-        return Photos(**(known | {"distributions": paired.distributions} | values))
+        return Photos(**(known | {"distributions": paired.labels.distributions} | values))
 
     with pytest.raises(ConfigError, match="do not fit 3 distributions and 12 means"):
-        changed(distributions=paired.distributions[:3])
+        changed(distributions=paired.labels.distributions[:3])
     with pytest.raises(ConfigError, match="12 photos have 1 scenes"):
         changed(scenes=["a"])
     with pytest.raises(ConfigError, match="give both or neither"):

@@ -278,7 +278,8 @@ def test_with_its_own_doubt_a_network_keeps_the_labels_spread():
     scores = 5.5 + 1.5 * torch.randn(300, generator=generator)
     means = scores + torch.randn(300, generator=generator)
     unknown = torch.full((300,), UNKNOWN)
-    labels = PhotoLabels(means, torch.full((300,), 0.27), unknown, unknown, unknown, unknown)
+    errors, nobody = torch.full((300,), 0.27), torch.full((300, 10), float("nan"))
+    labels = PhotoLabels(nobody, means, errors, unknown, unknown, unknown, unknown)
 
     def best_share(doubt):
         pairs = label_pairs(all_pairs(300), labels, AVA_SCALE, doubt=doubt)
@@ -295,6 +296,7 @@ def test_doubt_is_for_preferences_of_rated_photos_alone():
     with pytest.raises(ConfigError, match="doubt is for 'preference'"):
         objective_of(objective="margin", doubt=1.0)
     labels = PhotoLabels(
+        distributions=torch.full((3, 10), float("nan")),
         means=torch.tensor([5.0, 6.0, float("nan")]),
         standard_errors=torch.full((3,), 0.27),
         buckets=torch.full((3,), UNKNOWN),

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siamese_nima import ratings
-from siamese_nima.errors import ConfigError
 from siamese_nima.ratings import AVA_SCALE, RatingScale
 from siamese_nima.training.pairs import (
     PhotoLabels,
@@ -20,9 +19,10 @@ from siamese_nima.training.pairs import (
 )
 
 
-def labels_of(means, *, errors=0.5, buckets=None, ladders=None, rungs=None):
+def labels_of(means, *, errors=0.5, buckets=None, ladders=None, rungs=None, shares=None):
     count = len(means)
     return PhotoLabels(
+        distributions=torch.full((count, 10), math.nan) if shares is None else shares,
         means=torch.tensor(means, dtype=torch.float64),
         standard_errors=torch.full((count,), errors, dtype=torch.float64),
         buckets=torch.tensor(buckets or [-1] * count),
@@ -65,10 +65,10 @@ def swapped(pairs):
 def test_swapping_a_pair_turns_its_preference_round(kind):
     rng = np.random.default_rng(2)
     shares = torch.from_numpy(rng.dirichlet(np.ones(10), 6))
-    labels = labels_of((shares @ torch.tensor(AVA_SCALE.grades)).tolist())
+    labels = labels_of((shares @ torch.tensor(AVA_SCALE.grades)).tolist(), shares=shares)
     index = all_pairs(6)
-    there = label_pairs(index, labels, AVA_SCALE, kind=kind, distributions=shares)
-    back = label_pairs(index.flip(0), labels, AVA_SCALE, kind=kind, distributions=shares)
+    there = label_pairs(index, labels, AVA_SCALE, kind=kind)
+    back = label_pairs(index.flip(0), labels, AVA_SCALE, kind=kind)
     assert torch.allclose(there.preference + back.preference, torch.ones(15, dtype=torch.float64))
     for name in ("first", "second", "preference", "deviation", "same_bucket"):
         assert torch.allclose(getattr(swapped(there), name), getattr(back, name)), name
@@ -91,8 +91,8 @@ def test_preference_from_votes_equals_the_one_of_ratings():
 def test_the_deviation_of_votes_is_that_of_the_difference_of_two_votes():
     scale = RatingScale(1, 5)
     shares = torch.tensor([[0.5, 0, 0, 0, 0.5], [0, 0.5, 0, 0.5, 0]], dtype=torch.float64)
-    labels = labels_of([3.0, 3.0])
-    pairs = label_pairs(all_pairs(2), labels, scale, kind="votes", distributions=shares)
+    labels = labels_of([3.0, 3.0], shares=shares)
+    pairs = label_pairs(all_pairs(2), labels, scale, kind="votes")
     assert pairs.deviation.tolist() == pytest.approx([math.sqrt(4 + 1)])
     assert pairs.preference.tolist() == pytest.approx([0.5])
 
@@ -142,8 +142,3 @@ def test_photos_without_a_score_pair_only_on_their_own_ladder():
     assert not pairs.same_bucket.any()
     assert pairs.has_buckets.all()
     assert pairs.deviation.isfinite().all()
-
-
-def test_votes_without_distributions_are_refused():
-    with pytest.raises(ConfigError, match="need the labels' rating distributions"):
-        label_pairs(all_pairs(2), labels_of([1.0, 2.0]), AVA_SCALE, kind="votes")

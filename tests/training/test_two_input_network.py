@@ -60,6 +60,7 @@ def scene():
     views = torch.randn(PHOTOS, 3, 3, 9, 8, dtype=torch.float64)
     target = torch.randn(PHOTOS, 10, dtype=torch.float64).softmax(-1)
     labels = PhotoLabels(
+        distributions=target,
         means=target @ GRADES,
         standard_errors=torch.full((PHOTOS,), 0.3, dtype=torch.float64),
         buckets=torch.tensor([0, 0, 1, 2, 1, 0, 3]),
@@ -91,7 +92,7 @@ def test_loss_and_gradients_equal_those_of_the_two_input_network(scene, objectiv
     nima, views, target, labels = scene
     index = all_pairs(PHOTOS)
     index = index[:, [0, 3, 4, 11, 17, 20]] if subset else index
-    pairs = label_pairs(index, labels, AVA_SCALE, kind=objective.labels, distributions=target)
+    pairs = label_pairs(index, labels, AVA_SCALE, kind=objective.labels)
 
     _, gap = TwoInputNetwork(nima)(views[pairs.first], views[pairs.second])
     explicit = pair_loss(objective, gap, pairs)

@@ -90,15 +90,11 @@ class Augmentation:
 
 
 def augmentation_from_keras(arguments: Mapping[str, Any] | None) -> Augmentation:
-    """Read the arguments of Keras' ImageDataGenerator.
-
-    Args:
-        arguments: Name to value; None for no augmentation. A refused name with a value that does
-            nothing (False, 0, None) is accepted.
+    """Read the arguments of Keras' ImageDataGenerator; None for no augmentation.
 
     Raises:
         ConfigError: A name that Keras does not have, one that would make ratings untrue, with the
-            reason, or an impossible value.
+            reason, or an impossible value. A refused name may have a value that does nothing.
     """
     known = [field.name for field in fields(Augmentation)]
     chosen = {}

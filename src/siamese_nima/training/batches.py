@@ -81,12 +81,14 @@ class Photos:
     ) -> None:
         self.inputs = inputs
         self.scale = scale
-        self.distributions = _tensor(distributions, torch.float32)
-        photos, shape = len(np.asarray(means)), inputs.shape
-        if len(shape) != 6 or not (shape[1] == len(self.distributions) == photos > 0):
+        columns = {
+            "distributions": _tensor(distributions, torch.float32),
+            "means": _tensor(means, torch.float32),
+        }
+        (rated, photos), shape = map(len, columns.values()), inputs.shape
+        if len(shape) != 6 or not (shape[1] == rated == photos > 0):
             raise ConfigError(
-                f"inputs of shape {shape} do not fit {len(self.distributions)} distributions and "
-                f"{photos} means"
+                f"inputs of shape {shape} do not fit {rated} distributions and {photos} means"
             )
         if (ladders is None) != (rungs is None):
             raise ConfigError("ladders and rungs belong together: give both or neither")
@@ -99,7 +101,6 @@ class Photos:
             "rungs": (rungs, 0),
             "scenes": (scenes, np.arange(photos)),
         }
-        columns = {"means": _tensor(means, torch.float32)}
         for name, (given, default) in known.items():
             values = np.full(photos, default) if given is None else np.asarray(given)
             if len(values) != photos:
@@ -111,7 +112,7 @@ class Photos:
         self.labels = PhotoLabels(**columns)
 
     def __len__(self) -> int:
-        return len(self.distributions)
+        return len(self.labels.means)
 
     def draws(self, config: StageConfig, seed: int) -> Draws:
         """The stage's sampler of these photos.
@@ -119,15 +120,14 @@ class Photos:
         Raises:
             ConfigError: Fewer photos than a batch holds, or a batch without pairs.
         """
-        photos, size, labels = len(self), config.batch_size, self.labels
-        variants = self.inputs.shape[0]
+        photos, variants = len(self), self.inputs.shape[0]
+        size, labels = config.batch_size, self.labels
         if config.sampler == "bucket":
             pairs, _ = draw_bucket_pairs(labels.buckets, np.random.default_rng(0))
             return Draws(by_bucket(labels.buckets, size), -(-len(pairs) // size), variants, seed)
         if config.weight and min(photos, size) < 2:
-            raise ConfigError(
-                f"pairs need at least two photos per batch, got {photos} photos in batches of {size}"
-            )
+            got = f"{photos} photos in batches of {size}"
+            raise ConfigError(f"pairs need at least two photos per batch, got {got}")
         require_full_batch(photos, size)
         # A distortion ladder stays together, whatever else does.
         ladders = labels.ladders.numpy()
@@ -152,15 +152,15 @@ class Photos:
         Raises:
             ConfigError: Ladders of another number or form than the photos.
         """
-        if inputs.shape[1] != len(ladder_rows) * RUNGS:
+        count = len(ladder_rows) * RUNGS
+        if inputs.shape[1] != count:
             raise ConfigError(
-                f"{len(ladder_rows)} ladders have {len(ladder_rows) * RUNGS} rungs, got "
-                f"{inputs.shape[1]}"
+                f"{len(ladder_rows)} ladders have {count} rungs, got {inputs.shape[1]}"
             )
-        ladders, rungs = np.divmod(np.arange(len(ladder_rows) * RUNGS), RUNGS)
+        ladders, rungs = np.divmod(np.arange(count), RUNGS)
         rows, none = ladder_rows[ladders], np.full(len(self), UNKNOWN)
-        known = {"distributions": self.distributions, **self.labels._asdict()}
-        columns = {name: torch.cat([column, column[rows]]) for name, column in known.items()}
+        known = self.labels._asdict().items()
+        columns = {name: torch.cat([column, column[rows]]) for name, column in known}
         distorted = len(self) + np.flatnonzero(rungs)
         for name, unknown in (("distributions", np.nan), ("means", np.nan), ("buckets", UNKNOWN)):
             columns[name][distorted] = unknown
@@ -186,11 +186,7 @@ class _Joined:
 
 
 def require_full_batch(photos: int, size: int) -> None:
-    """Stop where there are fewer training photos than that.
-
-    Raises:
-        ConfigError: Says so.
-    """
+    """Raise a ConfigError where there are fewer training photos than that."""
     if photos < size:
         raise ConfigError(
             f"{photos} training photos do not fill one batch of {size}; take a smaller batch_size "
@@ -230,20 +226,19 @@ class _Batches(Dataset[Batch]):
         missing = share * drawn.processes - len(rows)
         places = np.pad(np.arange(len(rows)), (0, missing))[drawn.rank * share :][:share]
         inputs = np.stack([self._input(drawn, place) for place in places])
-        distributions = functional.pad(
-            photos.distributions[rows], (0, 0, 0, missing), value=float("nan")
-        )
+        labels = PhotoLabels(*(column[rows] for column in photos.labels))
+        nobody = float("nan")
+        distributions = functional.pad(labels.distributions, (0, 0, 0, missing), value=nobody)
         if drawn.places is None:
             index = all_pairs(len(rows) if self.config.weight else 0)
         else:
             index = _tensor(drawn.places.T)
         pairs = label_pairs(
             index,
-            PhotoLabels(*(column[rows] for column in photos.labels)),
+            labels,
             photos.scale,
             kind=self.config.labels,
             doubt=self.config.doubt_on(photos.scale),
-            distributions=distributions,
         )
         return Batch(torch.from_numpy(inputs), distributions, pairs)
 
@@ -264,7 +259,7 @@ def train_batches(
     augmentation: Augmentation | None = None,
     workers: int = 0,
 ) -> DataLoader[Batch]:
-    """The batches of an epoch, as `config` and `draws` want them, made by so many more processes.
+    """The batches of an epoch of `draws`, made by so many more processes.
 
     The augmentation is drawn anew for each photo, by the epoch and seed of `draws`.
     """

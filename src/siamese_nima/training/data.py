@@ -32,6 +32,7 @@ from siamese_nima.training.watch import Watch
 
 SPLITS_FILE = "splits.csv"
 RECORD_FILE = "run.json"  # there from the moment on that a run has read its data
+_SPLITS = ("train", "val", "test")
 _WAIT_S = 1.0
 
 Built = TypeVar("Built")
@@ -84,27 +85,18 @@ def read_tables(config: TrainConfig, watch: Watch) -> dict[str, RatingTable]:
     elif "" in table.splits or not {"train", "val"} <= set(table.splits):
         table = _divided(table, config, watch)
         write_whole(kept, splits_text(table).encode("utf-8", "surrogateescape"))
-    if other := sum(split not in ("train", "val", "test") for split in table.splits):
+    if other := sum(split not in _SPLITS for split in table.splits):
         watch.note(f"{other} photos are in none of train, val and test, and take no part")
-    tables = {name: table.split(name) for name in ("train", "val")}
-    if "test" in table.splits:
-        tables["test"] = table.split("test")
-    return tables
+    return {name: table.split(name) for name in _SPLITS if name in table.splits}
 
 
 def data_digest(tables: dict[str, RatingTable]) -> str:
     """SHA-256 over photos, ratings and splits: two runs with the same digest learn the same."""
-    described = [
-        [
-            name,
-            photo_hashes(table),
-            table.mos.tolist(),
-            None if table.votes is None else table.votes.tolist(),
-            None if table.spread is None else table.spread.tolist(),
-            str(table.scale),
-        ]
-        for name, table in tables.items()
-    ]
+    described = []
+    for name, table in tables.items():
+        rated = (table.mos, table.votes, table.spread)
+        values = [None if column is None else column.tolist() for column in rated]
+        described.append([name, photo_hashes(table), *values, str(table.scale)])
     return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
 
@@ -211,12 +203,12 @@ def _divided(table: RatingTable, config: TrainConfig, watch: Watch) -> RatingTab
             "them out with skip_unreadable (--skip-unreadable)."
         )
     grouped = with_scenes(table, near_copies(signatures))
-    fractions = dict(zip(("train", "val", "test"), config.data.fractions, strict=True))
+    fractions = dict(zip(_SPLITS, config.data.fractions, strict=True))
     try:
         divided = fill_splits(table, grouped, fractions, seed=config.seed)
     except TableError as error:
         raise TableError(f"{config.data.source}: {error}") from error
-    counts = ", ".join(f"{divided.splits.count(name)} {name}" for name in ("train", "val", "test"))
+    counts = ", ".join(f"{divided.splits.count(name)} {name}" for name in _SPLITS)
     if not {"train", "val"} <= set(divided.splits):
         raise TableError(
             f"{config.data.source}: {len(table)} photos in {len(set(grouped.scenes))} scenes are "

@@ -59,7 +59,7 @@ def val_figures(predicted: Tensor, photos: Photos, config: StageConfig) -> Figur
         A figure without photos to measure it on is left out. All but those of ladders and of the
         loss are over the photos themselves: their copies on ladders do not count again.
     """
-    scale, labels, target = photos.scale, photos.labels, photos.distributions
+    scale, labels, target = photos.scale, photos.labels, photos.labels.distributions
     grades = torch.tensor(scale.grades, dtype=torch.float32)
     known: Figures = {}
     if config.weight:
@@ -69,7 +69,6 @@ def val_figures(predicted: Tensor, photos: Photos, config: StageConfig) -> Figur
             scale,
             kind=config.labels,
             doubt=config.doubt_on(scale),
-            distributions=target,
         )
         # Among all pairs those of one bucket are few, whatever is drawn in training.
         loss = stage_loss(config.changed(balanced=True), predicted, target, grades, pairs)
@@ -79,7 +78,7 @@ def val_figures(predicted: Tensor, photos: Photos, config: StageConfig) -> Figur
 
     alone = (labels.ladders == UNKNOWN).nonzero().flatten()
     labels = PhotoLabels(*(column[alone] for column in labels))
-    scores, target, predicted = scores[alone.numpy()], target[alone], predicted[alone]
+    scores, target, predicted = scores[alone.numpy()], labels.distributions, predicted[alone]
     means = labels.means.double().numpy()
     rated = np.isfinite(means)
     if rated.sum() > 1:

@@ -136,7 +136,7 @@ def _keeping(folder: Path, config: StageConfig) -> Iterator[Callback]:
 
 
 def _require_monitor(config: StageConfig, val: Photos) -> None:
-    perfect = val.distributions.nan_to_num(1 / val.scale.size)
+    perfect = val.labels.distributions.nan_to_num(1 / val.scale.size)
     possible = val_figures(perfect, val, config)
     if config.monitor not in possible:
         raise ConfigError(

@@ -92,16 +92,13 @@ DISTORTIONS: Mapping[str, Distortion] = MappingProxyType(
 
 
 def distort(photo: Image.Image, distortion: str, level: int, *, seed: int = 0) -> Image.Image:
-    """One rung of a ladder.
+    """One rung of a ladder, mode RGB and the size of the photo.
 
     Args:
         photo: Mode RGB, clean and well exposed: a distortion of a blurred photo may not be worse.
         distortion: One of `DISTORTIONS`.
         level: 0 (the photo itself) to 5 (ruined).
-        seed: Of the noise; the same seed gives the same picture on every call.
-
-    Returns:
-        Mode RGB, the size of `photo`.
+        seed: Of the noise.
 
     Raises:
         ConfigError: Unknown distortion or level.
@@ -119,12 +116,7 @@ def distort(photo: Image.Image, distortion: str, level: int, *, seed: int = 0) -
 
 
 def ladder(photo: Image.Image, distortion: str, *, seed: int = 0) -> tuple[Image.Image, ...]:
-    """The photo and its five distorted copies, best first.
-
-    Raises:
-        ConfigError: Unknown distortion.
-        PhotoError: The photo is in another mode than RGB.
-    """
+    """The photo and its five distorted copies, best first; see `distort`."""
     return tuple(distort(photo, distortion, level, seed=seed) for level in range(RUNGS))
 
 

@@ -27,16 +27,10 @@ _KERAS_EPSILON = 1e-7  # keras.backend.epsilon(), under the origin's square root
 
 
 def squared_emd(predicted: Tensor, target: Tensor) -> Tensor:
-    """Squared earth mover's distance of order 2, one value per photo.
+    """Squared earth mover's distance of order 2 of distributions (N, K), one value per photo.
 
-    The mean over the K grades of the squared difference of the cumulative distributions.
-
-    Args:
-        predicted: Shape (N, K); rows are probabilities that sum to 1.
-        target: Shape (N, K), on the same rating scale.
-
-    Returns:
-        Shape (N,), from 0 (equal) to (K - 1) / K.
+    The mean over the K grades of the squared difference of the cumulative distributions: from 0
+    (equal) to (K - 1) / K.
 
     Raises:
         RatingError: The shapes differ or are not (N, K).
@@ -75,12 +69,8 @@ def contrastive(
     The distance d has no sign: swapping which photo is better changes nothing, and neighbouring
     buckets are pushed as far apart as the ends of the scale.
 
-    Args:
-        gap: See the module.
-        pairs: Labels.
-        margin: Rating points between different buckets.
-        distance: "l2" is sqrt(max(gap^2, 1e-7)), as the origin has it; "l1" is |gap|. Means are
-            numbers, so they differ below 3e-4 points only, where "l2" has no gradient.
+    The distance "l2" is sqrt(max(gap^2, 1e-7)), as the origin has it; "l1" is |gap|. Means are
+    numbers, so they differ below 3e-4 points only, where "l2" has no gradient.
 
     Reference:
         Hadsell, Chopra and LeCun, "Dimensionality reduction by learning an invariant mapping",
@@ -180,7 +170,7 @@ def stage_loss(
     Args:
         config: Says which.
         predicted: Shape (B, K), the network's rating distributions, single precision or better.
-        target: Shape (B, K), those of the labels; a row of NaN for a photo without one.
+        target: Those of the labels; a row of NaN for a photo without one.
         grades: Shape (K,), of the scale.
         pairs: Of these photos.
     """

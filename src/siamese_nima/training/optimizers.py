@@ -40,9 +40,8 @@ def optimizer_maker(wanted: Any) -> MakeOptimizer:
 
     Args:
         wanted: None for Adam with a rate of 1e-3, the origin's. Or the name of any optimiser of
-            torch, in any case. Or a function from a list of parameters to an optimiser, such as
-            `functools.partial(torch.optim.SGD, lr=.01)`. Or an optimiser: one of its class with its
-            settings is made, as its own parameters are those of another network.
+            torch, in any case. Or a function from a list of parameters to an optimiser. Or an
+            optimiser: one of its class with its settings is made for the parameters.
 
     Raises:
         ConfigError: Anything else, or an optimiser with several groups of parameters.

@@ -82,22 +82,15 @@ def train_as_origin(
     frozen: str | int | None,
     arguments: Mapping[str, Any],
 ) -> tuple[ModelCard, list[Figures]]:
-    """Check all options, build the network, read the photos, train.
+    """Check all options, build the network, read the photos, train; see `SiameseNIMA.train`.
 
     `build` gives the network with its frozen parameters, its card, and how photos are shown; the
     network is trained in place, and ends on the CPU, in inference mode, with the weights of the
     last epoch. `weights` is the file that it is from and `frozen` what is frozen, for the card,
-    `checkpoints` a folder, and `arguments` are of Lightning's Trainer or of Keras' `fit_generator`;
-    all others are as `SiameseNIMA.train` has them.
+    `checkpoints` a folder, and `arguments` are of Lightning's Trainer or of Keras' `fit_generator`.
 
     Returns:
-        The card of the trained network, and the figures of each epoch: epoch, loss, accuracy, and
-        with validation photos val_loss, val_accuracy and what else `figures.val_figures` says.
-
-    Raises:
-        ConfigError: An option is unknown or impossible; or labels that make no pairs or, where the
-            earth mover's distance is used, lie outside the rating scale.
-        TableError: Data of another form, or no photo can be read.
+        The card of the trained network, and the figures of each epoch.
     """
     if checkpoint_format not in _KINDS:
         known = ", ".join(get_args(CheckpointFormat))
@@ -176,12 +169,6 @@ def read_photos(
     """Photos beside labels, cut to views once and kept for all epochs; and their paths.
 
     Photos that cannot be read are left out with a warning that names them.
-
-    Args:
-        raw: (paths, labels), as `SiameseNIMA.load_data` returns them for two columns.
-        policy: Must give views of one size.
-        scale: Of the network.
-        config: What is asked of the labels.
 
     Raises:
         TableError: `raw` is something else, or no photo can be read.
@@ -311,11 +298,8 @@ def _callbacks(*given: Any) -> tuple[list[Callback], list[Callable[[int, Figures
 def _trainer_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments for Lightning's Trainer, from such and from those of Keras' `fit_generator`.
 
-    `verbose` is as Keras has it: 0 hides the progress bar. `initial_epoch` is the number of the
-    first epoch. What only steers execution there is ignored, with one warning that names it.
-
-    Raises:
-        ConfigError: One that neither has, or that would change the result and cannot be honoured.
+    And `initial_epoch`, the number of the first. What only steers execution there is ignored, with
+    one warning that names it.
     """
     known = [*inspect.signature(lightning.Trainer.__init__).parameters][1:]
     arguments: dict[str, Any] = {}

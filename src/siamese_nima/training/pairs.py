@@ -12,7 +12,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from siamese_nima.errors import ConfigError
 from siamese_nima.ratings import RatingScale
 from siamese_nima.training.config import PreferenceKind
 
@@ -24,8 +23,9 @@ UNKNOWN = -1
 
 
 class PhotoLabels(NamedTuple):
-    """What is known about some photos, as `batches.Photos` has it; every tensor has shape (N,)."""
+    """What is known about N photos, see `batches.Photos`; distributions are of shape (N, K)."""
 
+    distributions: Tensor
     means: Tensor
     standard_errors: Tensor
     buckets: Tensor
@@ -82,7 +82,6 @@ def label_pairs(
     scale: RatingScale,
     *,
     kind: PreferenceKind = "soft",
-    distributions: Tensor | None = None,
     doubt: float = 0.0,
 ) -> Pairs:
     """What the labels say about pairs; pairs about which they say nothing are left out.
@@ -92,17 +91,13 @@ def label_pairs(
 
     Args:
         index: Shape (2, P), places in the batch.
-        labels: Of the batch.
-        scale: Of the labels.
+        labels: Of the batch, on `scale`.
+        scale: The rating scale.
         kind: "soft": Phi(gap / sqrt(se_a^2 + se_b^2)), the probability that the means, each known
             up to its standard error, are in this order. "hard": 1, .5 or 0 by the sign of the gap.
             "votes": the probability that a vote on the first is above a vote on the second.
-        distributions: Shape (B, K), the labels' rating distributions; for "votes".
         doubt: Standard deviation of the network's own error per photo, in rating points. It widens
             `deviation`, not the labels' preference; ladders have none.
-
-    Raises:
-        ConfigError: "votes" without distributions.
 
     Reference:
         Thurstone, "A law of comparative judgment", 1927: case III.
@@ -113,21 +108,18 @@ def label_pairs(
     rated = labels.means[a].isfinite() & labels.means[b].isfinite()
     known = rated | on_ladder
     a, b, on_ladder = a[known], b[known], on_ladder[known]
-    index = torch.stack([a, b])
-    if kind == "votes":
-        if distributions is None:
-            raise ConfigError("preferences from votes need the labels' rating distributions")
-        preference = vote_preference(distributions, index)
-        errors = _spreads(distributions, scale)
-    else:
-        errors = labels.standard_errors
+    votes = labels.distributions
+    errors = _spreads(votes, scale) if kind == "votes" else labels.standard_errors
     width = scale.high - scale.low
     deviation = torch.hypot(errors[a], errors[b]).clamp_min(_DEVIATION_FLOOR_SHARE * width)
     gap = labels.means[a] - labels.means[b]
-    if kind == "soft":
-        preference = torch.special.ndtr(gap / deviation)
-    elif kind == "hard":
-        preference = (gap.sign() + 1) / 2
+    match kind:
+        case "soft":
+            preference = torch.special.ndtr(gap / deviation)
+        case "hard":
+            preference = (gap.sign() + 1) / 2
+        case "votes":
+            preference = vote_preference(votes, torch.stack([a, b]))
     deviation = torch.hypot(deviation, torch.full_like(deviation, 2**0.5 * doubt))
     below = (labels.rungs[a] < labels.rungs[b]).to(preference.dtype)
     # As if either rung had the standard error of a photo that thirty people rated.
@@ -145,11 +137,7 @@ def label_pairs(
 def vote_preference(distributions: Tensor, index: Tensor) -> Tensor:
     """P(a vote on the first is above a vote on the second) + half of P(equal), shape (P,).
 
-    `ratings.preference` for many pairs at once, with a gradient.
-
-    Args:
-        distributions: Shape (B, K).
-        index: Shape (2, P), places in the batch.
+    `ratings.preference` for many pairs (2, P) of distributions (B, K) at once, with a gradient.
     """
     first, second = distributions[index[0]], distributions[index[1]]
     below = second.cumsum(-1) - second

@@ -43,14 +43,7 @@ class Drawn(NamedTuple):
 
 
 class Draws(Sampler[Drawn]):
-    """The batches of each epoch, drawn anew, in one of so many variants of each photo.
-
-    Args:
-        batches: Draws those of an epoch.
-        count: How many it draws.
-        variants: Versions of each photo.
-        seed: Of all draws.
-    """
+    """The `count` batches of an epoch, drawn anew for each, and a variant of every photo."""
 
     def __init__(self, batches: Epoch, count: int, variants: int, seed: int) -> None:
         self.batches = batches
@@ -82,7 +75,7 @@ class Draws(Sampler[Drawn]):
 class InOrder(Sampler[Drawn]):
     """All photos in table order and variant 0; several processes have a run of them each.
 
-    The last batch may have fewer. With `whole` every process has all of them.
+    Or, with `whole`, all of them.
     """
 
     def __init__(self, photos: int, batch_size: int, *, whole: bool = False) -> None:
@@ -147,13 +140,9 @@ def by_rating(
     Args:
         means: Shape (N,), mean opinion scores; photos without one (NaN) are spread at random.
         batch_size: Photos per batch.
-        groups: Shape (N,); photos of one group stay together, where its first one belongs. None
-            where each is its own.
+        groups: Shape (N,); photos of one group stay together, where its first one belongs.
         noise: Standard deviation of the noise as a share of that of the ratings: 0 makes the same
             batches each epoch, and large values are as good as no sorting.
-
-    Raises:
-        ConfigError: The noise is negative.
     """
     if not noise >= 0:
         raise ConfigError(f"noise must not be negative, got {noise}")
@@ -196,11 +185,7 @@ def draw_bucket_pairs(
 
     Within each bucket every photo but the last is paired with the next one of its bucket, and with
     a random photo of a random other bucket. So there are twice as many pairs as photos, less two
-    per bucket, in the order of the buckets.
-
-    Args:
-        buckets: Shape (N,), class labels.
-        generator: Of the random photos.
+    per bucket, in the order of the buckets, which are class labels of shape (N,).
 
     Returns:
         Rows of the table, shape (P, 2), and whether both are of one bucket, shape (P,).
