@@ -24,7 +24,7 @@ def test_scores_get_the_mean_and_the_spread_of_labels(ratio):
     with torch.no_grad():
         head.weight.copy_(torch.eye(10))
         head.bias.zero_()
-    numbers, placed = calibrate(head, narrow, LABELS, AVA_SCALE, spread_ratio=ratio)
+    numbers, placed = calibrate(head, narrow, LABELS, AVA_SCALE, ratio=ratio)
     with torch.no_grad():
         logits = head(torch.as_tensor(np.log(narrow), dtype=torch.float32))
     scores = mean(torch.softmax(logits, 1).numpy(), AVA_SCALE)
@@ -37,4 +37,4 @@ def test_scores_get_the_mean_and_the_spread_of_labels(ratio):
 def test_photos_that_are_all_rated_alike_cannot_be_spread():
     alike = rated(np.full(200, 5.0))
     with pytest.raises(ConfigError, match="hardly tells these photos apart"):
-        calibrate(nn.Linear(4, 10), alike, LABELS, AVA_SCALE, spread_ratio=0.9)
+        calibrate(nn.Linear(4, 10), alike, LABELS, AVA_SCALE, ratio=0.9)

@@ -1,5 +1,6 @@
 """A stage, of photos alone and of pairs, on photos whose brightness is their rating."""
 
+import copy
 from datetime import timedelta
 
 import numpy as np
@@ -161,6 +162,12 @@ def test_ladders_teach_order_without_labels(tmp_path):
     assert history[-1]["train_emd"] == 0
     with pytest.raises(ConfigError, match=r"give no val_pair_accuracy .* val_ladder_accuracy"):
         train(tiny_nima(), tmp_path / "unrated", config, views=views, val=views)
+
+
+def test_a_moving_average_takes_no_copy_of_the_photos():
+    val = paired_views()
+    stage = stage_of(tiny_nima(), config_of(), val=val)
+    assert copy.deepcopy(stage).val is val
 
 
 def test_one_step_runs_the_network_once_per_photo():

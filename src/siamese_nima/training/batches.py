@@ -114,6 +114,9 @@ class Photos:
     def __len__(self) -> int:
         return len(self.labels.means)
 
+    def __deepcopy__(self, _: object) -> Photos:
+        return self  # a moving average copies all that a stage holds, views of gigabytes too
+
     def draws(self, config: StageConfig, seed: int) -> Draws:
         """The stage's sampler of these photos.
 

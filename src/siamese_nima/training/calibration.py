@@ -15,7 +15,7 @@ from scipy.special import log_softmax, softmax
 from torch import nn
 
 from siamese_nima.errors import ConfigError
-from siamese_nima.evaluation.metrics import rmse, srcc
+from siamese_nima.evaluation.metrics import rmse, spread_ratio, srcc
 from siamese_nima.ratings import Floats, RatingScale
 
 _WIDEST = 2.0**14
@@ -27,7 +27,7 @@ def calibrate(
     labels: ArrayLike,
     scale: RatingScale,
     *,
-    spread_ratio: float,
+    ratio: float,
 ) -> tuple[dict[str, float], Floats]:
     """Change the head so that scores have the labels' mean and a share of their spread.
 
@@ -36,7 +36,7 @@ def calibrate(
         distributions: Shape (N, K), what it gives now for photos that were not trained on.
         labels: Shape (N,), their mean opinion scores on `scale`.
         scale: The rating scale.
-        spread_ratio: Wanted ratio of the standard deviation of scores to that of labels.
+        ratio: Wanted, of the standard deviation of scores to that of labels.
 
     Returns:
         The two numbers, and figures of these photos before and after: ratio of spreads, RMSE
@@ -48,11 +48,9 @@ def calibrate(
     logits = log_softmax(np.log(np.asarray(distributions, dtype=np.float64)), axis=1)
     wanted = np.asarray(labels, dtype=np.float64)
 
-    def scores(widen: float, shift: float) -> NDArray[np.float64]:
-        means: NDArray[np.float64] = (
-            softmax(widen * logits + shift * scale.grades, axis=1) @ scale.grades
-        )
-        return means
+    def scores(widen: float, shift: float) -> Floats:
+        spread: Floats = softmax(widen * logits + shift * scale.grades, axis=1)
+        return spread @ scale.grades
 
     def shift_for(widen: float) -> float:
         """The mean of the scores rises with the shift, so there is one."""
@@ -60,14 +58,14 @@ def calibrate(
         return float(brentq(lambda c: scores(widen, c).mean() - wanted.mean(), -reach, reach))
 
     def too_wide(widen: float) -> float:
-        return float(scores(widen, shift_for(widen)).std() / wanted.std()) - spread_ratio
+        return float(scores(widen, shift_for(widen)).std() / wanted.std()) - ratio
 
     most = 1.0
     while too_wide(most) < 0:
         most *= 2
         if most > _WIDEST:
             raise ConfigError(
-                f"scores cannot be spread {spread_ratio:g} times as wide as ratings: the network "
+                f"scores cannot be spread {ratio:g} times as wide as ratings: the network "
                 "hardly tells these photos apart"
             )
     widen = float(brentq(too_wide, 1e-3, most))
@@ -76,12 +74,9 @@ def calibrate(
         head.weight.mul_(widen)
         head.bias.mul_(widen)
         head.bias.add_(torch.as_tensor(shift * scale.grades, dtype=head.bias.dtype))
-    before, after = scores(1.0, 0.0), scores(widen, shift)
+    after = scores(widen, shift)
     figures = {"widen": widen, "shift": shift}
-    for name, found in (("before", before), ("after", after)):
-        figures |= {
-            f"spread_ratio_{name}": found.std() / wanted.std(),
-            f"rmse_{name}": rmse(found, wanted),
-            f"srcc_{name}": srcc(found, wanted),
-        }
-    return {name: round(float(value), 4) for name, value in figures.items()}, after
+    for when, found in (("before", scores(1.0, 0.0)), ("after", after)):
+        for measure in (spread_ratio, rmse, srcc):
+            figures[f"{measure.__name__}_{when}"] = measure(found, wanted)
+    return {name: round(value, 4) for name, value in figures.items()}, after

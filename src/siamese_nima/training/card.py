@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from siamese_nima.card import ModelCard, Population
+from siamese_nima.card import PAIR_ERROR, ModelCard, Population
 from siamese_nima.datasets.contamination import PHOTO_PRINTS, training_record
 from siamese_nima.datasets.rating_table import RatingTable
 from siamese_nima.errors import CardError, TableError
@@ -31,9 +32,9 @@ def problem_of(scores: Floats, after: dict[str, Any], before: Any, card: ModelCa
 
     Args:
         scores: Shape (N,), what it gives val photos.
-        after: Its figures on them.
+        after: Its figures on them; see `agreement`.
         before: Those of the network that training started from; None for a new head.
-        card: Of it.
+        card: For its scale.
     """
     spread = float(np.std(scores)) / (card.scale.high - card.scale.low)
     found = float(after["srcc"]["value"])
@@ -59,11 +60,8 @@ def trained_card(
 ) -> ModelCard:
     """The card of the network that a run has trained, as yet without figures.
 
-    Args:
-        start: What it was.
-        train: The photos that it learnt from.
-        config: Of the run.
-        more: Of how it was made.
+    Beside what a start, its training photos and a configuration say of it, `more` tells how it was
+    made.
     """
     parent = start.parent
     training: dict[str, Any] = {
@@ -77,13 +75,13 @@ def trained_card(
     if parent is not None:
         training["before"] = {k: v for k, v in parent.training.items() if k != PHOTO_PRINTS}
     training |= more
-    licence = "that of the weights it started from"
-    if parent is not None:
-        licence += f" ({parent.licence})"
-    described = (
-        f"Rating of a photo as in {config.data.source}, {start.card.scale}; higher is better."
-    )
-    said: dict[str, Any] = {"version": "1", "description": described, "licence": licence}
+    of_parent = "" if parent is None else f" ({parent.licence})"
+    said: dict[str, Any] = {
+        "version": "1",
+        "description": f"Rating of a photo as in {config.data.source}, {start.card.scale}; "
+        "higher is better.",
+        "licence": f"that of the weights it started from{of_parent}",
+    }
     return replace(
         start.card,
         name=config.name,
@@ -106,30 +104,26 @@ def with_figures(
 ) -> ModelCard:
     """The card with figures on val photos, by which the epoch was chosen, and on test photos.
 
-    The error of pairs is measured on test photos where there are any, and among photos of one
-    subset.
+    The error of pairs is measured within subsets, on test photos where there are any.
 
     Args:
         card: See `trained_card`.
-        val: The photos.
+        val: Photos.
         scores: Shape (N,), what the network gives them.
-        before: The figures of the network that training started from; None for a new head.
-        test: The same of test photos; None where there are none.
+        before: `agreement` of what it was before; None for a new head.
+        test: The same of test photos: these, and their scores.
     """
     metrics: dict[str, Any] = {VAL_FIGURES: agreement(scores, val, card)}
     if before is not None:
         metrics["the same before training"] = before
     if test is not None:
         metrics[TEST_FIGURES] = agreement(test[1], test[0], card)
-    try:
-        table, judged = (val, scores) if test is None else test
+    table, judged = (val, scores) if test is None else test
+    with suppress(TableError, CardError):  # too few pairs, or scores that are all but equal
         labels = table.means(card.scale)
-        error = measure_pair_error(judged, labels, table.scenes, groups=table.subsets)
-        stored = error.to_json()
-        PairError.from_json(stored)
-        metrics["pair_error"] = stored
-    except (TableError, CardError):
-        pass  # too few pairs to measure it on, or scores that are all but equal
+        error = measure_pair_error(judged, labels, table.scenes, groups=table.subsets).to_json()
+        PairError.from_json(error)
+        metrics[PAIR_ERROR] = error
     population = None
     if len(val) >= POPULATION_PHOTOS:
         means = tuple(float(score) for score in np.sort(np.round(scores, 3)))

@@ -6,19 +6,14 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import (
-    Callback,
-    EarlyStopping,
-    ModelCheckpoint,
-    WeightAveraging,
-)
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, WeightAveraging
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from siamese_nima.errors import ConfigError
@@ -189,8 +184,6 @@ class StageLog(Callback):
         report: Called by the first process after each epoch, with the figures of all so far.
         step: Called by the first process with the number of a step of the epoch, from 1 on, and
             its loss; of each tenth.
-        names: Other names for figures; those that are not named are left out. None for all as they
-            are.
 
     Attributes:
         epochs: The figures.
@@ -200,12 +193,10 @@ class StageLog(Callback):
         self,
         report: Callable[[list[Figures]], None] | None = None,
         step: Callable[[int, float], None] | None = None,
-        names: Mapping[str, str] | None = None,
     ) -> None:
         self.epochs: list[Figures] = []
         self.report = report
         self.step = step
-        self.names = names
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, _: Any, outputs: Any, __: Any, batch_idx: int
@@ -219,12 +210,6 @@ class StageLog(Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, _: Any) -> None:
         """Note the epoch's figures and hand them on."""
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        if self.names is not None:
-            figures = {
-                self.names.get(name, name): value
-                for name, value in figures.items()
-                if name in self.names or name.startswith("val_")
-            }
         self.epochs.append({"epoch": float(trainer.current_epoch), **figures})
         if self.report and trainer.is_global_zero:
             self.report(self.epochs)
@@ -253,15 +238,10 @@ def is_first_process() -> bool:
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
     """Without Lightning's advice on worker processes and its talk about the machine."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            warnings.filterwarnings("ignore", module=r"torch\.", category=FutureWarning)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    with warnings.catch_warnings(), ExitStack() as after:
+        warnings.filterwarnings("ignore", module="lightning")
+        warnings.filterwarnings("ignore", module=r"torch\.", category=FutureWarning)
+        for logger in map(logging.getLogger, ("lightning.pytorch", "lightning.fabric")):
+            after.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.ERROR)
+        yield

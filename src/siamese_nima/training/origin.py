@@ -46,7 +46,8 @@ from siamese_nima.training.stage import Stage
 
 CheckpointFormat = Literal["safetensors", "h5"]
 
-_NAMES = {"train_loss": "loss", "train_accuracy": "accuracy"}  # the origin's, of Keras
+# The origin's names, of Keras.
+_NAMES = {"epoch": "epoch", "train_loss": "loss", "train_accuracy": "accuracy"}
 _KINDS = {"safetensors": "safetensors", "h5": "keras-h5"}
 _SUFFIX = "-siamese"
 # What people bring along from Keras' fit_generator, and what it is called here.
@@ -135,11 +136,12 @@ def train_as_origin(
         functions = [write, *functions]
 
     def report(epochs: list[Figures]) -> None:
-        figures = {name: value for name, value in epochs[-1].items() if name != "epoch"}
+        figures = _named(epochs[-1])
+        number = int(figures.pop("epoch"))
         for function in functions:
-            function(int(epochs[-1]["epoch"]), figures)
+            function(number, figures)
 
-    log, prepare = StageLog(report, names=_NAMES), PixelNormalisation(card.normalisation)
+    log, prepare = StageLog(report), PixelNormalisation(card.normalisation)
     stage = Stage(nima, prepare, train, config, val=val, seed=seed, make_optimizer=make_optimizer)
     defaults = {
         "max_epochs": epochs,
@@ -160,7 +162,13 @@ def train_as_origin(
             None if val is None else plain_batches(val, config.batch_size),
         )
     nima.cpu().eval()
-    return replace(trained, metrics=_metrics(log.epochs[-1] if log.epochs else {})), log.epochs
+    history = [_named(figures) for figures in log.epochs]
+    return replace(trained, metrics=_metrics(history[-1] if history else {})), history
+
+
+def _named(figures: Figures) -> Figures:
+    known = {name: value for name, value in figures.items() if name.startswith("val_")}
+    return {new: figures[old] for old, new in _NAMES.items() if old in figures} | known
 
 
 def read_photos(

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from siamese_nima.atomic_write import clear_away, write_whole
 from siamese_nima.card import ModelCard
@@ -168,7 +167,7 @@ def _trained(
     live = isinstance(splits["train"].views, LiveViews)
     workers = (usable_cores() if config.workers is None else config.workers) if live else 0
     log, shares = RunLog(config.out, watch, write=is_first_process()), {}
-    first: Tensor | None = None  # what val photos got at the start
+    first: Floats | None = None
     kept: Figures = {}  # of the best epoch so far, or of the start
     for number, plan in enumerate(config.stage, start=1):
         before = copy.deepcopy(nima.state_dict())
@@ -198,13 +197,7 @@ def _trained(
         else:
             kept = best
     log.draw()
-    # Rungs of ladders come after the photos.
-    at_start, at_end = (
-        None if rated is None else rated[: len(tables["val"])].double().numpy()
-        for rated in (first, measure(stage, device)[0])
-    )
-    assert at_end is not None
-    return log.rows, at_start, at_end, shares
+    return log.rows, first, measure(stage, device)[0], shares
 
 
 def _fit(
@@ -246,7 +239,7 @@ def _finished(
     more: dict[str, Any] = {"mixed": shares} if shares else {}
     if config.spread_ratio is not None:
         more["calibration"], scores = calibrate(
-            start.nima.head, after, labels, card.scale, spread_ratio=config.spread_ratio
+            start.nima.head, after, labels, card.scale, ratio=config.spread_ratio
         )
     card = trained_card(start, tables["train"], config, more)
     model, checkpoint = config.out / MODEL_FILE, config.out / CHECKPOINT_FILE

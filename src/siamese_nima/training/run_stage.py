@@ -18,10 +18,12 @@ from siamese_nima.errors import ConfigError
 from siamese_nima.networks.freezing import freeze, freeze_backbone, halfway_stage
 from siamese_nima.networks.levels import LevelPooling
 from siamese_nima.networks.nima import NIMA, PixelNormalisation
+from siamese_nima.ratings import Floats
 from siamese_nima.training.batches import Inputs, Photos, plain_batches
 from siamese_nima.training.config import HALF, HEAD_ALONE, NOTHING, StageConfig
 from siamese_nima.training.data import SplitViews, first_process_first
 from siamese_nima.training.figures import Figures, best_of, val_figures
+from siamese_nima.training.pairs import UNKNOWN
 from siamese_nima.training.stage import Stage
 from siamese_nima.training.start import HEAD_STD
 from siamese_nima.training.trunk import (
@@ -147,8 +149,11 @@ def _trunk(nima: NIMA, last_frozen: str | None, config: StageConfig) -> SplitBac
         return None
 
 
-def measure(stage: Stage, device: str) -> tuple[Tensor, Figures]:
-    """Rating distributions (N, K) of the validation photos as it is now, and their figures."""
+def measure(stage: Stage, device: str) -> tuple[Floats, Figures]:
+    """Rating distributions (N, K) of the validation photos as it is now, and their figures.
+
+    Rungs of ladders count in the figures alone.
+    """
     assert stage.val is not None
     stage.to(device).eval()
     with torch.inference_mode():
@@ -158,7 +163,8 @@ def measure(stage: Stage, device: str) -> tuple[Tensor, Figures]:
         ]
     stage.cpu()
     rated = torch.cat(parts)
-    return rated, val_figures(rated, stage.val, stage.config)
+    photos = rated[stage.val.labels.ladders == UNKNOWN]
+    return photos.double().numpy(), val_figures(rated, stage.val, stage.config)
 
 
 def blend(

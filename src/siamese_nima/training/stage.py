@@ -18,6 +18,7 @@ from timm.optim._param_groups import param_groups_layer_decay, param_groups_weig
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from siamese_nima.errors import ConfigError
 from siamese_nima.networks.nima import NIMA
@@ -26,8 +27,6 @@ from siamese_nima.training.config import StageConfig
 from siamese_nima.training.figures import same_bucket_accuracy, val_figures
 from siamese_nima.training.objectives import StageLoss, stage_loss
 from siamese_nima.training.samplers import this_process
-
-_PLATEAU_FACTOR, _PLATEAU_EPOCHS = 0.3, 2
 
 
 class Stage(lightning.LightningModule):
@@ -93,12 +92,11 @@ class Stage(lightning.LightningModule):
             self.nima.compile()
 
     def on_train_epoch_start(self) -> None:
-        """Fix the draws of this epoch, so that resuming repeats them; still the norms."""
+        """Fix the draws of this epoch, so that resuming repeats them."""
         self.draws.start_epoch(self.current_epoch)
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, _: Any, batch_idx: int) -> None:
         """Fix the dropout of this batch, so that a resumed run repeats it; still the norms."""
-        del batch
         rank, processes = this_process()
         step = (self.current_epoch * 1_000_003 + batch_idx) * processes + rank
         torch.manual_seed(self.seed * 1_000_000_007 + step)
@@ -131,9 +129,8 @@ class Stage(lightning.LightningModule):
         if self.config.weight:
             figures["train_pairs"] = loss.pairs
         if self.config.sampler == "bucket":
-            figures["train_accuracy"] = same_bucket_accuracy(
-                loss.gap.detach(), batch.pairs.same_bucket
-            )
+            gap = loss.gap.detach()
+            figures["train_accuracy"] = same_bucket_accuracy(gap, batch.pairs.same_bucket)
         self.log_dict(figures, on_step=False, on_epoch=True, batch_size=len(batch.distributions))
         return loss.total
 
@@ -155,8 +152,7 @@ class Stage(lightning.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Stop where the loss is no number any more."""
-        loss = self.trainer.callback_metrics.get("train_loss")
-        if loss is not None and not bool(torch.isfinite(loss)):
+        if not math.isfinite(self.trainer.callback_metrics.get("train_loss", 0.0)):
             raise ConfigError(self._diverged())
 
     def _diverged(self) -> str:
@@ -173,41 +169,29 @@ class Stage(lightning.LightningModule):
             return self.make_optimizer([p for p in self.nima.parameters() if p.requires_grad])
         optimizer = create_optimizer_v2(self._parameter_groups(), opt="adamw")
         if self.config.schedule == "plateau":
-            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-                optimizer, factor=_PLATEAU_FACTOR, patience=_PLATEAU_EPOCHS - 1
-            )
-            chosen = {"scheduler": plateau, "interval": "epoch", "monitor": "val_emd"}
-            return {"optimizer": optimizer, "lr_scheduler": chosen}
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.rate_factor)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+            plateau = ReduceLROnPlateau(optimizer, factor=0.3, patience=1)
+            schedule = {"scheduler": plateau, "interval": "epoch", "monitor": "val_emd"}
+        else:
+            schedule = {"scheduler": LambdaLR(optimizer, self.rate_factor), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         """Timm's groups, whose lists know what of a network must not decay."""
         config, backbone = self.config, self.nima.backbone
-        kept: set[str] = set(getattr(backbone, "no_weight_decay", set)())
+        kept = set(getattr(backbone, "no_weight_decay", set)())
+        decay: dict[str, Any] = {"weight_decay": config.weight_decay, "no_weight_decay_list": kept}
         if config.layer_decay < 1:
-            groups = param_groups_layer_decay(
-                backbone,
-                weight_decay=config.weight_decay,
-                no_weight_decay_list=kept,
-                layer_decay=config.layer_decay,
-            )
+            layers = param_groups_layer_decay(backbone, layer_decay=config.layer_decay, **decay)
         else:
-            groups = param_groups_weight_decay(
-                backbone, weight_decay=config.weight_decay, no_weight_decay_list=kept
-            )
-        of_backbone = [
-            group | {"lr": config.backbone_learning_rate * group.get("lr_scale", 1.0)}
+            layers = param_groups_weight_decay(backbone, **decay)
+        head = param_groups_weight_decay(self.nima.head, config.weight_decay)
+        rates = ((head, config.head_learning_rate), (layers, config.backbone_learning_rate))
+        return [
+            group | {"lr": rate * group.get("lr_scale", 1.0)}
+            for groups, rate in rates
             for group in groups
+            if group["params"]
         ]
-        of_head = [
-            group | {"lr": config.head_learning_rate}
-            for group in param_groups_weight_decay(self.nima.head, config.weight_decay)
-        ]
-        return [group for group in (*of_head, *of_backbone) if group["params"]]
 
     def rate_factor(self, step: int) -> float:
         """The learning rates' share of their peak at a step, 0 to 1."""
