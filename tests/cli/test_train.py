@@ -120,7 +120,6 @@ def test_an_epoch_is_a_line(capsys):
         watch.start_stage("stage 2: NIMA stage", 12, 40)
         watch.step(1, 0.5)
         watch.epoch({"epoch": 0.0, "train_emd": 0.1234, "val_srcc": 0.5, "val_plcc": 0.1})
-        watch.end_stage()
     assert capsys.readouterr().err.splitlines() == [
         "divided [into] parts",
         "stage 2: NIMA stage, 12 epochs of 40 steps",

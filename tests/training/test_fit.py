@@ -4,7 +4,9 @@ import lightning
 import pytest
 import torch
 
-from siamese_nima.training.fit import MovingAverage, is_first_process
+from siamese_nima.errors import ConfigError
+from siamese_nima.training.config import config_from
+from siamese_nima.training.fit import MovingAverage, is_first_process, machine_arguments
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,16 @@ def test_one_process_of_all_is_the_first_whatever_started_them(monkeypatch, vari
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert is_first_process() == first
+
+
+def test_more_devices_than_there_are_is_refused(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    config = config_from({"data": {"source": "ratings.csv"}, "devices": 2})
+    with pytest.raises(ConfigError, match="devices = 2: torch finds 1 GPUs here"):
+        machine_arguments(config)
+    assert machine_arguments(config.changed(devices=1))["precision"] == "bf16-mixed"
+    assert machine_arguments(config.changed(device="cpu"))["precision"] == "32-true"
 
 
 def test_the_moving_average_lies_where_the_weights_are():

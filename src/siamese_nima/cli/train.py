@@ -232,10 +232,6 @@ class TerminalWatch(Watch):
         number = f"{int(figures['epoch']) + 1:{len(str(self.epochs))}d}"
         self.note(f"  epoch {number}/{self.epochs}  {'  '.join(shown)}")
 
-    def end_stage(self) -> None:
-        """The bar goes."""
-        self._drop_bar()
-
     def _drop_bar(self) -> None:
         if self.task is not None:
             self.bar.stop()

@@ -31,14 +31,18 @@ def machine_arguments(config: TrainConfig) -> dict[str, Any]:
     """What Lightning's Trainer needs to know of the machine.
 
     Raises:
-        ConfigError: The device is not there.
+        ConfigError: The device is not there, or not so many of them.
     """
     found: dict[str, Callable[[], bool]]
     found = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     if config.device in found and not found[config.device]():
         raise ConfigError(f"device {config.device!r}: the installed torch finds none here")
-    half = rating_device(config.device) == "cuda"  # where it is twice as fast
-    usual = "bf16-mixed" if half else "32-true"
+    on_gpu = rating_device(config.device) == "cuda"
+    if on_gpu and config.devices > torch.cuda.device_count():
+        raise ConfigError(
+            f"devices = {config.devices}: torch finds {torch.cuda.device_count()} GPUs here"
+        )
+    usual = "bf16-mixed" if on_gpu else "32-true"  # twice as fast there
     return {
         "accelerator": config.device,
         "devices": config.devices,

@@ -219,7 +219,6 @@ def _fit(
         log=StageLog(report, watch.step),
         trainer=machine_arguments(config) | {"logger": loggers},
     )
-    watch.end_stage()
     log.note(number, epochs)
     return epochs
 

@@ -20,7 +20,7 @@ class Watch:
     def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
         """Around work on photos; gives a function of photos done and photos in all."""
         del what
-        yield _ignore
+        yield lambda _done, _total: None
 
     def start_stage(self, title: str, epochs: int, steps: int) -> None:
         """A stage begins: its name, and how many steps each epoch has."""
@@ -30,10 +30,3 @@ class Watch:
 
     def epoch(self, figures: Figures) -> None:
         """An epoch ended with these figures."""
-
-    def end_stage(self) -> None:
-        """A stage ended."""
-
-
-def _ignore(done: int, total: int) -> None:
-    del done, total
