@@ -83,7 +83,7 @@ def test_refused_names_with_values_that_do_nothing_are_accepted():
         ({"vertical_flip": True}, "vertical_flip=True is refused, people rated photos upright"),
         ({"rescale": 1 / 255}, "normalised by the model"),
         ({"validation_split": 0.2}, "give validation photos as val_raw"),
-        ({"horizontal_flips": True}, "no 'horizontal_flips'; did you mean horizontal_flip"),
+        ({"horizontal_flips": True}, "no 'horizontal_flips' .did you mean 'horizontal_flip'"),
         ({"mixup": 1}, "no 'mixup'. Possible are horizontal_flip, width_shift_range"),
         ({"fill_mode": "edge"}, "one of nearest, reflect, wrap, constant, got 'edge'"),
         ({"width_shift_range": -1}, "width_shift_range must be a number from 0 on, got -1"),

@@ -96,7 +96,7 @@ def test_weights_that_are_missing_are_an_error_never_random(train):
         ({"class_weight": {0: 2}}, "train has no class_weight: pairs of one and of two buckets"),
         ({"shuffle": False}, "train has no shuffle: pairs are drawn anew"),
         ({"validation_data": ([], [])}, "train has no validation_data: give val_raw"),
-        ({"precission": "16-mixed"}, "no.* argument precission; did you mean precision"),
+        ({"precission": "16-mixed"}, "no.* argument precission .did you mean 'precision'"),
         ({"layer_to_freeze": 618}, "needs the backbone inception_resnet_v2"),
         ({"layer_to_freeze": "blocks.9"}, "no stage 'blocks.9'"),
     ],

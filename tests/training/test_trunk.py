@@ -32,16 +32,16 @@ def some_views(count: int = 3) -> ViewCache:
 def test_trunk_and_upper_layers_together_are_the_backbone(
     backbone: torch.nn.Module, cut: str
 ) -> None:
-    split = split_backbone(backbone, cut)
+    trunk, upper = split_backbone(backbone, cut)
     pixels = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
-        torch.testing.assert_close(split.upper(split.trunk(pixels)), backbone(pixels))
+        torch.testing.assert_close(upper(trunk(pixels)), backbone(pixels))
 
 
 def test_training_the_upper_layers_trains_the_backbone(backbone: torch.nn.Module) -> None:
-    split = split_backbone(backbone, "blocks.3")
+    trunk, upper = split_backbone(backbone, "blocks.3")
     shared = {id(parameter) for parameter in backbone.parameters()}
-    parts = [*split.trunk.parameters(), *split.upper.parameters()]
+    parts = [*trunk.parameters(), *upper.parameters()]
     assert {id(parameter) for parameter in parts} == shared
     assert len(parts) == len(shared)
 
@@ -49,19 +49,16 @@ def test_training_the_upper_layers_trains_the_backbone(backbone: torch.nn.Module
 def test_cached_activations_are_those_of_the_trunk_to_a_byte(
     backbone: torch.nn.Module, tmp_path: Path
 ) -> None:
-    views, split, normalisation = (
-        some_views(),
-        split_backbone(backbone, "blocks.2"),
-        Normalisation(),
-    )
+    views, normalisation = some_views(), Normalisation()
+    trunk, _ = split_backbone(backbone, "blocks.2")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside the ONNX exporter
-        cached = build_trunk_cache(views, split.trunk, normalisation, tmp_path)
+        cached = build_trunk_cache(views, trunk, normalisation, tmp_path)
     assert cached.shape[:3] == (2, 3, 2)
     assert cached.dtype == np.uint8
     inputs = PixelNormalisation(normalisation)(torch.from_numpy(views.pixels[1]))
     with torch.no_grad():
-        expected = split.trunk(inputs.flatten(0, 1)).unflatten(0, (3, 2))
+        expected = trunk(inputs.flatten(0, 1)).unflatten(0, (3, 2))
     found = ActivationScaling()(torch.from_numpy(np.array(cached[1])))
     torch.testing.assert_close(found, expected, atol=6 / 255 / 2 + 1e-4, rtol=0)
 
@@ -72,19 +69,19 @@ def test_trunks_without_relu6_at_their_end_are_kept_in_half_precision(
 ) -> None:
     torch.manual_seed(0)
     whole = build_backbone(name).eval()
-    views, split = some_views(2), split_backbone(whole, "blocks.1.0")
+    views, (trunk, upper) = some_views(2), split_backbone(whole, "blocks.1.0")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside the ONNX exporter
-        cached = build_trunk_cache(views, split.trunk, Normalisation(), tmp_path)
+        cached = build_trunk_cache(views, trunk, Normalisation(), tmp_path)
     assert cached.dtype == np.float16
     inputs = PixelNormalisation(Normalisation())(torch.from_numpy(views.pixels[0])).flatten(0, 1)
     with torch.no_grad():
         scaled = ActivationScaling()(torch.from_numpy(np.array(cached[0]))).flatten(0, 1)
-        exact = split.trunk(inputs)
+        exact = trunk(inputs)
         # 11 bits
         torch.testing.assert_close(scaled, exact, rtol=2**-10, atol=1e-5)
-        torch.testing.assert_close(split.upper(exact), whole(inputs))
-        found = split.upper(scaled)
+        torch.testing.assert_close(upper(exact), whole(inputs))
+        found = upper(scaled)
     torch.testing.assert_close(found, whole(inputs), rtol=1e-2, atol=1e-2)
 
 
@@ -103,11 +100,11 @@ def test_a_backbone_of_several_depths_is_cut_with_the_means_below_the_cut(
 ) -> None:
     torch.manual_seed(0)
     whole = build_backbone("mobilenetv2_035", options).eval()
-    split = split_backbone(whole, f"backbone.{cut}")
+    trunk, upper = split_backbone(whole, f"backbone.{cut}")
     pixels = torch.rand(2, 3, 32, 64)
     with torch.no_grad():
-        torch.testing.assert_close(split.upper(split.trunk(pixels)), whole(pixels))
-    parts = [*split.trunk.parameters(), *split.upper.parameters()]
+        torch.testing.assert_close(upper(trunk(pixels)), whole(pixels))
+    parts = [*trunk.parameters(), *upper.parameters()]
     assert {id(part) for part in parts} == {id(part) for part in whole.parameters()}
 
 
@@ -119,36 +116,36 @@ def test_means_of_early_blocks_and_whole_features_are_kept_in_half_precision(
         monkeypatch.setattr(torch.onnx, "export", quick_export)
     torch.manual_seed(0)
     whole = build_backbone("mobilenetv2_035", LEVELS["all the way, enlarged"]).eval()
-    views, split = some_views(2), split_backbone(whole, cut)
+    views, (trunk, upper) = some_views(2), split_backbone(whole, cut)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside the ONNX exporter
-        cached = build_trunk_cache(views, split.trunk, Normalisation(), tmp_path)
+        cached = build_trunk_cache(views, trunk, Normalisation(), tmp_path)
     assert cached.dtype == np.float16
     inputs = PixelNormalisation(Normalisation())(torch.from_numpy(views.pixels[0])).flatten(0, 1)
     with torch.no_grad():
         kept = ActivationScaling()(torch.from_numpy(np.array(cached[0]))).flatten(0, 1)
-        torch.testing.assert_close(split.upper(kept), whole(inputs), rtol=1e-2, atol=1e-2)
+        torch.testing.assert_close(upper(kept), whole(inputs), rtol=1e-2, atol=1e-2)
 
 
 def test_a_finished_cache_is_used_again_and_other_weights_have_their_own(
     backbone: torch.nn.Module, tmp_path: Path
 ) -> None:
-    views, split = some_views(), split_backbone(backbone, "blocks.1")
+    views, (trunk, _) = some_views(), split_backbone(backbone, "blocks.1")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         calls: list[int] = []
         for _ in range(2):
             build_trunk_cache(
                 views,
-                split.trunk,
+                trunk,
                 Normalisation(),
                 tmp_path,
                 report=lambda done, _: calls.append(done),
             )
         assert calls == [12]
         with torch.no_grad():
-            next(split.trunk.parameters()).add_(0.01)
-        build_trunk_cache(views, split.trunk, Normalisation(), tmp_path)
+            next(trunk.parameters()).add_(0.01)
+        build_trunk_cache(views, trunk, Normalisation(), tmp_path)
     assert len(list(tmp_path.glob("*.npy"))) == 2
 
 
@@ -175,7 +172,7 @@ def test_what_weights_do_not_tell_has_a_cache_of_its_own(
         ).eval()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecations inside the ONNX exporter
-            trunk = split_backbone(whole, cut).trunk
+            trunk = split_backbone(whole, cut)[0]
             build_trunk_cache(views, trunk, Normalisation(mean=(mean,) * 3), tmp_path)
         files.append(len(list(tmp_path.glob("*.npy"))))
     assert files == [1, 2, 3, 4]

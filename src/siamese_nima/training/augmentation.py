@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese_nima.errors import ConfigError
+from siamese_nima.errors import ConfigError, did_you_mean
 
 Views = NDArray[np.uint8]
 
@@ -96,24 +95,16 @@ def augmentation_from_keras(arguments: Mapping[str, Any] | None) -> Augmentation
         ConfigError: A name that Keras does not have, one that would make ratings untrue, with the
             reason, or an impossible value. A refused name may have a value that does nothing.
     """
-    known = [field.name for field in fields(Augmentation)]
-    chosen = {}
-    for name, value in (arguments or {}).items():
-        if name in known:
-            chosen[name] = value
-        elif name not in _REFUSED:
-            close = difflib.get_close_matches(name, [*known, *_REFUSED], n=1)
-            hint = f"; did you mean {close[0]}?" if close else "."
-            raise ConfigError(
-                f"augmentation_args: ImageDataGenerator has no {name!r}{hint} Possible are "
-                + ", ".join(known)
-            )
-        elif value not in _HARMLESS_VALUES and value != _HARMLESS.get(name):
-            raise ConfigError(
-                f"augmentation_args: {name}={value!r} is refused, {_REFUSED[name]}. Possible are "
-                + ", ".join(known)
-            )
-    return Augmentation(**chosen)
+    given, known = dict(arguments or {}), [field.name for field in fields(Augmentation)]
+    for name in given.keys() - known:
+        value = given.pop(name)
+        if name in _REFUSED and (value in _HARMLESS_VALUES or value == _HARMLESS.get(name)):
+            continue
+        problem = f"ImageDataGenerator has no {name!r}{did_you_mean(name, [*known, *_REFUSED])}"
+        if name in _REFUSED:
+            problem = f"{name}={value!r} is refused, {_REFUSED[name]}"
+        raise ConfigError(f"augmentation_args: {problem}. Possible are {', '.join(known)}")
+    return Augmentation(**given)
 
 
 def _drawn_shift(shift_range: float, side_px: int, generator: np.random.Generator) -> int:

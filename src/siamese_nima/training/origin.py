@@ -8,7 +8,6 @@ objectives can take the place of the contrastive one.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 import tempfile
@@ -29,7 +28,7 @@ from siamese_nima.card import ModelCard
 from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.contamination import PHOTO_PRINTS, record_of
 from siamese_nima.datasets.rating_table import file_hash
-from siamese_nima.errors import ConfigError, PhotoError, TableError
+from siamese_nima.errors import ConfigError, PhotoError, TableError, did_you_mean
 from siamese_nima.networks.conversion import export_weights
 from siamese_nima.networks.nima import NIMA, PixelNormalisation
 from siamese_nima.ordered_pool import map_in_order
@@ -322,8 +321,7 @@ def _trainer_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
         elif name in (*_HONOURED, *known):
             arguments[_HONOURED.get(name, name)] = bool(value) if name == "verbose" else value
         else:
-            close = difflib.get_close_matches(name, [*known, *_HONOURED], n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
+            hint = did_you_mean(name, [*known, *_HONOURED])
             raise ConfigError(f"neither train nor Lightning's Trainer has an argument {name}{hint}")
     if ignored:
         warnings.warn(

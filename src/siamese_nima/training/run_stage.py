@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import Module
 
 from siamese_nima.card import ModelCard
 from siamese_nima.datasets.origin import bucketize
@@ -28,7 +29,7 @@ from siamese_nima.training.stage import Stage
 from siamese_nima.training.start import HEAD_STD
 from siamese_nima.training.trunk import (
     ActivationScaling,
-    SplitBackbone,
+    UpperLayers,
     build_trunk_cache,
     split_backbone,
 )
@@ -73,17 +74,17 @@ def prepare_stage(
             "cache_trunk = true keeps what frozen layers make of the cut photos, which are not "
             "kept here; raise cache_gb, or leave cache_trunk out"
         )
-    trunk = None if live else _trunk(nima, last_frozen, config)
+    halves = None if live else _split(nima, last_frozen, config)
     network = nima
-    if trunk is not None:
-        network = NIMA(trunk.upper, grades=card.scale.size, group_sizes=nima.group_sizes)
+    if halves is not None:
+        network = NIMA(halves[1], grades=card.scale.size, group_sizes=nima.group_sizes)
         network.head = nima.head
 
     def inputs(views: ViewCache | LiveViews, what: str) -> Inputs:
-        if trunk is None or not isinstance(views, ViewCache):
+        if halves is None or not isinstance(views, ViewCache):
             return views
         with watch.progress(f"running frozen layers on {what}") as report:
-            run = trunk.trunk, card.normalisation, folder
+            run = halves[0], card.normalisation, folder
             build = partial(build_trunk_cache, views, *run, report=report)
             of_stage = f"frozen layers of stage {number} on {what}"
             return first_process_first(folder, of_stage, views.key, build)
@@ -106,7 +107,7 @@ def prepare_stage(
         on_ladders = inputs(split.ladders, f"{name} ladders")
         return found.with_ladders(on_ladders, split.ladder_rows)
 
-    prepare = PixelNormalisation(card.normalisation) if trunk is None else ActivationScaling()
+    prepare = PixelNormalisation(card.normalisation) if halves is None else ActivationScaling()
     train, val = photos("train"), photos("val")
     return Stage(network, prepare, train, config, val=val, seed=seed), train
 
@@ -119,7 +120,7 @@ def require_stages(nima: NIMA, stages: Sequence[StageConfig]) -> None:
     """
     for number, config in enumerate(stages, start=1):
         try:
-            _trunk(nima, _set_free(nima, config.freeze), config)
+            _split(nima, _set_free(nima, config.freeze), config)
         except ConfigError as error:
             raise ConfigError(f"[[stage]] {number}: {error}") from None
 
@@ -135,7 +136,9 @@ def _set_free(nima: NIMA, frozen: str | int) -> str | None:
     return frozen if isinstance(frozen, str) and frozen != NOTHING else None
 
 
-def _trunk(nima: NIMA, last_frozen: str | None, config: StageConfig) -> SplitBackbone | None:
+def _split(
+    nima: NIMA, last_frozen: str | None, config: StageConfig
+) -> tuple[Module, UpperLayers] | None:
     """The backbone cut after its frozen part, where its results can be kept and shall be."""
     if config.cache_trunk is False:
         return None

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -114,20 +113,16 @@ class ActivationScaling(nn.Module):
         return activations * (_CEILING / 255) if inputs.dtype is torch.uint8 else activations
 
 
-class SplitBackbone(NamedTuple):
-    """A backbone in two parts that share its parameters: training `upper` trains the backbone."""
-
-    trunk: nn.Module
-    upper: UpperLayers
-
-
-def split_backbone(backbone: nn.Module, last_frozen: str) -> SplitBackbone:
+def split_backbone(backbone: nn.Module, last_frozen: str) -> tuple[nn.Module, UpperLayers]:
     """Cut a MobileNet v1 or v2 or an EfficientNet after one of its blocks, or after all of it.
 
     Args:
         backbone: timm's, or a `LevelPooling` of one; not one of those that are made up of several.
         last_frozen: "blocks.2" for the third stage, "blocks.3.1" for the second block of the
             fourth; within a `LevelPooling`, "backbone.blocks.2". "backbone" for all of it.
+
+    Returns:
+        Trunk and upper layers. They share its parameters: training these trains the backbone.
 
     Raises:
         ConfigError: Another kind of backbone, or no such block.
@@ -142,7 +137,7 @@ def split_backbone(backbone: nn.Module, last_frozen: str) -> SplitBackbone:
     count = feature_count(backbone)
     if last_frozen == HEAD_ALONE:
         whole = nn.Sequential(backbone, nn.Unflatten(1, (count, 1, 1)))  # activations of one place
-        return SplitBackbone(whole, UpperLayers([], [], nn.Flatten(), count))
+        return whole, UpperLayers([], [], nn.Flatten(), count)
     path = "backbone." if pooling else ""
     blocks = blocks_of(network)
     ends = [i for i, name in enumerate(blocks, 1) if f"{path}{name}.".startswith(f"{last_frozen}.")]
@@ -159,7 +154,7 @@ def split_backbone(backbone: nn.Module, last_frozen: str) -> SplitBackbone:
     last = None
     if pooling is None or pooling.pooled:
         last = nn.Sequential(network.conv_head, network.bn2, network.global_pool)
-    return SplitBackbone(trunk, UpperLayers(modules[cut:], levels[cut:], last, count, told=told))
+    return trunk, UpperLayers(modules[cut:], levels[cut:], last, count, told=told)
 
 
 def build_trunk_cache(
