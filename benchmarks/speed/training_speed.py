@@ -214,11 +214,10 @@ def count_waits(steps: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name, waits:
         folder = Path(name)
         log = RunLog(folder, Watch())
-        train, network = noise(4 * steps), build_nima("mobilenetv1_100")
+        network = build_nima("mobilenetv1_100")
         prepare = PixelNormalisation(Normalisation())
         train_stage(
-            Stage(network, prepare, train, config, val=noise(8)),
-            train,
+            Stage(network, prepare, noise(4 * steps), config, val=noise(8)),
             folder / "stage",
             log=StageLog(lambda epochs: log.note(1, epochs), lambda _step, _loss: None),
             callbacks=[waits],

@@ -80,8 +80,7 @@ def stage_of(nima, config, views=None, **more):
 
 def train(nima, folder, config, *, views=None, val=None, report=None, seed=0, callbacks=()):
     stage = stage_of(nima, config, views, val=val or paired_views(seed=1), seed=seed)
-    photos = views or paired_views()
-    return train_stage(stage, photos, folder, log=StageLog(report), callbacks=callbacks)
+    return train_stage(stage, folder, log=StageLog(report), callbacks=callbacks)
 
 
 def nima_config(**entries):
@@ -377,7 +376,7 @@ def test_the_squared_distance_settles_conflicting_labels_at_their_mean(tmp_path)
             patience=0,
         )
         stage = stage_of(nima, config, rated, val=rated)
-        train_stage(stage, rated, tmp_path / loss)
+        train_stage(stage, tmp_path / loss)
         last = torch.load(tmp_path / loss / "last.ckpt", weights_only=True)
         nima.load_state_dict(
             {k.removeprefix("nima."): v for k, v in last["current_model_state"].items()}

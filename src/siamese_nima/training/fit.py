@@ -59,7 +59,6 @@ def rating_device(device: Device) -> str:
 
 def train_stage(
     stage: Stage,
-    train: Photos,
     folder: Path,
     *,
     workers: int = 0,
@@ -71,7 +70,6 @@ def train_stage(
 
     Args:
         stage: Ends with the weights of the epoch that was best by its `monitor`.
-        train: The photos that it was made for.
         folder: Holds the checkpoints and nothing else; a finished stage found there is loaded, not
             trained again.
         workers: Processes that make batches.
@@ -107,7 +105,7 @@ def train_stage(
                 **(trainer or {}),
             ).fit(
                 stage,
-                train_batches(train, config, stage.draws, workers=workers),
+                train_batches(stage.photos, config, stage.draws, workers=workers),
                 plain_batches(val, config.batch_size, workers=workers),
                 ckpt_path=found,
                 weights_only=True,

@@ -25,7 +25,7 @@ from siamese_nima.networks.onnx_export import export_onnx, write_card
 from siamese_nima.networks.quantised_mobilenet import reinsert_batch_norm
 from siamese_nima.ratings import Floats, mean
 from siamese_nima.scoring.scorer import Scorer
-from siamese_nima.training.batches import Photos, require_full_batch
+from siamese_nima.training.batches import require_full_batch
 from siamese_nima.training.calibration import calibrate
 from siamese_nima.training.card import (
     TEST_FIGURES,
@@ -173,11 +173,11 @@ def _trained(
         before = copy.deepcopy(nima.state_dict())
         seed = config.seed + number
         fed = splits, cache, watch
-        stage, train = prepare_stage(number, nima, start.card, plan, *fed, seed=seed)
+        stage = prepare_stage(number, nima, start.card, plan, *fed, seed=seed)
         if number == 1 and not start.new_head:
             first, kept = measure(stage, device)
         with levels_alone(nima, seed) if plan.reads == "levels" else nullcontext():
-            epochs = _fit(config, number, stage, train, workers, log)
+            epochs = _fit(config, number, stage, workers, log)
         best = epochs[best_of(dict(enumerate(epochs)), plan.monitor)]
         if plan.blend:
             share, best = blend(nima, before, stage, device)
@@ -201,7 +201,7 @@ def _trained(
 
 
 def _fit(
-    config: TrainConfig, number: int, stage: Stage, train: Photos, workers: int, log: RunLog
+    config: TrainConfig, number: int, stage: Stage, workers: int, log: RunLog
 ) -> list[Figures]:
     plan, watch = config.stage[number - 1], log.watch
 
@@ -213,7 +213,6 @@ def _fit(
     loggers = loggers_of(config.loggers, config.out, config.name, number)
     epochs = train_stage(
         stage,
-        train,
         config.out / f"stage{number}",
         workers=workers,
         log=StageLog(report, watch.step),

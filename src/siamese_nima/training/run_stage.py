@@ -48,8 +48,8 @@ def prepare_stage(
     watch: Watch,
     *,
     seed: int,
-) -> tuple[Stage, Photos]:
-    """Freeze what a stage wants frozen, and run that part once where its results can be kept.
+) -> Stage:
+    """What a stage trains: what it wants frozen is, and runs once where its results can be kept.
 
     Args:
         number: Of the stage, from 1 on.
@@ -60,9 +60,6 @@ def prepare_stage(
         folder: For results of frozen layers.
         watch: Hears how far they are.
         seed: Of the stage.
-
-    Returns:
-        What to train, and the training photos as they are fed to it.
 
     Raises:
         ConfigError: Nothing can be kept that shall be, or there are too few photos for a batch.
@@ -108,8 +105,7 @@ def prepare_stage(
         return found.with_ladders(on_ladders, split.ladder_rows)
 
     prepare = PixelNormalisation(card.normalisation) if halves is None else ActivationScaling()
-    train, val = photos("train"), photos("val")
-    return Stage(network, prepare, train, config, val=val, seed=seed), train
+    return Stage(network, prepare, photos("train"), config, val=photos("val"), seed=seed)
 
 
 def require_stages(nima: NIMA, stages: Sequence[StageConfig]) -> None:

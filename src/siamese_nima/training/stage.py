@@ -37,7 +37,7 @@ class Stage(lightning.LightningModule):
             `networks.freezing`), and so do their batch norms' statistics. Its backbone may be the
             upper part of one (see `trunk`).
         prepare: From batches of inputs (N, V, H, W, C) to what `nima` takes.
-        train: The training photos.
+        photos: To learn from.
         config: How to train.
         val: The validation photos, of each of which variant 0 is used; None for none.
         seed: Of order, variants and dropout.
@@ -58,7 +58,7 @@ class Stage(lightning.LightningModule):
         self,
         nima: NIMA,
         prepare: nn.Module,
-        train: Photos,
+        photos: Photos,
         config: StageConfig,
         *,
         val: Photos | None = None,
@@ -68,13 +68,14 @@ class Stage(lightning.LightningModule):
         super().__init__()
         self.nima = nima
         self.prepare = prepare
-        self.draws = train.draws(config, seed)
+        self.photos = photos
+        self.draws = photos.draws(config, seed)
         self.total_steps = config.epochs * -(-len(self.draws) // config.accumulate)
         self.config = config.fitted_to(self.total_steps)
         self.val = val
         self.seed = seed
         self.make_optimizer = make_optimizer
-        grades = torch.tensor(train.scale.grades, dtype=torch.float32)
+        grades = torch.tensor(photos.scale.grades, dtype=torch.float32)
         self.register_buffer("grades", grades, persistent=False)
         self.validated: list[Tensor] = []
 
