@@ -173,6 +173,8 @@ def test_kinds_of_stages_take_the_place_of_the_files():
     assert config_from(raw).stage[0] == StageConfig(kind="siamese", objective="margin")
     raw = merged({"data": DATA}, {"stage": ["siamese"]})
     assert config_from(raw).stage[0] == StageConfig(kind="siamese")
+    with pytest.raises(ConfigError, match=r"stages are written as \[\[stage\]\]"):
+        config_from(merged({"data": DATA, "stage": [3]}, {"epochs": 2}))
     with pytest.raises(ConfigError, match="stage must be one of nima, siamese, got 'pairs'"):
         stage_entries(["pairs"])
 

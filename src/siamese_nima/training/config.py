@@ -107,9 +107,8 @@ class _Table(BaseModel):
 
     def changed(self, **changes: Any) -> Self:
         """The same with some entries changed, checked again."""
-        return type(self)(
-            **({name: getattr(self, name) for name in self.model_fields_set} | changes)
-        )
+        known = {name: getattr(self, name) for name in self.model_fields_set}
+        return type(self)(**(known | changes))
 
     def entries(self) -> dict[str, Any]:
         """The table as TOML holds it, without what is None or a NIMA stage has no use for."""
@@ -193,9 +192,8 @@ class StageConfig(_Table):
         if self.weight == self.emd_weight == 0:
             raise ValueError("weight and emd_weight must not both be 0")
         if self.doubt and self.objective != "preference":
-            raise ValueError(
-                f"doubt is for 'preference', got {self.doubt:g} for {self.objective!r}"
-            )
+            given = f"got {self.doubt:g} for {self.objective!r}"
+            raise ValueError(f"doubt is for 'preference', {given}")
         if self.margin is not None and self.objective == "preference":
             raise ValueError(f"'preference' has no margin, got {self.margin:g}")
         if self.reads == "levels" and self.freeze != HEAD_ALONE:
@@ -276,9 +274,7 @@ _STAGES = {
     ),
     "siamese": (StageConfig(kind="siamese"),),
 }
-_CARD = dict.fromkeys(("version", "description", "licence"), "text") | dict.fromkeys(
-    ("credits", "limits"), "a list"
-)
+_CARD = ("version", "description", "licence", "credits", "limits")  # the last two are lists
 
 
 class TrainConfig(_Table):
@@ -292,9 +288,8 @@ class TrainConfig(_Table):
     start_sha256: str | None = None  # what a recipe's `start` must have for good; None for any
     out: _Path = Path("runs/train")  # folder of the results; the same run started again goes on
     name: str = ""  # of the model; "" for the name of `out`
-    # Blocks of a MobileNet or EfficientNet whose channel means the head reads beside the pooled
-    # features, such as "blocks.1.2": light, colour and texture are told by early ones (see
-    # `networks.levels.LevelPooling`). A head that knows something begins with no weight for them.
+    # Blocks of a MobileNet or EfficientNet ("blocks.1.2", ...) whose channel means the head reads
+    # beside the features: early ones tell light, colour and texture (see `LevelPooling`).
     levels: _Names = ()
     view: _View | None = None  # None as `start` has it, "warp:224" where that has no fixed size
     scale: _Scale | None = None  # of the model; None as `start` has it, else 1..10
@@ -308,12 +303,11 @@ class TrainConfig(_Table):
     # kept: photos are decoded, and cut at new random places, in every epoch.
     cache_gb: _Rate = 20.0
     workers: _Whole | None = None  # processes that decode photos then; None for one per core
-    # Spread that scores shall have, as a share of that of the ratings of val photos; the head is
-    # scaled to it at the end (see `calibration`). None leaves it.
+    # Of scores by that of val photos' ratings, to which `calibrate` brings it; None leaves it.
     spread_ratio: _Above0 | None = None
     # Of weights in the model file: "float16" halves it, "int8" quarters it; see `export_onnx`.
     storage: Literal["float32", "float16", "int8"] = "float32"
-    # Where figures go beside `log.csv`: Lightning's loggers.
+    # Of Lightning: where figures go beside `log.csv`.
     loggers: Annotated[tuple[LoggerKind, ...], _FROM_FILE] = ("tensorboard",)
     # What the model file says of itself beside what the run knows: version, description, licence,
     # credits and limits. What is left out is made up, or that of the weights it started from.
@@ -351,8 +345,9 @@ class TrainConfig(_Table):
         for name, value in self.card.items():
             if name not in _CARD:
                 raise ValueError(f"[card] {_unknown(name, _CARD)}")
-            if isinstance(value, str) != (_CARD[name] == "text"):
-                raise ValueError(f"[card]: {name} is {_CARD[name]}, got {value!r}")
+            if isinstance(value, str) != (name in _CARD[:3]):
+                wanted = "text" if name in _CARD[:3] else "a list"
+                raise ValueError(f"[card]: {name} is {wanted}, got {value!r}")
         if not self.name:
             object.__setattr__(self, "name", self.out.name)
         return self
@@ -397,11 +392,9 @@ def config_from(raw: Raw) -> TrainConfig:
 def merged(raw: Raw, options: Raw) -> dict[str, Any]:
     """Entries of a file with options of the command line in front, which have the same names.
 
-    Args:
-        raw: The file's entries.
-        options: None and an empty list say nothing. "data" is the source of the photos, and "stage"
-            kinds of stages, whose defaults replace the file's stages. Entries of stages are for the
-            last one, as those before it are its preparation; "batch_size" is for all.
+    None and an empty list say nothing. "data" is the source of the photos, and "stage" kinds of
+    stages, whose defaults replace the file's stages. Entries of stages are for the last one, as
+    those before it are its preparation; "batch_size" is for all.
     """
     given = {
         name: str(value) if isinstance(value, Path) else value
@@ -419,7 +412,7 @@ def merged(raw: Raw, options: Raw) -> dict[str, Any]:
         result["stage"] = stage_entries(kinds)
     if last:
         stages = result.get("stage") or stage_entries(["nima"])
-        if not isinstance(stages, list):
+        if not (isinstance(stages, list) and all(isinstance(one, Mapping) for one in stages)):
             return result  # refused by `config_from`, which says why
         for_all = {"batch_size": last["batch_size"]} if "batch_size" in last else {}
         *before, stage = [dict(entry) | for_all for entry in stages]
@@ -462,7 +455,7 @@ def _sentence(error: ErrorDetails, names: Iterable[str]) -> str:
     if limits.get("ge") == 0:
         return f"{name} must not be negative, got {got}"
     limits["expected"] = str(limits.get("expected")).replace("'", "").replace(" or ", ", ")
-    wanted = _WANTED[kind].format(**limits) if kind in _WANTED else f": {error['msg']}"
+    wanted = _WANTED[kind].format(**limits) if kind in _WANTED else f"is wrong ({error['msg']})"
     return f"{places[0] if name == 'card' else name} {wanted}, got {got!r}"
 
 
