@@ -23,10 +23,11 @@ from machine import provenance, report
 from siamese_nima.card import Normalisation
 from siamese_nima.networks.nima import PixelNormalisation, build_nima
 from siamese_nima.ratings import AVA_SCALE, distribution_from_mos
-from siamese_nima.training.batches import Batch, Photos, plain_batches
+from siamese_nima.training.batches import Batch, Photos, load_batches
 from siamese_nima.training.config import StageConfig
 from siamese_nima.training.objectives import emd
 from siamese_nima.training.pairs import all_pairs
+from siamese_nima.training.samplers import InOrder
 from siamese_nima.training.stage import Stage
 
 ORIGIN_PAIRS = 64
@@ -50,7 +51,7 @@ def make_steps(photos: Photos, backbone: str) -> dict:
     """Functions that run one step each."""
     nima = build_nima(backbone).train()
     chosen = StageConfig(kind="siamese")
-    batch: Batch = next(iter(plain_batches(photos, len(photos), config=chosen)))
+    batch: Batch = next(iter(load_batches(photos, InOrder(len(photos), len(photos)), chosen)))
 
     def stage(kind: str) -> Stage:
         config = StageConfig(kind="siamese", objective=kind, batch_size=len(photos))

@@ -45,7 +45,7 @@ from siamese_nima.datasets.view_cache import LiveViews
 from siamese_nima.networks.nima import PixelNormalisation, build_nima
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import AVA_SCALE
-from siamese_nima.training.batches import Batch, Photos, train_batches
+from siamese_nima.training.batches import Batch, Photos, load_batches
 from siamese_nima.training.config import StageConfig
 from siamese_nima.training.fit import StageLog, train_stage
 from siamese_nima.training.run_log import RunLog
@@ -115,7 +115,7 @@ def decode_limit(folder: Path, view: str, workers: int, seconds: float) -> dict[
 
 def loader_speed(photos: Photos, config: StageConfig, workers: int) -> dict[str, float]:
     """An epoch of batches that nobody learns from."""
-    loader = train_batches(photos, config, photos.draws(config, 0), workers=workers)
+    loader = load_batches(photos, photos.draws(config, 0), config, workers=workers)
     started, seen, early, busy = 0.0, 0, 0.0, 0.0
     for number, batch in enumerate(loader):
         if number == workers:  # processes have started
@@ -254,7 +254,7 @@ def step_speed(
     def decoded() -> Generator[Batch]:
         while True:
             draws = photos.draws(config, 0)
-            yield from train_batches(photos, config, draws, workers=workers)
+            yield from load_batches(photos, draws, config, workers=workers)
 
     batches = decoded()
     first = next(batches)

@@ -8,11 +8,11 @@ from siamese_nima.errors import ConfigError
 from siamese_nima.ratings import AVA_SCALE, distribution_from_mos
 from siamese_nima.training import samplers
 from siamese_nima.training.augmentation import Augmentation
-from siamese_nima.training.batches import Photos, plain_batches, train_batches
+from siamese_nima.training.batches import Photos, load_batches
 from siamese_nima.training.config import StageConfig
 from siamese_nima.training.ladders import RUNGS
 from siamese_nima.training.pairs import UNKNOWN, all_pairs
-from siamese_nima.training.samplers import this_process
+from siamese_nima.training.samplers import InOrder, this_process
 
 PHOTOS = 12
 BUCKETS = np.arange(PHOTOS) % 3
@@ -42,7 +42,7 @@ BY_BUCKET = config_of(objective="contrastive", sampler="bucket", batch_size=7)
 
 
 def batches_of(photos, config, *, seed=0, **options):
-    return list(train_batches(photos, config, photos.draws(config, seed), **options))
+    return list(load_batches(photos, photos.draws(config, seed), config, **options))
 
 
 def photos_of(batch):
@@ -80,7 +80,7 @@ def test_a_stage_without_pairs_has_none(paired):
 
 def test_pairs_by_bucket_hold_each_photo_once_and_join_the_right_ones(paired):
     draws = paired.draws(BY_BUCKET, 0)
-    for batch, drawn in zip(train_batches(paired, BY_BUCKET, draws), draws, strict=True):
+    for batch, drawn in zip(load_batches(paired, draws, BY_BUCKET), draws, strict=True):
         check(batch, paired)
         photos = photos_of(batch)
         assert len(photos.unique()) == len(photos)
@@ -90,7 +90,7 @@ def test_pairs_by_bucket_hold_each_photo_once_and_join_the_right_ones(paired):
 def test_augmentation_changes_photos_and_never_their_labels(paired):
     config = config_of(batch_size=PHOTOS)
     draws = paired.draws(config, 0)
-    loader = train_batches(paired, config, draws, augmentation=Augmentation(horizontal_flip=True))
+    loader = load_batches(paired, draws, config, augmentation=Augmentation(horizontal_flip=True))
     mirrored = []
     for epoch in (0, 1, 0):
         draws.start_epoch(epoch)
@@ -112,7 +112,7 @@ def test_worker_processes_make_the_same_batches(paired):
 
 
 def test_validation_sees_all_photos_in_order_and_variant_0(paired):
-    found = list(plain_batches(paired, 5))
+    found = list(load_batches(paired, InOrder(PHOTOS, 5)))
     assert torch.cat([photos_of(batch) for batch in found]).tolist() == list(range(PHOTOS))
 
 
@@ -149,7 +149,8 @@ def test_the_runs_of_all_processes_are_the_validation_photos_in_order(paired, as
     rows = []
     for rank in range(5):
         as_process(rank, 5)
-        rows += torch.cat([photos_of(batch) for batch in plain_batches(paired, 2)]).tolist()
+        found = load_batches(paired, InOrder(PHOTOS, 2))
+        rows += torch.cat([photos_of(batch) for batch in found]).tolist()
     assert rows[:PHOTOS] == list(range(PHOTOS))
 
 

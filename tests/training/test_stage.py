@@ -16,9 +16,10 @@ from siamese_nima.networks.backbones import build_backbone
 from siamese_nima.networks.nima import NIMA, PixelNormalisation
 from siamese_nima.ratings import AVA_SCALE, distribution_from_mos
 from siamese_nima.training import fit
-from siamese_nima.training.batches import Photos, plain_batches, train_batches
+from siamese_nima.training.batches import Photos, load_batches
 from siamese_nima.training.config import StageConfig
 from siamese_nima.training.fit import StageLog, train_stage
+from siamese_nima.training.samplers import InOrder
 from siamese_nima.training.stage import Stage
 
 
@@ -54,6 +55,11 @@ def photos_of(inputs, means, **known):
     rated = np.isfinite(means)
     distributions[rated] = distribution_from_mos(means[rated])
     return Photos(inputs=inputs, distributions=distributions, means=means, scale=AVA_SCALE, **known)
+
+
+def all_at_once(photos, config):
+    (batch,) = load_batches(photos, InOrder(len(photos), len(photos)), config)
+    return batch
 
 
 def config_of(**entries):
@@ -173,7 +179,7 @@ def test_one_step_runs_the_network_once_per_photo():
     nima = tiny_nima()
     seen = []
     nima.backbone.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
-    batch = next(iter(plain_batches(paired_views(), 24, config=config_of())))
+    batch = all_at_once(paired_views(), config_of())
     stage = stage_of(nima, config_of())
     stage.batch_loss(batch).total.backward()
     assert seen == [24]
@@ -204,7 +210,7 @@ def test_a_monitor_that_cannot_be_measured_is_refused(tmp_path):
 
 def test_with_the_default_weights_pairs_are_heard():
     """With a weight of 30 the distance's gradient is five times theirs: a NIMA stage."""
-    batch = next(iter(plain_batches(paired_views(), 24, config=StageConfig(kind="siamese"))))
+    batch = all_at_once(paired_views(), StageConfig(kind="siamese"))
     norms = []
     for only in ({"emd_weight": 0.0}, {"weight": 0.0}):
         nima, config = tiny_nima().eval(), StageConfig(kind="siamese").changed(**only)
@@ -216,7 +222,7 @@ def test_with_the_default_weights_pairs_are_heard():
 
 def test_in_half_precision_every_photo_keeps_its_own_mean():
     views = paired_views(64)
-    batch = next(iter(plain_batches(views, 64, config=config_of())))
+    batch = all_at_once(views, config_of())
     nima = tiny_nima().eval()
     stage = stage_of(nima, config_of())
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -323,7 +329,7 @@ class WaitsForDevice(TorchDispatchMode):
 )
 def test_no_step_waits_for_the_device(config):
     views = paired_views(buckets=np.arange(24) % 3)
-    batch = next(iter(train_batches(views, config, views.draws(config, 0))))
+    batch = next(iter(load_batches(views, views.draws(config, 0), config)))
     nima = tiny_nima().train()
     stage = stage_of(nima, config, views)
     with WaitsForDevice() as waits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from siamese_nima.errors import ConfigError
 from siamese_nima.ratings import RatingScale
@@ -208,16 +209,14 @@ class Batch(NamedTuple):
     pairs: Pairs
 
 
+@dataclass(eq=False)
 class _Batches(Dataset[Batch]):
     """Makes batches of what is drawn: inputs are read, and pairs labelled, in worker processes."""
 
-    def __init__(
-        self, photos: Photos, config: StageConfig, seed: int, augmentation: Augmentation | None
-    ) -> None:
-        self.photos = photos
-        self.config = config
-        self.seed = seed
-        self.augmentation = augmentation
+    photos: Photos
+    config: StageConfig
+    seed: int
+    augmentation: Augmentation | None
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -254,41 +253,22 @@ class _Batches(Dataset[Batch]):
         return self.augmentation.apply(inputs, generator)  # what a trunk gave is not augmented
 
 
-def train_batches(
+def load_batches(
     photos: Photos,
-    config: StageConfig,
-    draws: Draws,
+    sampler: Draws | InOrder,
+    config: StageConfig | None = None,
     *,
     augmentation: Augmentation | None = None,
     workers: int = 0,
 ) -> DataLoader[Batch]:
-    """The batches of an epoch of `draws`, made by so many more processes.
+    """The batches that are drawn, or those of all photos in order, made by so many more processes.
 
-    The augmentation is drawn anew for each photo, by the epoch and seed of `draws`.
+    With the pairs that `config` asks for; None for none. The augmentation is drawn anew for each
+    photo, by the epoch and seed of the draws.
     """
-    return _loader(_Batches(photos, config, draws.seed, augmentation), draws, workers)
-
-
-def plain_batches(
-    photos: Photos,
-    batch_size: int,
-    *,
-    config: StageConfig | None = None,
-    workers: int = 0,
-    whole: bool = False,
-) -> DataLoader[Batch]:
-    """All photos in table order, as scoring sees them; the last batch may have fewer.
-
-    With all pairs of a batch where `config` asks for pairs. Several processes have a run of them
-    each, or with `whole` all.
-    """
-    made = _Batches(photos, config or StageConfig(), 0, None)
-    return _loader(made, InOrder(len(photos), batch_size, whole=whole), workers)
-
-
-def _loader(batches: _Batches, sampler: Sampler[Drawn], workers: int) -> DataLoader[Batch]:
+    seed = sampler.seed if isinstance(sampler, Draws) else 0
     return DataLoader(
-        batches,
+        _Batches(photos, config or StageConfig(), seed, augmentation),
         batch_size=None,
         sampler=sampler,
         num_workers=workers,

@@ -17,9 +17,10 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from siamese_nima.errors import ConfigError
-from siamese_nima.training.batches import Photos, plain_batches, train_batches
+from siamese_nima.training.batches import Photos, load_batches
 from siamese_nima.training.config import Device, StageConfig, TrainConfig
 from siamese_nima.training.figures import Figures, lower_is_better, val_figures
+from siamese_nima.training.samplers import InOrder
 from siamese_nima.training.stage import Stage
 
 SAVE_EVERY = timedelta(minutes=10)  # within an epoch; and at its end
@@ -105,8 +106,8 @@ def train_stage(
                 **(trainer or {}),
             ).fit(
                 stage,
-                train_batches(stage.photos, config, stage.draws, workers=workers),
-                plain_batches(val, config.batch_size, workers=workers),
+                load_batches(stage.photos, stage.draws, config, workers=workers),
+                load_batches(val, InOrder(len(val), config.batch_size), workers=workers),
                 ckpt_path=found,
                 weights_only=True,
             )

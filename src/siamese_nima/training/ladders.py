@@ -16,7 +16,6 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -35,41 +34,31 @@ LEVELS = 5
 RUNGS = LEVELS + 1
 _CHUNK = 64  # ladders between two notes of progress
 
-# From just visible to ruined, for photos of some 500 pixels on the short side.
-_BLUR_RADII_PX = (0.8, 1.5, 2.5, 4.0, 6.5)
-_NOISE_DEVIATIONS = (5.0, 11.0, 20.0, 33.0, 52.0)  # of 255
-_JPEG_QUALITIES = (45, 28, 17, 10, 5)
-_SHRINK_FACTORS = (1.5, 2.2, 3.2, 4.7, 7.0)
-_EXPOSURE_STOPS = (0.6, 1.2, 1.9, 2.7, 3.6)
 
-Distortion = Callable[[Image.Image, int, np.random.Generator], Image.Image]
+def _blurred(photo: Image.Image, radius_px: float, _: int) -> Image.Image:
+    return photo.filter(ImageFilter.GaussianBlur(radius_px))
 
 
-def _blurred(photo: Image.Image, level: int, _: np.random.Generator) -> Image.Image:
-    return photo.filter(ImageFilter.GaussianBlur(_BLUR_RADII_PX[level - 1]))
-
-
-def _noisy(photo: Image.Image, level: int, generator: np.random.Generator) -> Image.Image:
+def _noisy(photo: Image.Image, deviation: float, seed: int) -> Image.Image:
     # One grain for all rungs, scaled: each pixel moves further from the original rung by rung.
-    grain = generator.standard_normal((photo.height, photo.width, 3))
-    pixels = np.asarray(photo) + _NOISE_DEVIATIONS[level - 1] * grain
+    grain = np.random.default_rng(seed).standard_normal((photo.height, photo.width, 3))
+    pixels = np.asarray(photo) + deviation * grain
     return Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8), "RGB")
 
 
-def _compressed(photo: Image.Image, level: int, _: np.random.Generator) -> Image.Image:
+def _compressed(photo: Image.Image, quality: float, _: int) -> Image.Image:
     file = io.BytesIO()
-    photo.save(file, "JPEG", quality=_JPEG_QUALITIES[level - 1], subsampling="4:2:0")
+    photo.save(file, "JPEG", quality=int(quality), subsampling="4:2:0")
     return Image.open(file).convert("RGB")
 
 
-def _shrunk(photo: Image.Image, level: int, _: np.random.Generator) -> Image.Image:
-    factor = _SHRINK_FACTORS[level - 1]
-    small = tuple(max(1, round(side / factor)) for side in photo.size)
-    reduced = photo.resize((small[0], small[1]), Image.Resampling.BICUBIC)
+def _shrunk(photo: Image.Image, factor: float, _: int) -> Image.Image:
+    width, height = (max(1, round(side / factor)) for side in photo.size)
+    reduced = photo.resize((width, height), Image.Resampling.BICUBIC)
     return reduced.resize(photo.size, Image.Resampling.BICUBIC)
 
 
-def _exposed(photo: Image.Image, stops: float) -> Image.Image:
+def _exposed(photo: Image.Image, stops: float, _: int) -> Image.Image:
     """As if the shutter had been open 2^stops times as long: light is scaled, then clipped."""
     values = np.arange(256) / 255
     light = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
@@ -79,16 +68,17 @@ def _exposed(photo: Image.Image, stops: float) -> Image.Image:
     return photo.point(table * 3)
 
 
-DISTORTIONS: Mapping[str, Distortion] = MappingProxyType(
-    {
-        "blur": _blurred,
-        "noise": _noisy,
-        "jpeg": _compressed,
-        "downscale": _shrunk,
-        "underexposure": lambda photo, level, _: _exposed(photo, -_EXPOSURE_STOPS[level - 1]),
-        "overexposure": lambda photo, level, _: _exposed(photo, _EXPOSURE_STOPS[level - 1]),
-    }
-)
+Distortion = Callable[[Image.Image, float, int], Image.Image]
+# With the strengths of the levels, from just visible to ruined for photos of some 500 pixels on the
+# short side: radii in pixels, deviations of 255, qualities, factors, stops.
+DISTORTIONS: Mapping[str, tuple[Distortion, tuple[float, ...]]] = {
+    "blur": (_blurred, (0.8, 1.5, 2.5, 4.0, 6.5)),
+    "noise": (_noisy, (5.0, 11.0, 20.0, 33.0, 52.0)),
+    "jpeg": (_compressed, (45, 28, 17, 10, 5)),
+    "downscale": (_shrunk, (1.5, 2.2, 3.2, 4.7, 7.0)),
+    "underexposure": (_exposed, (-0.6, -1.2, -1.9, -2.7, -3.6)),
+    "overexposure": (_exposed, (0.6, 1.2, 1.9, 2.7, 3.6)),
+}
 
 
 def distort(photo: Image.Image, distortion: str, level: int, *, seed: int = 0) -> Image.Image:
@@ -112,7 +102,8 @@ def distort(photo: Image.Image, distortion: str, level: int, *, seed: int = 0) -
         raise PhotoError(f"photos are distorted in RGB (see read_photo), got mode {photo.mode}")
     if level == 0:
         return photo.copy()
-    return DISTORTIONS[distortion](photo, level, np.random.default_rng(seed))
+    distorted, strengths = DISTORTIONS[distortion]
+    return distorted(photo, strengths[level - 1], seed)
 
 
 def ladder(photo: Image.Image, distortion: str, *, seed: int = 0) -> tuple[Image.Image, ...]:

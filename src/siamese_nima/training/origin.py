@@ -36,11 +36,12 @@ from siamese_nima.photos.read import read_photo
 from siamese_nima.photos.views import ViewPolicy, Views
 from siamese_nima.ratings import RatingScale, distribution_from_mos
 from siamese_nima.training.augmentation import augmentation_from_keras
-from siamese_nima.training.batches import Photos, plain_batches, train_batches
+from siamese_nima.training.batches import Photos, load_batches
 from siamese_nima.training.config import StageConfig
 from siamese_nima.training.figures import Figures
 from siamese_nima.training.fit import StageLog, make_trainer, quiet_lightning
 from siamese_nima.training.optimizers import optimizer_maker
+from siamese_nima.training.samplers import InOrder
 from siamese_nima.training.stage import Stage
 
 CheckpointFormat = Literal["safetensors", "h5"]
@@ -157,8 +158,8 @@ def train_as_origin(
         progress.ready = progress.processed = progress.completed = first_epoch
         trainer.fit(
             stage,
-            train_batches(train, config, stage.draws, augmentation=augmentation),
-            None if val is None else plain_batches(val, config.batch_size),
+            load_batches(train, stage.draws, config, augmentation=augmentation),
+            None if val is None else load_batches(val, InOrder(len(val), config.batch_size)),
         )
     nima.cpu().eval()
     history = [_named(figures) for figures in log.epochs]

@@ -20,11 +20,12 @@ from siamese_nima.networks.freezing import freeze, freeze_backbone, halfway_stag
 from siamese_nima.networks.levels import LevelPooling
 from siamese_nima.networks.nima import NIMA, PixelNormalisation
 from siamese_nima.ratings import Floats
-from siamese_nima.training.batches import Inputs, Photos, plain_batches
+from siamese_nima.training.batches import Inputs, Photos, load_batches
 from siamese_nima.training.config import HALF, HEAD_ALONE, NOTHING, StageConfig
 from siamese_nima.training.data import SplitViews, first_process_first
 from siamese_nima.training.figures import Figures, best_of, val_figures
 from siamese_nima.training.pairs import UNKNOWN
+from siamese_nima.training.samplers import InOrder
 from siamese_nima.training.stage import Stage
 from siamese_nima.training.start import HEAD_STD
 from siamese_nima.training.trunk import (
@@ -155,11 +156,10 @@ def measure(stage: Stage, device: str) -> tuple[Floats, Figures]:
     """
     assert stage.val is not None
     stage.to(device).eval()
+    in_order = InOrder(len(stage.val), stage.config.batch_size, whole=True)
     with torch.inference_mode():
-        parts = [
-            stage(batch.inputs.to(device)).cpu()
-            for batch in plain_batches(stage.val, stage.config.batch_size, whole=True)
-        ]
+        batches = load_batches(stage.val, in_order)
+        parts = [stage(batch.inputs.to(device)).cpu() for batch in batches]
     stage.cpu()
     rated = torch.cat(parts)
     photos = rated[stage.val.labels.ladders == UNKNOWN]

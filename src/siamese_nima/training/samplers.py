@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -42,15 +43,16 @@ class Drawn(NamedTuple):
     processes: int = 1
 
 
+@dataclass(eq=False)
 class Draws(Sampler[Drawn]):
     """The `count` batches of an epoch, drawn anew for each, and a variant of every photo."""
 
-    def __init__(self, batches: Epoch, count: int, variants: int, seed: int) -> None:
-        self.batches = batches
-        self.count = count
-        self.variants = variants
-        self.seed = seed
-        self.epoch = self.first = 0
+    batches: Epoch
+    count: int
+    variants: int
+    seed: int
+    epoch: int = 0
+    first: int = 0
 
     # Not `set_epoch`, which Lightning would call with the number of an earlier epoch on resuming.
     def start_epoch(self, epoch: int, first: int = 0) -> None:
@@ -72,16 +74,16 @@ class Draws(Sampler[Drawn]):
                 yield Drawn(rows, variants, places, self.epoch, *this_process())
 
 
+@dataclass(eq=False)
 class InOrder(Sampler[Drawn]):
     """All photos in table order and variant 0; several processes have a run of them each.
 
     Or, with `whole`, all of them.
     """
 
-    def __init__(self, photos: int, batch_size: int, *, whole: bool = False) -> None:
-        self.photos = photos
-        self.batch_size = batch_size
-        self.whole = whole
+    photos: int
+    batch_size: int
+    whole: bool = False
 
     def __len__(self) -> int:
         return -(-len(self._run()) // self.batch_size)
