@@ -7,6 +7,7 @@ import json
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,6 @@ def _trained(
             nima.cpu().load_state_dict(before)
         else:
             kept = best
-    log.draw()
     return log.rows, first, measure(stage, device)[0], shares
 
 
@@ -204,21 +204,16 @@ def _fit(
     config: TrainConfig, number: int, stage: Stage, workers: int, log: RunLog
 ) -> list[Figures]:
     plan, watch = config.stage[number - 1], log.watch
-
-    def report(epochs: list[Figures]) -> None:
-        log.note(number, epochs)
-        watch.epoch(epochs[-1])
-
     watch.start_stage(describe_stage(number, plan), plan.epochs, len(stage.draws))
     loggers = loggers_of(config.loggers, config.out, config.name, number)
     epochs = train_stage(
         stage,
         config.out / f"stage{number}",
         workers=workers,
-        log=StageLog(report, watch.step),
+        log=StageLog(partial(log.note, number), watch.step),
         trainer=machine_arguments(config) | {"logger": loggers},
     )
-    log.note(number, epochs)
+    log.note(number, epochs, ended=True)
     return epochs
 
 

@@ -6,7 +6,6 @@ import csv
 import io
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 from lightning.pytorch.loggers import (
@@ -36,7 +35,7 @@ class RunLog:
 
     Args:
         folder: Of the run: `log.csv`, `curves.svg` and `curves.png`.
-        watch: Told which files could not be written.
+        watch: Hears of epochs, and which files could not be written.
         write: Whether this process does.
 
     Attributes:
@@ -48,40 +47,31 @@ class RunLog:
         self.rows: list[Figures] = []
         self._drawn = time.monotonic()
 
-    def note(self, stage: int, epochs: Sequence[Figures]) -> None:
-        """Write what a stage has got to."""
+    def note(self, stage: int, epochs: Sequence[Figures], *, ended: bool = False) -> None:
+        """Write what a stage has got to: another epoch, or its end."""
         before = [row for row in self.rows if row["stage"] < stage]
         self.rows = before + [{"stage": float(stage), **figures} for figures in epochs]
-        self._try(partial(write_log, self.folder / LOG_FILE, self.rows))
-        if time.monotonic() - self._drawn > _CURVES_EVERY_S:
-            self.draw()
-
-    def draw(self) -> None:
-        """Draw the curves."""
-        for name in CURVES:
-            self._try(partial(self._draw, self.folder / name))
-        self._drawn = time.monotonic()
-
-    def _draw(self, path: Path) -> None:
-        write_whole(path, plot_learning_curves(self.rows, kind=path.suffix[1:]))
-
-    def _try(self, write: Callable[[], None]) -> None:
-        try:
-            if self.write:
-                write()
-        except NimaError as error:
-            self.watch.note(f"{error}; training goes on, and the file is as it was")
+        if not self.write:
+            return
+        files = {LOG_FILE: _as_csv(self.rows)}
+        if ended or time.monotonic() - self._drawn > _CURVES_EVERY_S:
+            files |= {n: plot_learning_curves(self.rows, kind=Path(n).suffix[1:]) for n in CURVES}
+            self._drawn = time.monotonic()
+        for name, content in files.items():
+            try:
+                write_whole(self.folder / name, content)
+            except NimaError as error:
+                self.watch.note(f"{error}; training goes on, and the file is as it was")
+        if not ended:
+            self.watch.epoch(epochs[-1])
 
 
-def write_log(path: Path, rows: Sequence[Figures]) -> None:
-    """Write figures as CSV, a row per epoch; the file appears complete or not at all."""
-    text = io.StringIO()
-    writer = csv.DictWriter(
-        text, dict.fromkeys(n for row in rows for n in row), lineterminator="\n"
-    )
+def _as_csv(rows: Sequence[Figures]) -> bytes:
+    text, names = io.StringIO(), dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: f"{value:.7g}" for name, value in row.items()} for row in rows)
-    write_whole(path, text.getvalue().encode())
+    return text.getvalue().encode()
 
 
 def loggers_of(kinds: Sequence[LoggerKind], folder: Path, name: str, stage: int) -> list[Logger]:
