@@ -36,7 +36,7 @@ from siamese_nima.training.card import (
     trained_card,
     with_figures,
 )
-from siamese_nima.training.config import TrainConfig, config_from, read_config
+from siamese_nima.training.config import TrainConfig
 from siamese_nima.training.data import (
     RECORD_FILE,
     SplitViews,
@@ -69,6 +69,7 @@ CONFIG_FILE = "config.toml"
 MODEL_FILE, CHECKPOINT_FILE = "model.onnx", "checkpoint.safetensors"
 _CALIBRATION_PHOTOS = 512
 _WAIT_S = 1.0
+_ANOTHER_FOLDER = "Give another folder with out (--out), or delete this one."
 # What does not change the result, or is known by its digest, wherever it lies.
 _FREE = (
     *("device", "devices", "nodes", "cache", "out", "workers", "loggers"),
@@ -294,37 +295,22 @@ def _claim(config: TrainConfig) -> None:
         config.out.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise ConfigError(f"out (--out) names a folder, and {config.out} is a file") from None
-    record, kept = config.out / RECORD_FILE, config.out / CONFIG_FILE
     begun = any(config.out.glob("stage*/last.ckpt"))
     if not begun and is_first_process():
-        record.unlink(missing_ok=True)
-        kept.unlink(missing_ok=True)
-    while changed := _changed(kept, config):
+        (config.out / RECORD_FILE).unlink(missing_ok=True)
+    now = _settings(config)
+    while (had := _recorded(config).get("settings", now)) != now:
         if begun:
+            changed = [
+                f"{name}: {had.get(name)} there, {now.get(name)} now"
+                for name in {**had, **now}
+                if had.get(name) != now.get(name)
+            ]
             raise ConfigError(
-                f"{config.out} holds a run with other settings ({'; '.join(changed[:5])}). Give "
-                "another folder with out (--out), or delete this one."
+                f"{config.out} holds a run with other settings ({'; '.join(changed[:5])}). "
+                f"{_ANOTHER_FOLDER}"
             )
         time.sleep(_WAIT_S)  # until the first process has cleared it
-
-
-def _changed(kept: Path, config: TrainConfig) -> list[str]:
-    if not kept.is_file():
-        return []
-    had, has = (_settings(one.entries()) for one in (config_from(read_config(kept)), config))
-    return [
-        f"{name}: {had.get(name)} there, {has.get(name)} now"
-        for name in {**had, **has}
-        if name not in _FREE and had.get(name) != has.get(name)
-    ]
-
-
-def _settings(entries: dict[str, Any]) -> dict[str, Any]:
-    """Entries of a configuration by names such as "data.scale" and "stage 2.epochs"."""
-    tables = {name: value for name, value in entries.items() if isinstance(value, dict)}
-    tables |= {f"stage {n}": stage for n, stage in enumerate(entries["stage"], start=1)}
-    single = {n: value for n, value in entries.items() if n not in (*tables, "stage")}
-    return single | {f"{t}.{n}": value for t, table in tables.items() for n, value in table.items()}
 
 
 def _record(config: TrainConfig, data: str, start: str | None) -> None:
@@ -333,19 +319,31 @@ def _record(config: TrainConfig, data: str, start: str | None) -> None:
     Raises:
         ConfigError: Photos, ratings, splits or the network to start from are others.
     """
-    path = config.out / RECORD_FILE
-    record = {"data_sha256": data, "start_sha256": start or config.start}
-    if path.is_file():
-        known = json.loads(path.read_text(encoding="utf-8"))
-        words = ("photos, ratings or splits", f"the weights of {config.start}")
-        pairs = zip(record.items(), words, strict=True)
-        changed = [word for (name, digest), word in pairs if known.get(name) != digest]
-        if changed:
-            raise ConfigError(
-                f"{config.out} holds a run that was started with other {' and '.join(changed)}. "
-                "Give another folder with out (--out), or delete this one."
-            )
+    made_of = {"data_sha256": data, "start_sha256": start or config.start}
+    words = ("photos, ratings or splits", f"the weights of {config.start}")
+    known = _recorded(config) or made_of
+    pairs = zip(made_of.items(), words, strict=True)
+    if changed := [word for (name, digest), word in pairs if known.get(name) != digest]:
+        raise ConfigError(
+            f"{config.out} holds a run that was started with other {' and '.join(changed)}. "
+            f"{_ANOTHER_FOLDER}"
+        )
     if is_first_process():
         # Not before: a run that could not read its data leaves its folder to another try.
-        write_whole(path, (json.dumps(record, indent=1) + "\n").encode())
+        record = {**made_of, "settings": _settings(config)}
+        write_whole(config.out / RECORD_FILE, (json.dumps(record, indent=1) + "\n").encode())
         write_whole(config.out / CONFIG_FILE, config.text().encode("utf-8", "surrogateescape"))
+
+
+def _recorded(config: TrainConfig) -> dict[str, Any]:
+    path = config.out / RECORD_FILE
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def _settings(config: TrainConfig) -> dict[str, Any]:
+    """What changes the result, by names such as "data.scale" and "stage 2.epochs"."""
+    entries = config.entries()
+    tables = {f"stage {n}": stage for n, stage in enumerate(entries.pop("stage"), start=1)}
+    tables |= {name: entries.pop(name) for name in ("data", "card")}
+    in_tables = {f"{t}.{n}": value for t, table in tables.items() for n, value in table.items()}
+    return {n: value for n, value in (entries | in_tables).items() if n not in _FREE}
