@@ -173,12 +173,10 @@ def _trained(
     kept: Figures = {}  # of the best epoch so far, or of the start
     for number, plan in enumerate(config.stage, start=1):
         before = copy.deepcopy(nima.state_dict())
-        seed = config.seed + number
-        fed = splits, cache, watch
-        stage = prepare_stage(number, nima, start.card, plan, *fed, seed=seed)
+        stage = prepare_stage(config, number, nima, start.card, splits, cache, watch)
         if number == 1 and not start.new_head:
             first, kept = measure(stage, device)
-        with levels_alone(nima, seed) if plan.reads == "levels" else nullcontext():
+        with levels_alone(nima, stage.seed) if plan.reads == "levels" else nullcontext():
             epochs = _fit(config, number, stage, workers, log)
         best = epochs[best_of(dict(enumerate(epochs)), plan.monitor)]
         if plan.blend:

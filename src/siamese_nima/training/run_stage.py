@@ -21,7 +21,7 @@ from siamese_nima.networks.levels import LevelPooling
 from siamese_nima.networks.nima import NIMA, PixelNormalisation
 from siamese_nima.ratings import Floats
 from siamese_nima.training.batches import Inputs, Photos, load_batches
-from siamese_nima.training.config import HALF, HEAD_ALONE, NOTHING, StageConfig
+from siamese_nima.training.config import HALF, HEAD_ALONE, NOTHING, StageConfig, TrainConfig
 from siamese_nima.training.data import SplitViews, first_process_first
 from siamese_nima.training.figures import Figures, best_of, val_figures
 from siamese_nima.training.pairs import UNKNOWN
@@ -40,40 +40,38 @@ _SHARES = tuple(round(0.02 * step, 2) for step in range(51))
 
 
 def prepare_stage(
+    run: TrainConfig,
     number: int,
     nima: NIMA,
     card: ModelCard,
-    config: StageConfig,
     splits: Mapping[str, SplitViews],
     folder: Path,
     watch: Watch,
-    *,
-    seed: int,
 ) -> Stage:
     """What a stage trains: what it wants frozen is, and runs once where its results can be kept.
 
     Args:
+        run: The configuration.
         number: Of the stage, from 1 on.
         nima: The whole network; its parameters are those of the stage's.
         card: Of it.
-        config: The stage.
         splits: The photos.
         folder: For results of frozen layers.
         watch: Hears how far they are.
-        seed: Of the stage.
 
     Raises:
         ConfigError: Nothing can be kept that shall be, or there are too few photos for a batch.
     """
-    last_frozen = _set_free(nima, config.freeze)
+    config = run.stage[number - 1]
     live = any(isinstance(split.views, LiveViews) for split in splits.values())
     if live and config.cache_trunk:
         raise ConfigError(
             "cache_trunk = true keeps what frozen layers make of the cut photos, which are not "
             "kept here; raise cache_gb, or leave cache_trunk out"
         )
-    halves = None if live else _split(nima, last_frozen, config)
-    network = nima
+    halves, network = _frozen(nima, config), nima
+    if live:
+        halves = None
     if halves is not None:
         network = NIMA(halves[1], grades=card.scale.size, group_sizes=nima.group_sizes)
         network.head = nima.head
@@ -82,8 +80,8 @@ def prepare_stage(
         if halves is None or not isinstance(views, ViewCache):
             return views
         with watch.progress(f"running frozen layers on {what}") as report:
-            run = halves[0], card.normalisation, folder
-            build = partial(build_trunk_cache, views, *run, report=report)
+            lower = halves[0], card.normalisation
+            build = partial(build_trunk_cache, views, *lower, folder, report=report)
             of_stage = f"frozen layers of stage {number} on {what}"
             return first_process_first(folder, of_stage, views.key, build)
 
@@ -106,7 +104,8 @@ def prepare_stage(
         return found.with_ladders(on_ladders, split.ladder_rows)
 
     prepare = PixelNormalisation(card.normalisation) if halves is None else ActivationScaling()
-    return Stage(network, prepare, photos("train"), config, val=photos("val"), seed=seed)
+    train, val, seed = photos("train"), photos("val"), run.seed + number
+    return Stage(network, prepare, train, config, val=val, seed=seed)
 
 
 def require_stages(nima: NIMA, stages: Sequence[StageConfig]) -> None:
@@ -117,32 +116,24 @@ def require_stages(nima: NIMA, stages: Sequence[StageConfig]) -> None:
     """
     for number, config in enumerate(stages, start=1):
         try:
-            _split(nima, _set_free(nima, config.freeze), config)
+            _frozen(nima, config)
         except ConfigError as error:
             raise ConfigError(f"[[stage]] {number}: {error}") from None
 
 
-def _set_free(nima: NIMA, frozen: str | int) -> str | None:
-    """Freeze what a plan says; returns the last frozen stage where it has a name."""
-    if frozen == HEAD_ALONE:
+def _frozen(nima: NIMA, config: StageConfig) -> tuple[Module, UpperLayers] | None:
+    """Freeze what a stage wants frozen; the backbone cut after it, where that can be and shall."""
+    last = halfway_stage(nima) if config.freeze == HALF else config.freeze
+    if last == HEAD_ALONE:
         freeze_backbone(nima)
-        return HEAD_ALONE
-    if frozen == HALF:
-        frozen = halfway_stage(nima)
-    freeze(nima, None if frozen == NOTHING else frozen)
-    return frozen if isinstance(frozen, str) and frozen != NOTHING else None
-
-
-def _split(
-    nima: NIMA, last_frozen: str | None, config: StageConfig
-) -> tuple[Module, UpperLayers] | None:
-    """The backbone cut after its frozen part, where its results can be kept and shall be."""
+    else:
+        freeze(nima, None if last == NOTHING else last)
     if config.cache_trunk is False:
         return None
     try:
-        if last_frozen is None:
+        if last == NOTHING or not isinstance(last, str):
             raise ConfigError(f"freeze = {config.freeze!r} leaves no named part to run once")
-        return split_backbone(nima.backbone, last_frozen)
+        return split_backbone(nima.backbone, last)
     except ConfigError:
         if config.cache_trunk:
             raise
