@@ -37,13 +37,7 @@ from siamese_nima.training.card import (
     with_figures,
 )
 from siamese_nima.training.config import TrainConfig
-from siamese_nima.training.data import (
-    RECORD_FILE,
-    SplitViews,
-    cut_views,
-    data_digest,
-    read_tables,
-)
+from siamese_nima.training.data import RECORD_FILE, SplitViews, cut_views, data_digest, read_tables
 from siamese_nima.training.figures import Figures, best_of
 from siamese_nima.training.fit import (
     StageLog,
