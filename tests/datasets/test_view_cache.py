@@ -1,13 +1,22 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from siamese_nima.datasets import view_cache
 from siamese_nima.datasets.rating_table import RatingTable, photo_hashes
-from siamese_nima.datasets.view_cache import LiveViews, augmented_views, build_view_cache
+from siamese_nima.datasets.view_cache import (
+    LiveViews,
+    augmented_views,
+    build_view_cache,
+    kept_array,
+)
 from siamese_nima.errors import TableError, ViewError
 from siamese_nima.photos.read import open_photo, read_photo
 from siamese_nima.photos.views import ViewPolicy
@@ -183,3 +192,21 @@ def test_a_photo_is_hashed_once_as_long_as_it_is_the_same(tmp_path: Path, monkey
     assert len(opened) == 5
     table.paths[1].write_bytes(b"another photo")
     assert photo_hashes(table)[1] != first[1]
+
+
+def test_of_those_who_ask_at_once_one_fills_the_file_and_the_others_wait(tmp_path: Path) -> None:
+    filled: list[int] = []
+    together = Barrier(3)
+
+    def fill(array: NDArray[Any], rows: range) -> None:
+        filled.extend(rows)
+        array[rows.start : rows.stop] = rows
+
+    def ask(_: int) -> NDArray[Any]:
+        together.wait()
+        return kept_array(tmp_path / "rows.npy", (50,), np.int64, fill, 50, chunk=1)
+
+    with ThreadPoolExecutor(3) as pool:
+        for found in pool.map(ask, range(3)):
+            assert found.tolist() == list(range(50))
+    assert filled == list(range(50))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
@@ -126,6 +127,8 @@ def kept_array(
 ) -> NDArray[Any]:
     """A file of one array, filled some rows at a time, or from where an earlier call was stopped.
 
+    Of processes that ask for it at once, one fills it while the others wait.
+
     Args:
         path: The file, with the ending .npy; its folder is made if need be.
         shape: Of the array.
@@ -140,19 +143,20 @@ def kept_array(
     """
     note = path.with_suffix(".rows")
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and note.exists():
-        array, done = np.load(path, mmap_mode="r+"), int(note.read_text())
-    else:
-        array, done = np.lib.format.open_memmap(path, "w+", dtype, shape), 0
-    for start in range(done, count, chunk):
-        rows = range(start, min(start + chunk, count))
-        fill(array, rows)
-        array.flush()
-        partial_note = note.with_suffix(".partial")
-        partial_note.write_text(str(rows.stop))
-        put_in_place(partial_note, note)
-        if report:
-            report(rows.stop, count)
+    with FileLock(path.with_suffix(".lock")):
+        if path.exists() and note.exists():
+            array, done = np.load(path, mmap_mode="r+"), int(note.read_text())
+        else:
+            array, done = np.lib.format.open_memmap(path, "w+", dtype, shape), 0
+        for start in range(done, count, chunk):
+            rows = range(start, min(start + chunk, count))
+            fill(array, rows)
+            array.flush()
+            partial_note = note.with_suffix(".partial")
+            partial_note.write_text(str(rows.stop))
+            put_in_place(partial_note, note)
+            if report:
+                report(rows.stop, count)
     kept: NDArray[Any] = np.load(path, mmap_mode="r")
     return kept
 

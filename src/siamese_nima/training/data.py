@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,16 +22,12 @@ from siamese_nima.photos.similarity import read_signatures
 from siamese_nima.photos.views import ViewPolicy
 from siamese_nima.ratings import Floats
 from siamese_nima.training.config import TrainConfig
-from siamese_nima.training.fit import is_first_process
 from siamese_nima.training.ladders import build_ladder_views
 from siamese_nima.training.watch import Watch
 
 SPLITS_FILE = "splits.csv"
 RECORD_FILE = "run.json"  # there from the moment on that a run has read its data
 _SPLITS = ("train", "val", "test")
-_WAIT_S = 1.0
-
-Built = TypeVar("Built")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,19 +111,15 @@ def cut_views(
         views: ViewCache | LiveViews
         if name in kept:
             with watch.progress(f"cutting views of {name} photos") as report:
-                build = partial(
-                    build_view_cache,
+                views = build_view_cache(
                     table,
                     policy,
                     folder,
                     variants=config.data.variants if name == "train" else 1,
                     seed=config.seed,
                     random_crop=crop,
-                    threads=usable_cores(),
                     report=report,
                 )
-                digest = data_digest({name: table})
-                views = first_process_first(folder, f"views of {name}", digest, build)
         else:
             views = LiveViews(table, policy, seed=config.seed, random_crop=crop)
         splits[name] = SplitViews(table, views, *_ladders(table, policy, config, name, folder))
@@ -175,12 +163,8 @@ def _ladders(
     # A few of val's, too: whether order is learnt shows on photos that were not trained on.
     count = wanted.ladders if name == "train" else max(2, wanted.ladders // 5)
     rows = clean_rows(table.mos, wanted.ladders_best, count, config.seed)
-    clean, each = table.select(rows), wanted.ladders_per_photo
-    build = partial(
-        build_ladder_views, clean, policy, folder, per_photo=each, turns=wanted.ladders_turns
-    )
-    digest = data_digest({name: clean})
-    views = first_process_first(folder, f"ladders of {name}", digest, build)
+    clean, each, turns = table.select(rows), wanted.ladders_per_photo, wanted.ladders_turns
+    views = build_ladder_views(clean, policy, folder, per_photo=each, turns=turns)
     return views, np.repeat(rows, each)
 
 
@@ -216,18 +200,3 @@ def _divided(table: RatingTable, config: TrainConfig, watch: Watch) -> RatingTab
         )
     watch.note(f"divided so that near-copies stay together: {counts} ({SPLITS_FILE})")
     return divided
-
-
-def first_process_first(folder: Path, what: str, digest: str, build: Callable[[], Built]) -> Built:
-    """Build what is kept in `folder`; where several processes start at once, the first one does.
-
-    The others wait for its note, and then find it done.
-    """
-    note = folder / f"{what}.done"
-    if is_first_process():
-        built = build()
-        note.write_text(digest)
-        return built
-    while not (note.exists() and note.read_text() == digest):
-        time.sleep(_WAIT_S)
-    return build()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from siamese_nima.networks.nima import NIMA, PixelNormalisation
 from siamese_nima.ratings import Floats
 from siamese_nima.training.batches import Inputs, Photos, load_batches
 from siamese_nima.training.config import HALF, HEAD_ALONE, NOTHING, StageConfig, TrainConfig
-from siamese_nima.training.data import SplitViews, first_process_first
+from siamese_nima.training.data import SplitViews
 from siamese_nima.training.figures import Figures, best_of, val_figures
 from siamese_nima.training.pairs import UNKNOWN
 from siamese_nima.training.samplers import InOrder
@@ -80,10 +79,7 @@ def prepare_stage(
         if halves is None or not isinstance(views, ViewCache):
             return views
         with watch.progress(f"running frozen layers on {what}") as report:
-            lower = halves[0], card.normalisation
-            build = partial(build_trunk_cache, views, *lower, folder, report=report)
-            of_stage = f"frozen layers of stage {number} on {what}"
-            return first_process_first(folder, of_stage, views.key, build)
+            return build_trunk_cache(views, halves[0], card.normalisation, folder, report=report)
 
     def photos(name: str) -> Photos:
         split, scale = splits[name], card.scale
