@@ -139,7 +139,7 @@ class Photos:
         groups = np.where(ladders == UNKNOWN, alone, photos + ladders)
         batches = at_random(photos, size)
         if config.sampler == "hard":
-            batches = by_rating(labels.means, size, groups=groups)
+            batches = by_rating(labels.means, groups, size)
         elif config.sampler == "scene" or (ladders != UNKNOWN).any():
             batches = by_group(groups, size)
         return Draws(batches, photos // size, variants, seed)

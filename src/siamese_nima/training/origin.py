@@ -58,6 +58,7 @@ _HONOURED = {
     "initial_epoch": "initial_epoch",
     "verbose": "enable_progress_bar",
 }
+_IGNORED = ("workers", "use_multiprocessing", "max_queue_size")
 _REFUSED = {
     "validation_data": "give val_raw",
     "class_weight": "pairs of one and of two buckets are equally many as it is",
@@ -265,20 +266,11 @@ def _write_checkpoint(
 ) -> None:
     """Write the NIMA network, without its twin; Keras' files have no place for the card."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{checkpoint_name(epoch + 1, figures)}.{kind}"
-    export_weights(nima, replace(card, metrics=_metrics(figures)), path, _KINDS[kind])
-
-
-def checkpoint_name(epoch: int, figures: Mapping[str, float]) -> str:
-    """The origin's name for the checkpoint of an epoch, counted from 1.
-
-    >>> checkpoint_name(5, {"val_accuracy": 0.8119})
-    'nima_weights05-0.812'
-    >>> checkpoint_name(12, {})
-    'nima_weights12'
-    """
-    accuracy = figures.get("val_accuracy")
-    return f"nima_weights{epoch:02d}" + ("" if accuracy is None else f"-{accuracy:.3f}")
+    name = f"nima_weights{epoch + 1:02d}"  # the origin's
+    if "val_accuracy" in figures:
+        name += f"-{figures['val_accuracy']:.3f}"
+    card = replace(card, metrics=_metrics(figures))
+    export_weights(nima, card, folder / f"{name}.{kind}", _KINDS[kind])
 
 
 def _metrics(figures: Mapping[str, float]) -> dict[str, Any]:
@@ -313,9 +305,7 @@ def _trainer_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     ignored = []
     for name, value in given.items():
-        if name in ("workers", "use_multiprocessing", "max_queue_size") or (
-            name == "shuffle" and value is True
-        ):
+        if name in _IGNORED or (name == "shuffle" and value is True):
             ignored.append(name)
         elif name in _REFUSED:
             raise ConfigError(f"train has no {name}: {_REFUSED[name]}")
@@ -325,7 +315,6 @@ def _trainer_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
             hint = did_you_mean(name, [*known, *_HONOURED])
             raise ConfigError(f"neither train nor Lightning's Trainer has an argument {name}{hint}")
     if ignored:
-        warnings.warn(
-            f"{', '.join(ignored)}: ignored, the result does not depend on it", stacklevel=4
-        )
+        said = f"{', '.join(ignored)}: ignored, the result does not depend on it"
+        warnings.warn(said, stacklevel=4)
     return arguments

@@ -19,6 +19,10 @@ from torch.utils.data import Sampler
 
 from siamese_nima.errors import ConfigError
 
+# Standard deviation by that of the ratings: with none, hard batches are the same each epoch, and
+# with much they are as good as random ones.
+_NOISE = 0.2
+
 Rows = NDArray[np.intp]
 # From an epoch's random numbers to its batches: rows of shape (B,), or pairs of them, (P, 2).
 Epoch = Callable[[np.random.Generator], Sequence[Rows] | Rows]
@@ -132,32 +136,25 @@ def by_group(groups: ArrayLike, batch_size: int) -> Epoch:
     return batches
 
 
-def by_rating(
-    means: ArrayLike, batch_size: int, *, groups: ArrayLike | None = None, noise: float = 0.2
-) -> Epoch:
+def by_rating(means: ArrayLike, groups: ArrayLike, batch_size: int) -> Epoch:
     """Photos of nearly equal rating in one batch, so that its pairs are hard to order.
 
     Photos are sorted by their rating plus noise and cut into batches, which come in random order.
 
     Args:
         means: Shape (N,), mean opinion scores; photos without one (NaN) are spread at random.
-        batch_size: Photos per batch.
         groups: Shape (N,); photos of one group stay together, where its first one belongs.
-        noise: Standard deviation of the noise as a share of that of the ratings: 0 makes the same
-            batches each epoch, and large values are as good as no sorting.
+        batch_size: Photos per batch.
     """
-    if not noise >= 0:
-        raise ConfigError(f"noise must not be negative, got {noise}")
     ratings = np.asarray(means, dtype=np.float64)
     rated = ratings[np.isfinite(ratings)]
-    known = np.arange(len(ratings)) if groups is None else np.asarray(groups)
-    _, leaders, codes = np.unique(known, return_index=True, return_inverse=True)
+    _, leaders, codes = np.unique(np.asarray(groups), return_index=True, return_inverse=True)
 
     def batches(generator: np.random.Generator) -> Rows:
         keys = ratings[leaders]
         if rated.size:
             keys[np.isnan(keys)] = generator.choice(rated, int(np.isnan(keys).sum()))
-            keys += generator.normal(0, noise * rated.std() + 1e-12, len(keys))
+            keys += generator.normal(0, _NOISE * rated.std() + 1e-12, len(keys))
         ranked = np.lexsort((codes, keys[codes]))
         # Left out of the batches at random, not always the best photos.
         left = np.sort(generator.choice(len(ranked), len(ranked) % batch_size, replace=False))

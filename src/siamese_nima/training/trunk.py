@@ -64,12 +64,8 @@ class Trunk(nn.Module):
 class UpperLayers(nn.Module):
     """The upper part of a backbone, from what its trunk gives to features (N, `num_features`).
 
-    Args:
-        layers: The blocks after the cut.
-        levels: Which of them give their channel means.
-        last: From the last activations to the pooled features; None where these do not count.
-        num_features: Of all depths.
-        told: Number of means that the trunk gives.
+    `last` makes pooled features of the last activations; None where these do not count. `told` is
+    the number of means that the trunk gives.
     """
 
     def __init__(
@@ -189,7 +185,13 @@ def build_trunk_cache(
         flat = activations.reshape(-1, *one.shape[1:])
         for start in range(rows.start, rows.stop, _BATCH):
             part = slice(start, min(start + _BATCH, rows.stop))
-            flat[part] = _run(session, np.asarray(pixels[part]))
+            (found,) = session.run(None, {session.get_inputs()[0].name: np.asarray(pixels[part])})
+            if not np.isfinite(found).all():
+                raise WeightsError(
+                    "an activation of the frozen layers is above 65504, the end of half precision; "
+                    "set cache_trunk = false"
+                )
+            flat[part] = found
 
     path, shape = folder / f"trunk-{key[:16]}.npy", (*views.pixels.shape[:3], *one.shape[1:])
     return kept_array(path, shape, one.dtype, fill, len(pixels), chunk=_CHUNK, report=report)
@@ -242,16 +244,6 @@ def frozen_session(network: nn.Module, size: tuple[int, ...]) -> onnxruntime.Inf
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(graph.SerializeToString(), options)
-
-
-def _run(session: onnxruntime.InferenceSession, pixels: NDArray[np.uint8]) -> Activations:
-    outputs: list[Activations] = session.run(None, {session.get_inputs()[0].name: pixels})
-    if not np.isfinite(outputs[0]).all():
-        raise WeightsError(
-            "an activation of the frozen layers is above 65504, the end of half precision; set "
-            "cache_trunk = false"
-        )
-    return outputs[0]
 
 
 def _weights_hash(module: nn.Module) -> str:
