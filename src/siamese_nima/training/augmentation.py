@@ -39,21 +39,14 @@ _HARMLESS = {"data_format": "channels_last", "dtype": "float32", "zca_epsilon": 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """Changes drawn anew for each photo and epoch; names and meanings are Keras'.
+    """Changes drawn anew for each photo and epoch; names and meanings are Keras'."""
 
-    Attributes:
-        horizontal_flip: Mirror with probability one half.
-        width_shift_range: Largest shift left or right: below 1 a share of the width, else pixels.
-            Whole pixels only, so that nothing is resampled.
-        height_shift_range: The same up or down.
-        fill_mode: What comes in at the edge: the edge's pixels ("nearest"), the photo mirrored
-            ("reflect") or repeated ("wrap"), or one value ("constant").
-        cval: That value, 0 to 255.
-    """
-
-    horizontal_flip: bool = False
+    horizontal_flip: bool = False  # with probability one half
+    # The largest shift: below 1 a share of the side, else pixels. Whole ones: nothing is resampled.
     width_shift_range: float = 0.0
     height_shift_range: float = 0.0
+    # What comes in at the edge: the edge's pixels ("nearest"), the photo mirrored ("reflect") or
+    # repeated ("wrap"), or the value `cval`, 0 to 255 ("constant").
     fill_mode: str = "nearest"
     cval: float = 0.0
 

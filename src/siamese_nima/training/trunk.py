@@ -173,7 +173,10 @@ def build_trunk_cache(
     Raises:
         WeightsError: An activation is beyond half precision.
     """
-    weights, stored = _weights_hash(trunk), _StoredTrunk(trunk, normalisation).eval()
+    digest = hashlib.sha256()
+    for name, tensor in sorted(trunk.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    weights, stored = digest.hexdigest(), _StoredTrunk(trunk, normalisation).eval()
     described = json.dumps([views.key, asdict(normalisation), str(trunk), weights])
     key = hashlib.sha256(described.encode()).hexdigest()
     pixels = views.pixels.reshape(-1, *views.pixels.shape[-3:])
@@ -228,26 +231,17 @@ def _ends_in_relu6(trunk: Trunk) -> bool:
     *_, block = trunk.layers
     *_, norm = (module for module in block.modules() if isinstance(module, BatchNormAct2d))
     # A block that adds its input to its output leaves the range.
-    relu6 = isinstance(norm.act, nn.ReLU6) and not getattr(block, "has_skip", False)
-    return relu6 and not any(trunk.levels)
+    alone = not getattr(block, "has_skip", False) and not any(trunk.levels)
+    return alone and isinstance(norm.act, nn.ReLU6)
 
 
 def frozen_session(network: nn.Module, size: tuple[int, ...]) -> onnxruntime.InferenceSession:
-    """Have ONNX Runtime compute what layers that do not learn give for views of one size.
+    """Have ONNX Runtime compute what layers that do not learn give for views of one size (H, W).
 
-    Args:
-        network: From pixels, uint8 (N, H, W, 3), to anything with axis 0 of size N.
-        size: Height and width of the views.
+    The network is from pixels, uint8 (N, H, W, 3), to anything with axis 0 of size N.
     """
     example = torch.zeros(2, *size, 3, dtype=torch.uint8)
     graph = trace(network.eval(), example, {0: torch.export.Dim.DYNAMIC})
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(graph.SerializeToString(), options)
-
-
-def _weights_hash(module: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
