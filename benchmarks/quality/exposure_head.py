@@ -184,14 +184,8 @@ def trained(start: Head, train: Split, teacher: str, weight: float) -> Head:
 
 def figures(head: Head, val: Split, examples: Tensor) -> dict[str, Any]:
     """Agreement with people on val photos; where rungs and examples stand among these."""
-    scores, mos = head.scores(val.photos), val.table.mos
-    subsets = np.array(val.table.subsets)
-    pairs = same_scene_pairs(mos, val.table.scenes, gap=PAIR_GAP)
-    told: dict[str, Any] = {"srcc": round(srcc(scores, mos), 4)}
-    for subset in sorted(set(val.table.subsets)):
-        rows = subsets == subset
-        told[subset] = round(srcc(scores[rows], mos[rows]), 4)
-    told["same_scene_pairs"] = round(pair_accuracy(scores, pairs), 4)
+    scores = head.scores(val.photos)
+    told = agreement(scores, val.table)
     rungs = head.scores(val.rungs).reshape(-1, RUNGS)
     for kind in sorted(WORTH):
         own = rungs[val.kinds == kind]
@@ -200,11 +194,24 @@ def figures(head: Head, val: Split, examples: Tensor) -> dict[str, Any]:
             "percentiles": places.mean(axis=0).round(0).tolist(),
             "steps": round(float((np.diff(own, axis=1) < 0).mean()), 4),
         }
-    told["examples"] = {
-        name: round(float(place))
-        for name, place in zip(EXAMPLES, above(head.scores(examples), scores), strict=True)
-    }
-    return told
+    return told | {"examples": standing(head.scores(examples), scores)}
+
+
+def agreement(scores: NDArray[np.float64], table: RatingTable) -> dict[str, Any]:
+    """With people: over all photos, by subset, and of pairs of one scene."""
+    told: dict[str, Any] = {"srcc": round(srcc(scores, table.mos), 4)}
+    subsets = np.array(table.subsets)
+    for subset in sorted(set(table.subsets)):
+        rows = subsets == subset
+        told[subset] = round(srcc(scores[rows], table.mos[rows]), 4)
+    pairs = same_scene_pairs(table.mos, table.scenes, gap=PAIR_GAP)
+    return told | {"same_scene_pairs": round(pair_accuracy(scores, pairs), 4)}
+
+
+def standing(examples: NDArray[np.float64], scores: NDArray[np.float64]) -> dict[str, int]:
+    """The percentile of each example among the photos."""
+    places = above(examples, scores)
+    return {name: round(float(place)) for name, place in zip(EXAMPLES, places, strict=True)}
 
 
 def above(scores: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
