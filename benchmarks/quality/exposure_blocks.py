@@ -66,7 +66,7 @@ PLAN = StageConfig(
     weight=0.1,
     doubt=1.0,
 )
-SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
+SHARES = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)
 LADDER_PHOTOS = 30
 BATCH = 32
 
