@@ -35,7 +35,7 @@ from siamese_nima.networks.freezing import freeze
 from siamese_nima.networks.nima import NIMA, PixelNormalisation
 from siamese_nima.photos.read import read_photo
 from siamese_nima.ratings import distribution_from_mos, mean
-from siamese_nima.training.batches import Photos, train_batches
+from siamese_nima.training.batches import Photos, load_batches
 from siamese_nima.training.config import StageConfig
 from siamese_nima.training.data import clean_rows
 from siamese_nima.training.fit import MovingAverage, make_trainer, quiet_lightning
@@ -165,7 +165,7 @@ def learn(network: NIMA, photos: Photos) -> None:
             limit_train_batches=stage.total_steps,
             accelerator="cpu",
             enable_checkpointing=False,
-        ).fit(stage, train_batches(photos, stage.config, stage.draws))
+        ).fit(stage, load_batches(photos, stage.draws, stage.config))
     network.eval()
 
 
