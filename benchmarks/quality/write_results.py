@@ -93,6 +93,7 @@ def tables(root: Path = ROOT) -> dict[str, str]:
         ),
         "scene_pairs": lambda: _scene_pairs(json.loads((quality / "scene_pairs.json").read_text())),
         "views": lambda: _views(json.loads((root / "recipes/quality/views.json").read_text())),
+        "lite_sizes": lambda: _sizes(json.loads((quality / "lite_sizes.json").read_text())),
         "averaged_models": lambda: _averaged(
             json.loads((quality / "averaged_models.json").read_text())
         ),
@@ -396,6 +397,17 @@ def _views(found: Mapping[str, Any]) -> Table:
         keys = ("srcc", "ss01", "ss02", "ss03", "pair_accuracy")
         names = BACKBONES[row["backbone"]], f"`{row['view']}`"
         rows.append([*names, *(f"{row[key]:.3f}" for key in keys)])
+    return rows
+
+
+def _sizes(found: Mapping[str, Any]) -> Table:
+    heads = ("all", "ss01", "ss02", "ss03", "same-scene pairs", "ms a photo")
+    rows = [["network", "features", "channels", *heads]]
+    for row in found["rows"]:
+        figures = (row[key] for key in ("srcc", "ss01", "ss02", "ss03", "pair_accuracy"))
+        name = f"EfficientNet-{row['network'].capitalize()}"
+        cells = [name, row["features"], f"{row['channels']:,}", *(f"{one:.3f}" for one in figures)]
+        rows.append([*cells, f"{row['network_ms']:.0f}"])
     return rows
 
 
