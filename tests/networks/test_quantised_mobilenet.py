@@ -11,10 +11,10 @@ from siamese_nima.errors import WeightsError
 from siamese_nima.networks.backbones import build_backbone
 from siamese_nima.networks.nima import PixelNormalisation
 from siamese_nima.networks.quantised_mobilenet import (
-    FoldedConvolution,
     QuantisedMobileNet,
     build_dequantised,
     read_quantised_mobilenet,
+    reinsert_batch_norm,
 )
 
 V1 = "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite"
@@ -52,10 +52,14 @@ def random_weights(name: str = "mobilenetv1_100") -> QuantisedMobileNet:
             fan_in = float(np.prod(shape[1:]))
             kernel = generator.normal(0, (2 / fan_in) ** 0.5, shape)
             bias = generator.normal(0, 0.3, shape[0])
-            convolutions.append(
-                FoldedConvolution(kernel.astype(np.float32), bias.astype(np.float32))
-            )
+            convolutions.append((kernel.astype(np.float32), bias.astype(np.float32)))
     return QuantisedMobileNet(tuple(convolutions), Normalisation((128.0,) * 3, (128.0,) * 3))
+
+
+def with_statistics(weights: QuantisedMobileNet, photos: np.ndarray) -> nn.Module:
+    backbone = build_dequantised("mobilenetv1_100", weights)
+    reinsert_batch_norm(backbone, weights.normalisation, photos)
+    return backbone
 
 
 def features(backbone: nn.Module, weights: QuantisedMobileNet, photos: np.ndarray) -> torch.Tensor:
@@ -68,7 +72,7 @@ def features(backbone: nn.Module, weights: QuantisedMobileNet, photos: np.ndarra
 def test_putting_batch_norms_back_keeps_the_function() -> None:
     weights, photos = random_weights(), some_photos(12, 64)
     folded = build_dequantised("mobilenetv1_100", weights)
-    with_norms = build_dequantised("mobilenetv1_100", weights, photos)
+    with_norms = with_statistics(weights, photos)
     expected = features(folded, weights, photos[:4])
     torch.testing.assert_close(
         features(with_norms, weights, photos[:4]), expected, rtol=1e-4, atol=1e-4
@@ -77,7 +81,7 @@ def test_putting_batch_norms_back_keeps_the_function() -> None:
 
 def test_batch_norms_hold_the_statistics_of_the_photos() -> None:
     weights, photos = random_weights(), some_photos(8, 64)
-    backbone = build_dequantised("mobilenetv1_100", weights, photos)
+    backbone = with_statistics(weights, photos)
     seen = {}
     norm = backbone.get_submodule("blocks.2.0.bn2")
     backbone.get_submodule("blocks.2.0.conv_pw").register_forward_hook(
@@ -132,7 +136,7 @@ def test_features_are_those_of_the_tensorflow_lite_interpreter_up_to_its_roundin
         interpreter.set_tensor(entry["index"], photo[None])
         interpreter.invoke()
         expected.append(interpreter.get_tensor(exit_["index"]).ravel() * scale)
-    found = features(build_dequantised("mobilenetv1_100", weights, photos), weights, photos)
+    found = features(with_statistics(weights, photos), weights, photos)
     # One step of its 8 bits is .0235; 27 layers of such rounding lie between the two.
     assert np.corrcoef(np.ravel(expected), found.numpy().ravel())[0, 1] > 0.99
     assert np.abs(np.array(expected) - found.numpy()).mean() < 0.05

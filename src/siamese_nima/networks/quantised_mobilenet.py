@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -37,29 +36,17 @@ _BATCH = 32
 _POOLS = ("AVERAGE_POOL_2D", "MEAN")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FoldedConvolution:
-    """A convolution with its batch norm folded in, dequantised.
+class QuantisedMobileNet(NamedTuple):
+    """What an 8-bit file holds, dequantised.
 
     Attributes:
-        kernel: float32, torch's order (out, in / groups, height, width).
-        bias: float32, shape (out,).
-    """
-
-    kernel: NDArray[np.float32]
-    bias: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class QuantisedMobileNet:
-    """What an 8-bit file holds: convolutions in the order of computation, and the input's meaning.
-
-    Attributes:
-        convolutions: All before the global pooling; a classifier after it is left out.
+        convolutions: With their batch norms folded in, in the order of computation: kernels in
+            torch's order (out, in / groups, height, width) and biases (out,). A classifier after
+            the global pooling is left out.
         normalisation: From pixels to what the first convolution takes.
     """
 
-    convolutions: tuple[FoldedConvolution, ...]
+    convolutions: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
     normalisation: Normalisation
 
 
@@ -79,7 +66,7 @@ def read_quantised_mobilenet(path: str | os.PathLike[str]) -> QuantisedMobileNet
         model = tflite.Model.GetRootAsModel(source.read_bytes(), 0)
         graph = model.Subgraphs(0)
         names = {code: name for name, code in vars(tflite.BuiltinOperator).items()}
-        convolutions: list[FoldedConvolution] = []
+        convolutions = []
         for i in range(graph.OperatorsLength()):
             operator = graph.Operators(i)
             code = model.OperatorCodes(operator.OpcodeIndex())
@@ -102,19 +89,11 @@ def read_quantised_mobilenet(path: str | os.PathLike[str]) -> QuantisedMobileNet
     return QuantisedMobileNet(tuple(convolutions), normalisation)
 
 
-def build_dequantised(
-    name: MobileNetName, weights: QuantisedMobileNet, photos: NDArray[np.uint8] | None = None
-) -> nn.Module:
+def build_dequantised(name: MobileNetName, weights: QuantisedMobileNet) -> nn.Module:
     """A float backbone that computes what the 8-bit network does, up to its rounding.
 
-    Args:
-        name: "mobilenetv1_100" or "mobilenetv2_100".
-        weights: See `read_quantised_mobilenet`.
-        photos: uint8, shape (N, H, W, 3), a hundred or more real photos on which batch-norm
-            statistics are measured. None leaves mean 0 and variance 1, the same function.
-
-    Returns:
-        In inference mode, built with `KERAS_OPTIONS`.
+    In inference mode, built with `KERAS_OPTIONS`. Its batch norms have mean 0 and variance 1; see
+    `reinsert_batch_norm`.
 
     Raises:
         WeightsError: The weights are of another network.
@@ -122,7 +101,7 @@ def build_dequantised(
     backbone = build_backbone(name, KERAS_OPTIONS).eval()
     pairs = _convolutions_with_norms(backbone)
     shapes = [tuple(convolution.weight.shape) for convolution, _ in pairs]
-    found = [folded.kernel.shape for folded in weights.convolutions]
+    found = [kernel.shape for kernel, _ in weights.convolutions]
     if shapes != found:
         first = next(
             (i for i, (a, b) in enumerate(zip(shapes, found, strict=False)) if a != b),
@@ -133,12 +112,10 @@ def build_dequantised(
             f"the first difference is at number {first}"
         )
     with torch.no_grad():
-        for (convolution, norm), folded in zip(pairs, weights.convolutions, strict=True):
-            convolution.weight.copy_(torch.from_numpy(folded.kernel))
-            norm.bias.copy_(torch.from_numpy(folded.bias))
+        for (convolution, norm), (kernel, bias) in zip(pairs, weights.convolutions, strict=True):
+            convolution.weight.copy_(torch.from_numpy(kernel))
+            norm.bias.copy_(torch.from_numpy(bias))
             norm.weight.fill_((1 + norm.eps) ** 0.5)
-    if photos is not None:
-        reinsert_batch_norm(backbone, weights.normalisation, photos)
     return backbone
 
 
@@ -150,7 +127,7 @@ def reinsert_batch_norm(
     Args:
         backbone: Changed in place; each of its convolutions feeds one batch norm.
         normalisation: From pixels to network input.
-        photos: uint8, shape (N, H, W, 3).
+        photos: uint8, shape (N, H, W, 3), a hundred or more.
     """
     moments: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {}
 
@@ -194,15 +171,15 @@ def _convolutions_with_norms(backbone: nn.Module) -> list[tuple[nn.Conv2d, nn.Ba
     return list(zip(convolutions, norms, strict=True))
 
 
-def _folded(model: Any, graph: Any, operator: Any, depthwise: bool) -> FoldedConvolution:
+def _folded(
+    model: Any, graph: Any, operator: Any, depthwise: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     _, kernel, bias = (int(place) for place in operator.InputsAsNumpy())
     # Channels last, and depthwise kernels keep their channels where others have their inputs.
     order = (3, 0, 1, 2) if depthwise else (0, 3, 1, 2)
     axis = 3 if depthwise else 0
-    return FoldedConvolution(
-        kernel=np.ascontiguousarray(_dequantised(model, graph, kernel, axis).transpose(order)),
-        bias=_dequantised(model, graph, bias, 0),
-    )
+    weights = _dequantised(model, graph, kernel, axis).transpose(order)
+    return np.ascontiguousarray(weights), _dequantised(model, graph, bias, 0)
 
 
 def _dequantised(model: Any, graph: Any, place: int, axis: int) -> NDArray[np.float32]:
