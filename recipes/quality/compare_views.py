@@ -153,13 +153,21 @@ class _FromPixels(nn.Module):
 
 
 def judged(
+    known: Floats, unknown: Floats, train: RatingTable, val: RatingTable
+) -> dict[str, object]:
+    """Figures on val of ridge regression at the penalty that is best there; see `fitted`."""
+    penalty, scores = fitted(known, unknown, train, val, PENALTIES)
+    return {"penalty": penalty} | figures_of(scores, val)
+
+
+def fitted(
     known: Floats,
     unknown: Floats,
     train: RatingTable,
     val: RatingTable,
-    penalties: Sequence[float] = PENALTIES,
-) -> dict[str, object]:
-    """Figures on val of ridge regression at the penalty that is best there.
+    penalties: Sequence[float],
+) -> tuple[float, Floats]:
+    """Ridge regression at the penalty that is best on val.
 
     Args:
         known: Shape (N, F), features of the training photos.
@@ -167,6 +175,9 @@ def judged(
         train: N photos.
         val: M photos.
         penalties: Of features brought to unit variance.
+
+    Returns:
+        The penalty, and scores of the val photos, less the mean of the training photos.
     """
     centre, width = known.mean(0), known.std(0) + 1e-3
     a, b = (known - centre) / width, (unknown - centre) / width
@@ -176,16 +187,20 @@ def judged(
         for penalty in penalties
     ]
     best = int(np.argmax([srcc(s, val.mos) for s in scores]))
-    subsets = np.array(val.subsets)
-    pairs = same_scene_pairs(val.mos, val.scenes)
+    return penalties[best], scores[best]
+
+
+def figures_of(scores: Floats, table: RatingTable) -> dict[str, object]:
+    """SRCC over all photos and in each subset, and share of same-scene pairs in order."""
+    subsets = np.array(table.subsets)
+    pairs = same_scene_pairs(table.mos, table.scenes)
     return {
-        "penalty": penalties[best],
-        "srcc": round(srcc(scores[best], val.mos), 4),
+        "srcc": round(srcc(scores, table.mos), 4),
         **{
-            name: round(srcc(scores[best][subsets == name], val.mos[subsets == name]), 4)
-            for name in sorted(set(val.subsets))
+            name: round(srcc(scores[subsets == name], table.mos[subsets == name]), 4)
+            for name in sorted(set(table.subsets))
         },
-        "pair_accuracy": round(pair_accuracy(scores[best], pairs), 4),
+        "pair_accuracy": round(pair_accuracy(scores, pairs), 4),
         "pairs": len(pairs),
     }
 

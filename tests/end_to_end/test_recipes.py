@@ -168,6 +168,8 @@ def test_backbones_are_compared_by_what_their_frozen_features_tell(
     assert [row["network"] for row in rows] == ["lite0"] * 2 + ["lite2"] * 2
     assert [row["channels"] for row in rows[:2]] == [2560, 4128]
     assert all(-1 <= row["srcc"] <= 1 for row in rows)
+    assert rows[1]["gain"] == [0, 0, 0]
+    assert rows[3]["gain"][0] == pytest.approx(rows[3]["srcc"] - rows[1]["srcc"], abs=2e-4)
 
 
 # A class of gaps may have no pair of so few photos.
