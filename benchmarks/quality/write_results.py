@@ -401,12 +401,15 @@ def _views(found: Mapping[str, Any]) -> Table:
 
 
 def _sizes(found: Mapping[str, Any]) -> Table:
-    heads = ("all", "ss01", "ss02", "ss03", "same-scene pairs", "ms a photo")
+    heads = ("all", "gain on Lite0", "ss01", "ss02", "ss03", "same-scene pairs", "ms a photo")
     rows = [["network", "features", "channels", *heads]]
     for row in found["rows"]:
-        figures = (row[key] for key in ("srcc", "ss01", "ss02", "ss03", "pair_accuracy"))
+        figures = [row[key] for key in ("srcc", "ss01", "ss02", "ss03", "pair_accuracy")]
+        first, *others = (f"{one:.3f}" for one in figures)
+        value, low, high = row["gain"]
+        gain = f"{value:+.3f} [{low:+.3f}, {high:+.3f}]" if any(row["gain"]) else "-"
         name = f"EfficientNet-{row['network'].capitalize()}"
-        cells = [name, row["features"], f"{row['channels']:,}", *(f"{one:.3f}" for one in figures)]
+        cells = [name, row["features"], f"{row['channels']:,}", first, gain, *others]
         rows.append([*cells, f"{row['network_ms']:.0f}"])
     return rows
 
