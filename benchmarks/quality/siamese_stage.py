@@ -151,12 +151,16 @@ def _without_test(options: argparse.Namespace) -> tuple[Path, int]:
     rows = np.flatnonzero(np.array(table.splits) == "train")
     count = round(options.share * len(rows))
     taken = set(rows[np.random.default_rng(0).permutation(len(rows))[:count]].tolist())
-    named = (
-        name if name == "val" or row in taken else "kept out"
-        for row, name in enumerate(table.splits)
-    )
+    kept = [name == "val" or row in taken for row, name in enumerate(table.splits)]
+    named = zip(kept, table.splits, table.scenes, table.paths, strict=True)
+    # Of a scene whose other photos are trained on, what is kept out counts as another.
+    shown = [
+        (split, scene) if one else ("kept out", f"kept out {path.name}")
+        for one, split, scene, path in named
+    ]
+    splits, scenes = zip(*shown, strict=True)
     file: Path = options.work / f"splits-{options.share:g}.csv"
-    file.write_text(splits_text(replace(table, splits=tuple(named))))
+    file.write_text(splits_text(replace(table, splits=splits, scenes=scenes)))
     return file, count
 
 

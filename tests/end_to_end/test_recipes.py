@@ -188,7 +188,7 @@ def test_second_stages_are_trained_and_measured(tmp_path, script, command):
     command(
         stages,
         *(*asked, "--start", start, "--view", view, "--seeds", 0, "--depth", "blocks.3"),
-        *("--arms", *arms, "--work", tmp_path / "work", "--runs", runs),
+        *("--arms", *arms, "--share", 0.75, "--work", tmp_path / "work", "--runs", runs),
     )
     assert all(len(list(runs.glob(f"*/*/{arm}/distributions.npz"))) == 1 for arm in arms)
     figures = tmp_path / "figures.json"
