@@ -68,9 +68,8 @@ def prepare_stage(
             "cache_trunk = true keeps what frozen layers make of the cut photos, which are not "
             "kept here; raise cache_gb, or leave cache_trunk out"
         )
-    halves, network = _frozen(nima, config), nima
-    if live:
-        halves = None
+    cut, network = _frozen(nima, config), nima
+    halves = None if live else cut
     if halves is not None:
         network = NIMA(halves[1], grades=card.scale.size, group_sizes=nima.group_sizes)
         network.head = nima.head
