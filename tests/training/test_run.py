@@ -143,13 +143,20 @@ def test_a_folder_that_holds_another_run_is_refused(finished, table, start, tmp_
     with pytest.raises(ConfigError, match=r"other settings \(seed: 0 there, 1 now; "):
         train(run_config(table, start, run.folder, seed=1, stage=[STAGE]))
     moved = write_photos(tmp_path / "others", count=44)
-    config = run_config(moved, start, tmp_path / "run")
+    config = config.changed(
+        out=tmp_path / "run", name="mine", data=config.data.changed(source=str(moved))
+    )
     (config.out / "stage1").mkdir(parents=True)
     (config.out / "stage1" / "last.ckpt").touch()
-    record = {"data_sha256": "of other photos", "start_sha256": "x"}
+    record = json.loads((run.folder / "run.json").read_text())
+    record |= {"data_sha256": "of other photos", "start_sha256": "x"}
     (config.out / "run.json").write_text(json.dumps(record))
     message = "other photos, ratings or splits and the weights of"
     with pytest.raises(ConfigError, match=message):
+        train(config)
+    del record["settings"]
+    (config.out / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ConfigError, match="a run of an earlier version"):
         train(config)
 
 

@@ -181,7 +181,7 @@ def _divided(table: RatingTable, config: TrainConfig, watch: Watch) -> RatingTab
     with watch.progress("looking for near-copies") as report:
         signatures = read_signatures(table.paths, threads=usable_cores(), report=report)
     if signatures.unreadable:
-        reasons = "; ".join(reason for _, reason in signatures.unreadable[:3])
+        reasons = "; ".join(reason.rstrip(".") for _, reason in signatures.unreadable[:3])
         raise TableError(
             f"{len(signatures.unreadable)} photos cannot be read: {reasons}. Mend them, or leave "
             "them out with skip_unreadable (--skip-unreadable)."

@@ -291,7 +291,12 @@ def _claim(config: TrainConfig) -> None:
     if not begun and is_first_process():
         (config.out / RECORD_FILE).unlink(missing_ok=True)
     now = _settings(config)
-    while (had := _recorded(config).get("settings", now)) != now:
+    while (record := _recorded(config)) and (had := record.get("settings")) != now:
+        if had is None:
+            raise ConfigError(
+                f"{config.out} holds a run of an earlier version, which nothing can go on with. "
+                f"{_ANOTHER_FOLDER}"
+            )
         if begun:
             changed = [
                 f"{name}: {had.get(name)} there, {now.get(name)} now"
