@@ -65,6 +65,10 @@ MODELS = {
     "result.json": ("**version 4**: its early blocks read, too", "warp:288+centre:288@512"),
 }
 DISTORTIONS = ("blur", "noise", "jpeg", "downscale", "underexposure", "overexposure")
+EXPOSURE = (
+    *("SRCC", "ss01", "ss02", "ss03", "same-scene pairs", "1.9 stops over", "3.6 stops over"),
+    *("steps over", "steps under", "`chelsea-bright`", "`coffee-bright`"),
+)
 LADDER_ARMS = tuple(name for name in ARMS if name.endswith("ladders"))
 Figure = Mapping[str, Any]
 Table = list[list[str]]
@@ -90,6 +94,9 @@ def tables(root: Path = ROOT) -> dict[str, str]:
         "exposure_quality": lambda: _exposure_quality(exposure["quality"]),
         "exposure_heads": lambda: _exposure_heads(
             json.loads((quality / "exposure_head.json").read_text())
+        ),
+        "exposure_blocks": lambda: _exposure_blocks(
+            json.loads((quality / "exposure_blocks.json").read_text())
         ),
         "scene_pairs": lambda: _scene_pairs(json.loads((quality / "scene_pairs.json").read_text())),
         "views": lambda: _views(json.loads((root / "recipes/quality/views.json").read_text())),
@@ -347,30 +354,31 @@ def _exposure_quality(found: Mapping[str, Any]) -> Table:
 
 def _exposure_heads(found: Mapping[str, Any]) -> Table:
     """What heads that learnt exposure reach on val photos, and where exposed ones stand."""
-    rows = [
-        [
-            *("ratings of photos", "weight of rungs", "SRCC", "ss01", "ss02", "ss03"),
-            *("same-scene pairs", "1.9 stops over", "3.6 stops over", "steps over", "steps under"),
-            *("`chelsea-bright`", "`coffee-bright`"),
-        ]
-    ]
     names = {None: "(version 4)", "itself": "the head's own", "people": "people's"}
+    rows = [["ratings of photos", "weight of rungs", *EXPOSURE]]
     for head in found["heads"]:
-        over = head["overexposure"]["percentiles"]
-        steps = (head[kind]["steps"] for kind in ("overexposure", "underexposure"))
-        examples = (head["examples"][name] for name in ("chelsea-bright", "coffee-bright"))
-        rows.append(
-            [
-                names[head["teacher"]],
-                f"{head['weight']:g}" if head["teacher"] else "",
-                *(f"{head[key]:.3f}" for key in ("srcc", "ss01", "ss02", "ss03")),
-                f"{head['same_scene_pairs']:.3f}",
-                *(f"{over[rung]:.0f} %" for rung in (3, 5)),
-                *(_percent(share) for share in steps),
-                *(f"{place} %" for place in examples),
-            ]
-        )
+        weight = f"{head['weight']:g}" if head["teacher"] else ""
+        rows.append([names[head["teacher"]], weight, *_on_exposure(head)])
     return rows
+
+
+def _exposure_blocks(found: Mapping[str, Any]) -> Table:
+    """The same of mixtures of version 4 and what its blocks learnt."""
+    rows = [["share of what was learnt", *EXPOSURE]]
+    for mixture in found["mixtures"]:
+        share = f"{100 * mixture['share']:.0f} %" if mixture["share"] else "0 (version 4)"
+        rows.append([share, *_on_exposure(mixture)])
+    return rows
+
+
+def _on_exposure(found: Mapping[str, Any]) -> list[str]:
+    over = found["overexposure"]["percentiles"]
+    return [
+        *(f"{found[key]:.3f}" for key in ("srcc", "ss01", "ss02", "ss03", "same_scene_pairs")),
+        *(f"{over[rung]:.0f} %" for rung in (3, 5)),
+        *(_percent(found[kind]["steps"]) for kind in ("overexposure", "underexposure")),
+        *(f"{found['examples'][name]} %" for name in ("chelsea-bright", "coffee-bright")),
+    ]
 
 
 def _model_stages(model: Mapping[str, Any]) -> Table:
