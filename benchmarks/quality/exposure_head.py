@@ -12,17 +12,19 @@ nothing (Li and Hoiem, "Learning without forgetting", 2016).
 from __future__ import annotations
 
 import argparse
+import copy
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from PIL import Image
+from torch import Tensor, nn
 
 from siamese_nima.cores import usable_cores
 from siamese_nima.datasets.published import read_biq2021
@@ -52,6 +54,12 @@ WORTH = {
     "underexposure": (1, 0.95, 0.87, 0.78, 0.69, 0.61),
 }
 EPOCHS, BATCH, RUNGS_PER_BATCH, RATE, WARMUP = 3, 64, 48, 1e-3, 40
+TOLD = {
+    "model": ModelFile(MODEL, threads=1).model_id,
+    "worth": WORTH,
+    "ladders": LADDERS,
+    "epochs": EPOCHS,
+}
 ARMS = (
     ("itself", 0.03),
     ("itself", 0.1),
@@ -62,6 +70,7 @@ ARMS = (
 )  # whose ratings of the photos are learnt; weight of the rungs beside them
 
 Features = NDArray[np.float16]
+See = Callable[[Image.Image], Features]  # what a head reads of a photo
 
 
 @dataclass(frozen=True)
@@ -75,49 +84,68 @@ class Split:
     rungs: Tensor
 
 
-@dataclass(frozen=True)
-class Head:
-    """Logits are features @ weight.T + bias."""
+class Head(nn.Module):
+    """The last layer of a network.
 
-    weight: Tensor
-    bias: Tensor
+    Args:
+        last: Makes logits of features.
+    """
 
-    def distributions(self, features: Tensor) -> Tensor:
+    def __init__(self, last: nn.Module) -> None:
+        super().__init__()
+        self.last = last
+
+    def forward(self, features: Tensor) -> Tensor:
         """Rating distributions (N, 10)."""
-        return (features @ self.weight.T + self.bias).softmax(1)
+        return torch.softmax(self.last(features), 1)
 
     def scores(self, features: Tensor) -> NDArray[np.float64]:
         """Mean scores (N,)."""
         with torch.no_grad():
-            return mean(self.distributions(features).double().numpy(), AVA_SCALE)
+            return mean(self(features).double().numpy(), AVA_SCALE)
 
 
 def main() -> None:
     """Compute features, train the heads, and write the figures."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("data", "cache", "out"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    options = parser.parse_args()
+    options = asked(__doc__)
     about = provenance()
-    torch.set_num_threads(1)
-    options.cache.mkdir(parents=True, exist_ok=True)
-    model = ModelFile(MODEL, threads=usable_cores())
-    network = FeatureModel(model, device="cpu")
-    table = read_biq2021(options.data, ROOT / "recipes" / "quality" / "splits.csv")
-    train, val = (split(table.split(name), name, network, options.cache) for name in LADDERS)
-    photos = [(ROOT / "examples" / "photos" / f"{name}.jpg", "", 0) for name in EXAMPLES]
-    examples = torch.from_numpy(features(network, photos).astype(np.float32))
-    nima, _ = read_weights(MODEL)
-    start = Head(nima.head.weight.detach().clone(), nima.head.bias.detach().clone())
+    train, val, examples = seen(options, of_network(), options.cache)
+    start = Head(read_weights(MODEL)[0].head)
     rows = [{"teacher": None} | figures(start, val, examples)]
     for teacher, weight in ARMS:
         head = trained(start, train, teacher, weight)
         rows.append({"teacher": teacher, "weight": weight} | figures(head, val, examples))
-    told = {"model": model.model_id, "worth": WORTH, "ladders": LADDERS, "epochs": EPOCHS}
-    report(about | told | {"heads": rows}, options.out)
+    report(
+        about | {"model": ModelFile(MODEL, threads=1).model_id} | TOLD | {"heads": rows},
+        options.out,
+    )
 
 
-def split(table: RatingTable, name: str, network: FeatureModel, cache: Path) -> Split:
+def asked(about: str) -> argparse.Namespace:
+    """The folders of a call."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    for name in ("data", "cache", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    torch.set_num_threads(1)
+    return parser.parse_args()
+
+
+def of_network() -> See:
+    """What the network's last layer reads of a photo."""
+    network = FeatureModel(ModelFile(MODEL, threads=usable_cores()), device="cpu")
+    return lambda photo: network.rate(network.card.view.views(photo)[None])[0].astype(np.float16)
+
+
+def seen(options: argparse.Namespace, see: See, cache: Path) -> tuple[Split, Split, Tensor]:
+    """Training photos, val photos and the examples."""
+    cache.mkdir(parents=True, exist_ok=True)
+    table = read_biq2021(options.data, ROOT / "recipes" / "quality" / "splits.csv")
+    train, val = (split(table.split(name), name, see, cache) for name in LADDERS)
+    photos = [(ROOT / "examples" / "photos" / f"{name}.jpg", "", 0) for name in EXAMPLES]
+    return train, val, torch.from_numpy(features(see, photos).astype(np.float32))
+
+
+def split(table: RatingTable, name: str, see: See, cache: Path) -> Split:
     """Features of a split's photos and of the rungs of some of them, computed or found."""
     best = np.argsort(-table.mos, kind="stable")[: round(len(table) / 2)]
     drawn = np.random.default_rng((0, len(table))).permutation(best)[: LADDERS[name]]
@@ -132,28 +160,24 @@ def split(table: RatingTable, name: str, network: FeatureModel, cache: Path) -> 
     kept = []
     for file, wanted in ((f"{name}.npy", photos), (f"{name}-ladders.npy", rungs)):
         if not (cache / file).exists():
-            np.save(cache / file, features(network, wanted))
+            np.save(cache / file, features(see, wanted))
         kept.append(torch.from_numpy(np.load(cache / file).astype(np.float32)))
     return Split(table, rows, kinds, *kept)
 
 
-def features(network: FeatureModel, wanted: list[tuple[Path, str, int]]) -> Features:
+def features(see: See, wanted: list[tuple[Path, str, int]]) -> Features:
     """What the head reads of photos, each as it is or on a rung of a distortion."""
-    seen = map_in_order(partial(_seen, network), wanted, workers=usable_cores())
-    return np.stack(list(seen))
 
+    def one(photo: tuple[Path, str, int]) -> Features:
+        path, kind, level = photo
+        return see(distort(read_photo(path), kind, level) if kind else read_photo(path))
 
-def _seen(network: FeatureModel, wanted: tuple[Path, str, int]) -> Features:
-    path, kind, level = wanted
-    photo = read_photo(path)
-    rung = distort(photo, kind, level) if kind else photo
-    found: Features = network.rate(network.card.view.views(rung)[None])[0].astype(np.float16)
-    return found
+    return np.stack(list(map_in_order(one, wanted, workers=usable_cores())))
 
 
 def trained(start: Head, train: Split, teacher: str, weight: float) -> Head:
     """The head after some epochs on rated photos and rated rungs."""
-    own = start.distributions(train.photos).detach()
+    own = start(train.photos).detach()
     people = torch.from_numpy(train.table.distributions(AVA_SCALE)).float()
     photos = own if teacher == "itself" else people
     clean = photos.double().numpy()[train.rows] @ AVA_SCALE.grades
@@ -161,8 +185,8 @@ def trained(start: Head, train: Split, teacher: str, weight: float) -> Head:
     worth = AVA_SCALE.low + shares * (clean[:, None] - AVA_SCALE.low)
     rungs = torch.from_numpy(distribution_from_mos(worth.ravel(), AVA_SCALE)).float()
 
-    learnt = Head(start.weight.clone().requires_grad_(), start.bias.clone().requires_grad_())
-    optimizer = torch.optim.AdamW([learnt.weight, learnt.bias], lr=RATE, weight_decay=0.0)
+    learnt = copy.deepcopy(start).requires_grad_()
+    optimizer = torch.optim.AdamW(learnt.parameters(), lr=RATE, weight_decay=0.0)
     generator = np.random.default_rng(1)
     batches = len(photos) // BATCH
     steps = EPOCHS * batches
@@ -174,12 +198,12 @@ def trained(start: Head, train: Split, teacher: str, weight: float) -> Head:
             group["lr"] = RATE * rising * 0.5 * (1 + math.cos(math.pi * step / steps))
         rows = torch.from_numpy(order[step % batches * BATCH :][:BATCH])
         drawn = torch.from_numpy(generator.integers(0, len(rungs), RUNGS_PER_BATCH))
-        loss = emd(learnt.distributions(train.photos[rows]), photos[rows]).mean()
-        loss = loss + weight * emd(learnt.distributions(train.rungs[drawn]), rungs[drawn]).mean()
+        loss = emd(learnt(train.photos[rows]), photos[rows]).mean()
+        loss = loss + weight * emd(learnt(train.rungs[drawn]), rungs[drawn]).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return Head(learnt.weight.detach(), learnt.bias.detach())
+    return learnt
 
 
 def figures(head: Head, val: Split, examples: Tensor) -> dict[str, Any]:
