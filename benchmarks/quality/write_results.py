@@ -95,6 +95,9 @@ def tables(root: Path = ROOT) -> dict[str, str]:
         "exposure_heads": lambda: _exposure_heads(
             json.loads((quality / "exposure_head.json").read_text())
         ),
+        "exposure_statistics": lambda: _exposure_statistics(
+            json.loads((quality / "exposure_statistics.json").read_text())
+        ),
         "exposure_blocks": lambda: _exposure_blocks(
             json.loads((quality / "exposure_blocks.json").read_text())
         ),
@@ -359,6 +362,15 @@ def _exposure_heads(found: Mapping[str, Any]) -> Table:
     for head in found["heads"]:
         weight = f"{head['weight']:g}" if head["teacher"] else ""
         rows.append([names[head["teacher"]], weight, *_on_exposure(head)])
+    return rows
+
+
+def _exposure_statistics(found: Mapping[str, Any]) -> Table:
+    """The same of heads that read statistics of the pixels, too."""
+    rows = [["hidden units", "weight of rungs", *EXPOSURE]]
+    for head in found["heads"]:
+        hidden = str(head["hidden"] or "none")
+        rows.append([hidden, f"{head['weight']:g}", *_on_exposure(head)])
     return rows
 
 
