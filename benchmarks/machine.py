@@ -38,6 +38,12 @@ def report(result: dict[str, Any], out: Path | None) -> None:
         out.write_text(text)
 
 
+def commit_of(result: dict[str, Any]) -> str:
+    """The commit of a recorded result in words, and that its files differed where they did."""
+    commit, differed, _ = result["commit"].partition("-dirty")
+    return f"commit {commit}" + (" with uncommitted changes" if differed else "")
+
+
 def _shown(argument: str) -> str:
     """Without the folders of this machine."""
     name, equals, value = argument.rpartition("=")

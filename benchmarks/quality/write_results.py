@@ -15,8 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 from appeal_tables import appeal_tables, feature_tables
+
+from machine import commit_of
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -104,9 +107,6 @@ def tables(root: Path = ROOT) -> dict[str, str]:
         "scene_pairs": lambda: _scene_pairs(json.loads((quality / "scene_pairs.json").read_text())),
         "views": lambda: _views(json.loads((root / "recipes/quality/views.json").read_text())),
         "lite_sizes": lambda: _sizes(json.loads((quality / "lite_sizes.json").read_text())),
-        "averaged_models": lambda: _averaged(
-            json.loads((quality / "averaged_models.json").read_text())
-        ),
     }
     for name, depth in (("head", HEAD), ("block", LAST_BLOCK)):
         arms = depths[depth]
@@ -121,7 +121,7 @@ def tables(root: Path = ROOT) -> dict[str, str]:
     texts = {name: _markdown(table()) for name, table in made.items()}
     texts["provenance"] = (
         f"Measured {stages['date']} on {stages['machine']['cpu']}, {stages['machine']['cores']} "
-        f"cores, by `{stages['command']}`."
+        f"cores, {commit_of(stages)}, by `{stages['command']}`."
     )
     of_appeal = appeal_tables(json.loads((quality / "appeal.json").read_text()))
     features, more = (
@@ -434,18 +434,9 @@ def _sizes(found: Mapping[str, Any]) -> Table:
     return rows
 
 
-def _averaged(found: Mapping[str, Any]) -> Table:
-    rows = [["networks", "val", "test", "ss01", "ss02", "ss03", "same-scene pairs"]]
-    for row in found["rows"]:
-        test = row["test"]
-        cells = [_short(test[name]["srcc"]) for name in ("ss01", "ss02", "ss03")]
-        whole = _short(row["val"]["all"]["srcc"]), _interval(test["all"]["srcc"])
-        rows.append([row["name"], *whole, *cells, _short(test["all"]["pair_accuracy"])])
-    return rows
-
-
 def _ss02(found: Mapping[str, Any]) -> Table:
-    rows = [["subset", "statistics", "version 3", "mean of both ranks"]]
+    version = found["model"].partition("@")[0].rpartition("-")[2]
+    rows = [["subset", "statistics", f"version {version}", "mean of both ranks"]]
     for name, subset in found["subsets"].items():
         rows.append([name, *(_interval(subset[key]) for key in ("statistics", "network", "both"))])
     return rows

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from machine import commit_of
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "scale.md"
@@ -33,7 +37,7 @@ def example(result: dict[str, Any]) -> str:
         "",
         f"Measured {result['date']} with `quality` on {result['photos']} JPEG photos of "
         f"{result['megapixels']:g} megapixels ({result['mean_file_mb']} MB) on a local disk, one "
-        f"worker with {cores} threads on {cores} cores ({cpu}):",
+        f"worker with {cores} threads on {cores} cores ({cpu}), {commit_of(result)}:",
         "",
         f"    {result['command']}",
         "",

@@ -6,9 +6,13 @@ python benchmarks/speed/write_page.py > docs/speed.md
 from __future__ import annotations
 
 import json
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from machine import commit_of
 
 HERE = Path(__file__).parent
 INT8 = HERE.parent / "quality" / "int8.json"
@@ -201,9 +205,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _measured(result: dict[str, Any]) -> str:
     machine = result["machine"]
+    of = f", {commit_of(result)}" if result["commit"].endswith("-dirty") else ""
     return (
         f"{result['date']}, {machine['cores']} cores of an {machine['cpu']}, "
-        f"Python {result['python']}:\n\n    {result['command']}"
+        f"Python {result['python']}{of}:\n\n    {result['command']}"
     )
 
 
