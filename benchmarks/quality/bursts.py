@@ -14,7 +14,7 @@ from
 
 Precision and recall weigh each range by its number of pairs; intervals (95 %) come from drawing the
 judged pairs of each range again. Also: agreement of the groups without time with the `scene` column
-of `recipes/quality/splits.csv`. Scenes are made with the same thumbnails and a looser rule, so this
+of `recipes/quality/splits.csv`. Scenes were made from thumbnails, too, by a looser rule, so this
 says how the two rules differ, not how right either is.
 """
 

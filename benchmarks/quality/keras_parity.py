@@ -1,6 +1,6 @@
-"""How far our networks are from Keras' own on the same weights; prints JSON.
+"""How far our networks are from Keras' own on the same weights.
 
-    python benchmarks/quality/keras_parity.py [--backbones mobilenet inception_resnet_v2 ...]
+    python benchmarks/quality/keras_parity.py --out benchmarks/quality/keras_parity.json
 
 Needs the extra `train` and Keras 3 (pip install keras), which runs here on torch. Weights and
 batch-norm statistics are random. With the environment variable SIAMESE_NIMA_KERAS2_DATA naming a
@@ -9,7 +9,6 @@ folder with `mobilenet.h5` and `mobilenet.npz` of Keras 2, those are compared to
 
 import argparse
 import importlib.util
-import json
 import os
 import sys
 import tempfile
@@ -30,9 +29,10 @@ from siamese_nima.networks.onnx_export import export_onnx
 onnxruntime = importlib.import_module("onnxruntime")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+REFERENCE = REPOSITORY / "tests" / "networks" / "keras" / "keras_reference.py"
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 
-from machine import provenance  # noqa: E402 - beside this folder, not a package
+from machine import provenance, report  # noqa: E402 - beside this folder, not a package
 
 
 def main() -> None:
@@ -47,7 +47,9 @@ def main() -> None:
     }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backbones", nargs="*", default=[], help="beginnings of names; all")
-    wanted = tuple(parser.parse_args().backbones)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    wanted = tuple(options.backbones)
     results = {}
     for name, build in builders.items():
         if not wanted or name.startswith(wanted):
@@ -55,15 +57,14 @@ def main() -> None:
             results[name] = compare(keras, build)
     if folder := os.environ.get("SIAMESE_NIMA_KERAS2_DATA"):
         results["mobilenet written and run by Keras 2"] = compare_with_keras_2(Path(folder))
-    print(json.dumps({**provenance(), "versions": versions(keras), "results": results}, indent=2))
+    report({**provenance(), "versions": versions(keras), "results": results}, options.out)
 
 
 def load_reference() -> ModuleType:
     """The module that builds Keras' networks, shared with the tests."""
-    path = REPOSITORY / "tests" / "networks" / "keras_reference.py"
-    spec = importlib.util.spec_from_file_location("keras_reference", path)
+    spec = importlib.util.spec_from_file_location("keras_reference", REFERENCE)
     if spec is None or spec.loader is None:
-        raise SystemExit(f"{path} is missing")
+        raise SystemExit(f"{REFERENCE} is not Python")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -84,12 +84,9 @@ OF_CHANGED_FILES = {
     "recipes/quality/views.json": "recipes/quality/README.md",
 }
 TO_BE_MEASURED_AGAIN = (
-    "benchmarks/dependability/killed_runs.json",
     "benchmarks/quality/keras2_parity.json",
     "benchmarks/quality/keras_parity.json",
     "benchmarks/quality/ss02_signal.json",
-    "benchmarks/speed/big_photo.json",
-    "benchmarks/speed/large_photo.json",
     "benchmarks/speed/siamese_step.json",
 )
 
@@ -371,3 +368,24 @@ def test_how_far_networks_are_from_keras_is_as_recorded():
         assert all(size["keras_on_our_h5_probability"] == 0 for size in sizes.values())
     for name, figures in rows.items():
         assert f"| {name} | {' | '.join(f'{figure:.1e}' for figure in figures)} |" in page
+
+
+@pytest.mark.slow
+def test_the_reference_that_networks_are_compared_with_is_there():
+    pytest.importorskip("timm")
+    assert script("benchmarks/quality/keras_parity.py")["REFERENCE"].is_file()
+
+
+def test_what_a_step_on_pairs_costs_is_as_recorded():
+    found = results_in("benchmarks/speed/siamese_step.json")
+    page = flowing("docs/siamese-stage.md")
+    times = dict(found["times_a_nima_step"])
+    assert times.pop("nima") == 1
+    two_inputs = times.pop("two inputs, 64 pairs")
+    low, high = (f"{end:.2f}" for end in (min(times.values()), max(times.values())))
+    shown = low if low == high else f"{low} to {high}"
+    said = (
+        f"A step on {found['batch_size']} photos and all their {found['pairs']} pairs took {shown} "
+    )
+    assert f"{said}times" in page
+    assert f"took {two_inputs:.1f} times as long for 64 pairs" in page
