@@ -79,7 +79,6 @@ OF_CHANGED_FILES = {
     "benchmarks/quality/siamese_stage.json": "docs/results.md",
     "benchmarks/quality/ss02_signal.json": "docs/results.md",
     "benchmarks/scale/per_photo.json": "docs/scale.md",
-    "benchmarks/speed/next_pair.json": "docs/taste.md",
     "benchmarks/speed/parts.json": "docs/speed.md",
     "recipes/quality/mobilenet.json": "recipes/quality/README.md",
     "recipes/quality/views.json": "recipes/quality/README.md",
