@@ -115,10 +115,7 @@ def main() -> None:
     for teacher, weight in ARMS:
         head = trained(start, train, teacher, weight)
         rows.append({"teacher": teacher, "weight": weight} | figures(head, val, examples))
-    report(
-        about | {"model": ModelFile(MODEL, threads=1).model_id} | TOLD | {"heads": rows},
-        options.out,
-    )
+    report(about | TOLD | {"heads": rows}, options.out)
 
 
 def asked(about: str) -> argparse.Namespace:

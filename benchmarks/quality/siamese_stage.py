@@ -126,7 +126,8 @@ def settings(options: argparse.Namespace, folder: Path, name: str, seed: int) ->
     }
     if name.endswith("ladders"):
         clean = min(CLEAN_PHOTOS["train"], photos)
-        raw["ladders"] = {"photos": clean, "per_photo": 2, "best": clean / photos}
+        ladders = {"ladders": clean, "ladders_per_photo": 2, "ladders_best": clean / photos}
+        raw["data"] |= ladders
     return raw
 
 
